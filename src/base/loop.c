@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* loop.c - see loop.h. */
+#include "base/loop.h"
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+struct post {
+	struct post *next;
+	void (*fn)(void *opaque);
+	void *opaque;
+};
+
+struct loop {
+	int epfd, evfd, tfd;
+	_Atomic bool stop;
+	struct loop_fd ev, tm;
+	unsigned long round;  /* of epoll_wait, on the loop's thread */
+	struct loop_fd *dead; /* deleted since the round began: events for them are dropped */
+
+	pthread_mutex_t lock;      /* guards what follows */
+	struct loop_timer *timers; /* few: a plain list */
+	u64 programmed_ns;         /* what tfd will fire at; UINT64_MAX: not armed */
+	struct post *posts, **posts_tail;
+};
+
+static void set_tfd(struct loop *l, u64 ns)
+{
+	struct itimerspec its = { { 0, 0 }, { 0, 0 } };
+
+	if (ns != UINT64_MAX) {
+		ns = MAX(ns, 1);
+		its.it_value.tv_sec = (time_t)(ns / NSEC_PER_SEC);
+		its.it_value.tv_nsec = (long)(ns % NSEC_PER_SEC);
+	}
+	l->programmed_ns = ns;
+	must(timerfd_settime(l->tfd, TFD_TIMER_ABSTIME, &its, NULL) == 0);
+}
+
+static void on_event(void *opaque, u32 events)
+{
+	struct loop *l = opaque;
+	u64 n;
+	ssize_t r = read(l->evfd, &n, sizeof(n));
+	(void)r;
+	(void)events;
+
+	for (;;) {
+		pthread_mutex_lock(&l->lock);
+		struct post *p = l->posts;
+		if (p) {
+			l->posts = p->next;
+			if (!l->posts)
+				l->posts_tail = &l->posts;
+		}
+		pthread_mutex_unlock(&l->lock);
+		if (!p)
+			return;
+		p->fn(p->opaque);
+		free(p);
+	}
+}
+
+static void on_timer(void *opaque, u32 events)
+{
+	struct loop *l = opaque;
+	u64 n;
+	ssize_t r = read(l->tfd, &n, sizeof(n));
+	(void)r;
+	(void)events;
+
+	pthread_mutex_lock(&l->lock);
+	l->programmed_ns = UINT64_MAX;
+	for (;;) {
+		u64 now = clock_mono_ns(), first = UINT64_MAX;
+		struct loop_timer *due = NULL;
+		for (struct loop_timer *t = l->timers; t; t = t->next) {
+			if (t->deadline_ns <= now && (!due || t->deadline_ns < due->deadline_ns))
+				due = t;
+			first = MIN(first, t->deadline_ns);
+		}
+		if (!due) {
+			set_tfd(l, first);
+			break;
+		}
+		due->deadline_ns = UINT64_MAX;
+		void (*fn)(void *) = due->fn;
+		void *arg = due->opaque;
+		pthread_mutex_unlock(&l->lock);
+		fn(arg);
+		pthread_mutex_lock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+int loop_new(struct loop **out, struct err *e)
+{
+	struct loop *l = xcalloc(1, sizeof(*l));
+
+	pthread_mutex_init(&l->lock, NULL);
+	l->posts_tail = &l->posts;
+	l->programmed_ns = UINT64_MAX;
+	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	l->evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->tfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (l->epfd < 0 || l->evfd < 0 || l->tfd < 0 || loop_add(l, &l->ev, l->evfd, EPOLLIN, on_event, l) < 0 ||
+	    loop_add(l, &l->tm, l->tfd, EPOLLIN, on_timer, l) < 0) {
+		int code = errno;
+		loop_free(l);
+		return err_sys(e, code, "cannot set up the event loop");
+	}
+	*out = l;
+	return 0;
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	while (l->posts) {
+		struct post *p = l->posts;
+		l->posts = p->next;
+		free(p);
+	}
+	if (l->tfd >= 0)
+		close(l->tfd);
+	if (l->evfd >= 0)
+		close(l->evfd);
+	if (l->epfd >= 0)
+		close(l->epfd);
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+static void wake(struct loop *l)
+{
+	u64 one = 1;
+	ssize_t r = write(l->evfd, &one, sizeof(one));
+	(void)r; /* full means it is awake already */
+}
+
+void loop_run(struct loop *l)
+{
+	struct epoll_event evs[32];
+
+	while (!atomic_load(&l->stop)) {
+		l->dead = NULL;
+		int n = epoll_wait(l->epfd, evs, ARRAY_LEN(evs), -1);
+		for (int i = 0; i < n; i++) {
+			struct loop_fd *f = evs[i].data.ptr, *d = l->dead;
+			while (d && d != f)
+				d = d->dead_next;
+			if (!d)
+				f->fn(f->opaque, evs[i].events);
+		}
+	}
+	atomic_store(&l->stop, false);
+}
+
+void loop_stop(struct loop *l)
+{
+	atomic_store(&l->stop, true);
+	wake(l);
+}
+
+int loop_add(struct loop *l, struct loop_fd *f, int fd, u32 events, void (*fn)(void *, u32), void *opaque)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = f };
+
+	must(!f->added);
+	*f = (struct loop_fd){ .fd = fd, .fn = fn, .opaque = opaque };
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return -errno;
+	f->added = true;
+	return 0;
+}
+
+int loop_mod(struct loop *l, struct loop_fd *f, u32 events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = f };
+	return epoll_ctl(l->epfd, EPOLL_CTL_MOD, f->fd, &ev) < 0 ? -errno : 0;
+}
+
+void loop_del(struct loop *l, struct loop_fd *f)
+{
+	if (!f->added)
+		return;
+	epoll_ctl(l->epfd, EPOLL_CTL_DEL, f->fd, NULL);
+	f->added = false;
+	f->dead_next = l->dead;
+	l->dead = f;
+}
+
+void loop_timer_init(struct loop *l, struct loop_timer *t, void (*fn)(void *), void *opaque)
+{
+	*t = (struct loop_timer){ .fn = fn, .opaque = opaque, .loop = l, .deadline_ns = UINT64_MAX };
+	pthread_mutex_lock(&l->lock);
+	t->next = l->timers;
+	l->timers = t;
+	pthread_mutex_unlock(&l->lock);
+}
+
+void loop_timer_fini(struct loop_timer *t)
+{
+	if (!t->loop)
+		return;
+	pthread_mutex_lock(&t->loop->lock);
+	for (struct loop_timer **p = &t->loop->timers; *p; p = &(*p)->next)
+		if (*p == t) {
+			*p = t->next;
+			break;
+		}
+	pthread_mutex_unlock(&t->loop->lock);
+	t->loop = NULL;
+}
+
+void loop_timer_arm(struct loop_timer *t, u64 deadline_ns)
+{
+	struct loop *l = t->loop;
+
+	pthread_mutex_lock(&l->lock);
+	t->deadline_ns = deadline_ns;
+	if (deadline_ns < l->programmed_ns)
+		set_tfd(l, deadline_ns);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void loop_post(struct loop *l, void (*fn)(void *), void *opaque)
+{
+	struct post *p = xcalloc(1, sizeof(*p));
+
+	p->fn = fn;
+	p->opaque = opaque;
+	pthread_mutex_lock(&l->lock);
+	*l->posts_tail = p;
+	l->posts_tail = &p->next;
+	pthread_mutex_unlock(&l->lock);
+	wake(l);
+}

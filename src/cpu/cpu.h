@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cpu.h - the narrow waist between a machine and what executes its instructions.
+ *
+ * Everything above this line is engine-blind; no engine knows a device. State crosses it only in
+ * architectural form (struct cpu_state), so that it can move between engines.
+ *
+ * Threads: cpu_run() and cpu_get_state()/cpu_set_state() belong to the vCPU's own thread (or to
+ * anyone while that thread is not in cpu_run()). cpu_set_intr(), cpu_raise_*() and cpu_stop() may
+ * be called from any thread. The cpu_bus callbacks run on the vCPU's thread, with no engine lock
+ * held, and may call cpu_set_intr() and friends on any vCPU.
+ */
+#ifndef MICA_CPU_H
+#define MICA_CPU_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/ram.h"
+
+#define CPU_MAX 64
+
+struct cpu;    /* one vCPU */
+struct cpu_vm; /* all vCPUs of one VM */
+
+/* ---- what the engine asks of the machine ---- */
+struct cpu_bus {
+	void *opaque;
+	/* Physical accesses that are not RAM. bytes: 1, 2, 4, 8; naturally or not aligned. */
+	u64 (*mmio_read)(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes);
+	void (*mmio_write)(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u64 val);
+	/* I/O ports; bytes: 1, 2, 4. */
+	u32 (*pio_read)(void *opaque, unsigned cpu, u16 port, unsigned bytes);
+	void (*pio_write)(void *opaque, unsigned cpu, u16 port, unsigned bytes, u32 val);
+	/* INTR is up and the vCPU can take it: the vector (0-255), or -1 if it went away. */
+	int (*intr_ack)(void *opaque, unsigned cpu);
+	/* MSRs the engine does not hold itself (IA32_APIC_BASE, x2APIC 0x800-0x8ff,
+	 * IA32_TSC_DEADLINE, KVM's 0x4b564dxx, ...). false: #GP. `tsc` MSRs are the engine's. */
+	bool (*msr_read)(void *opaque, unsigned cpu, u32 msr, u64 *val);
+	bool (*msr_write)(void *opaque, unsigned cpu, u32 msr, u64 val);
+	/* CR8, 0-15. */
+	u8 (*tpr_get)(void *opaque, unsigned cpu);
+	void (*tpr_set)(void *opaque, unsigned cpu, u8 tpr);
+	/* VMCALL/VMMCALL at CPL 0: the value for RAX (Linux Documentation/virt/kvm/x86/hypercalls). */
+	s64 (*hypercall)(void *opaque, unsigned cpu, u64 nr, const u64 arg[4]);
+	/*
+	 * The vCPU goes to sleep (HLT): returns the CLOCK_MONOTONIC time its local timer is due
+	 * (UINT64_MAX: none) and leaves waking for it to the caller. unpark: it is awake again;
+	 * raises the timer if it is due, else arms it anew.
+	 */
+	u64 (*park)(void *opaque, unsigned cpu);
+	void (*unpark)(void *opaque, unsigned cpu);
+};
+
+/* ---- CPU models: what CPUID promises ---- */
+struct cpu_model; /* opaque; src/cpu/model.c */
+
+/* name: "mica-v2", "mica-v3", "host". Never promises what the host or the engine cannot do. */
+int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, struct err *e);
+void cpu_model_free(struct cpu_model *m);
+
+struct cpuid_regs {
+	u32 eax, ebx, ecx, edx;
+};
+/* The static part of a leaf, for vCPU `cpu` (its APIC id is its index). The engine fills in what
+ * depends on state (OSXSAVE, OSPKE, leaf 0xd sizes by XCR0). */
+struct cpuid_regs cpu_model_cpuid(const struct cpu_model *m, unsigned cpu, u32 leaf, u32 subleaf);
+/* XCR0 bits this model offers (bit 0 x87, 1 SSE, 2 AVX). */
+u64 cpu_model_xcr0(const struct cpu_model *m);
+
+/* ---- architectural state ---- */
+enum cpu_seg_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
+
+/* Attribute bits as in the second dword of a descriptor, bits 8-15 and 20-23 (SDM 3A 3.4.5),
+ * moved down by 8. */
+#define SEG_AR_TYPE 0x000f
+#define SEG_AR_S 0x0010
+#define SEG_AR_DPL 0x0060
+#define SEG_AR_P 0x0080
+#define SEG_AR_AVL 0x1000
+#define SEG_AR_L 0x2000
+#define SEG_AR_DB 0x4000
+#define SEG_AR_G 0x8000
+#define SEG_AR_UNUSABLE 0x10000 /* loaded with a null selector */
+
+struct cpu_seg {
+	u16 sel;
+	u32 ar;    /* SEG_AR_* */
+	u32 limit; /* in bytes, granularity applied */
+	u64 base;
+};
+
+enum cpu_gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8 /* .. 15 */ };
+
+enum cpu_run_state { CPU_RUNNING, CPU_HALTED, CPU_WAIT_SIPI };
+
+struct cpu_state {
+	u64 gpr[16];
+	u64 rip, rflags;
+	struct cpu_seg seg[SEG_COUNT];
+	u64 gdt_base, idt_base;
+	u16 gdt_limit, idt_limit;
+	u64 cr0, cr2, cr3, cr4, cr8, xcr0;
+	u64 dr[4], dr6, dr7;
+	u64 efer, star, lstar, cstar, fmask, kernel_gs_base;
+	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 pat, tsc_aux, tsc; /* tsc: value when saved */
+	u64 misc_enable, spec_ctrl;
+	u64 mtrr_def_type;
+	u8 xsave[1024] __attribute__((aligned(64))); /* standard form, x87 + SSE + AVX (SDM 1 13.4) */
+	enum cpu_run_state run_state;
+	bool intr_shadow, nmi_masked, nmi_pending;
+};
+
+/* ---- running ---- */
+enum cpu_exit {
+	CPU_EXIT_STOP,     /* cpu_stop() was called */
+	CPU_EXIT_SHUTDOWN, /* triple fault */
+	CPU_EXIT_ERROR,    /* the engine cannot go on; the message is in *e */
+};
+
+/* Create a VM with ncpus vCPUs. bus, ram, model are borrowed and outlive it. The vCPUs are in
+ * reset state: vCPU 0 running at the reset vector, the others waiting for SIPI. */
+int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		    unsigned ncpus, struct err *e);
+void cpu_vm_free(struct cpu_vm *vm);
+struct cpu *cpu_vm_cpu(struct cpu_vm *vm, unsigned index);
+
+/* Run until something the caller must handle. Sleeps inside while the vCPU is halted. */
+enum cpu_exit cpu_run(struct cpu *c, struct err *e);
+/* Make cpu_run() return CPU_EXIT_STOP soon (also when it is entered next, once). */
+void cpu_stop(struct cpu *c);
+
+void cpu_get_state(struct cpu *c, struct cpu_state *s);
+int cpu_set_state(struct cpu *c, const struct cpu_state *s, struct err *e);
+/* As after power-on (SDM 3A 9.1). */
+void cpu_reset(struct cpu *c);
+
+/* The interrupt line of the local APIC, a level. */
+void cpu_set_intr(struct cpu *c, bool up);
+void cpu_raise_nmi(struct cpu *c);
+void cpu_raise_init(struct cpu *c);
+void cpu_raise_sipi(struct cpu *c, u8 vector);
+/* Wake a halted vCPU as if an interrupt had come (KVM_HC_KICK_CPU). */
+void cpu_kick_halted(struct cpu *c);
+
+/* The guest's TSC now, on this vCPU (host TSC + offset). */
+u64 cpu_tsc(struct cpu *c);
+
+/* Counters for --stats and the control socket: appended as "name value\n" lines to f. */
+void cpu_vm_stats(struct cpu_vm *vm, FILE *f);
+/* Which traces are on: bits of enum cpu_trace, any time. */
+enum cpu_trace { TRACE_EXEC = 1, TRACE_EXC = 2, TRACE_INTR = 4, TRACE_BLOCK = 8 };
+void cpu_vm_trace(struct cpu_vm *vm, unsigned mask);
+
+#endif

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * soft.h - inside of the software engine; nobody above cpu.h includes it.
+ *
+ * Theory of operation
+ *
+ *   guest bytes --Zydis--> instructions --decode.c--> uops, a block --exec--> state
+ *
+ * A block is a straight run of guest instructions, decoded once into an array of uops, each a
+ * pointer to a handler and its operands. A handler does its work and tail-calls the next one
+ * (NEXT), so that running a block is a chain of indirect jumps with `c` and `op` in registers.
+ * Blocks are keyed by *physical* address and code size and hold no virtual address, so they are
+ * shared by every address space and every vCPU. The last uop of a block finds the next block and
+ * jumps to it, or returns to the run loop when c->pending asks for attention.
+ *
+ * State in flight: while a block runs, gpr[GPR_BLK] holds the guest RIP of the block's first
+ * instruction and the current instruction's RIP is gpr[GPR_BLK] + op->rip_off. c->rip is only
+ * valid outside of blocks, and inside a handler after SOFT_ENTER().
+ *
+ * Faults are precise: a handler makes every access that can fault before it changes registers.
+ * soft_raise() leaves by longjmp to the run loop; nothing that needs freeing may be held.
+ *
+ * Flags: the six status flags live in c->fl in the form LAHF/SETO gives them: bits 15..8 are
+ * SF ZF 0 AF 0 PF 1 CF, bit 0 is OF. All other RFLAGS bits live in c->sysflags.
+ *
+ * Vector and x87 state: XMM/YMM live in c->vec. The x87 (and MMX) registers, control and status
+ * words, and MXCSR are *live in the host FPU* of the vCPU's thread while it is inside
+ * soft_run(); no C code of ours uses x87, and MXCSR only matters to floating point, which the
+ * engine's C code does not use either. fpu.c owns them.
+ */
+#ifndef MICA_SOFT_H
+#define MICA_SOFT_H
+
+#include "cpu/cpu.h"
+
+#include <Zydis/Zydis.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+
+struct soft_cpu;
+struct soft_vm;
+struct uop;
+
+/* ---- exceptions ---- */
+enum soft_exc {
+	EXC_DE = 0,
+	EXC_DB = 1,
+	EXC_NMI = 2,
+	EXC_BP = 3,
+	EXC_OF = 4,
+	EXC_BR = 5,
+	EXC_UD = 6,
+	EXC_NM = 7,
+	EXC_DF = 8,
+	EXC_TS = 10,
+	EXC_NP = 11,
+	EXC_SS = 12,
+	EXC_GP = 13,
+	EXC_PF = 14,
+	EXC_MF = 16,
+	EXC_AC = 17,
+	EXC_MC = 18,
+	EXC_XM = 19,
+};
+#define EXC_NO_ERROR (-1)
+
+/* ---- RFLAGS ---- */
+#define FL_CF 0x0001u
+#define FL_PF 0x0004u
+#define FL_AF 0x0010u
+#define FL_ZF 0x0040u
+#define FL_SF 0x0080u
+#define FL_TF 0x0100u
+#define FL_IF 0x0200u
+#define FL_DF 0x0400u
+#define FL_OF 0x0800u
+#define FL_IOPL 0x3000u
+#define FL_NT 0x4000u
+#define FL_RF 0x10000u
+#define FL_VM 0x20000u
+#define FL_AC 0x40000u
+#define FL_VIF 0x80000u
+#define FL_VIP 0x100000u
+#define FL_ID 0x200000u
+#define FL_STATUS (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
+
+/* ---- control registers, EFER ---- */
+#define CR0_PE 0x1ull
+#define CR0_MP 0x2ull
+#define CR0_EM 0x4ull
+#define CR0_TS 0x8ull
+#define CR0_ET 0x10ull
+#define CR0_NE 0x20ull
+#define CR0_WP 0x10000ull
+#define CR0_AM 0x40000ull
+#define CR0_NW 0x20000000ull
+#define CR0_CD 0x40000000ull
+#define CR0_PG 0x80000000ull
+#define CR4_VME 0x1ull
+#define CR4_PVI 0x2ull
+#define CR4_TSD 0x4ull
+#define CR4_DE 0x8ull
+#define CR4_PSE 0x10ull
+#define CR4_PAE 0x20ull
+#define CR4_MCE 0x40ull
+#define CR4_PGE 0x80ull
+#define CR4_PCE 0x100ull
+#define CR4_OSFXSR 0x200ull
+#define CR4_OSXMMEXCPT 0x400ull
+#define CR4_UMIP 0x800ull
+#define CR4_FSGSBASE 0x10000ull
+#define CR4_PCIDE 0x20000ull
+#define CR4_OSXSAVE 0x40000ull
+#define CR4_SMEP 0x100000ull
+#define CR4_SMAP 0x200000ull
+#define EFER_SCE 0x1ull
+#define EFER_LME 0x100ull
+#define EFER_LMA 0x400ull
+#define EFER_NXE 0x800ull
+
+/* ---- the mode word: what decoding and address forming depend on ---- */
+#define MODE_CODE64 1u /* 64-bit code; else CS.D picks: */
+#define MODE_CODE32 2u /* 32-bit code (neither: 16-bit) */
+#define MODE_SS32 4u   /* SS.B: legacy stacks use ESP */
+#define MODE_PE 8u     /* protected mode */
+#define MODE_VM86 16u
+#define MODE_LMA 32u                               /* long mode active (64-bit or compatibility) */
+#define MODE_CODE_MASK (MODE_CODE64 | MODE_CODE32) /* what a block is keyed by */
+
+/* ---- register file indices ---- */
+#define GPR_ZERO 16 /* always reads 0: "no base", "no index" */
+#define GPR_BLK 17  /* RIP of the running block's first instruction */
+#define GPR_SLOTS 18
+
+/* ---- software TLB ---- */
+#define TLB_BITS 10
+#define TLB_SIZE (1u << TLB_BITS)
+/* An entry serves linear page L for an access when the tag for that access equals L (page
+ * aligned). TLB_NONE never equals a page. host = (u8 *)(lin + addend) */
+#define TLB_NONE 1ull
+struct tlb_entry {
+	u64 rtag, wtag, xtag;
+	u64 addend;
+};
+/* One table per way of looking: user, supervisor, supervisor with EFLAGS.AC (SMAP off). */
+enum tlb_index { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_COUNT };
+static inline unsigned tlb_hash(u64 lin)
+{
+	u64 p = lin >> PAGE_SHIFT;
+	return (unsigned)(p ^ (p >> TLB_BITS)) & (TLB_SIZE - 1);
+}
+
+/* ---- blocks ---- */
+typedef void uop_fn(struct soft_cpu *c, const struct uop *op);
+
+/* One decoded instruction (some take two). 32 bytes. */
+struct uop {
+	uop_fn *fn;
+	u8 r0, r1;      /* register operands: gpr index; for 8-bit registers the byte offset into gpr[] */
+	u8 base, index; /* memory operand: gpr index, GPR_ZERO for none, GPR_BLK for rip-relative */
+	u8 scale;       /* shift of index, 0-3 */
+	u8 seg;         /* enum cpu_seg_name */
+	u8 ea;          /* EA_* */
+	u8 osize;       /* operand bytes where the handler is not specialised: 1 2 4 8 (also 16, 32, ...) */
+	s32 disp;
+	u16 rip_off; /* of this instruction from the block's start */
+	u8 len;      /* instruction bytes; 0 on the second uop of an instruction */
+	u8 aux;      /* the handler's own */
+	union {
+		u64 imm;
+		void *ptr;
+	};
+};
+/* How the effective address is formed. 0: 64-bit, seg base from eff_base[], no checks but
+ * canonicality by the page walk. Otherwise soft_ea() does it with limits and wrapping. */
+#define EA_SLOW 0x80  /* use soft_ea() */
+#define EA_A32 0x01   /* 32-bit address size */
+#define EA_A16 0x02   /* 16-bit address size */
+#define EA_STACK 0x04 /* the default segment is SS by rule: faults are #SS */
+
+struct block {
+	gpa_t phys;  /* of the first byte */
+	gpa_t phys2; /* page of the bytes past the page border, or UINT64_MAX */
+	struct block *hash_next;
+	u32 mode; /* MODE_CODE_MASK bits */
+	u16 bytes;
+	u16 nops;
+	_Atomic u32 dead; /* invalidated: find another */
+	u32 next_on_page; /* arena index of the next block whose bytes touch this RAM page */
+	struct uop op[];
+};
+
+/* Virtual jump cache: RIP -> block, per vCPU; [0] supervisor, [1] CPL 3. */
+#define JC_BITS 12
+#define JC_SIZE (1u << JC_BITS)
+struct jc_entry {
+	u64 key; /* linear address of the block ^ mode salt */
+	struct block *block;
+};
+
+/* Reasons to leave translated code at the next block border (c->pending). */
+#define PEND_INTR 0x01u /* the APIC's INTR line is up (level; set and cleared by cpu_set_intr) */
+#define PEND_NMI 0x02u
+#define PEND_INIT 0x04u
+#define PEND_SIPI 0x08u
+#define PEND_STOP 0x10u
+#define PEND_QUIESCE 0x20u /* another vCPU wants us at a safe point */
+#define PEND_KICK 0x40u    /* wake if halted */
+#define PEND_STEP 0x80u    /* own: TF, breakpoints, or interrupt shadow: one instruction at a time */
+
+struct soft_stats {
+	u64 blocks_run_slow, blocks_decoded, uops_decoded, tlb_fill, page_walk, mmio, pio, exc[32], intr, halts, smc,
+	    single_steps, flush_code, ping;
+};
+
+/* Everything of one vCPU. The order is the hot path's; nothing here is another thread's but the
+ * fields that say so. */
+struct soft_cpu {
+	u64 gpr[GPR_SLOTS];
+	u32 fl;                /* status flags, LAHF/SETO form */
+	u32 sysflags;          /* RFLAGS without the status flags, bit 1 set */
+	_Atomic u32 pending;   /* any thread: PEND_* */
+	u32 mode;              /* MODE_* */
+	struct tlb_entry *tlb; /* the table in use */
+	u64 eff_base[8];       /* by segment: base to add (0 for ES CS SS DS in 64-bit code) */
+	struct jc_entry *jc;   /* the table in use */
+	u64 rip;
+	const struct uop *op; /* of the instruction being executed, see SOFT_ENTER */
+	u8 cpl;
+	bool shadow;    /* interrupts blocked until after the next instruction (STI, MOV SS) */
+	bool shadow_ss; /* ... and debug traps (MOV SS) */
+	u8 jc_salt_idx;
+	u64 jc_salt;
+
+	/* YMM registers, 32 bytes each: xmm in the low 16. */
+	u8 vec[16][32] __attribute__((aligned(64)));
+
+	/* Architectural state away from the hot path. */
+	struct cpu_seg seg[SEG_COUNT];
+	u64 gdt_base, idt_base;
+	u16 gdt_limit, idt_limit;
+	u64 cr0, cr2, cr3, cr4, xcr0;
+	u64 dr[4], dr6, dr7;
+	u64 efer, star, lstar, cstar, fmask, kernel_gs_base;
+	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 pat, tsc_aux, misc_enable, spec_ctrl, mtrr_def_type;
+	u64 tsc_offset, tsc_adjust;
+	/* FPU words not live in the host: fpu.c. Guest addresses of the last x87 instruction. */
+	u64 fip, fdp;
+	u16 fop, fcs, fds;
+	u32 mxcsr;                                        /* saved copy while outside soft_run() */
+	bool fpu_loaded;                                  /* x87/MXCSR state is live in this thread's host FPU */
+	u8 fxsave_area[512] __attribute__((aligned(64))); /* x87+MXCSR while not loaded */
+
+	bool nmi_masked;
+	bool halted;
+	bool wait_sipi;
+	u8 sipi_vector;
+
+	/* A fault on its way: set by soft_raise(), consumed by the run loop. */
+	struct {
+		u8 vec;
+		bool has_error;
+		u32 error;
+		u64 cr2;      /* #PF */
+		u64 dr6;      /* #DB: bits to set */
+		bool is_trap; /* rip already past the instruction */
+	} exc;
+	int exc_delivering; /* vector being delivered, -1 none: for double faults */
+	jmp_buf jb;         /* of the run loop */
+
+	struct soft_vm *vm;
+	const struct cpu_bus *bus;
+	const struct cpu_model *model;
+	struct ram *ram;
+	unsigned index;
+
+	/* Other threads: */
+	_Atomic int in_guest;     /* running translated code; else at a safe point */
+	pthread_mutex_t tlb_lock; /* fills by the owner against resets of wtag by others */
+	_Atomic u32 wake_seq;     /* futex: bumped with every change of pending */
+	unsigned trace;
+
+	struct soft_stats st;
+	struct tlb_entry tlbs[TLB_COUNT][TLB_SIZE];
+	struct jc_entry jcs[2][JC_SIZE];
+	struct block *step_block; /* scratch for single instructions */
+	void *lib;                /* core.c's own */
+};
+
+/* ---- leaving: exceptions (never return) ---- */
+/* c->rip must be the faulting instruction's (SOFT_ENTER did that). error: EXC_NO_ERROR or a code. */
+noreturn_ cold_ void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error);
+noreturn_ cold_ void soft_raise_pf(struct soft_cpu *c, gva_t cr2, u32 error);
+/* A #DB; dr6: the DR6 bits it reports. trap: c->rip is already the next instruction's. */
+noreturn_ cold_ void soft_raise_db(struct soft_cpu *c, u64 dr6, bool trap);
+#define soft_ud(c) soft_raise(c, EXC_UD, EXC_NO_ERROR)
+#define soft_gp(c, err) soft_raise(c, EXC_GP, err)
+
+/* ---- writing handlers ---- */
+/* First thing in a handler that is not one of exec.c's fast ones: makes the instruction's state
+ * exact, so that everything below may be called. */
+#define SOFT_ENTER(c, o) ((c)->op = (o), (c)->rip = (c)->gpr[GPR_BLK] + (o)->rip_off)
+/* RIP of the next instruction (before wrapping to the code size). */
+#define SOFT_NEXT_RIP(c, o) ((c)->gpr[GPR_BLK] + (o)->rip_off + (o)->len)
+/* Last thing: on to the next uop of this block. */
+#define NEXT(c, op) return (op)[1].fn((c), (op) + 1)
+/*
+ * Last thing of a handler that ends its block (the decoder must have been told: dec->end = true)
+ * because control flow, mode, paging or interruptibility changed: set c->rip to where to go on,
+ * then this. soft_leave() goes on with the next block where nothing is pending; soft_exit()
+ * returns to the run loop, which looks at everything (after STI, CR writes, mode changes...).
+ */
+void soft_leave(struct soft_cpu *c, const struct uop *op);
+static inline void soft_exit(struct soft_cpu *c)
+{
+	(void)c; /* returning from the chain is the exit */
+}
+
+/* ---- guest memory, with the current privilege unless said; may raise ---- */
+/* Linear address of op's memory operand for an access of `bytes`, with all segment checks. */
+gva_t soft_ea(struct soft_cpu *c, const struct uop *op, unsigned bytes, bool write);
+/* The offset part alone (LEA; string and bit-string forms add to it). */
+u64 soft_ea_offset(struct soft_cpu *c, const struct uop *op);
+/* Segment check and base for an explicit offset: seg is enum cpu_seg_name. */
+gva_t soft_seg_lin(struct soft_cpu *c, unsigned seg, u64 off, unsigned bytes, bool write);
+
+u8 soft_ld8(struct soft_cpu *c, gva_t lin);
+u16 soft_ld16(struct soft_cpu *c, gva_t lin);
+u32 soft_ld32(struct soft_cpu *c, gva_t lin);
+u64 soft_ld64(struct soft_cpu *c, gva_t lin);
+void soft_st8(struct soft_cpu *c, gva_t lin, u8 v);
+void soft_st16(struct soft_cpu *c, gva_t lin, u16 v);
+void soft_st32(struct soft_cpu *c, gva_t lin, u32 v);
+void soft_st64(struct soft_cpu *c, gva_t lin, u64 v);
+/* By size (1 2 4 8), zero-extended. */
+u64 soft_ld(struct soft_cpu *c, gva_t lin, unsigned bytes);
+void soft_st(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v);
+/* Any length up to a page; all pages are checked before the first byte is written. */
+void soft_ld_bytes(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes);
+void soft_st_bytes(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes);
+/* Raise now whatever an access would raise. */
+void soft_probe(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write);
+/* Implicit supervisor accesses: descriptor tables, TSS, and stacks of an inner ring being pushed
+ * to (SDM 3A 4.6.1). user: check as CPL 3 instead. */
+u64 soft_ld_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool user);
+void soft_st_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v, bool user);
+void soft_probe_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write, bool user);
+/* Host pointer for a locked or plain read-modify-write of an aligned or unaligned `bytes` at lin
+ * (write permission checked, dirty set, code on the page invalidated), or NULL where it is MMIO or
+ * crosses pages: then load, compute, and soft_st(). */
+void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes);
+
+/* ---- flags ---- */
+u64 soft_get_rflags(struct soft_cpu *c);
+/* Set all of RFLAGS from v (the caller has applied privilege and reserved-bit rules); refreshes what
+ * depends on TF, AC, VM. A handler that may change TF, IF or AC must end its block. */
+void soft_set_rflags(struct soft_cpu *c, u64 v);
+static inline void soft_set_status(struct soft_cpu *c, u32 rfl)
+{
+	c->fl = ((rfl & (FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)) | 2u) << 8 | ((rfl & FL_OF) ? 1u : 0u);
+}
+static inline u32 soft_get_status(const struct soft_cpu *c)
+{
+	return ((c->fl >> 8) & (FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)) | ((c->fl & 1u) ? FL_OF : 0u);
+}
+
+/* ---- what must be said after a change ---- */
+/* After CS, SS, CR0, EFER, EFLAGS.VM, any segment base, or CPL changed: recomputes mode,
+ * eff_base, the tables in use. */
+void soft_mode_changed(struct soft_cpu *c);
+/* Forget translations of linear addresses. global: also global pages. Jump caches too. */
+void soft_tlb_flush(struct soft_cpu *c, bool global);
+void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin);
+/* PEND_STEP from TF, DR7, shadow. */
+void soft_step_changed(struct soft_cpu *c);
+
+static inline bool soft_real_mode(const struct soft_cpu *c)
+{
+	return !(c->mode & MODE_PE);
+}
+static inline bool soft_code64(const struct soft_cpu *c)
+{
+	return c->mode & MODE_CODE64;
+}
+static inline bool soft_canonical(u64 a)
+{
+	return (u64)((s64)(a << 16) >> 16) == a;
+}
+/* Bytes a stack push of default size uses as pointer: 8, 4, 2. */
+static inline unsigned soft_stack_bytes(const struct soft_cpu *c)
+{
+	return c->mode & MODE_CODE64 ? 8 : c->mode & MODE_SS32 ? 4 : 2;
+}
+
+/* ---- decoding ---- */
+struct decode {
+	const struct soft_cpu *c; /* mode bits only; never other state */
+	u32 mode;
+	const ZydisDecodedInstruction *insn;
+	const ZydisDecodedOperand *ops;
+	const u8 *bytes; /* of this instruction */
+	unsigned rip_off;
+	struct uop *u; /* to fill: up to 3, zeroed but for rip_off and len */
+	unsigned nu;   /* out: how many were filled (0: not mine) */
+	bool end;      /* out: the block ends here */
+};
+/* Fill u's memory-operand fields (base, index, scale, seg, ea, disp) from operand o. */
+void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o);
+/* gpr index of a general register (any width); decode_reg8 gives the byte offset (AH = 1). */
+u8 decode_gpr(ZydisRegister r);
+u8 decode_reg8(ZydisRegister r);
+/* Emit a #UD. */
+void decode_ud(struct decode *d);
+
+/* Each returns true when it took the instruction (d->nu, d->end filled). Tried in this order. */
+bool decode_int(struct decode *d); /* decode_int.c: integer, control flow in 64-bit and legacy */
+bool decode_sys(struct decode *d); /* sys_decode.c: system, segments, far, stack frames, I/O */
+bool decode_vec(struct decode *d); /* vec_decode.c: x87, MMX, SSE, AVX, FXSAVE/XSAVE */
+
+/* ---- system.c and friends ---- */
+/* The run loop's: deliver c->exc (may raise again; the loop handles #DF and triple fault).
+ * Returns false on a triple fault (shutdown). */
+bool soft_deliver_exc(struct soft_cpu *c);
+/* An external interrupt or NMI with c->rip the return address. */
+void soft_deliver_intr(struct soft_cpu *c, u8 vec);
+/* Before each instruction in step mode: DR7 instruction breakpoints (raises unless RF), and after
+ * it: TF and data breakpoints. Called by the run loop with c->rip exact. */
+void soft_step_before(struct soft_cpu *c);
+void soft_step_after(struct soft_cpu *c, bool tf_was_set);
+/* Note a data access for DR7 data breakpoints; only called when DR7 enables one. */
+void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write);
+void soft_reset_state(struct soft_cpu *c, bool init); /* SDM 3A 9.1.1 table; init: INIT, not power-on */
+struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf);
+
+/* ---- fpu.c / vec.c ---- */
+/* Take the host FPU for the guest on this thread, and give it back. Around soft_run(). */
+void soft_fpu_enter(struct soft_cpu *c);
+void soft_fpu_leave(struct soft_cpu *c);
+void soft_fpu_reset(struct soft_cpu *c, bool init);
+/* To and from the standard XSAVE form, only while not entered. */
+void soft_fpu_get(struct soft_cpu *c, u8 area[1024]);
+int soft_fpu_set(struct soft_cpu *c, const u8 area[1024]);
+/* Per-VM tables (code stubs). */
+int soft_vec_init(struct soft_vm *vm, struct err *e);
+void soft_vec_fini(struct soft_vm *vm);
+
+/* ---- the VM ---- */
+struct soft_vm {
+	struct ram *ram;
+	const struct cpu_bus *bus;
+	const struct cpu_model *model;
+	unsigned ncpus;
+	struct soft_cpu **cpu;
+	struct code_cache *cache; /* cache.c */
+	struct vec_stubs *stubs;  /* vec.c */
+	u64 tsc_khz;
+};
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio.h - what a virtio device sees of its transport and queues (VIRTIO 1.1, split rings).
+ *
+ * A device never touches a ring: it pops chains, fills or reads their buffers through the bounded
+ * copy functions, and pushes them back. All guest-owned indices, addresses and lengths are read once
+ * and checked here; a guest that breaks the rules gets its device put into DEVICE_NEEDS_RESET with
+ * one log line, and the device's functions from then on see empty queues.
+ *
+ * Threads: every call about one device is made with its lock held (virtio_lock/unlock). The
+ * transport takes it around the device's ops, on a vCPU's thread; back ends take it themselves on
+ * the loop's thread.
+ */
+#ifndef MICA_VIRTIO_H
+#define MICA_VIRTIO_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/ram.h"
+
+#include <pthread.h>
+#include <sys/uio.h>
+
+#define VIRTIO_QUEUE_MAX 256 /* entries */
+#define VIRTIO_CHAIN_MAX 130 /* segments in a chain, indirect included */
+
+#define VIRTIO_ID_NET 1
+#define VIRTIO_ID_BLOCK 2
+#define VIRTIO_ID_CONSOLE 3
+#define VIRTIO_ID_RNG 4
+#define VIRTIO_ID_BALLOON 5
+
+#define VIRTIO_F_RING_INDIRECT_DESC 28
+#define VIRTIO_F_RING_EVENT_IDX 29
+#define VIRTIO_F_VERSION_1 32
+
+struct virtio_dev;
+
+/* One chain of buffers taken from a queue. Host addresses are checked to be RAM; the bytes behind
+ * them stay the guest's to change at any time. */
+struct virtio_chain {
+	u16 head;
+	unsigned nout, nin; /* segments device-readable, then device-writable */
+	u64 out_bytes, in_bytes;
+	struct iovec iov[VIRTIO_CHAIN_MAX]; /* out first, then in */
+	gpa_t gpa[VIRTIO_CHAIN_MAX];
+};
+
+struct virtio_class {
+	const char *name; /* "virtio-blk" */
+	u16 id;
+	u64 features; /* offered besides VERSION_1, INDIRECT_DESC, EVENT_IDX */
+	/* Device-specific configuration space. off + bytes is within cfg_bytes. */
+	unsigned cfg_bytes;
+	void (*cfg_read)(struct virtio_dev *d, unsigned off, void *buf, unsigned bytes);
+	void (*cfg_write)(struct virtio_dev *d, unsigned off, const void *buf, unsigned bytes); /* optional */
+	void (*driver_ok)(struct virtio_dev *d);                                                /* optional */
+	void (*notify)(struct virtio_dev *d, unsigned q); /* the driver added buffers */
+	void (*reset)(struct virtio_dev *d);              /* forget all requests; nothing may touch chains afterwards */
+	void (*free)(struct virtio_dev *d);               /* lock not held */
+};
+
+struct virtio_queue {
+	/* as the driver set them */
+	u16 size;
+	bool ready;
+	gpa_t desc, avail, used;
+	u16 vector; /* MSI-X vector or 0xffff */
+	/* the device's place */
+	u16 last_avail, used_idx;
+	u16 signalled_used;
+	bool signalled_valid;
+};
+
+struct virtio_dev {
+	const struct virtio_class *cls;
+	pthread_mutex_t lock;
+	struct ram *ram;
+	u64 features_offered, features; /* negotiated */
+	u8 status;
+	unsigned nqueues;
+	struct virtio_queue *queue;
+	u32 cfg_generation;
+	/* The transport's: raise queue interrupt / configuration change. Lock held. */
+	void (*irq_queue)(struct virtio_dev *d, unsigned q);
+	void (*irq_config)(struct virtio_dev *d);
+	void *transport;
+	void *impl; /* the device's own */
+};
+
+static inline void virtio_lock(struct virtio_dev *d)
+{
+	pthread_mutex_lock(&d->lock);
+}
+static inline void virtio_unlock(struct virtio_dev *d)
+{
+	pthread_mutex_unlock(&d->lock);
+}
+static inline bool virtio_has(const struct virtio_dev *d, unsigned bit)
+{
+	return d->features >> bit & 1;
+}
+
+/* For a device's constructor. */
+struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, unsigned nqueues, void *impl);
+void virtio_free(struct virtio_dev *d); /* calls cls->free */
+
+/* Next chain of queue q: 1, 0 when there is none. Never fails: bad rings end in NEEDS_RESET and 0. */
+int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch);
+/* Undo the last virtio_pop of q (no buffers for this packet yet). */
+void virtio_unpop(struct virtio_dev *d, unsigned q);
+/* Give a chain back; written: bytes put into its in-segments from the start (reported as used, and
+ * ram_wrote() is called for them). Does not interrupt. */
+void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written);
+/* Interrupt the driver for the pushes since the last call, unless it asked not to be. */
+void virtio_signal(struct virtio_dev *d, unsigned q);
+/* Ask for, or not, notifications of new buffers. enable returns true when buffers came meanwhile. */
+bool virtio_notify_enable(struct virtio_dev *d, unsigned q);
+void virtio_notify_disable(struct virtio_dev *d, unsigned q);
+/* The driver broke a rule. */
+void virtio_broken(struct virtio_dev *d, const char *why);
+
+/* Bounded copies between a flat buffer and a chain's out / in part; return bytes copied. */
+u64 virtio_chain_read(const struct virtio_chain *ch, u64 off, void *buf, u64 bytes);
+u64 virtio_chain_write(const struct virtio_chain *ch, u64 off, const void *buf, u64 bytes);
+
+/* ---- transport: virtio over PCI, modern only (virtio_pci.c) ---- */
+struct pci_bus;
+/* Owns d from then on; slot -1: the next free one. */
+int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct err *e);
+void virtio_pci_free_all(struct pci_bus *bus);
+
+/* ---- the devices ---- */
+struct blk;         /* block/block.h */
+struct net_backend; /* net/net.h */
+struct chr;         /* device/chr.h */
+int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct blk *blk /* owned */,
+		   unsigned nqueues, const char *serial, struct err *e);
+int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd /* owned: datagram socket, one
+		   Ethernet frame a message */
+		   ,
+		   const u8 mac[6], struct err *e);
+int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
+		       struct err *e);
+int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
+int virtio_balloon_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
+/* Ask the balloon to hold `bytes` of guest RAM back. Any thread. */
+void virtio_balloon_target(struct virtio_dev *d, u64 bytes);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bus.h - who answers at which physical address and I/O port, and interrupt wires.
+ *
+ * Threads: regions are added, removed and moved with the bus write-locked inside these functions;
+ * look-ups come from every vCPU's thread. A device's ops run on the accessing vCPU's thread with NO
+ * lock held: each device locks itself. Reads of nothing give all ones; writes to nothing are lost.
+ */
+#ifndef MICA_BUS_H
+#define MICA_BUS_H
+
+#include "base/base.h"
+
+struct bus;
+
+/* off: from the region's start. bytes: 1 2 4 8, naturally aligned or not: ops must cope. */
+struct io_ops {
+	u64 (*read)(void *dev, u64 off, unsigned bytes);
+	void (*write)(void *dev, u64 off, unsigned bytes, u64 val);
+};
+
+struct io_region {
+	const struct io_ops *ops;
+	void *dev;
+	u64 base, bytes; /* as mapped now */
+	const char *name;
+	bool mapped;
+};
+
+struct bus *bus_new(void);
+void bus_free(struct bus *b);
+
+/* r stays the caller's. bus_unmap of an unmapped region does nothing; after it returns no new
+ * access begins. -EBUSY when the range overlaps another region. */
+int bus_map_mmio(struct bus *b, struct io_region *r, gpa_t base, u64 bytes);
+int bus_map_pio(struct bus *b, struct io_region *r, u16 base, u16 bytes);
+void bus_unmap_mmio(struct bus *b, struct io_region *r);
+void bus_unmap_pio(struct bus *b, struct io_region *r);
+
+u64 bus_mmio_read(struct bus *b, gpa_t gpa, unsigned bytes);
+void bus_mmio_write(struct bus *b, gpa_t gpa, unsigned bytes, u64 val);
+u32 bus_pio_read(struct bus *b, u16 port, unsigned bytes);
+void bus_pio_write(struct bus *b, u16 port, unsigned bytes, u32 val);
+
+/* A wire into the interrupt controllers (a GSI: I/O APIC pin, and the 8259 pin when < 16). */
+struct irq_line {
+	void (*set)(void *opaque, unsigned gsi, bool level);
+	void *opaque;
+	unsigned gsi;
+};
+static inline void irq_set(const struct irq_line *l, bool level)
+{
+	if (l->set)
+		l->set(l->opaque, l->gsi, level);
+}
+
+/* Where message-signalled interrupts go. Any thread. */
+struct msi_target {
+	void (*send)(void *opaque, u64 addr, u32 data);
+	void *opaque;
+};
+static inline void msi_send(const struct msi_target *t, u64 addr, u32 data)
+{
+	t->send(t->opaque, addr, data);
+}
+
+#endif

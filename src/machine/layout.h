@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* layout.h - the board's address map and interrupt numbers: the one place they are written. */
+#ifndef MICA_LAYOUT_H
+#define MICA_LAYOUT_H
+
+/* Physical addresses. RAM is [0, 3 GiB) and [4 GiB, ...): see base/ram.h. */
+#define LAYOUT_EBDA 0x9fc00ull /* ACPI RSDP lives at 0xe0000; EBDA pointer for scanners */
+#define LAYOUT_RSDP 0xe0000ull
+#define LAYOUT_ACPI 0xe0100ull        /* tables, up to 0xfffff */
+#define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
+#define LAYOUT_PCI_MMIO_END 0xdfffffffull
+#define LAYOUT_ECAM 0xe0000000ull /* 256 buses x 1 MiB */
+#define LAYOUT_ECAM_BYTES 0x10000000ull
+#define LAYOUT_IOAPIC 0xfec00000ull
+#define LAYOUT_LAPIC 0xfee00000ull
+
+/* Legacy ports */
+#define LAYOUT_PIC1 0x20
+#define LAYOUT_PIT 0x40
+#define LAYOUT_RTC 0x70
+#define LAYOUT_PIC2 0xa0
+#define LAYOUT_UART1 0x3f8
+#define LAYOUT_RESET 0xcf9
+#define LAYOUT_PCI_CFG 0xcf8
+#define LAYOUT_ELCR 0x4d0
+#define LAYOUT_DEBUG_EXIT 0xf4
+#define LAYOUT_ACPI_PM 0x600 /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
+
+/* GSIs */
+#define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
+#define LAYOUT_GSI_UART1 4
+#define LAYOUT_GSI_RTC 8
+#define LAYOUT_GSI_SCI 9
+#define LAYOUT_GSI_PCI 16 /* INTA..INTD of slot n: 16 + (n & 7) */
+#define LAYOUT_GSI_COUNT 24
+
+#endif

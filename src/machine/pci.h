@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pci.h - the PCI host bridge (config ports 0xcf8/0xcfc and ECAM), functions on bus 0, BARs, MSI-X.
+ *
+ * A device embeds struct pci_dev, fills config space with the helpers, and registers. The bus
+ * handles BAR decoding, command register, MSI-X table and pending bits, INTx.
+ */
+#ifndef MICA_PCI_H
+#define MICA_PCI_H
+
+#include "machine/bus.h"
+
+#include <pthread.h>
+
+#define PCI_CFG_BYTES 4096
+#define PCI_MSIX_MAX 64
+
+struct pci_bus;
+struct pci_dev;
+
+struct pci_dev_ops {
+	/* Config bytes outside what pci.c handles changed (optional). */
+	void (*cfg_written)(struct pci_dev *d, unsigned off, unsigned bytes);
+	/* Config read about to be answered, so that d->cfg may be refreshed (optional). */
+	void (*cfg_reading)(struct pci_dev *d, unsigned off, unsigned bytes);
+};
+
+struct pci_dev {
+	const struct pci_dev_ops *ops;
+	const char *name;
+	struct pci_bus *bus;
+	u8 devfn;
+	u8 cfg[PCI_CFG_BYTES];
+	u8 wmask[PCI_CFG_BYTES]; /* which bits the guest may write */
+	struct {
+		struct io_region region; /* ops, dev set by pci_add_bar */
+		u64 bytes;               /* power of two, 0: no such BAR */
+		bool io, is64;
+	} bar[6];
+	unsigned cap_next; /* where the next capability goes */
+	unsigned cap_last;
+
+	/* MSI-X; guarded by msix_lock */
+	pthread_mutex_t msix_lock;
+	unsigned msix_n, msix_cap, msix_bar;
+	struct {
+		u64 addr;
+		u32 data, ctrl;
+	} msix[PCI_MSIX_MAX];
+	u64 msix_pending;
+};
+
+/* ---- for devices ---- */
+void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *name, u16 vendor, u16 device,
+		  u32 class_rev /* class << 8 | revision */);
+void pci_dev_fini(struct pci_dev *d);
+/* Memory BAR with its own ops; dev is handed to them. 64-bit BARs take index and index + 1. */
+void pci_add_bar(struct pci_dev *d, unsigned index, u64 bytes, bool is64, const struct io_ops *ops, void *dev);
+/* A capability of `bytes` (with id and next bytes filled); returns its config offset. */
+unsigned pci_add_cap(struct pci_dev *d, u8 id, unsigned bytes);
+/* MSI-X with n vectors, table and PBA in a BAR of its own. */
+void pci_add_msix(struct pci_dev *d, unsigned bar_index, unsigned n);
+/* Send vector v (masked ones become pending). Any thread. False when MSI-X is not enabled. */
+bool pci_msix_send(struct pci_dev *d, unsigned v);
+bool pci_msix_enabled(struct pci_dev *d);
+/* INTx pin A, a level. Any thread. */
+void pci_intx(struct pci_dev *d, bool level);
+
+/* Put d on the bus: devfn = slot << 3 | fn, or slot -1 for the next free one. Maps nothing until
+ * the BARs have addresses: pci_bus_assign() gives them some, as firmware would. */
+int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
+
+/* ---- for the board ---- */
+struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
+			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
+void pci_bus_free(struct pci_bus *b);
+/* Give every BAR an address in the window and switch memory decoding and bus mastering on. */
+int pci_bus_assign(struct pci_bus *b);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * net.h - where a guest's Ethernet frames go. A back end is a process at the other end of a
+ * SOCK_SEQPACKET unix socket, one frame a message; the VMM knows nothing else of it.
+ */
+#ifndef MICA_NET_H
+#define MICA_NET_H
+
+#include "base/base.h"
+#include "base/err.h"
+
+#define NET_FRAME_MAX 65550 /* Ethernet header + 64 KiB */
+
+struct net_hostfwd {
+	bool udp;
+	char host_addr[64]; /* "" = 127.0.0.1 */
+	u16 host_port, guest_port;
+};
+
+/* User-mode network (libslirp): NAT, DHCP (10.0.2.15 for the guest, 10.0.2.2 the host, 10.0.2.3 DNS)
+ * in a sandboxed process of its own, which ends when the socket closes. *fd is the VMM's end. */
+int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e);
+/* "tcp:ADDR:PORT-:PORT", "udp::PORT-:PORT" */
+int net_hostfwd_parse(struct net_hostfwd *out, const char *text, struct err *e);
+
+#endif
