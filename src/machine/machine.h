@@ -2,8 +2,9 @@
 /*
  * machine.h - the board as a whole: what the VMM assembles a VM from.
  *
- * machine_new() puts bus, interrupt controllers, timers, PCI, UART, ACPI registers together (the whole
- * machine is visible in that one function, board.c); devices are then added to machine_pci(); then
+ * machine_new() puts bus, interrupt controllers, timers, PCI, ACPI registers together (the whole board
+ * is visible in that one function, board.c); devices are then added by the VMM, to machine_pci() or
+ * (the UART) to machine_bus() with a wire from machine_irq(); then
  * machine_boot() writes firmware tables and the kernel and sets the boot vCPU's state.
  */
 #ifndef MICA_MACHINE_H
@@ -14,10 +15,10 @@
 #include "base/loop.h"
 #include "base/ram.h"
 #include "cpu/cpu.h"
+#include "machine/bus.h"
 
 struct machine;
 struct pci_bus;
-struct chr;
 
 enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
@@ -29,7 +30,6 @@ struct machine_config {
 	struct ram *ram;
 	struct loop *loop;
 	unsigned ncpus;
-	struct chr *console; /* UART 1; may be NULL */
 	bool debug_exit;
 	/* The guest asked for something. Any thread. */
 	void (*event)(void *opaque, enum machine_event ev, u32 value);
@@ -44,9 +44,18 @@ const struct cpu_bus *machine_cpu_bus(struct machine *m);
 /* Before vCPUs run: the interrupt controllers need them. */
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm);
 struct pci_bus *machine_pci(struct machine *m);
+/* The bus and the interrupt wires, for devices that sit at fixed addresses. gsi < LAYOUT_GSI_COUNT. */
+struct bus *machine_bus(struct machine *m);
+struct irq_line machine_irq(struct machine *m, unsigned gsi);
+/* Have fn(opaque) called by machine_reset(), in order of registration: devices go to power-on state.
+ * Before vCPUs run. */
+void machine_on_reset(struct machine *m, void (*fn)(void *opaque), void *opaque);
 /* Press the ACPI power button. Any thread. */
 void machine_power_button(struct machine *m);
-/* All chips to power-on state (system reset); vCPUs are stopped. Devices are reset too. */
+/* Pulse every local APIC's LINT1: an NMI where the guest wired it so. Any thread. */
+void machine_nmi(struct machine *m);
+/* All chips and what machine_on_reset() knows to power-on state (system reset); no vCPU is in
+ * cpu_run(). The vCPUs themselves are the caller's: cpu_reset(). */
 void machine_reset(struct machine *m);
 
 /* ---- boot: machine/boot.c ---- */
