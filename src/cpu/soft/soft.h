@@ -199,6 +199,12 @@ struct jc_entry {
 	struct block *block;
 };
 
+/* What soft_vec_changed() keeps in vec_ok. */
+#define VEC_OK_X87 0x01u  /* CR0.EM = CR0.TS = 0: x87 (else #NM), MMX (else #UD, #NM) */
+#define VEC_OK_WAIT 0x02u /* not both CR0.MP and CR0.TS: FWAIT */
+#define VEC_OK_SSE 0x04u  /* ... and CR4.OSFXSR: SSE */
+#define VEC_OK_AVX 0x08u  /* CR4.OSXSAVE, XCR0[2:1] = 3, CR0.TS = 0, protected mode: VEX */
+
 /* Reasons to leave translated code at the next block border (c->pending). */
 #define PEND_INTR 0x01u /* the APIC's INTR line is up (level; set and cleared by cpu_set_intr) */
 #define PEND_NMI 0x02u
@@ -228,6 +234,7 @@ struct soft_cpu {
 	u64 rip;
 	const struct uop *op; /* of the instruction being executed, see SOFT_ENTER */
 	u8 cpl;
+	u8 vec_ok;      /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
 	bool shadow;    /* interrupts blocked until after the next instruction (STI, MOV SS) */
 	bool shadow_ss; /* ... and debug traps (MOV SS) */
 	u8 jc_salt_idx;
@@ -287,6 +294,8 @@ struct soft_cpu {
 	struct jc_entry jcs[2][JC_SIZE];
 	struct block *step_block; /* scratch for single instructions */
 	void *lib;                /* core.c's own */
+	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
+	u8 *vec_scratch_rx;       /* ... the same page for execution */
 };
 
 /* ---- leaving: exceptions (never return) ---- */
@@ -442,7 +451,11 @@ void soft_fpu_reset(struct soft_cpu *c, bool init);
 /* To and from the standard XSAVE form, only while not entered. */
 void soft_fpu_get(struct soft_cpu *c, u8 area[1024]);
 int soft_fpu_set(struct soft_cpu *c, const u8 area[1024]);
-/* Per-VM tables (code stubs). */
+/* Call after CR0, CR4, XCR0 or EFLAGS.VM changed (soft_mode_changed() does for CR0 and VM):
+ * recomputes c->vec_ok. */
+void soft_vec_changed(struct soft_cpu *c);
+/* Per-VM tables (code stubs); also installs the process's SIGFPE handler. Before seccomp: all
+ * executable memory the engine's vector part ever needs is mapped here. After vm->cpu[] is filled. */
 int soft_vec_init(struct soft_vm *vm, struct err *e);
 void soft_vec_fini(struct soft_vm *vm);
 
