@@ -44,6 +44,8 @@ const struct cpu_bus *machine_cpu_bus(struct machine *m);
 /* Before vCPUs run: the interrupt controllers need them. */
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm);
 struct pci_bus *machine_pci(struct machine *m);
+struct ram *machine_ram(struct machine *m);
+unsigned machine_ncpus(struct machine *m);
 /* The bus and the interrupt wires, for devices that sit at fixed addresses. gsi < LAYOUT_GSI_COUNT. */
 struct bus *machine_bus(struct machine *m);
 struct irq_line machine_irq(struct machine *m, unsigned gsi);

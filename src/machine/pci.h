@@ -74,6 +74,11 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
 struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
 void pci_bus_free(struct pci_bus *b);
+/* Port 0xcf9 (reset control) lies among the config ports 0xcf8-0xcff, which the bridge has mapped:
+ * it hands byte accesses at 0xcf9 to these ops (off 0), as a south bridge would claim them. Before vCPUs run. */
+void pci_bus_set_reset_port(struct pci_bus *b, const struct io_ops *ops, void *dev);
+/* System reset: BARs, command register and MSI-X of every function as after power-on. */
+void pci_bus_reset(struct pci_bus *b);
 /* Give every BAR an address in the window and switch memory decoding and bus mastering on. */
 int pci_bus_assign(struct pci_bus *b);
 
