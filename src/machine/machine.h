@@ -65,6 +65,10 @@ struct boot_params {
 	const char *kernel, *initrd, *append; /* paths; initrd and append may be NULL */
 	const char *const *modules;           /* Multiboot: "FILE args" */
 	unsigned nmodules;
+	/* How the files above are opened for reading: an owned fd or -errno. NULL: open(2). The VMM
+	 * boots again from inside its sandbox, where only files it opened before are left. */
+	int (*open)(void *opaque, const char *path);
+	void *open_opaque;
 };
 /* Load and set *state for vCPU 0. What kind of kernel it is is seen from its bytes. */
 int machine_boot(struct machine *m, const struct boot_params *p, struct cpu_state *state, struct err *e);
