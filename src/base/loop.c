@@ -171,6 +171,12 @@ int loop_add(struct loop *l, struct loop_fd *f, int fd, u32 events, void (*fn)(v
 	struct epoll_event ev = { .events = events, .data.ptr = f };
 
 	must(!f->added);
+	/* Back within the round it was deleted in: out of the list before its link is overwritten. */
+	for (struct loop_fd **p = &l->dead; *p; p = &(*p)->dead_next)
+		if (*p == f) {
+			*p = f->dead_next;
+			break;
+		}
 	*f = (struct loop_fd){ .fd = fd, .fn = fn, .opaque = opaque };
 	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return -errno;

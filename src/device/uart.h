@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* uart.h - a 16550A serial port (National Semiconductor PC16550D) on eight I/O ports. */
+#ifndef MICA_UART_H
+#define MICA_UART_H
+
+#include "base/base.h"
+#include "device/chr.h"
+#include "machine/bus.h"
+
+struct uart;
+
+/* chr is borrowed and may be NULL: then what is sent is lost and nothing comes. -EBUSY when the
+ * ports are taken. */
+int uart_new(struct uart **out, struct bus *bus, u16 base_port, struct irq_line irq, struct chr *chr);
+void uart_free(struct uart *u); /* on the loop's thread, or when the loop does not run */
+void uart_reset(struct uart *u);
+
+#endif
