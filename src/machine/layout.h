@@ -25,7 +25,6 @@
 #define LAYOUT_ELCR 0x4d0
 #define LAYOUT_DEBUG_EXIT 0xf4
 #define LAYOUT_ACPI_PM 0x600 /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
-#define LAYOUT_ACPI_S5 5     /* SLP_TYP of soft-off in PM1a control (DSDT's \_S5); ACPI mode is always on */
 #define LAYOUT_SLP_TYP_S5 5  /* what \_S5 holds and PM1a control takes for soft-off */
 
 /* GSIs */
