@@ -19,6 +19,8 @@ struct pci_bus;
 struct pci_dev;
 
 struct pci_dev_ops {
+	/* Both run with the bus's config lock held; they may send interrupts, but not call back into
+	 * config space. */
 	/* Config bytes outside what pci.c handles changed (optional). */
 	void (*cfg_written)(struct pci_dev *d, unsigned off, unsigned bytes);
 	/* Config read about to be answered, so that d->cfg may be refreshed (optional). */
@@ -40,7 +42,7 @@ struct pci_dev {
 	unsigned cap_next; /* where the next capability goes */
 	unsigned cap_last;
 
-	/* MSI-X; guarded by msix_lock */
+	/* Interrupts; guarded by msix_lock */
 	pthread_mutex_t msix_lock;
 	unsigned msix_n, msix_cap, msix_bar;
 	struct {
@@ -48,6 +50,9 @@ struct pci_dev {
 		u32 data, ctrl;
 	} msix[PCI_MSIX_MAX];
 	u64 msix_pending;
+	bool msix_on, msix_masked; /* from the capability's control word */
+	bool intx_off;             /* command register bit 10 */
+	bool intx_level, intx_out; /* what the device says, what reaches the wire */
 };
 
 /* ---- for devices ---- */
@@ -56,6 +61,8 @@ void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *
 void pci_dev_fini(struct pci_dev *d);
 /* Memory BAR with its own ops; dev is handed to them. 64-bit BARs take index and index + 1. */
 void pci_add_bar(struct pci_dev *d, unsigned index, u64 bytes, bool is64, const struct io_ops *ops, void *dev);
+/* The same in I/O port space; bytes up to 256. */
+void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct io_ops *ops, void *dev);
 /* A capability of `bytes` (with id and next bytes filled); returns its config offset. */
 unsigned pci_add_cap(struct pci_dev *d, u8 id, unsigned bytes);
 /* MSI-X with n vectors, table and PBA in a BAR of its own. */
@@ -74,9 +81,6 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
 struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
 void pci_bus_free(struct pci_bus *b);
-/* Port 0xcf9 (reset control) lies among the config ports 0xcf8-0xcff, which the bridge has mapped:
- * it hands byte accesses at 0xcf9 to these ops (off 0), as a south bridge would claim them. Before vCPUs run. */
-void pci_bus_set_reset_port(struct pci_bus *b, const struct io_ops *ops, void *dev);
 /* System reset: BARs, command register and MSI-X of every function as after power-on. */
 void pci_bus_reset(struct pci_bus *b);
 /* Give every BAR an address in the window and switch memory decoding and bus mastering on. */
