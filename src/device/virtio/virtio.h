@@ -35,6 +35,16 @@
 #define VIRTIO_F_RING_EVENT_IDX 29
 #define VIRTIO_F_VERSION_1 32
 
+/* Device status bits (2.1) */
+#define VIRTIO_S_ACKNOWLEDGE 1
+#define VIRTIO_S_DRIVER 2
+#define VIRTIO_S_DRIVER_OK 4
+#define VIRTIO_S_FEATURES_OK 8
+#define VIRTIO_S_NEEDS_RESET 64
+#define VIRTIO_S_FAILED 128
+
+#define VIRTIO_NO_VECTOR 0xffff
+
 struct virtio_dev;
 
 /* One chain of buffers taken from a queue. Host addresses are checked to be RAM; the bytes behind
@@ -57,8 +67,10 @@ struct virtio_class {
 	void (*cfg_write)(struct virtio_dev *d, unsigned off, const void *buf, unsigned bytes); /* optional */
 	void (*driver_ok)(struct virtio_dev *d);                                                /* optional */
 	void (*notify)(struct virtio_dev *d, unsigned q); /* the driver added buffers */
-	void (*reset)(struct virtio_dev *d);              /* forget all requests; nothing may touch chains afterwards */
-	void (*free)(struct virtio_dev *d);               /* lock not held */
+	/* Forget all requests; nothing may touch chains afterwards. May drop and take the lock while it waits
+	 * for requests in flight: queues are seen empty meanwhile. */
+	void (*reset)(struct virtio_dev *d);
+	void (*free)(struct virtio_dev *d); /* lock not held */
 };
 
 struct virtio_queue {
@@ -71,6 +83,7 @@ struct virtio_queue {
 	u16 last_avail, used_idx;
 	u16 signalled_used;
 	bool signalled_valid;
+	bool notify_off; /* virtio_notify_disable() */
 };
 
 struct virtio_dev {
@@ -79,6 +92,7 @@ struct virtio_dev {
 	struct ram *ram;
 	u64 features_offered, features; /* negotiated */
 	u8 status;
+	unsigned resetting; /* in cls->reset */
 	unsigned nqueues;
 	struct virtio_queue *queue;
 	u32 cfg_generation;
@@ -106,7 +120,9 @@ static inline bool virtio_has(const struct virtio_dev *d, unsigned bit)
 struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, unsigned nqueues, void *impl);
 void virtio_free(struct virtio_dev *d); /* calls cls->free */
 
-/* Next chain of queue q: 1, 0 when there is none. Never fails: bad rings end in NEEDS_RESET and 0. */
+/* Next chain of queue q: 1, 0 when there is none. Never fails: bad rings end in NEEDS_RESET and 0.
+ * Zero-length segments are left out of the chain. Finding the queue empty asks for the next notification,
+ * unless virtio_notify_disable() was called. */
 int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch);
 /* Undo the last virtio_pop of q (no buffers for this packet yet). */
 void virtio_unpop(struct virtio_dev *d, unsigned q);
@@ -120,16 +136,30 @@ bool virtio_notify_enable(struct virtio_dev *d, unsigned q);
 void virtio_notify_disable(struct virtio_dev *d, unsigned q);
 /* The driver broke a rule. */
 void virtio_broken(struct virtio_dev *d, const char *why);
+/* The configuration space changed: new generation, configuration interrupt. */
+void virtio_config_changed(struct virtio_dev *d);
 
 /* Bounded copies between a flat buffer and a chain's out / in part; return bytes copied. */
 u64 virtio_chain_read(const struct virtio_chain *ch, u64 off, void *buf, u64 bytes);
 u64 virtio_chain_write(const struct virtio_chain *ch, u64 off, const void *buf, u64 bytes);
+
+/* ---- for a transport; lock held ---- */
+/* The driver writes device status: 0 resets, other bits are only ever added (2.1, 3.1). */
+void virtio_set_status(struct virtio_dev *d, u8 status);
+/* Start queue q with the addresses and size set in d->queue[q]. */
+void virtio_queue_enable(struct virtio_dev *d, unsigned q);
+/* The driver says that queue q has buffers. */
+void virtio_notify(struct virtio_dev *d, unsigned q);
+/* As after power-on. */
+void virtio_reset(struct virtio_dev *d);
 
 /* ---- transport: virtio over PCI, modern only (virtio_pci.c) ---- */
 struct pci_bus;
 /* Owns d from then on; slot -1: the next free one. */
 int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct err *e);
 void virtio_pci_free_all(struct pci_bus *bus);
+/* System reset: every virtio function of the bus as after power-on. No vCPU runs; lock not held. */
+void virtio_pci_reset_all(struct pci_bus *bus);
 
 /* ---- the devices ---- */
 struct blk;         /* block/block.h */
