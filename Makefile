@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What people type. The build itself is meson's: this file only names the steps (make help).
+
+B       ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+FRESH   ?=
+CPUS    ?= 1
+MEMORY  ?= 512M
+ARGS    ?=
+
+.PHONY: all help deps build run test bench install clean distclean
+all: build
+
+help:
+	@echo 'make run      install what is missing, build, make a Debian 12 disk and boot it here'
+	@echo '              FRESH=1: start from a new disk; CPUS=2 MEMORY=1G ARGS="..." go to mica run'
+	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
+	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
+	@echo 'make bench    time a Debian boot, beside QEMU where it is installed; idle cost'
+	@echo 'make install  PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make deps     install the Debian packages that building and running need'
+	@echo 'make clean    remove what was built, keep images and disks; make distclean removes all'
+
+deps:
+	@tools/deps.sh build run
+
+build:
+	@tools/deps.sh build
+	@test -f $(B)/build.ninja || meson setup $(B) .
+	@ninja -C $(B)
+
+# Not a prerequisite chain, so that the guest's console is this process's own terminal.
+run: build
+	@tools/deps.sh run
+	@BUILD='$(B)' FRESH='$(FRESH)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' tools/run $(ARGS)
+
+test:
+	@tools/deps.sh build run test
+	@tools/run-tests --build '$(B)' $(ARGS)
+
+bench: build
+	@tools/deps.sh run
+	@bench/boot --build '$(B)'
+	@bench/idle --build '$(B)'
+
+# The prefix is known to the programs (where mica-vmm and the translations lie), so it has a build of its own.
+install:
+	@test "$$(id -u)" != 0 || tools/deps.sh build
+	@meson setup --buildtype=release --prefix='$(abspath $(PREFIX))' $(B)/install . $$(test -f $(B)/install/build.ninja && echo --reconfigure) >/dev/null
+	@ninja -C $(B)/install
+	@DESTDIR='$(DESTDIR)' meson install -C $(B)/install --no-rebuild
+
+clean:
+	@test ! -d $(B) || find $(B) -mindepth 1 -maxdepth 1 ! -name images ! -name run -exec rm -rf {} +
+
+distclean:
+	rm -rf $(B)

@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# deps.sh GROUP... - install the Debian packages a step needs, and only those that are missing. Says nothing and asks
+# for nothing when all are there. Groups: build, run, test.
+set -eu
+
+build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
+	libjansson-dev libseccomp-dev libcap-ng-dev libcmocka-dev'
+# fakechroot and uidmap: mmdebstrap takes whichever way this host allows.
+run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
+test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools nasm dpkg'
+
+wanted=
+for group; do
+	case $group in
+	build) wanted="$wanted $build" ;;
+	run) wanted="$wanted $run" ;;
+	test) wanted="$wanted $test" ;;
+	*) echo "deps.sh: no group '$group': build, run, test" >&2; exit 2 ;;
+	esac
+done
+
+if ! command -v dpkg-query >/dev/null; then
+	echo 'deps.sh: this is not a Debian system; it needs what these Debian 12 packages hold:' $wanted >&2
+	exit 0
+fi
+missing=
+for package in $wanted; do
+	case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true) in
+	*' installed') ;;
+	*) case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+	as_root=
+elif command -v sudo >/dev/null; then
+	as_root=sudo
+else
+	printf 'deps.sh: these packages are missing, and neither root nor sudo is here to install them. As root:\n' >&2
+	printf '    apt-get install --no-install-recommends%s\n' "$missing" >&2
+	exit 1
+fi
+echo "Installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+
+install_missing() {
+	# shellcheck disable=SC2086
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+		-o Dpkg::Use-Pty=0 $missing </dev/null >"$log" 2>&1
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# A fresh machine has no package lists, an old one stale ones: update at once or after a failure.
+lists=$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)
+if [ -z "$lists" ] || ! install_missing; then
+	if ! $as_root apt-get update -q </dev/null >"$log" 2>&1; then
+		tail -n 5 "$log" >&2
+		echo "deps.sh: 'apt-get update' failed: is there a network?" >&2
+		exit 1
+	fi
+	if ! install_missing; then
+		tail -n 15 "$log" >&2
+		echo 'deps.sh: apt-get could not install the packages above' >&2
+		exit 1
+	fi
+fi
