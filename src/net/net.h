@@ -9,6 +9,9 @@
 #include "base/base.h"
 #include "base/err.h"
 
+#include <sys/types.h>
+
+#define NET_FRAME_MIN 14    /* Ethernet header */
 #define NET_FRAME_MAX 65550 /* Ethernet header + 64 KiB */
 
 struct net_hostfwd {
@@ -17,10 +20,17 @@ struct net_hostfwd {
 	u16 host_port, guest_port;
 };
 
-/* User-mode network (libslirp): NAT, DHCP (10.0.2.15 for the guest, 10.0.2.2 the host, 10.0.2.3 DNS)
- * in a sandboxed process of its own, which ends when the socket closes. *fd is the VMM's end. */
+/*
+ * User-mode network (libslirp): NAT, DHCP (10.0.2.15 for the guest, 10.0.2.2 the host, 10.0.2.3 DNS)
+ * in a sandboxed process of its own, which ends when the socket closes. *fd is the VMM's end.
+ * Returns when the process is ready and all forwarded ports are bound; a port that is taken is an
+ * error here. The process also ends with the thread that called this.
+ */
 int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e);
-/* "tcp:ADDR:PORT-:PORT", "udp::PORT-:PORT" */
+/* "tcp:ADDR:PORT-:PORT", "udp::PORT-:PORT"; ADDR is a host IPv4 address. */
 int net_hostfwd_parse(struct net_hostfwd *out, const char *text, struct err *e);
+
+/* Path of a helper program: $MICA_HELPER_DIR, else beside this executable, else ../libexec/mica. */
+int net_helper_path(char *buf, size_t bytes, const char *name, struct err *e);
 
 #endif

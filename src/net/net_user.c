@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * net_user.c - start mica-slirp and learn whether it works.
+ *
+ * The helper gets its end of the socket as fd 3. Its first message is its status: one zero byte when
+ * ready, else the text of what is wrong. Frames follow.
+ */
+#include "net/net.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define START_TIMEOUT_MS 20000
+#define SOCKET_BYTES (4 << 20) /* asked for; the kernel gives what wmem_max allows */
+
+extern char **environ;
+
+int net_helper_path(char *buf, size_t bytes, const char *name, struct err *e)
+{
+	static const char *const where[] = { "", "/../libexec/mica" };
+	const char *dir = secure_getenv("MICA_HELPER_DIR");
+	char exe[4096];
+	ssize_t n;
+
+	if (dir) {
+		if ((size_t)snprintf(buf, bytes, "%s/%s", dir, name) < bytes && access(buf, X_OK) == 0)
+			return 0;
+		return err_set(e, ENOENT, "there is no program %s in %s, which MICA_HELPER_DIR names", name, dir);
+	}
+	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (n < 0)
+		return err_sys(e, errno, "cannot find the program %s: /proc/self/exe", name);
+	exe[n] = 0;
+	char *slash = strrchr(exe, '/');
+	if (slash)
+		*slash = 0;
+	for (size_t i = 0; i < ARRAY_LEN(where); i++)
+		if ((size_t)snprintf(buf, bytes, "%s%s/%s", exe, where[i], name) < bytes && access(buf, X_OK) == 0)
+			return 0;
+	return err_set(e, ENOENT, "cannot find the program %s beside %s or in its ../libexec/mica: install it again",
+		       name, exe);
+}
+
+static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	sigset_t none, all;
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&fa, fd, 3);
+	/* A session of its own: Ctrl-C at the terminal is not for it. */
+	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&at, &none);
+	posix_spawnattr_setsigdefault(&at, &all);
+	r = posix_spawn(pid, path, &fa, &at, argv, environ);
+	posix_spawnattr_destroy(&at);
+	posix_spawn_file_actions_destroy(&fa);
+	return -r;
+}
+
+/* The helper's first message. */
+static int await_ready(int fd, struct err *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char text[400];
+	int r;
+
+	do
+		r = poll(&p, 1, START_TIMEOUT_MS);
+	while (r < 0 && errno == EINTR);
+	if (r == 0)
+		return err_set(e, ETIMEDOUT, "the user network's process did not become ready in %d s",
+			       START_TIMEOUT_MS / 1000);
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+	if (n <= 0)
+		return err_set(e, EIO, "the user network's process (mica-slirp) ended before it was ready");
+	text[n] = 0;
+	if (text[0])
+		return err_set(e, EADDRNOTAVAIL, "%s", text);
+	return 0;
+}
+
+int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e)
+{
+	auto_close int ours = -1, theirs = -1;
+	char path[4200];
+	int sv[2], bytes = SOCKET_BYTES, r;
+
+	r = net_helper_path(path, sizeof(path), "mica-slirp", e);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_sys(e, errno, "cannot make the user network's socket");
+	ours = sv[0];
+	theirs = sv[1];
+	setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+
+	unsigned n = 0;
+	char **argv = xcalloc(nfwd + 3, sizeof(*argv));
+	argv[n++] = xstrdup("mica-slirp");
+	if (log_level >= LOG_LVL_DEBUG)
+		argv[n++] = xstrdup("--debug");
+	for (unsigned i = 0; i < nfwd; i++)
+		argv[n++] = xasprintf("%s:%s:%u-:%u", fwd[i].udp ? "udp" : "tcp", fwd[i].host_addr, fwd[i].host_port,
+				      fwd[i].guest_port);
+	r = spawn(pid, path, argv, theirs);
+	while (n)
+		free(argv[--n]);
+	free(argv);
+	if (r < 0)
+		return err_sys(e, -r, "cannot start %s", path);
+	close(steal_fd(&theirs));
+	r = await_ready(ours, e);
+	if (r < 0) {
+		kill(*pid, SIGKILL);
+		while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		return r;
+	}
+	*fd = steal_fd(&ours);
+	return 0;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mica-slirp - the user network of one VM: libslirp between a socket of Ethernet frames (fd 3, see
+ * net.h) and ordinary sockets of this host. Started by the VMM, ends when the socket closes.
+ *
+ * Theory: one thread, one poll(). Frames that the VMM does not take at once wait in a bounded queue;
+ * as long as any waits, the host's sockets are not read, so that TCP slows its peers down by itself
+ * and nothing has to be thrown away. Frames from the VMM are always taken: they carry the
+ * acknowledgements that make room.
+ *
+ * Order at the start: bind forwarded ports and read resolv.conf with the user's rights, then the
+ * sandbox, then tell the VMM, then the first frame.
+ */
+#include "base/base.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/net.h"
+#include "net/slirp_sandbox.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <poll.h>
+#include <signal.h>
+#include <slirp/libslirp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define FRAMES_FD 3
+#define QUEUE_FRAMES 1024u
+#define QUEUE_BYTES (8u << 20)
+#define BATCH 16
+
+struct frame {
+	struct frame *next;
+	size_t bytes;
+	u8 data[];
+};
+
+struct timer {
+	struct timer *next;
+	SlirpTimerId id;
+	void *cb_opaque;
+	s64 expire_ms; /* -1: not armed */
+};
+
+struct net {
+	Slirp *slirp;
+	struct frame *head, **tail;
+	unsigned frames;
+	size_t frame_bytes;
+	struct timer *timers;
+	struct pollfd *pfd;
+	unsigned npfd, cap;
+};
+
+/* ---- resolv.conf: libslirp looks at it again and again; it gets what it was at the start ---- */
+
+static char resolv[4096];
+static size_t resolv_bytes;
+
+static void load_resolv(void)
+{
+	auto_close int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+
+	ssize_t n = fd >= 0 ? read(fd, resolv, sizeof(resolv)) : 0;
+	resolv_bytes = n > 0 ? (size_t)n : 0;
+}
+
+/* These two take libc's place for libslirp, which runs in a process that can open nothing. */
+FILE *fopen64(const char *path, const char *mode);
+FILE *fopen64(const char *path, const char *mode)
+{
+	if (strcmp(path, "/etc/resolv.conf") != 0 || mode[0] != 'r' || !resolv_bytes) {
+		errno = ENOENT;
+		return NULL;
+	}
+	return fmemopen(resolv, resolv_bytes, "r");
+}
+
+int stat64(const char *path, struct stat64 *st)
+{
+	if (strcmp(path, "/etc/resolv.conf") != 0 || !resolv_bytes) {
+		errno = ENOENT;
+		return -1;
+	}
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFREG | 0444;
+	st->st_size = (off_t)resolv_bytes;
+	st->st_mtime = 1; /* not the zeros that libslirp's cache starts with */
+	return 0;
+}
+
+/* ---- frames to the VMM ---- */
+
+/* 0, or -errno; the end of the VMM is the end of us. */
+static int frame_send(const void *buf, size_t len)
+{
+	for (;;) {
+		if (send(FRAMES_FD, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return 0;
+		if (errno == EINTR)
+			continue;
+		if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
+			exit(0);
+		return -errno;
+	}
+}
+
+static ssize_t send_packet(const void *buf, size_t len, void *opaque)
+{
+	struct net *n = opaque;
+
+	if (len > NET_FRAME_MAX)
+		return (ssize_t)len;
+	if (!n->head) {
+		int r = frame_send(buf, len);
+		if (r != -EAGAIN && r != -ENOBUFS)
+			return (ssize_t)len;
+	}
+	if (n->frames >= QUEUE_FRAMES || n->frame_bytes + len > QUEUE_BYTES)
+		return (ssize_t)len; /* a wire loses frames */
+	struct frame *f = xcalloc(1, sizeof(*f) + len);
+	f->bytes = len;
+	memcpy(f->data, buf, len);
+	*n->tail = f;
+	n->tail = &f->next;
+	n->frames++;
+	n->frame_bytes += len;
+	return (ssize_t)len;
+}
+
+static void flush_queue(struct net *n)
+{
+	while (n->head) {
+		struct frame *f = n->head;
+		int r = frame_send(f->data, f->bytes);
+		if (r == -EAGAIN || r == -ENOBUFS)
+			return;
+		n->head = f->next;
+		if (!n->head)
+			n->tail = &n->head;
+		n->frames--;
+		n->frame_bytes -= f->bytes;
+		free(f);
+	}
+}
+
+/* ---- frames from the VMM ---- */
+
+static void receive(struct net *n)
+{
+	static u8 buf[BATCH][NET_FRAME_MAX + 1];
+	struct mmsghdr m[BATCH];
+	struct iovec iov[BATCH];
+
+	for (int i = 0; i < BATCH; i++) {
+		iov[i] = (struct iovec){ buf[i], sizeof(buf[i]) };
+		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
+	}
+	int got = recvmmsg(FRAMES_FD, m, BATCH, MSG_DONTWAIT, NULL);
+	if (got < 0 && errno != EAGAIN && errno != EINTR)
+		exit(0);
+	for (int i = 0; i < got; i++) {
+		if (!m[i].msg_len)
+			exit(0); /* end of file: the VMM never sends an empty frame */
+		if (m[i].msg_len >= NET_FRAME_MIN && m[i].msg_len <= NET_FRAME_MAX)
+			slirp_input(n->slirp, buf[i], (int)m[i].msg_len);
+	}
+}
+
+/* ---- libslirp's callbacks ---- */
+
+static void guest_error(const char *msg, void *opaque)
+{
+	(void)opaque;
+	log_guest("user network: %s", msg);
+}
+
+static s64 clock_get_ns(void *opaque)
+{
+	(void)opaque;
+	return (s64)clock_mono_ns();
+}
+
+static void *timer_new_opaque(SlirpTimerId id, void *cb_opaque, void *opaque)
+{
+	struct net *n = opaque;
+	struct timer *t = xcalloc(1, sizeof(*t));
+
+	*t = (struct timer){ .next = n->timers, .id = id, .cb_opaque = cb_opaque, .expire_ms = -1 };
+	n->timers = t;
+	return t;
+}
+
+static void timer_free(void *timer, void *opaque)
+{
+	struct net *n = opaque;
+
+	for (struct timer **p = &n->timers; *p; p = &(*p)->next)
+		if (*p == timer) {
+			*p = (*p)->next;
+			free(timer);
+			return;
+		}
+}
+
+static void timer_mod(void *timer, int64_t expire_ms, void *opaque)
+{
+	(void)opaque;
+	((struct timer *)timer)->expire_ms = expire_ms;
+}
+
+static void poll_fd_nothing(int fd, void *opaque)
+{
+	(void)fd;
+	(void)opaque;
+}
+
+static void notify_nothing(void *opaque)
+{
+	(void)opaque; /* one thread: the loop looks anyway */
+}
+
+static void run_timers(struct net *n)
+{
+	s64 now = (s64)(clock_mono_ns() / 1000000);
+
+	for (struct timer *t = n->timers; t; t = t->next)
+		if (t->expire_ms >= 0 && t->expire_ms <= now) {
+			t->expire_ms = -1;
+			slirp_handle_timer(n->slirp, t->id, t->cb_opaque);
+		}
+}
+
+static u32 until_timer(const struct net *n, u32 timeout)
+{
+	s64 now = (s64)(clock_mono_ns() / 1000000);
+
+	for (const struct timer *t = n->timers; t; t = t->next)
+		if (t->expire_ms >= 0)
+			timeout = MIN(timeout, (u32)MAX(t->expire_ms - now, 0));
+	return timeout;
+}
+
+static int add_poll(int fd, int events, void *opaque)
+{
+	struct net *n = opaque;
+	short ev = 0;
+
+	if (n->npfd == n->cap) {
+		n->cap = MAX(64u, n->cap * 2);
+		n->pfd = xrealloc(n->pfd, n->cap * sizeof(*n->pfd));
+	}
+	ev |= events & SLIRP_POLL_IN ? POLLIN : 0;
+	ev |= events & SLIRP_POLL_OUT ? POLLOUT : 0;
+	ev |= events & SLIRP_POLL_PRI ? POLLPRI : 0;
+	n->pfd[n->npfd] = (struct pollfd){ .fd = fd, .events = ev };
+	return (int)n->npfd++;
+}
+
+static int get_revents(int idx, void *opaque)
+{
+	const struct net *n = opaque;
+	int ev = 0;
+
+	if (idx < 0 || (unsigned)idx >= n->npfd)
+		return 0;
+	short r = n->pfd[idx].revents;
+	ev |= r & POLLIN ? SLIRP_POLL_IN : 0;
+	ev |= r & POLLOUT ? SLIRP_POLL_OUT : 0;
+	ev |= r & POLLPRI ? SLIRP_POLL_PRI : 0;
+	ev |= r & (POLLERR | POLLNVAL) ? SLIRP_POLL_ERR : 0;
+	ev |= r & POLLHUP ? SLIRP_POLL_HUP : 0;
+	return ev;
+}
+
+noreturn_ static void run(struct net *n)
+{
+	for (;;) {
+		u32 timeout = UINT32_MAX;
+		bool paused = n->head;
+
+		n->npfd = 0;
+		add_poll(FRAMES_FD, SLIRP_POLL_IN | (paused ? SLIRP_POLL_OUT : 0), n);
+		if (!paused)
+			slirp_pollfds_fill(n->slirp, &timeout, add_poll, n);
+		timeout = until_timer(n, timeout);
+		int r = poll(n->pfd, n->npfd, timeout > INT32_MAX ? -1 : (int)timeout);
+		if (r < 0 && errno != EINTR)
+			exit(1);
+		short frames = r > 0 ? n->pfd[0].revents : 0;
+		if (frames & POLLOUT)
+			flush_queue(n);
+		if (frames & (POLLIN | POLLHUP | POLLERR))
+			receive(n);
+		if (!paused)
+			slirp_pollfds_poll(n->slirp, r < 0, get_revents, n);
+		run_timers(n);
+	}
+}
+
+/* ---- the start ---- */
+
+noreturn_ static void fail(const struct err *e)
+{
+	send(FRAMES_FD, e->msg, strlen(e->msg), MSG_NOSIGNAL);
+	exit(1);
+}
+
+/* Ask the host for the port without SO_REUSEADDR, which libslirp sets: two UDP sockets would share it. */
+static int probe(const struct net_hostfwd *f, struct in_addr addr)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(f->host_port), .sin_addr = addr };
+	auto_close int fd = socket(AF_INET, SOCK_CLOEXEC | (f->udp ? SOCK_DGRAM : SOCK_STREAM), 0);
+	int one = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (!f->udp)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)); /* connections in TIME_WAIT are no owner */
+	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+}
+
+static void forward(struct net *n, const char *text)
+{
+	struct net_hostfwd f;
+	struct err e;
+	struct in_addr host, guest;
+
+	if (net_hostfwd_parse(&f, text, &e) < 0)
+		fail(&e);
+	inet_pton(AF_INET, f.host_addr[0] ? f.host_addr : "127.0.0.1", &host);
+	inet_pton(AF_INET, "10.0.2.15", &guest);
+	int r = probe(&f, host);
+	if (!r && slirp_add_hostfwd(n->slirp, f.udp, host, f.host_port, guest, f.guest_port) < 0)
+		r = errno ? -errno : -EADDRINUSE;
+	if (!r)
+		return;
+	const char *hint = r == -EADDRINUSE      ? "; another program has this port: choose another"
+			   : r == -EACCES        ? "; ports below 1024 are for root: choose another"
+			   : r == -EADDRNOTAVAIL ? "; no network interface of this host has that address"
+						 : "";
+	err_set(&e, -r, "cannot forward %s port %u of %s to the guest's port %u: %s%s", f.udp ? "udp" : "tcp",
+		f.host_port, f.host_addr[0] ? f.host_addr : "127.0.0.1", f.guest_port, strerror(-r), hint);
+	fail(&e);
+}
+
+/* Give the guest IPv6 only where the host itself has a way out: it would try it first, in vain. */
+static bool host_has_ipv6(void)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = htons(53) };
+	auto_close int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET6, "2000::1", &sa.sin6_addr);
+	return fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0; /* a route look-up; sends nothing */
+}
+
+static void glib_log(const gchar *domain, GLogLevelFlags level, const gchar *msg, gpointer opaque)
+{
+	(void)opaque;
+	if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING))
+		log_guest("user network: %s: %s", domain ? domain : "?", msg);
+}
+
+int main(int argc, char **argv)
+{
+	static const SlirpCb cb = {
+		.send_packet = send_packet,
+		.guest_error = guest_error,
+		.clock_get_ns = clock_get_ns,
+		.timer_free = timer_free,
+		.timer_mod = timer_mod,
+		.register_poll_fd = poll_fd_nothing,
+		.unregister_poll_fd = poll_fd_nothing,
+		.notify = notify_nothing,
+		.timer_new_opaque = timer_new_opaque,
+	};
+	SlirpConfig cfg = { .version = 4, .in_enabled = true, .if_mtu = 1500, .if_mru = 1500 };
+	static struct net n;
+	struct err e;
+	int type, i = 1;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(FRAMES_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+		fprintf(stderr, "mica-slirp: a part of mica, started by it; there is nothing to run here\n");
+		return 2;
+	}
+	close_range(FRAMES_FD + 1, ~0u, 0);
+	signal(SIGPIPE, SIG_IGN);
+	if (i < argc && strcmp(argv[i], "--debug") == 0) {
+		log_level = LOG_LVL_DEBUG;
+		i++;
+	}
+	g_log_set_default_handler(glib_log, NULL);
+	load_resolv();
+
+	inet_pton(AF_INET, "10.0.2.0", &cfg.vnetwork);
+	inet_pton(AF_INET, "255.255.255.0", &cfg.vnetmask);
+	inet_pton(AF_INET, "10.0.2.2", &cfg.vhost);
+	inet_pton(AF_INET, "10.0.2.3", &cfg.vnameserver);
+	inet_pton(AF_INET, "10.0.2.15", &cfg.vdhcp_start);
+	cfg.in6_enabled = host_has_ipv6();
+	inet_pton(AF_INET6, "fec0::", &cfg.vprefix_addr6);
+	cfg.vprefix_len = 64;
+	inet_pton(AF_INET6, "fec0::2", &cfg.vhost6);
+	inet_pton(AF_INET6, "fec0::3", &cfg.vnameserver6);
+	n.tail = &n.head;
+	n.slirp = slirp_new(&cfg, &cb, &n);
+	if (!n.slirp) {
+		err_set(&e, EINVAL, "libslirp %s refuses its configuration", slirp_version_string());
+		fail(&e);
+	}
+	for (; i < argc; i++)
+		forward(&n, argv[i]);
+	if (slirp_sandbox(&e) < 0)
+		fail(&e);
+	/* After the change of credentials, which clears it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	send(FRAMES_FD, "", 1, MSG_NOSIGNAL);
+	run(&n);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* slirp_sandbox.h - take from mica-slirp what it does not need; one thread, before the first frame. */
+#ifndef MICA_SLIRP_SANDBOX_H
+#define MICA_SLIRP_SANDBOX_H
+
+#include "base/err.h"
+
+/* Sockets that are open stay. Namespaces that the host refuses are done without (a debug line);
+ * without the system-call filter it is an error. */
+int slirp_sandbox(struct err *e);
+
+#endif

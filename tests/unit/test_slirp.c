@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The user network from the guest's side of the wire: raw frames to a real mica-slirp. */
+#include "base/base.h"
+#include "base/clock.h"
+#include "net/net.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#define IP_GUEST 0x0a00020fu
+#define IP_HOST 0x0a000202u
+
+static const u8 mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
+
+struct net {
+	int fd;
+	pid_t pid;
+	u8 gw[6]; /* the gateway's MAC, from ARP */
+	u8 f[NET_FRAME_MAX];
+	size_t n;
+};
+
+/* ---- bytes ---- */
+
+static void put16(u8 *p, unsigned v)
+{
+	p[0] = (u8)(v >> 8);
+	p[1] = (u8)v;
+}
+static void put32(u8 *p, u32 v)
+{
+	put16(p, v >> 16);
+	put16(p + 2, v & 0xffff);
+}
+static unsigned get16(const u8 *p)
+{
+	return (unsigned)(p[0] << 8 | p[1]);
+}
+static u32 get32(const u8 *p)
+{
+	return (u32)get16(p) << 16 | get16(p + 2);
+}
+
+static u32 sum(u32 s, const u8 *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		s += i & 1 ? p[i] : (u32)p[i] << 8;
+	return s;
+}
+static unsigned fold(u32 s)
+{
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return ~s & 0xffff;
+}
+
+/* ---- frames ---- */
+
+static void wire_send(struct net *n, const u8 *f, size_t len)
+{
+	assert_int_equal(send(n->fd, f, len, 0), len);
+}
+
+/* A frame with an IPv4 packet around `len` bytes of payload already at f + 34. */
+static void ip_send(struct net *n, u8 *f, u8 proto, u32 src, u32 dst, size_t len)
+{
+	u8 *ip = f + 14, *l4 = f + 34;
+
+	memcpy(f, n->gw, 6);
+	memcpy(f + 6, mac, 6);
+	put16(f + 12, 0x0800);
+	memset(ip, 0, 20);
+	ip[0] = 0x45;
+	put16(ip + 2, (unsigned)(20 + len));
+	ip[8] = 64;
+	ip[9] = proto;
+	put32(ip + 12, src);
+	put32(ip + 16, dst);
+	put16(ip + 10, fold(sum(0, ip, 20)));
+	unsigned at = proto == 6 ? 16 : 6;
+	put16(l4 + at, 0);
+	u32 s = sum(proto + (u32)len, ip + 12, 8);
+	put16(l4 + at, fold(sum(s, l4, len)));
+	wire_send(n, f, 34 + len);
+}
+
+static void arp_answer(struct net *n)
+{
+	u8 f[42];
+
+	memcpy(f, n->f + 6, 6);
+	memcpy(f + 6, mac, 6);
+	memcpy(f + 12, n->f + 12, 8);
+	put16(f + 20, 2);
+	memcpy(f + 22, mac, 6);
+	put32(f + 28, IP_GUEST);
+	memcpy(f + 32, n->f + 22, 10);
+	wire_send(n, f, sizeof(f));
+}
+
+static bool wire_recv(struct net *n, int timeout_ms)
+{
+	struct pollfd p = { .fd = n->fd, .events = POLLIN };
+
+	if (poll(&p, 1, timeout_ms) <= 0)
+		return false;
+	ssize_t r = recv(n->fd, n->f, sizeof(n->f), 0);
+	assert_true(r > 0);
+	n->n = (size_t)r;
+	return true;
+}
+
+/* The next frame that is an IPv4 packet of this protocol; questions by ARP are answered on the way. */
+static void ip_recv(struct net *n, u8 proto)
+{
+	u64 end = clock_mono_ns() + 10 * NSEC_PER_SEC;
+
+	while (clock_mono_ns() < end) {
+		if (!wire_recv(n, 1000))
+			continue;
+		unsigned type = get16(n->f + 12);
+		if (type == 0x0806 && get16(n->f + 20) == 1 && get32(n->f + 38) == IP_GUEST)
+			arp_answer(n);
+		if (type != 0x0800 || n->f[14 + 9] != proto)
+			continue;
+		assert_int_equal(fold(sum(0, n->f + 14, 20)), 0);
+		return;
+	}
+	fail_msg("no packet of protocol %u in 10 s", proto);
+}
+
+static void arp_gateway(struct net *n)
+{
+	u8 f[42] = { 0 };
+
+	memset(f, 0xff, 6);
+	memcpy(f + 6, mac, 6);
+	put16(f + 12, 0x0806);
+	put16(f + 14, 1);
+	put16(f + 16, 0x0800);
+	f[18] = 6;
+	f[19] = 4;
+	put16(f + 20, 1);
+	memcpy(f + 22, mac, 6);
+	put32(f + 28, IP_GUEST);
+	put32(f + 38, IP_HOST);
+	wire_send(n, f, sizeof(f));
+	do
+		assert_true(wire_recv(n, 10000));
+	while (get16(n->f + 12) != 0x0806 || get16(n->f + 20) != 2);
+	assert_int_equal(get32(n->f + 28), IP_HOST);
+	memcpy(n->gw, n->f + 22, 6);
+}
+
+static void tcp_send(struct net *n, unsigned sport, unsigned dport, u32 seq, u32 ack, u8 flags, const char *data)
+{
+	u8 f[1514];
+	size_t len = strlen(data);
+
+	put16(f + 34, sport);
+	put16(f + 36, dport);
+	put32(f + 38, seq);
+	put32(f + 42, ack);
+	f[46] = 5 << 4;
+	f[47] = flags;
+	put16(f + 48, 65000);
+	put16(f + 50, 0);
+	put16(f + 52, 0);
+	memcpy(f + 54, data, len);
+	ip_send(n, f, 6, IP_GUEST, IP_HOST, 20 + len);
+}
+
+#define FIN 1
+#define SYN 2
+#define RST 4
+#define PSH 8
+#define ACK 16
+
+static u8 *tcp(struct net *n)
+{
+	return n->f + 14 + (n->f[14] & 15) * 4;
+}
+
+/* The next segment that carries data, SYN, FIN or RST; returns its data. */
+static const char *tcp_recv(struct net *n, u32 *seq, u8 *flags)
+{
+	static char text[2000];
+
+	for (;;) {
+		ip_recv(n, 6);
+		u8 *t = tcp(n);
+		size_t ipn = get16(n->f + 16), off = (size_t)((n->f[14] & 15) * 4 + (t[12] >> 4) * 4);
+		assert_true(ipn >= off && ipn - off < sizeof(text));
+		memcpy(text, n->f + 14 + off, ipn - off);
+		text[ipn - off] = 0;
+		*seq = get32(t + 4);
+		*flags = t[13];
+		if (ipn > off || t[13] & (SYN | FIN | RST))
+			return text;
+	}
+}
+
+/* ---- host side ---- */
+
+static int host_socket(int type, unsigned *port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	if (type == SOCK_STREAM)
+		assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	*port = ntohs(sa.sin_port);
+	return fd;
+}
+
+static unsigned free_port(int type)
+{
+	unsigned port;
+
+	close(host_socket(type, &port));
+	return port;
+}
+
+static int host_connect(int type, unsigned port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons((u16)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+static size_t host_read(int fd, char *buf, size_t bytes)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	ssize_t n = read(fd, buf, bytes - 1);
+	assert_true(n >= 0);
+	buf[n] = 0;
+	return (size_t)n;
+}
+
+static struct net *start(const struct net_hostfwd *fwd, unsigned nfwd)
+{
+	struct net *n = calloc(1, sizeof(*n));
+	struct err e = { 0 };
+
+	if (net_user_start(&n->fd, &n->pid, fwd, nfwd, &e) < 0)
+		fail_msg("%s", e.msg);
+	arp_gateway(n);
+	return n;
+}
+
+/* Closing the socket is what ends it, promptly and well. */
+static void end(struct net *n)
+{
+	u64 give_up = clock_mono_ns() + 5 * NSEC_PER_SEC;
+	int st = -1;
+
+	close(n->fd);
+	while (waitpid(n->pid, &st, WNOHANG) == 0) {
+		assert_true(clock_mono_ns() < give_up);
+		usleep(1000);
+	}
+	assert_true(WIFEXITED(st));
+	assert_int_equal(WEXITSTATUS(st), 0);
+	free(n);
+}
+
+/* ---- tests ---- */
+
+static void dhcp(void **state)
+{
+	struct net *n = start(NULL, 0);
+	u8 f[34 + 8 + 300] = { 0 }, *d = f + 42;
+
+	(void)state;
+	put16(f + 34, 68);
+	put16(f + 36, 67);
+	put16(f + 38, 308);
+	d[0] = 1;
+	d[1] = 1;
+	d[2] = 6;
+	put32(d + 4, 0xdeadbeef);
+	memcpy(d + 28, mac, 6);
+	put32(d + 236, 0x63825363);
+	memcpy(d + 240, "\x35\x01\x01\xff", 4); /* DISCOVER */
+	memset(n->gw, 0xff, 6);
+	ip_send(n, f, 17, 0, 0xffffffff, 308);
+	ip_recv(n, 17);
+	u8 *r = n->f + 42;
+	assert_int_equal(get16(n->f + 36), 68);
+	assert_int_equal(r[0], 2);
+	assert_int_equal(get32(r + 4), 0xdeadbeef);
+	assert_int_equal(get32(r + 16), IP_GUEST);
+	unsigned seen = 0;
+	for (u8 *o = r + 240; o < n->f + n->n && *o != 0xff; o += *o ? 2 + o[1] : 1) {
+		if (o[0] == 53) {
+			assert_int_equal(o[2], 2); /* OFFER */
+			seen |= 1;
+		} else if (o[0] == 3) {
+			assert_int_equal(get32(o + 2), IP_HOST);
+			seen |= 2;
+		} else if (o[0] == 6) {
+			assert_int_equal(get32(o + 2), 0x0a000203);
+			seen |= 4;
+		}
+	}
+	assert_int_equal(seen, 7);
+	end(n);
+}
+
+static void tcp_out(void **state)
+{
+	struct net *n = start(NULL, 0);
+	unsigned port;
+	int l = host_socket(SOCK_STREAM, &port);
+	u32 seq;
+	u8 fl;
+	char buf[100];
+
+	(void)state;
+	tcp_send(n, 40000, port, 1000, 0, SYN, "");
+	tcp_recv(n, &seq, &fl);
+	assert_int_equal(fl & (SYN | ACK | RST), SYN | ACK);
+	assert_int_equal(get32(tcp(n) + 8), 1001);
+	tcp_send(n, 40000, port, 1001, seq + 1, ACK, "");
+	tcp_send(n, 40000, port, 1001, seq + 1, ACK | PSH, "GET /\r\n");
+	int c = accept(l, NULL, NULL);
+	assert_int_equal(host_read(c, buf, sizeof(buf)), 7);
+	assert_string_equal(buf, "GET /\r\n");
+	assert_int_equal(write(c, "hello guest", 11), 11);
+	assert_string_equal(tcp_recv(n, &seq, &fl), "hello guest");
+	tcp_send(n, 40000, port, 1008, seq + 11, ACK, "");
+	close(c);
+	tcp_recv(n, &seq, &fl);
+	assert_true(fl & FIN);
+	/* nobody there: a reset, not silence */
+	close(l);
+	tcp_send(n, 40001, port, 1000, 0, SYN, "");
+	tcp_recv(n, &seq, &fl);
+	assert_true(fl & RST);
+	end(n);
+}
+
+static void udp_out(void **state)
+{
+	struct net *n = start(NULL, 0);
+	unsigned port;
+	int s = host_socket(SOCK_DGRAM, &port);
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	u8 f[34 + 12];
+	char buf[10];
+
+	(void)state;
+	put16(f + 34, 5000);
+	put16(f + 36, port);
+	put16(f + 38, 12);
+	memcpy(f + 42, "ping", 4);
+	ip_send(n, f, 17, IP_GUEST, IP_HOST, 12);
+	assert_int_equal(recvfrom(s, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len), 4);
+	assert_int_equal(sendto(s, "pong!", 5, 0, (struct sockaddr *)&from, len), 5);
+	ip_recv(n, 17);
+	assert_int_equal(get32(n->f + 26), IP_HOST);
+	assert_int_equal(get16(n->f + 34), port);
+	assert_int_equal(get16(n->f + 36), 5000);
+	assert_memory_equal(n->f + 42, "pong!", 5);
+	close(s);
+	end(n);
+}
+
+static void forwarded(void **state)
+{
+	struct net_hostfwd fwd[2] = { { .host_port = (u16)free_port(SOCK_STREAM), .guest_port = 22 },
+				      { .udp = true, .host_port = (u16)free_port(SOCK_DGRAM), .guest_port = 53 } };
+	struct net *n = start(fwd, 2);
+	u32 seq;
+	u8 fl;
+	char buf[100];
+
+	(void)state;
+	int c = host_connect(SOCK_STREAM, fwd[0].host_port);
+	tcp_recv(n, &seq, &fl);
+	assert_int_equal(fl & (SYN | ACK), SYN);
+	assert_int_equal(get32(n->f + 30), IP_GUEST);
+	unsigned sport = get16(tcp(n));
+	assert_int_equal(get16(tcp(n) + 2), 22);
+	tcp_send(n, 22, sport, 7000, seq + 1, SYN | ACK, "");
+	tcp_send(n, 22, sport, 7001, seq + 1, ACK | PSH, "SSH-2.0\r\n");
+	assert_int_equal(host_read(c, buf, sizeof(buf)), 9);
+	assert_string_equal(buf, "SSH-2.0\r\n");
+	assert_int_equal(write(c, "SSH-1.0\r\n", 9), 9);
+	assert_string_equal(tcp_recv(n, &seq, &fl), "SSH-1.0\r\n");
+	close(c);
+
+	int u = host_connect(SOCK_DGRAM, fwd[1].host_port);
+	assert_int_equal(write(u, "query", 5), 5);
+	ip_recv(n, 17);
+	assert_int_equal(get16(n->f + 36), 53);
+	assert_memory_equal(n->f + 42, "query", 5);
+	close(u);
+	end(n);
+}
+
+static void port_taken(void **state)
+{
+	unsigned port;
+	struct err e = { 0 };
+	int fd;
+	pid_t pid;
+
+	(void)state;
+	for (int udp = 0; udp < 2; udp++) {
+		int l = host_socket(udp ? SOCK_DGRAM : SOCK_STREAM, &port), one = 1;
+		struct net_hostfwd fwd = { .udp = udp, .host_port = (u16)port, .guest_port = 22 };
+		char want[64];
+		/* also when the owner would share */
+		setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		assert_true(net_user_start(&fd, &pid, &fwd, 1, &e) < 0);
+		snprintf(want, sizeof(want), "%s port %u", udp ? "udp" : "tcp", port);
+		assert_non_null(strstr(e.msg, want));
+		assert_non_null(strstr(e.msg, "Address already in use"));
+		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing left behind */
+		close(l);
+	}
+	struct net_hostfwd far = { .host_addr = "192.0.2.1", .host_port = 4000, .guest_port = 22 };
+	assert_true(net_user_start(&fd, &pid, &far, 1, &e) < 0);
+	assert_non_null(strstr(e.msg, "192.0.2.1"));
+	setenv("MICA_HELPER_DIR", "/nonexistent", 1);
+	assert_int_equal(net_user_start(&fd, &pid, NULL, 0, &e), -ENOENT);
+	assert_non_null(strstr(e.msg, "mica-slirp"));
+}
+
+/* Anything may come from a guest. */
+static void hostile(void **state)
+{
+	struct net *n = start(NULL, 0);
+	static u8 f[NET_FRAME_MAX];
+	u64 r = 88172645463325252ull;
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		size_t len = 0;
+		for (size_t j = 0; j < 128; j++) {
+			r ^= r << 13;
+			r ^= r >> 7;
+			r ^= r << 17;
+			f[j] = (u8)r;
+		}
+		len = i % 500 == 0 ? sizeof(f) : 1 + r % 127;
+		memcpy(f, n->gw, 6);
+		if (i & 1)
+			put16(f + 12, (const unsigned[]){ 0x0800, 0x0806, 0x86dd, 0x0800 }[r >> 60 & 3]);
+		if (i & 2) { /* an IPv4 header right enough to look further */
+			f[14] = 0x45;
+			put16(f + 16, (unsigned)(len > 14 ? len - 14 : 0));
+			f[20] = f[21] = 0;
+			f[23] = (const u8[]){ 6, 17, 1, 2 }[r >> 58 & 3];
+			put32(f + 26, IP_GUEST);
+			put32(f + 30, i & 4 ? IP_HOST : 0x0a000203);
+			put16(f + 24, 0);
+			put16(f + 24, fold(sum(0, f + 14, 20)));
+		}
+		wire_send(n, f, len);
+		while (wire_recv(n, 0))
+			;
+	}
+	while (wire_recv(n, 200))
+		;
+	u8 gw[6];
+	memcpy(gw, n->gw, 6);
+	arp_gateway(n);
+	assert_memory_equal(gw, n->gw, 6);
+	end(n);
+}
+
+/* A VMM that takes no frames: the helper holds the host's data back and loses none of it. */
+static void back_pressure(void **state)
+{
+	struct net *n = start(NULL, 0);
+	unsigned port;
+	int l = host_socket(SOCK_STREAM, &port);
+	u32 seq, next;
+	u8 fl;
+	static u8 data[200000];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (u8)(i % 251 + 1);
+	tcp_send(n, 40000, port, 1000, 0, SYN, "");
+	tcp_recv(n, &seq, &fl);
+	next = seq + 1;
+	tcp_send(n, 40000, port, 1001, next, ACK, "");
+	int c = accept(l, NULL, NULL);
+	fcntl(c, F_SETFL, O_NONBLOCK);
+	size_t sent = 0, got = 0;
+	while (got < sizeof(data)) {
+		ssize_t w = sent < sizeof(data) ? write(c, data + sent, sizeof(data) - sent) : 0;
+		sent += w > 0 ? (size_t)w : 0;
+		const char *p = tcp_recv(n, &seq, &fl);
+		if (seq != next)
+			continue;
+		size_t len = strlen(p);
+		assert_memory_equal(p, data + got, len);
+		got += len;
+		next += (u32)len;
+		tcp_send(n, 40000, port, 1001, next, ACK, "");
+	}
+	close(c);
+	close(l);
+	end(n);
+}
+
+static void locked_in(void **state)
+{
+	struct net *n = start(NULL, 0);
+	char path[64], line[256];
+	unsigned seen = 0;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)n->pid);
+	FILE *f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		seen |= strcmp(line, "NoNewPrivs:\t1\n") == 0 ? 1 : 0;
+		seen |= strcmp(line, "Seccomp:\t2\n") == 0 ? 2 : 0;
+		seen |= strcmp(line, "CapEff:\t0000000000000000\n") == 0 ? 4 : 0;
+		seen |= strcmp(line, "CapPrm:\t0000000000000000\n") == 0 ? 8 : 0;
+	}
+	fclose(f);
+	assert_int_equal(seen, 15);
+	end(n);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dhcp),      cmocka_unit_test(tcp_out),    cmocka_unit_test(udp_out),
+		cmocka_unit_test(forwarded), cmocka_unit_test(hostile),    cmocka_unit_test(back_pressure),
+		cmocka_unit_test(locked_in), cmocka_unit_test(port_taken),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
