@@ -2,9 +2,10 @@
 /*
  * bus.h - who answers at which physical address and I/O port, and interrupt wires.
  *
- * Threads: regions are added, removed and moved with the bus write-locked inside these functions;
- * look-ups come from every vCPU's thread. A device's ops run on the accessing vCPU's thread with NO
- * lock held: each device locks itself. Reads of nothing give all ones; writes to nothing are lost.
+ * Threads: regions are added, removed and moved from any thread; look-ups come from every vCPU's
+ * thread and take no lock. A device's ops run on the accessing vCPU's thread with NO lock held: each
+ * device locks itself. Reads of nothing give all ones; writes to nothing are lost. ops->read or
+ * ops->write may be NULL: the same.
  */
 #ifndef MICA_BUS_H
 #define MICA_BUS_H
@@ -13,10 +14,12 @@
 
 struct bus;
 
-/* off: from the region's start. bytes: 1 2 4 8, naturally aligned or not: ops must cope. */
+/* off: from the region's start; off + bytes lies within it. bytes: 1 2 4 8, naturally aligned or not:
+ * ops must cope. */
 struct io_ops {
 	u64 (*read)(void *dev, u64 off, unsigned bytes);
 	void (*write)(void *dev, u64 off, unsigned bytes, u64 val);
+	unsigned max_bytes; /* wider accesses come split, lowest address first; 0: any width */
 };
 
 struct io_region {
@@ -30,8 +33,9 @@ struct io_region {
 struct bus *bus_new(void);
 void bus_free(struct bus *b);
 
-/* r stays the caller's. bus_unmap of an unmapped region does nothing; after it returns no new
- * access begins. -EBUSY when the range overlaps another region. */
+/* r stays the caller's. bus_unmap of an unmapped region does nothing; after it returns an
+ * access may only arrive if its look-up had begun before. -EBUSY when the range overlaps another
+ * region; a port range may lie wholly inside another, and then answers accesses that fit into it. */
 int bus_map_mmio(struct bus *b, struct io_region *r, gpa_t base, u64 bytes);
 int bus_map_pio(struct bus *b, struct io_region *r, u16 base, u16 bytes);
 void bus_unmap_mmio(struct bus *b, struct io_region *r);

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * board.c - the whole board: which chips there are, how they are wired, and what the vCPUs see of them.
+ *
+ *     device --GSI--+--> PIC pair --INTR--> LINT0 of vCPU 0
+ *                   +--> I/O APIC --message--> local APICs --cpu_set_intr()--> vCPUs
+ *     device --MSI---------------------------------^
+ *     local APIC --EOI of a level vector--> I/O APIC
+ *
+ * Lock order, outermost first; every lock may be skipped, none taken backwards:
+ *   1. a device's or chip's own lock (pit, rtc, acpi_pm, reset, pv, UART, PCI functions)
+ *   2. pic, then released: ioapic; never both
+ *   3. one local APIC; never two
+ *   4. the event loop's and the engine's inner locks
+ * A local APIC calls out (EOI, IPI, INTA to the PIC) only after dropping its lock.
+ * machine_config.event() is called with none of these held.
+ */
+#include "machine/machine.h"
+
+#include "base/clock.h"
+#include "machine/acpi_pm.h"
+#include "machine/ioapic.h"
+#include "machine/lapic.h"
+#include "machine/layout.h"
+#include "machine/pci.h"
+#include "machine/pic.h"
+#include "machine/pit.h"
+#include "machine/pv.h"
+#include "machine/reset.h"
+#include "machine/rtc.h"
+
+#define RESET_HOOKS_MAX 64
+
+struct machine {
+	struct machine_config cfg;
+	struct cpu_bus cpu_bus;
+	struct cpu_vm *vm;
+	struct bus *bus;
+	struct lapics *lapics;
+	struct ioapic *ioapic;
+	struct pic *pic;
+	struct pit *pit;
+	struct rtc *rtc;
+	struct acpi_pm *acpi;
+	struct reset *reset;
+	struct pv *pv;
+	struct pci_bus *pci;
+	struct {
+		void (*fn)(void *opaque);
+		void *opaque;
+	} on_reset[RESET_HOOKS_MAX];
+	unsigned non_reset;
+};
+
+/* ---- wiring ---- */
+
+static void gsi_set(void *opaque, unsigned gsi, bool level)
+{
+	struct machine *m = opaque;
+
+	if (gsi < 16 && gsi != 2)
+		pic_set_irq(m->pic, gsi, level);
+	/* The PIT's wire arrives at pin 2, as the MADT's override says. */
+	ioapic_set_pin(m->ioapic, gsi == LAYOUT_GSI_PIT ? 2 : gsi, level);
+}
+
+static void hook_eoi(void *opaque, u8 vector)
+{
+	struct machine *m = opaque;
+
+	ioapic_eoi(m->ioapic, vector);
+}
+
+static int hook_pic_ack(void *opaque)
+{
+	struct machine *m = opaque;
+
+	return pic_ack(m->pic);
+}
+
+static void pic_output(void *opaque, bool level)
+{
+	struct machine *m = opaque;
+
+	lapic_lint0(m->lapics, level);
+}
+
+static void event(struct machine *m, enum machine_event ev, u32 value)
+{
+	if (m->cfg.event)
+		m->cfg.event(m->cfg.event_opaque, ev, value);
+}
+
+static void on_poweroff(void *opaque)
+{
+	event(opaque, MACHINE_POWEROFF, 0);
+}
+
+static void on_reset(void *opaque)
+{
+	event(opaque, MACHINE_RESET, 0);
+}
+
+static void on_debug_exit(void *opaque, u32 value)
+{
+	event(opaque, MACHINE_DEBUG_EXIT, value);
+}
+
+/* ---- what the vCPUs see (struct cpu_bus) ---- */
+
+/* Each vCPU has its own local APIC at the same address; the rest is the bus's. */
+static bool in_lapic(gpa_t gpa, unsigned bytes)
+{
+	return gpa >= LAYOUT_LAPIC && gpa + bytes <= LAYOUT_LAPIC + 0x1000;
+}
+
+static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
+{
+	struct machine *m = opaque;
+	u64 v;
+
+	if (in_lapic(gpa, bytes) && lapic_mmio_read(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, &v))
+		return v;
+	return bus_mmio_read(m->bus, gpa, bytes);
+}
+
+static void mmio_write(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u64 val)
+{
+	struct machine *m = opaque;
+
+	if (in_lapic(gpa, bytes) && lapic_mmio_write(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, val))
+		return;
+	bus_mmio_write(m->bus, gpa, bytes, val);
+}
+
+static u32 pio_read(void *opaque, unsigned cpu, u16 port, unsigned bytes)
+{
+	struct machine *m = opaque;
+
+	return bus_pio_read(m->bus, port, bytes);
+}
+
+static void pio_write(void *opaque, unsigned cpu, u16 port, unsigned bytes, u32 val)
+{
+	struct machine *m = opaque;
+
+	bus_pio_write(m->bus, port, bytes, val);
+}
+
+static int intr_ack(void *opaque, unsigned cpu)
+{
+	struct machine *m = opaque;
+
+	return lapic_intr_ack(m->lapics, cpu);
+}
+
+static bool msr_read(void *opaque, unsigned cpu, u32 msr, u64 *val)
+{
+	struct machine *m = opaque;
+
+	return pv_msr(msr) ? pv_msr_read(m->pv, cpu, msr, val) : lapic_msr_read(m->lapics, cpu, msr, val);
+}
+
+static bool msr_write(void *opaque, unsigned cpu, u32 msr, u64 val)
+{
+	struct machine *m = opaque;
+
+	return pv_msr(msr) ? pv_msr_write(m->pv, cpu, msr, val) : lapic_msr_write(m->lapics, cpu, msr, val);
+}
+
+static u8 tpr_get(void *opaque, unsigned cpu)
+{
+	struct machine *m = opaque;
+
+	return lapic_tpr_get(m->lapics, cpu);
+}
+
+static void tpr_set(void *opaque, unsigned cpu, u8 tpr)
+{
+	struct machine *m = opaque;
+
+	lapic_tpr_set(m->lapics, cpu, tpr);
+}
+
+static s64 hypercall(void *opaque, unsigned cpu, u64 nr, const u64 arg[4])
+{
+	struct machine *m = opaque;
+
+	return pv_hypercall(m->pv, cpu, nr, arg);
+}
+
+static u64 park(void *opaque, unsigned cpu)
+{
+	struct machine *m = opaque;
+
+	return lapic_park(m->lapics, cpu);
+}
+
+static void unpark(void *opaque, unsigned cpu)
+{
+	struct machine *m = opaque;
+
+	lapic_unpark(m->lapics, cpu);
+}
+
+static const struct cpu_bus cpu_bus_ops = {
+	.mmio_read = mmio_read,
+	.mmio_write = mmio_write,
+	.pio_read = pio_read,
+	.pio_write = pio_write,
+	.intr_ack = intr_ack,
+	.msr_read = msr_read,
+	.msr_write = msr_write,
+	.tpr_get = tpr_get,
+	.tpr_set = tpr_set,
+	.hypercall = hypercall,
+	.park = park,
+	.unpark = unpark,
+};
+
+/* ---- assembly ---- */
+
+struct irq_line machine_irq(struct machine *m, unsigned gsi)
+{
+	must(gsi < LAYOUT_GSI_COUNT);
+	return (struct irq_line){ .set = gsi_set, .opaque = m, .gsi = gsi };
+}
+
+static int add_chips(struct machine *m)
+{
+	struct lapic_hooks hooks = { .opaque = m, .eoi = hook_eoi, .pic_ack = hook_pic_ack };
+	struct acpi_pm_config acpi = {
+		.sci = machine_irq(m, LAYOUT_GSI_SCI),
+		.loop = m->cfg.loop,
+		.now_ns = clock_mono_ns,
+		.timer_32bit = true,
+		.poweroff = on_poweroff,
+		.opaque = m,
+	};
+	struct reset_config reset = {
+		.debug_exit = m->cfg.debug_exit,
+		.reset = on_reset,
+		.debug_exited = on_debug_exit,
+		.opaque = m,
+	};
+	struct irq_line irq0 = machine_irq(m, LAYOUT_GSI_PIT), irq8 = machine_irq(m, LAYOUT_GSI_RTC);
+	int rc;
+
+	m->bus = bus_new();
+	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
+	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
+	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
+	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 ||
+	    (rc = pit_new(&m->pit, m->bus, m->cfg.loop, irq0, clock_mono_ns)) < 0 ||
+	    (rc = rtc_new(&m->rtc, m->bus, m->cfg.loop, irq8, clock_real_ns)) < 0 ||
+	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0)
+		return rc;
+	struct msi_target msi = { .send = lapic_msi_send, .opaque = m->lapics };
+	m->pci = pci_bus_new(m->bus, &msi, gsi_set, m);
+	return m->pci ? 0 : -EBUSY;
+}
+
+int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e)
+{
+	if (cfg->ncpus < 1 || cfg->ncpus > CPU_MAX)
+		return err_set(e, EINVAL, "%u virtual CPUs: this board takes 1 to %u", cfg->ncpus, CPU_MAX);
+
+	struct machine *m = xcalloc(1, sizeof(*m));
+
+	m->cfg = *cfg;
+	m->cpu_bus = cpu_bus_ops;
+	m->cpu_bus.opaque = m;
+	clock_tsc_khz(); /* measured now, not in the guest's first timer write */
+	int rc = add_chips(m);
+	if (rc < 0) {
+		machine_free(m);
+		return err_sys(e, -rc, "cannot put the board together");
+	}
+	*out = m;
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	pci_bus_free(m->pci);
+	reset_free(m->reset);
+	acpi_pm_free(m->acpi);
+	rtc_free(m->rtc);
+	pit_free(m->pit);
+	pic_free(m->pic);
+	ioapic_free(m->ioapic);
+	pv_free(m->pv);
+	lapic_free(m->lapics);
+	bus_free(m->bus);
+	free(m);
+}
+
+const struct cpu_bus *machine_cpu_bus(struct machine *m)
+{
+	return &m->cpu_bus;
+}
+
+void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
+{
+	m->vm = vm;
+	for (unsigned i = 0; i < m->cfg.ncpus; i++) {
+		lapic_attach(m->lapics, i, cpu_vm_cpu(vm, i));
+		pv_attach(m->pv, i, cpu_vm_cpu(vm, i));
+	}
+}
+
+struct pci_bus *machine_pci(struct machine *m)
+{
+	return m->pci;
+}
+
+struct bus *machine_bus(struct machine *m)
+{
+	return m->bus;
+}
+
+struct ram *machine_ram(struct machine *m)
+{
+	return m->cfg.ram;
+}
+
+unsigned machine_ncpus(struct machine *m)
+{
+	return m->cfg.ncpus;
+}
+
+void machine_on_reset(struct machine *m, void (*fn)(void *opaque), void *opaque)
+{
+	must(m->non_reset < RESET_HOOKS_MAX);
+	m->on_reset[m->non_reset].fn = fn;
+	m->on_reset[m->non_reset++].opaque = opaque;
+}
+
+void machine_power_button(struct machine *m)
+{
+	acpi_pm_power_button(m->acpi);
+}
+
+void machine_nmi(struct machine *m)
+{
+	lapic_lint1(m->lapics);
+}
+
+void machine_reset(struct machine *m)
+{
+	/* Devices first: they let go of their wires. Local APICs last: what arrived on the way is gone. */
+	for (unsigned i = 0; i < m->non_reset; i++)
+		m->on_reset[i].fn(m->on_reset[i].opaque);
+	pci_bus_reset(m->pci);
+	pit_reset(m->pit);
+	rtc_reset(m->rtc);
+	acpi_pm_reset(m->acpi);
+	reset_reset(m->reset);
+	pic_reset(m->pic);
+	ioapic_reset(m->ioapic);
+	pv_reset(m->pv);
+	lapic_reset(m->lapics);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pv.c - kvmclock and hypercalls.
+ *
+ * Theory of operation: kvmclock tells the guest one (TSC, nanoseconds) pair and a factor; the guest
+ * computes time by itself. The pair is taken once per boot and given to every vCPU alike, so that the
+ * vCPUs' clocks agree to the tick and the stable bit may be set. A vCPU whose TSC the guest has moved
+ * gets a pair of its own, without the stable bit.
+ */
+#include "machine/pv.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#define MSR_WALL_CLOCK 0x11
+#define MSR_SYSTEM_TIME 0x12
+#define MSR_WALL_CLOCK_NEW 0x4b564d00
+#define MSR_SYSTEM_TIME_NEW 0x4b564d01
+
+#define HC_VAPIC_POLL_IRQ 1
+#define HC_KICK_CPU 5
+#define HC_SEND_IPI 10
+#define HC_SCHED_YIELD 11
+#define HC_ENOSYS (-1000)
+
+/* struct pvclock_vcpu_time_info, 32 bytes */
+enum time_info {
+	TI_VERSION = 0,
+	TI_TSC = 8,
+	TI_SYSTEM_TIME = 16,
+	TI_MUL = 24,
+	TI_SHIFT = 28,
+	TI_FLAGS = 29,
+	TI_BYTES = 32
+};
+#define FLAG_TSC_STABLE 1
+/* struct pvclock_wall_clock, 12 bytes: version, seconds, nanoseconds */
+#define WALL_BYTES 12
+
+struct pv {
+	pthread_mutex_t lock;
+	struct ram *ram;
+	struct lapics *lapics;
+	unsigned n;
+	struct cpu *cpu[CPU_MAX];
+
+	/* Under lock */
+	bool have_ref;
+	u64 ref_tsc; /* guest TSC of vCPU 0 ... */
+	u64 ref_ns;  /* ... at this CLOCK_MONOTONIC */
+	u64 boot_ns; /* CLOCK_MONOTONIC of the guest's time 0 */
+	u64 system_time[CPU_MAX], wall_clock;
+	u32 version;
+};
+
+struct pv *pv_new(struct ram *ram, struct lapics *lapics, unsigned ncpus)
+{
+	struct pv *p = xcalloc(1, sizeof(*p));
+
+	pthread_mutex_init(&p->lock, NULL);
+	p->ram = ram;
+	p->lapics = lapics;
+	p->n = ncpus;
+	p->boot_ns = clock_mono_ns();
+	return p;
+}
+
+void pv_free(struct pv *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+void pv_attach(struct pv *p, unsigned cpu, struct cpu *c)
+{
+	p->cpu[cpu] = c;
+}
+
+void pv_reset(struct pv *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->have_ref = false;
+	p->boot_ns = clock_mono_ns();
+	memset(p->system_time, 0, sizeof(p->system_time));
+	p->wall_clock = 0;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A TSC reading and the monotonic time it belongs to: the tightest of a few tries. */
+static void sample(struct cpu *c, u64 *tsc, u64 *ns)
+{
+	u64 best = UINT64_MAX;
+
+	for (int i = 0; i < 5; i++) {
+		u64 before = cpu_tsc(c), now = clock_mono_ns(), after = cpu_tsc(c);
+
+		if (after - before < best) {
+			best = after - before;
+			*tsc = before + best / 2;
+			*ns = now;
+		}
+	}
+}
+
+/* ns = ((ticks << shift) * mul) >> 32 */
+static void scale(u64 khz, u32 *mul, s8 *shift)
+{
+	u64 hz = khz * 1000;
+
+	*shift = 0;
+	while (hz > 2 * NSEC_PER_SEC) {
+		hz >>= 1;
+		(*shift)--;
+	}
+	while (hz <= NSEC_PER_SEC) {
+		hz <<= 1;
+		(*shift)++;
+	}
+	*mul = (u32)mul_div(NSEC_PER_SEC, 1ull << 32, hz);
+}
+
+/* Is this vCPU's TSC the same as vCPU 0's? */
+static bool same_tsc(struct pv *p, unsigned cpu)
+{
+	u64 before = cpu_tsc(p->cpu[0]), t = cpu_tsc(p->cpu[cpu]), after = cpu_tsc(p->cpu[0]);
+
+	return before <= t && t <= after;
+}
+
+/* Write a versioned structure: odd while it changes. */
+static bool put_versioned(struct pv *p, gpa_t gpa, u8 *s, unsigned bytes)
+{
+	if (!ram_ptr(p->ram, gpa, bytes))
+		return false;
+	st_le32(s, ++p->version | 1);
+	ram_put(p->ram, gpa, s, 4);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	ram_put(p->ram, gpa + 4, s + 4, bytes - 4);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	p->version = (p->version | 1) + 1;
+	st_le32(s, p->version);
+	ram_put(p->ram, gpa, s, 4);
+	return true;
+}
+
+static void take_ref(struct pv *p)
+{
+	if (!p->have_ref) {
+		sample(p->cpu[0], &p->ref_tsc, &p->ref_ns);
+		p->have_ref = true;
+	}
+}
+
+static bool put_system_time(struct pv *p, unsigned cpu, gpa_t gpa)
+{
+	u8 s[TI_BYTES] = { 0 };
+	u64 tsc, ns;
+	u32 mul;
+	s8 shift;
+	bool stable = same_tsc(p, cpu);
+
+	take_ref(p);
+	tsc = p->ref_tsc;
+	ns = p->ref_ns;
+	if (!stable)
+		sample(p->cpu[cpu], &tsc, &ns);
+	scale(clock_tsc_khz(), &mul, &shift);
+	st_le64(s + TI_TSC, tsc);
+	st_le64(s + TI_SYSTEM_TIME, ns - p->boot_ns);
+	st_le32(s + TI_MUL, mul);
+	s[TI_SHIFT] = (u8)shift;
+	s[TI_FLAGS] = stable ? FLAG_TSC_STABLE : 0;
+	return put_versioned(p, gpa, s, sizeof(s));
+}
+
+/* The time of day at the guest's time 0. */
+static bool put_wall_clock(struct pv *p, gpa_t gpa)
+{
+	u8 s[WALL_BYTES] = { 0 };
+	u64 t = clock_real_ns() - (clock_mono_ns() - p->boot_ns);
+
+	st_le32(s + 4, (u32)(t / NSEC_PER_SEC));
+	st_le32(s + 8, (u32)(t % NSEC_PER_SEC));
+	return put_versioned(p, gpa, s, sizeof(s));
+}
+
+bool pv_msr(u32 msr)
+{
+	return msr == MSR_WALL_CLOCK || msr == MSR_SYSTEM_TIME || msr == MSR_WALL_CLOCK_NEW ||
+	       msr == MSR_SYSTEM_TIME_NEW;
+}
+
+bool pv_msr_read(struct pv *p, unsigned cpu, u32 msr, u64 *val)
+{
+	pthread_mutex_lock(&p->lock);
+	*val = msr == MSR_WALL_CLOCK || msr == MSR_WALL_CLOCK_NEW ? p->wall_clock : p->system_time[cpu];
+	pthread_mutex_unlock(&p->lock);
+	return true;
+}
+
+bool pv_msr_write(struct pv *p, unsigned cpu, u32 msr, u64 val)
+{
+	bool ok = true;
+
+	if (!p->cpu[0] || !p->cpu[cpu])
+		return false;
+	pthread_mutex_lock(&p->lock);
+	if (msr == MSR_WALL_CLOCK || msr == MSR_WALL_CLOCK_NEW) {
+		if (val)
+			ok = put_wall_clock(p, val);
+		if (ok)
+			p->wall_clock = val;
+	} else {
+		if (val & 1)
+			ok = put_system_time(p, cpu, val & ~1ull);
+		if (ok)
+			p->system_time[cpu] = val;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return ok;
+}
+
+static s64 send_ipi(struct pv *p, const u64 arg[4])
+{
+	u64 first = arg[2];
+	struct lapic_msg m = {
+		.mode = (enum lapic_mode)((arg[3] >> 8) & 7),
+		.vector = (u8)arg[3],
+	};
+	s64 sent = 0;
+
+	if (m.mode != LAPIC_FIXED && m.mode != LAPIC_NMI)
+		return 0;
+	for (unsigned w = 0; w < 2; w++) {
+		for (u64 bits = arg[w]; bits; bits &= bits - 1) {
+			u64 id = first + w * 64 + (unsigned)__builtin_ctzll(bits);
+
+			if (id < first || id >= p->n)
+				continue;
+			m.dest = (u32)id;
+			sent += lapic_deliver(p->lapics, &m);
+		}
+	}
+	return sent;
+}
+
+s64 pv_hypercall(struct pv *p, unsigned cpu, u64 nr, const u64 arg[4])
+{
+	switch (nr) {
+	case HC_VAPIC_POLL_IRQ:
+		return 0;
+	case HC_KICK_CPU:
+		if (arg[1] < p->n && p->cpu[arg[1]])
+			cpu_kick_halted(p->cpu[arg[1]]);
+		return 0;
+	case HC_SEND_IPI:
+		return send_ipi(p, arg);
+	case HC_SCHED_YIELD:
+		sched_yield();
+		return 0;
+	}
+	return HC_ENOSYS;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pv.h - KVM's paravirtual interfaces: the clock MSRs and the hypercalls (Linux
+ * Documentation/virt/kvm/x86/msr.rst and hypercalls.rst).
+ *
+ * What is here, and CPUID 0x40000001 may promise: CLOCKSOURCE (0), NOP_IO_DELAY (1), CLOCKSOURCE2 (3),
+ * PV_UNHALT (7), PV_SEND_IPI (11), PV_SCHED_YIELD (13), CLOCKSOURCE_STABLE (24).
+ *
+ * Threads: MSRs and hypercalls on the vCPU's own thread.
+ */
+#ifndef MICA_PV_H
+#define MICA_PV_H
+
+#include "base/ram.h"
+#include "cpu/cpu.h"
+#include "machine/lapic.h"
+
+struct pv;
+
+struct pv *pv_new(struct ram *ram, struct lapics *lapics, unsigned ncpus);
+void pv_free(struct pv *p);
+void pv_attach(struct pv *p, unsigned cpu, struct cpu *c);
+void pv_reset(struct pv *p);
+
+bool pv_msr(u32 msr); /* is it one of ours */
+bool pv_msr_read(struct pv *p, unsigned cpu, u32 msr, u64 *val);
+bool pv_msr_write(struct pv *p, unsigned cpu, u32 msr, u64 val);
+s64 pv_hypercall(struct pv *p, unsigned cpu, u64 nr, const u64 arg[4]);
+
+#endif
