@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pci_internal.h - between pci.c and pci_msix.c: config space offsets (PCI 3.0 chapter 6) and MSI-X. */
+#ifndef MICA_PCI_INTERNAL_H
+#define MICA_PCI_INTERNAL_H
+
+#include "machine/pci.h"
+
+#define PCI_VENDOR 0x00
+#define PCI_DEVICE 0x02
+#define PCI_COMMAND 0x04
+#define PCI_STATUS 0x06
+#define PCI_CLASS_REV 0x08
+#define PCI_CACHE_LINE 0x0c
+#define PCI_BAR0 0x10
+#define PCI_CAP_PTR 0x34
+#define PCI_INT_LINE 0x3c
+#define PCI_INT_PIN 0x3d
+
+#define PCI_CMD_IO 0x0001
+#define PCI_CMD_MEM 0x0002
+#define PCI_CMD_MASTER 0x0004
+#define PCI_CMD_INTX_OFF 0x0400
+#define PCI_STATUS_INTX 0x08
+#define PCI_STATUS_CAPS 0x10
+
+#define PCI_MSIX_CTL 2 /* in the capability */
+
+#define PCI_WIRES 8 /* GSIs LAYOUT_GSI_PCI and up */
+
+/* All with d->msix_lock held. */
+
+/* Take enable and mask from the control word; master: the function may write to memory. */
+void pci_msix_update_locked(struct pci_dev *d, const struct msi_target *t, bool master);
+bool pci_msix_send_locked(struct pci_dev *d, const struct msi_target *t, unsigned v);
+/* Send what is pending and no longer masked. */
+void pci_msix_flush_locked(struct pci_dev *d, const struct msi_target *t);
+void pci_msix_reset_locked(struct pci_dev *d);
+/* In pci.c: pci_msix_flush_locked() with the bus's target. */
+void pci_msix_kick_locked(struct pci_dev *d);
+
+#endif
