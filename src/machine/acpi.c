@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * acpi.c - the ACPI tables. Chapters are of the ACPI specification 6.4.
+ *
+ * The board is a full-hardware ACPI machine (PM1a, PM timer, GPE0, SCI), always in ACPI mode: SMI_CMD
+ * is 0, so that no guest looks for a hand-over. Tables are built in a buffer that mirrors
+ * [LAYOUT_RSDP, 1 MiB) and copied to the guest in one go.
+ */
+#include "machine/acpi.h"
+
+#include "machine/aml.h"
+#include "machine/layout.h"
+
+#define AREA_BYTES (0x100000 - LAYOUT_RSDP)
+#define HEADER_BYTES 36
+#define OEM_ID "MICA  "
+#define OEM_TABLE_ID "MICABRD "
+#define TABLES_MAX 4
+#define LAPIC_IDS_MAX 255 /* 255 is broadcast; more would take x2APIC entries */
+
+struct area {
+	u8 *buf;
+	size_t next; /* offset of the next table */
+	u32 table[TABLES_MAX];
+	unsigned ntables;
+};
+
+static void fix_checksum(u8 *p, size_t bytes, size_t at)
+{
+	u8 sum = 0;
+
+	p[at] = 0;
+	for (size_t i = 0; i < bytes; i++)
+		sum = (u8)(sum + p[i]);
+	p[at] = (u8)-sum;
+}
+
+/* Take room at the next multiple of align; returns its offset. */
+static size_t take(struct area *a, size_t bytes, size_t align)
+{
+	size_t at = ROUND_UP(a->next, align);
+
+	must(at + bytes <= AREA_BYTES);
+	a->next = at + bytes;
+	return at;
+}
+
+static u32 address(size_t off)
+{
+	return (u32)(LAYOUT_RSDP + off);
+}
+
+static void header(u8 *t, const char *sig, u8 revision)
+{
+	memcpy(t, sig, 4);
+	t[8] = revision;
+	memcpy(t + 10, OEM_ID, 6);
+	memcpy(t + 16, OEM_TABLE_ID, 8);
+	st_le32(t + 24, 1);
+	memcpy(t + 28, "MICA", 4);
+	st_le32(t + 32, 1);
+}
+
+static void finish(u8 *t, size_t bytes)
+{
+	st_le32(t + 4, (u32)bytes);
+	fix_checksum(t, bytes, 9);
+}
+
+/* A finished table becomes part of RSDT and XSDT. */
+static void publish(struct area *a, size_t off)
+{
+	must(a->ntables < TABLES_MAX);
+	a->table[a->ntables++] = address(off);
+}
+
+/* ---- DSDT ---- */
+
+static void pnp_device(struct aml *a, size_t *dev, size_t *res, const char *name, const char *hid, unsigned uid)
+{
+	*dev = aml_device(a, name);
+	aml_name(a, "_HID");
+	aml_eisaid(a, hid);
+	aml_name(a, "_UID");
+	aml_int(a, uid);
+	aml_name(a, "_CRS");
+	*res = aml_resources(a);
+}
+
+/* _PRT, 6.2.13: INTA..INTD of a slot go to the eight PCI wires in turn, the same rule as in pci.c. */
+static void dsdt_routing(struct aml *a)
+{
+	aml_name(a, "_PRT");
+	size_t prt = aml_package(a, 32 * 4);
+	for (unsigned slot = 0; slot < 32; slot++) {
+		for (unsigned pin = 0; pin < 4; pin++) {
+			size_t p = aml_package(a, 4);
+			aml_int(a, slot << 16 | 0xffff);
+			aml_int(a, pin);
+			aml_int(a, 0); /* no link device: a fixed GSI */
+			aml_int(a, LAYOUT_GSI_PCI + ((slot + pin) & 7));
+			aml_end(a, p);
+		}
+	}
+	aml_end(a, prt);
+}
+
+static void dsdt_pci(struct aml *a)
+{
+	size_t dev = aml_device(a, "PCI0");
+
+	aml_name(a, "_HID");
+	aml_eisaid(a, "PNP0A08");
+	aml_name(a, "_CID");
+	aml_eisaid(a, "PNP0A03");
+	aml_name(a, "_UID");
+	aml_int(a, 0);
+	aml_name(a, "_SEG");
+	aml_int(a, 0);
+	aml_name(a, "_BBN");
+	aml_int(a, 0);
+
+	aml_name(a, "_CRS");
+	size_t res = aml_resources(a);
+	aml_res_bus_window(a, 0, 255);
+	aml_res_io(a, LAYOUT_PCI_CFG, 8);
+	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
+	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
+	aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
+	aml_end_resources(a, res);
+
+	dsdt_routing(a);
+	aml_end(a, dev);
+}
+
+static void dsdt_body(struct aml *a, unsigned ncpus)
+{
+	size_t dev, res;
+
+	/* 7.4.2: the value that PM1a control takes for S5 (PM1b: the same, there is none) */
+	aml_name(a, "\\_S5");
+	size_t pkg = aml_package(a, 4);
+	aml_int(a, LAYOUT_SLP_TYP_S5);
+	aml_int(a, LAYOUT_SLP_TYP_S5);
+	aml_int(a, 0);
+	aml_int(a, 0);
+	aml_end(a, pkg);
+
+	size_t sb = aml_scope(a, "\\_SB");
+
+	for (unsigned i = 0; i < ncpus; i++) {
+		char name[5];
+
+		snprintf(name, sizeof(name), "C%03X", i & 0xfff);
+		size_t cpu = aml_device(a, name);
+		aml_name(a, "_HID");
+		aml_string(a, "ACPI0007");
+		aml_name(a, "_UID");
+		aml_int(a, i);
+		aml_end(a, cpu);
+	}
+
+	dsdt_pci(a);
+
+	/* Guests believe MCFG only when a motherboard device claims its range (PCI Firmware 3.3, 4.1.2). */
+	pnp_device(a, &dev, &res, "MBRD", "PNP0C02", 0);
+	aml_res_mem_fixed(a, (u32)LAYOUT_ECAM, (u32)LAYOUT_ECAM_BYTES);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+
+	pnp_device(a, &dev, &res, "RTC", "PNP0B00", 0);
+	aml_res_io(a, LAYOUT_RTC, 2);
+	aml_res_irq(a, LAYOUT_GSI_RTC);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+
+	pnp_device(a, &dev, &res, "COM1", "PNP0501", 1);
+	aml_res_io(a, LAYOUT_UART1, 8);
+	aml_res_irq(a, LAYOUT_GSI_UART1);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+
+	aml_end(a, sb);
+}
+
+static u32 write_dsdt(struct area *ar, unsigned ncpus)
+{
+	size_t off = take(ar, 0, 16);
+	u8 *t = ar->buf + off;
+	struct aml a;
+
+	aml_init(&a, t + HEADER_BYTES, AREA_BYTES - off - HEADER_BYTES);
+	header(t, "DSDT", 2); /* 2: integers of 64 bits */
+	dsdt_body(&a, ncpus);
+	must(aml_ok(&a));
+	take(ar, HEADER_BYTES + a.len, 1);
+	finish(t, HEADER_BYTES + a.len);
+	return address(off);
+}
+
+/* ---- the fixed tables ---- */
+
+/* 5.2.10 */
+static u32 write_facs(struct area *ar)
+{
+	size_t off = take(ar, 64, 64);
+	u8 *t = ar->buf + off;
+
+	memcpy(t, "FACS", 4);
+	st_le32(t + 4, 64);
+	t[32] = 2;
+	return address(off);
+}
+
+/* Generic address structure for I/O ports, 5.2.3.2 */
+static void gas_io(u8 *p, u16 port, u8 bits, u8 access)
+{
+	p[0] = 1; /* system I/O */
+	p[1] = bits;
+	p[2] = 0;
+	p[3] = access; /* 1 byte, 2 word, 3 dword */
+	st_le64(p + 4, port);
+}
+
+/* 5.2.9 */
+static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
+{
+	enum { FADT_BYTES = 268 }; /* revision 5 */
+	enum { PM1_EVT = LAYOUT_ACPI_PM, PM1_CNT = PM1_EVT + 4, PM_TMR = PM1_EVT + 8, GPE0 = PM1_EVT + 0x20 };
+	size_t off = take(ar, FADT_BYTES, 16);
+	u8 *t = ar->buf + off;
+
+	header(t, "FACP", 5);
+	st_le32(t + 36, facs);
+	st_le32(t + 40, dsdt);
+	t[45] = 4; /* preferred profile: enterprise server */
+	st_le16(t + 46, LAYOUT_GSI_SCI);
+	st_le32(t + 56, PM1_EVT);
+	st_le32(t + 64, PM1_CNT);
+	st_le32(t + 76, PM_TMR);
+	st_le32(t + 80, GPE0);
+	t[88] = 4;                     /* PM1 event block */
+	t[89] = 2;                     /* PM1 control */
+	t[91] = 4;                     /* PM timer */
+	t[92] = 8;                     /* GPE0: 4 bytes of status, 4 of enable */
+	st_le16(t + 96, 0xfff);        /* no C2, */
+	st_le16(t + 98, 0xfff);        /* no C3 */
+	t[108] = 0x32;                 /* century in CMOS */
+	st_le16(t + 109, 1 | 4);       /* ISA devices are there, VGA and 8042 are not */
+	st_le32(t + 112, 1 << 0 |      /* WBINVD works */
+			     1 << 2 |  /* C1 on all CPUs */
+			     1 << 5 |  /* no fixed sleep button (bit 4 clear: a power button) */
+			     1 << 6 |  /* RTC wakes nothing */
+			     1 << 8 |  /* the PM timer has 32 bits */
+			     1 << 10); /* reset register */
+	gas_io(t + 116, LAYOUT_RESET, 8, 1);
+	t[128] = 6;
+	st_le64(t + 140, dsdt);
+	gas_io(t + 148, PM1_EVT, 32, 2);
+	gas_io(t + 172, PM1_CNT, 16, 2);
+	gas_io(t + 208, PM_TMR, 32, 3);
+	gas_io(t + 220, GPE0, 64, 1);
+	finish(t, FADT_BYTES);
+	publish(ar, off);
+}
+
+static u8 *madt_entry(u8 **p, u8 type, u8 bytes)
+{
+	u8 *at = *p;
+
+	at[0] = type;
+	at[1] = bytes;
+	*p += bytes;
+	return at;
+}
+
+static void madt_override(u8 **p, u8 irq, u32 gsi, u16 flags)
+{
+	u8 *n = madt_entry(p, 2, 10);
+
+	n[3] = irq;
+	st_le32(n + 4, gsi);
+	st_le16(n + 8, flags);
+}
+
+/* 5.2.12 */
+static void write_madt(struct area *ar, unsigned ncpus)
+{
+	size_t bytes = HEADER_BYTES + 8 + 8 * ncpus + 12 + 2 * 10 + 6;
+	size_t off = take(ar, bytes, 16);
+	u8 *t = ar->buf + off, *p = t + HEADER_BYTES + 8, *n;
+
+	header(t, "APIC", 4);
+	st_le32(t + 36, (u32)LAYOUT_LAPIC);
+	st_le32(t + 40, 1); /* there are 8259s too */
+	for (unsigned i = 0; i < ncpus; i++) {
+		n = madt_entry(&p, 0, 8);
+		n[2] = (u8)i;
+		n[3] = (u8)i;
+		st_le32(n + 4, 1); /* enabled */
+	}
+	n = madt_entry(&p, 1, 12); /* I/O APIC, id 0, GSI base 0 */
+	st_le32(n + 4, (u32)LAYOUT_IOAPIC);
+	madt_override(&p, LAYOUT_GSI_PIT, 2, 0);
+	madt_override(&p, LAYOUT_GSI_SCI, LAYOUT_GSI_SCI, 0xd); /* level, active high */
+	n = madt_entry(&p, 4, 6);                               /* every CPU: NMI at LINT1 */
+	n[2] = 0xff;
+	n[5] = 1;
+	must(p == t + bytes);
+	finish(t, bytes);
+	publish(ar, off);
+}
+
+/* PCI Firmware 3.3, 4.1.2 */
+static void write_mcfg(struct area *ar)
+{
+	enum { MCFG_BYTES = HEADER_BYTES + 8 + 16 };
+	size_t off = take(ar, MCFG_BYTES, 16);
+	u8 *t = ar->buf + off;
+
+	header(t, "MCFG", 1);
+	st_le64(t + 44, LAYOUT_ECAM);
+	t[55] = 255; /* buses 0-255 of segment 0 */
+	finish(t, MCFG_BYTES);
+	publish(ar, off);
+}
+
+/* 5.2.7, 5.2.8 */
+static u32 write_sdt(struct area *ar, const char *sig, unsigned entry_bytes)
+{
+	size_t bytes = HEADER_BYTES + ar->ntables * entry_bytes;
+	size_t off = take(ar, bytes, 16);
+	u8 *t = ar->buf + off;
+
+	header(t, sig, 1);
+	for (unsigned i = 0; i < ar->ntables; i++)
+		st_le32(t + HEADER_BYTES + i * entry_bytes, ar->table[i]);
+	finish(t, bytes);
+	return address(off);
+}
+
+/* 5.2.5.3 */
+static void write_rsdp(u8 *t, u32 rsdt, u32 xsdt)
+{
+	memcpy(t, "RSD PTR ", 8);
+	memcpy(t + 9, OEM_ID, 6);
+	t[15] = 2;
+	st_le32(t + 16, rsdt);
+	st_le32(t + 20, 36);
+	st_le64(t + 24, xsdt);
+	fix_checksum(t, 20, 8);
+	fix_checksum(t, 36, 32);
+}
+
+int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
+{
+	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
+	struct area a = { .buf = buf, .next = LAYOUT_ACPI - LAYOUT_RSDP };
+
+	if (ncpus == 0 || ncpus > LAPIC_IDS_MAX)
+		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", ncpus,
+			       LAPIC_IDS_MAX);
+	u32 facs = write_facs(&a);
+	write_fadt(&a, facs, write_dsdt(&a, ncpus));
+	write_madt(&a, ncpus);
+	write_mcfg(&a);
+	u32 rsdt = write_sdt(&a, "RSDT", 4);
+	write_rsdp(buf, rsdt, write_sdt(&a, "XSDT", 8));
+	if (ram_put(ram, LAYOUT_RSDP, buf, AREA_BYTES) < 0)
+		return err_set(e, EINVAL, "guest memory is too small for the ACPI tables: 1 MiB at least");
+	return 0;
+}
