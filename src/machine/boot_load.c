@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* boot_load.c - sees from a kernel's bytes how it wants to be booted. */
+#include "machine/boot.h"
+
+#include "machine/layout.h"
+
+#define RAM_MIN (2 * MIB)
+
+/* What people pass by mistake, by its first bytes. */
+static const struct {
+	u16 off;
+	u8 n;
+	const char *magic, *what, *hint;
+} mistakes[] = {
+	{ 0, 2, "\x1f\x8b", "gzip-compressed", "decompress it first (gunzip), or pass the bzImage" },
+	{ 0, 6,
+	  "\xfd"
+	  "7zXZ",
+	  "xz-compressed", "decompress it first (unxz)" },
+	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed", "decompress it first (unzstd)" },
+	{ 0, 3, "BZh", "bzip2-compressed", "decompress it first (bunzip2)" },
+	{ 0, 4, "\x02\x21\x4c\x18", "lz4-compressed", "decompress it first (lz4 -d)" },
+	{ 0, 4, "\x04\x22\x4d\x18", "lz4-compressed", "decompress it first (lz4 -d)" },
+	{ 0, 4, "QFI\xfb", "a qcow2 disk image", "pass it as a disk" },
+	{ 0, 5, "070701", "a cpio archive", "pass it as the initrd" },
+	{ 56, 4, "ARM\x64", "an arm64 kernel", "this is an x86-64 machine" },
+	{ 0, 2, "MZ", "an EFI program without a Linux setup header", "pass the kernel itself" },
+	{ 510, 2, "\x55\xaa", "a boot sector or a disk image", "pass it as a disk" },
+};
+
+static int not_a_kernel(const struct boot_file *f, const u8 *head, size_t n, struct err *e)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(mistakes); i++)
+		if ((size_t)mistakes[i].off + mistakes[i].n <= n &&
+		    memcmp(head + mistakes[i].off, mistakes[i].magic, mistakes[i].n) == 0)
+			return err_set(e, ENOEXEC, "kernel %s is %s: %s", f->path, mistakes[i].what, mistakes[i].hint);
+	return err_set(e, ENOEXEC,
+		       "kernel %s is of no known kind: a Linux bzImage, an ELF kernel with a PVH note or a "
+		       "Multiboot kernel is needed",
+		       f->path);
+}
+
+static int load_elf(struct ram *ram, const struct boot_file *f, const u8 *head, size_t n, const struct boot_params *p,
+		    struct cpu_state *state, struct err *e)
+{
+	auto_free struct boot_elf *elf = xcalloc(1, sizeof(*elf));
+	struct multiboot_header mb;
+	bool found;
+	u32 entry;
+	int rc = boot_elf_read(f, elf, e);
+
+	if (rc == 0)
+		rc = boot_pvh_find(f, elf, &found, &entry, e);
+	if (rc < 0)
+		return rc;
+	if (found)
+		return boot_pvh(ram, f, elf, entry, p, state, e);
+	if (boot_multiboot_find(head, n, &mb))
+		return boot_multiboot(ram, f, &mb, elf, p, state, e);
+	return err_set(e, ENOEXEC,
+		       "kernel %s is an ELF file with neither a PVH note nor a Multiboot header: a Linux vmlinux "
+		       "needs CONFIG_PVH=y, or pass its bzImage",
+		       f->path);
+}
+
+static bool is_linux(const u8 *head, size_t n)
+{
+	return n >= 0x206 && memcmp(head + 0x202, "HdrS", 4) == 0;
+}
+
+static int load_open(struct ram *ram, const struct boot_file *f, const struct boot_params *p, struct cpu_state *state,
+		     struct err *e)
+{
+	u8 head[MULTIBOOT_SEARCH];
+	size_t n = MIN(f->bytes, sizeof(head));
+	struct multiboot_header mb;
+	int rc = boot_file_read(f, 0, head, n, e);
+
+	if (rc < 0)
+		return rc;
+	if (boot_is_elf(head, n))
+		return load_elf(ram, f, head, n, p, state, e);
+	if (is_linux(head, n))
+		return boot_linux(ram, f, p, state, e);
+	if (boot_multiboot_find(head, n, &mb))
+		return boot_multiboot(ram, f, &mb, NULL, p, state, e);
+	return not_a_kernel(f, head, n, e);
+}
+
+/* The words of the BIOS data area that kernels look at: where the EBDA is, how much memory is below. */
+static void write_bios_data(struct ram *ram)
+{
+	u8 v[2];
+
+	st_le16(v, (u16)(LAYOUT_EBDA >> 4));
+	must(ram_put(ram, 0x40e, v, 2) == 0);
+	st_le16(v, (u16)(LAYOUT_EBDA >> 10));
+	must(ram_put(ram, 0x413, v, 2) == 0);
+}
+
+int boot_load(struct ram *ram, const struct boot_params *p, struct cpu_state *state, struct err *e)
+{
+	struct boot_file f;
+
+	if (!p->kernel)
+		return err_set(e, EINVAL, "no kernel given: there is no firmware yet that would boot from a disk");
+	if (ram->low_bytes < RAM_MIN)
+		return err_set(e, EINVAL, "guest memory of %llu bytes is too small: at least 2M",
+			       (unsigned long long)ram->bytes);
+	int rc = boot_file_open(&f, p, "kernel", p->kernel, e);
+	if (rc < 0)
+		return rc;
+	write_bios_data(ram);
+	rc = load_open(ram, &f, p, state, e);
+	boot_file_close(&f);
+	return rc;
+}
