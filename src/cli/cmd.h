@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd.h - the commands of mica. Each returns an exit status (vmm/status.h). */
+#ifndef MICA_CMD_H
+#define MICA_CMD_H
+
+/* argv[0] is the command's own name. */
+int cmd_run(int argc, char **argv);
+
+#endif

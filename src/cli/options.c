@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* options.c - see options.h. */
+#include "cli/options.h"
+#include "cli/optarg.h"
+#include "cpu/cpu.h"
+#include "vmm/i18n.h"
+
+#include <getopt.h>
+
+struct opt {
+	const char *name;
+	const char *arg; /* NULL: takes none; not translated, it is syntax */
+	int (*set)(struct run_opts *o, const char *arg, struct err *e);
+	size_t flag; /* set == NULL: offset of a bool in struct vmm_config to make true */
+	const char *help;
+};
+
+static void put(char **where, const char *s)
+{
+	free(*where);
+	*where = xstrdup(s);
+}
+
+/* ---- one function per option with a value ---- */
+
+static int set_engine(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (strcmp(arg, "auto") && strcmp(arg, "soft"))
+		return err_set(e, EINVAL, _("'%s' is not known; write auto or soft"), arg);
+	put(&o->cfg.engine, arg);
+	return 0;
+}
+
+static int set_cpus(struct run_opts *o, const char *arg, struct err *e)
+{
+	return optarg_uint(&o->cfg.cpus, arg, 1, CPU_MAX, e);
+}
+
+/* The host's memory and swap together. */
+static u64 host_memory(void)
+{
+	auto_fclose FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	unsigned long long kib;
+	u64 sum = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemTotal: %llu", &kib) == 1 || sscanf(line, "SwapTotal: %llu", &kib) == 1)
+			sum += kib * KIB;
+	return sum;
+}
+
+static int set_memory(struct run_opts *o, const char *arg, struct err *e)
+{
+	u64 bytes, host = host_memory();
+	int r = optarg_size(&bytes, arg, e);
+
+	if (r < 0)
+		return r;
+	if (bytes < VMM_MEMORY_MIN)
+		return err_set(e, ERANGE, _("%s is too little; a guest needs at least 1M"), arg);
+	if (bytes > VMM_MEMORY_MAX)
+		return err_set(e, ERANGE, _("%s is too much; at most 1T"), arg);
+	if (host && bytes > host)
+		return err_set(e, ERANGE, _("%s is more than this machine has (%llu MiB of memory and swap)"), arg,
+			       (unsigned long long)(host / MIB));
+	if (bytes % PAGE_BYTES)
+		return err_set(e, EINVAL, _("%s is not a multiple of 4K"), arg);
+	o->cfg.memory_bytes = bytes;
+	return 0;
+}
+
+static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
+{
+	(void)e; /* the VMM knows the models of its engines */
+	put(&o->cfg.cpu, arg);
+	return 0;
+}
+
+static int set_file(char **where, const char *arg, struct err *e)
+{
+	if (access(arg, R_OK) < 0)
+		return err_sys(e, errno, _("%s: cannot read it"), arg);
+	put(where, arg);
+	return 0;
+}
+
+static int set_kernel(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_file(&o->cfg.kernel, arg, e);
+}
+
+static int set_initrd(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_file(&o->cfg.initrd, arg, e);
+}
+
+static int set_append(struct run_opts *o, const char *arg, struct err *e)
+{
+	(void)e;
+	put(&o->cfg.append, arg);
+	return 0;
+}
+
+static int set_module(struct run_opts *o, const char *arg, struct err *e)
+{
+	auto_free char *file = xstrdup(arg);
+
+	file[strcspn(file, " ")] = '\0';
+	if (access(file, R_OK) < 0)
+		return err_sys(e, errno, _("%s: cannot read it"), file);
+	vmm_strv_add(&o->cfg.modules, &o->cfg.nmodules, arg);
+	return 0;
+}
+
+static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
+{
+	const char *v;
+
+	if ((v = optarg_key(item, "format"))) {
+		if (strcmp(v, "raw"))
+			return err_set(e, EINVAL, _("format=%s is not known; write format=raw"), v);
+		put(&d->format, v);
+		return 0;
+	}
+	if ((v = optarg_key(item, "readonly")))
+		return optarg_switch(&d->readonly, "readonly", v, e);
+	if ((v = optarg_key(item, "snapshot")))
+		return optarg_switch(&d->snapshot, "snapshot", v, e);
+	if ((v = optarg_key(item, "direct")))
+		return optarg_switch(&d->direct, "direct", v, e);
+	if ((v = optarg_key(item, "serial"))) {
+		if (strlen(v) > VMM_SERIAL_MAX)
+			return err_set(e, EINVAL, _("serial=%s is too long; at most %d bytes"), v, VMM_SERIAL_MAX);
+		put(&d->serial, v);
+		return 0;
+	}
+	return err_set(e, EINVAL,
+		       _("'%s' is not known; write format=, readonly=, snapshot=, direct= or serial= "
+			 "(a comma in a file name is written twice)"),
+		       item);
+}
+
+static int set_disk(struct run_opts *o, const char *arg, struct err *e)
+{
+	char **v = optarg_split(arg);
+	int r = 0;
+
+	if (o->cfg.ndisks == VMM_DISKS_MAX) {
+		r = err_set(e, EINVAL, _("too many disks; at most %d"), VMM_DISKS_MAX);
+	} else if (!v[0][0]) {
+		r = err_set(e, EINVAL, _("no file given; write --disk FILE"));
+	} else {
+		o->cfg.disks = xrealloc(o->cfg.disks, (o->cfg.ndisks + 1) * sizeof(*o->cfg.disks));
+		struct vmm_disk *d = &o->cfg.disks[o->cfg.ndisks++];
+		*d = (struct vmm_disk){ .path = xstrdup(v[0]), .format = xstrdup("raw") };
+		for (unsigned i = 1; r == 0 && v[i]; i++)
+			r = disk_item(d, v[i], e);
+		if (r == 0 && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
+			r = err_sys(e, errno, _("%s: cannot use it"), d->path);
+	}
+	optarg_split_free(v);
+	return r;
+}
+
+static int set_net(struct run_opts *o, const char *arg, struct err *e)
+{
+	char **v = optarg_split(arg);
+	int r = 0;
+
+	if (!strcmp(v[0], "none")) {
+		o->net_none = true;
+		if (v[1])
+			r = err_set(e, EINVAL, _("none takes nothing after it"));
+	} else if (strcmp(v[0], "user")) {
+		r = err_set(e, EINVAL, _("'%s' is not known; write user or none"), v[0]);
+	} else if (o->cfg.nnets == VMM_NETS_MAX) {
+		r = err_set(e, EINVAL, _("too many network cards; at most %d"), VMM_NETS_MAX);
+	} else {
+		o->cfg.nets = xrealloc(o->cfg.nets, (o->cfg.nnets + 1) * sizeof(*o->cfg.nets));
+		struct vmm_net *n = &o->cfg.nets[o->cfg.nnets++];
+		*n = (struct vmm_net){ .type = xstrdup("user") };
+		for (unsigned i = 1; r == 0 && v[i]; i++) {
+			const char *val;
+			if ((val = optarg_key(v[i], "hostfwd")))
+				vmm_strv_add(&n->hostfwd, &n->nhostfwd, val);
+			else if ((val = optarg_key(v[i], "mac")))
+				put(&n->mac, val);
+			else
+				r = err_set(e, EINVAL,
+					    _("'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT or mac=ADDRESS"),
+					    v[i]);
+		}
+	}
+	if (r == 0 && o->net_none && o->cfg.nnets)
+		r = err_set(e, EINVAL, _("none and user exclude each other"));
+	optarg_split_free(v);
+	return r;
+}
+
+static int set_chardev(enum run_console *kind, char **path, const char *arg, bool wide, struct err *e)
+{
+	if (!strcmp(arg, "pty")) {
+		*kind = CONSOLE_PTY;
+	} else if (!strncmp(arg, "unix:", 5) && arg[5]) {
+		*kind = CONSOLE_UNIX;
+		put(path, arg + 5);
+	} else if (wide && !strcmp(arg, "stdio")) {
+		*kind = CONSOLE_STDIO;
+	} else if (!strcmp(arg, "none")) {
+		*kind = CONSOLE_NONE;
+	} else {
+		return err_set(e, EINVAL,
+			       wide ? _("'%s' is not known; write stdio, pty, unix:PATH or none")
+				    : _("'%s' is not known; write pty, unix:PATH or none"),
+			       arg);
+	}
+	return 0;
+}
+
+static int set_console(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_chardev(&o->console, &o->cfg.console_path, arg, true, e);
+}
+
+static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
+}
+
+static int set_name(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!*arg || strlen(arg) > 63)
+		return err_set(e, EINVAL, _("'%s': a name has 1 to 63 bytes"), arg);
+	put(&o->cfg.name, arg);
+	return 0;
+}
+
+static int set_control(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!*arg)
+		return err_set(e, EINVAL, _("no path given"));
+	put(&o->cfg.control_path, arg);
+	return 0;
+}
+
+static int set_trace(struct run_opts *o, const char *arg, struct err *e)
+{
+	static const char *const known[] = { "exec", "exc", "intr", "block" };
+	char **v = optarg_split(arg);
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && v[i]; i++) {
+		unsigned k = 0;
+		while (k < ARRAY_LEN(known) && strcmp(known[k], v[i]))
+			k++;
+		if (k == ARRAY_LEN(known))
+			r = err_set(e, EINVAL, _("'%s' is not known; write exec, exc, intr or block"), v[i]);
+		else
+			vmm_strv_add(&o->cfg.trace, &o->cfg.ntrace, v[i]);
+	}
+	optarg_split_free(v);
+	return r;
+}
+
+static int set_help(struct run_opts *o, const char *arg, struct err *e)
+{
+	(void)arg, (void)e;
+	o->help = true;
+	return 0;
+}
+
+/* ---- the table ---- */
+
+#define CFG(m) offsetof(struct vmm_config, m)
+
+static const struct opt table[] = {
+	{ "kernel", "FILE", set_kernel, 0, N_("boot this kernel: bzImage, ELF with a PVH note, Multiboot") },
+	{ "initrd", "FILE", set_initrd, 0, N_("initial RAM disk for the kernel") },
+	{ "append", "STRING", set_append, 0, N_("kernel command line") },
+	{ "module", "\"FILE ARGS\"", set_module, 0, N_("Multiboot module with its arguments; repeatable") },
+	{ "disk", "FILE[,KEY=VALUE]...", set_disk, 0,
+	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT; "
+	     "repeatable") },
+	{ "net", "user[,KEY=VALUE]...|none", set_net, 0,
+	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS; repeatable; default none") },
+	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
+	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
+	{ "cpu", "MODEL", set_cpu, 0, N_("CPU model: mica-v2, mica-v3 or host; default mica-v2") },
+	{ "engine", "auto|soft", set_engine, 0, N_("what executes the guest's instructions; default auto") },
+	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
+	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
+	  N_("a second, faster console (hvc0); default none") },
+	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
+	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
+	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },
+	{ "control", "PATH", set_control, 0, N_("listen for control commands on this unix socket") },
+	{ "trace", "WHAT[,WHAT]...", set_trace, 0,
+	  N_("write to standard error what the CPUs do: exec, exc, intr, block") },
+	{ "stats", NULL, NULL, CFG(stats), N_("print counters to standard error at the end") },
+	{ "verbose", NULL, NULL, CFG(verbose), N_("say what is chosen and why") },
+	{ "help", NULL, set_help, 0, N_("print this help and end") },
+};
+
+const char *run_opts_name(unsigned i)
+{
+	return i < ARRAY_LEN(table) ? table[i].name : NULL;
+}
+
+void run_opts_init(struct run_opts *o)
+{
+	memset(o, 0, sizeof(*o));
+	vmm_config_init(&o->cfg);
+	o->console = CONSOLE_STDIO;
+	o->virtio_console = CONSOLE_NONE;
+}
+
+void run_opts_fini(struct run_opts *o)
+{
+	vmm_config_fini(&o->cfg);
+}
+
+int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
+{
+	struct option longs[ARRAY_LEN(table) + 1] = { { 0 } };
+	int c, r;
+
+	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
+		longs[i] = (struct option){ table[i].name, table[i].arg ? required_argument : no_argument, NULL,
+					    (int)i + 256 };
+	optind = 0; /* start afresh (getopt(3), GNU) */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
+		const char *shown = argv[optind - 1];
+		if (c == 'h') {
+			o->help = true;
+			continue;
+		}
+		if (c == ':')
+			return err_set(e, EINVAL, _("%s: needs a value; see mica run --help"), shown);
+		if (c == '?') {
+			if (optopt >= 256)
+				return err_set(e, EINVAL, _("--%s: takes no value"), table[optopt - 256].name);
+			if (optopt)
+				return err_set(e, EINVAL, _("-%c: no such option; see mica run --help"), optopt);
+			return err_set(e, EINVAL, _("%s: no such option; see mica run --help"), shown);
+		}
+		const struct opt *t = &table[c - 256];
+		if (!t->set) {
+			*(bool *)((char *)&o->cfg + t->flag) = true;
+			continue;
+		}
+		r = t->set(o, optarg, e);
+		if (r < 0)
+			return err_prefix(e, "--%s", t->name);
+	}
+	if (o->help)
+		return 0;
+	if (optind < argc)
+		return err_set(e, EINVAL,
+			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
+			       argv[optind]);
+	if (!o->cfg.kernel && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
+		return err_set(e, EINVAL,
+			       _("--initrd, --append and --module belong to a kernel; give it with --kernel FILE"));
+	return 0;
+}
+
+/* ---- help ---- */
+
+#define HELP_COL 26
+#define HELP_WIDTH 78
+
+/* Print text from column HELP_COL on, wrapped; Korean letters are two columns wide, close enough to their bytes. */
+static void wrap(FILE *f, const char *text)
+{
+	int col = HELP_COL;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+		if (col > HELP_COL && col + 1 + (int)n > HELP_WIDTH) {
+			fprintf(f, "\n%*s", HELP_COL, "");
+			col = HELP_COL;
+		} else if (col > HELP_COL) {
+			fputc(' ', f);
+			col++;
+		}
+		fprintf(f, "%.*s", (int)n, text);
+		col += (int)n;
+		text += n;
+		text += strspn(text, " ");
+	}
+	fputc('\n', f);
+}
+
+void run_opts_help(FILE *f)
+{
+	fprintf(f, _("Usage: mica run --kernel FILE [OPTION]...\n"
+		     "Run a virtual machine here, with its serial console on this terminal.\n\n"));
+	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
+		int n =
+		    fprintf(f, "  --%s%s%s", table[i].name, table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
+		if (n > HELP_COL - 2)
+			fprintf(f, "\n%*s", HELP_COL, "");
+		else
+			fprintf(f, "%*s", HELP_COL - n, "");
+		wrap(f, _(table[i].help));
+	}
+	fprintf(f, _("\nAt the console: Ctrl-a x quits, Ctrl-a h helps.\n"
+		     "Exit status: 0 the guest powered off, 1 the VM or the host failed, 2 usage,\n"
+		     "3 reset and 4 triple fault under --no-reboot, 5 the CPU engine failed,\n"
+		     "130 quit by you, 128+N ended by signal N. More in mica-run(1).\n"));
+}

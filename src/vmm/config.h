@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * config.h - everything mica-vmm is told about one VM, as a struct and as JSON.
+ *
+ * mica-vmm reads one JSON object from a file descriptor (docs/run.md lists the keys). Reading is
+ * strict: an unknown key or a wrong type is an error that names it, so that no wish of the sender is
+ * lost. Numbers are checked against the bounds here, whoever the sender is.
+ */
+#ifndef MICA_VMM_CONFIG_H
+#define MICA_VMM_CONFIG_H
+
+#include "base/base.h"
+#include "base/err.h"
+
+#include <jansson.h>
+
+#define VMM_MEMORY_MIN (1 * MIB)
+#define VMM_MEMORY_MAX (1024 * GIB)
+#define VMM_DISKS_MAX 16
+#define VMM_NETS_MAX 8
+#define VMM_SERIAL_MAX 20 /* bytes of a virtio-blk serial number */
+
+struct vmm_disk {
+	char *path, *format, *serial;
+	bool readonly, snapshot, direct;
+};
+
+struct vmm_net {
+	char *type; /* "user" */
+	char *mac;  /* NULL: chosen */
+	char **hostfwd;
+	unsigned nhostfwd;
+};
+
+struct vmm_config {
+	char *name;
+	char *engine; /* "auto", "soft" */
+	char *cpu;    /* model name */
+	unsigned cpus;
+	u64 memory_bytes;
+	char *kernel, *initrd, *append;
+	char **modules;
+	unsigned nmodules;
+	struct vmm_disk *disks;
+	unsigned ndisks;
+	struct vmm_net *nets;
+	unsigned nnets;
+	/* "none", "fd" (console_fd) or "unix" (listen at console_path); the same for virtio-console */
+	char *console, *console_path;
+	int console_fd;
+	char *virtio_console, *virtio_console_path;
+	int virtio_console_fd;
+	int control_fd;     /* a connected control socket; its end ends the VM; -1: none */
+	char *control_path; /* listen here too */
+	char **trace;
+	unsigned ntrace;
+	bool no_reboot, debug_exit, stats, verbose;
+};
+
+/* Defaults: 1 CPU, 512 MiB, no console, no network. */
+void vmm_config_init(struct vmm_config *c);
+void vmm_config_fini(struct vmm_config *c);
+/* Append a copy of s to a list of strings. */
+void vmm_strv_add(char ***v, unsigned *n, const char *s);
+
+/* New reference; NULL when a string is not UTF-8 (JSON cannot carry it). */
+json_t *vmm_config_to_json(const struct vmm_config *c);
+/* c is initialised here, also on failure. */
+int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e);
+/* Bounds and what excludes what. Messages name JSON keys, which are spelt as the options are. */
+int vmm_config_check(const struct vmm_config *c, struct err *e);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * main.c - mica-vmm: the process of one VM.
+ *
+ * The order is the security of it: read the configuration; open and build everything; give up every
+ * privilege; start the vCPU threads, parked; lock the system-call filter; only then let the guest run.
+ */
+#include "base/log.h"
+#include "vmm/config.h"
+#include "vmm/control.h"
+#include "vmm/i18n.h"
+#include "vmm/listen.h"
+#include "vmm/sandbox.h"
+#include "vmm/status.h"
+#include "vmm/vm.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+
+static int read_config(struct vmm_config *cfg, const char *fd_text, struct err *e)
+{
+	char *end;
+	long fd = strtol(fd_text, &end, 10);
+	json_error_t je;
+
+	vmm_config_init(cfg);
+	if (!*fd_text || *end || fd < 0 || fd > INT32_MAX)
+		return err_set(e, EINVAL, _("--config-fd: '%s' is not a descriptor"), fd_text);
+	json_t *j = json_loadfd((int)fd, JSON_REJECT_DUPLICATES, &je);
+	if (!j)
+		return err_set(e, EINVAL, _("configuration: %s"), je.text);
+	close((int)fd);
+	vmm_config_fini(cfg);
+	int r = vmm_config_from_json(cfg, j, e);
+	json_decref(j);
+	return r;
+}
+
+/* No helper process inherits what is ours alone. */
+static void keep_private(int fd)
+{
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+struct signals {
+	struct loop_fd lf;
+	int fd;
+	struct vm *vm;
+};
+
+static void on_signal(void *opaque, u32 events)
+{
+	struct signals *s = opaque;
+	struct signalfd_siginfo si;
+
+	if (read(s->fd, &si, sizeof(si)) == sizeof(si))
+		vm_ask(s->vm, VM_QUIT, STATUS_SIGNAL + si.ssi_signo);
+}
+
+static int watch_signals(struct signals *s, struct loop *loop, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* before any thread: all inherit it */
+	signal(SIGPIPE, SIG_IGN);
+	s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->fd < 0 || loop_add(loop, &s->lf, s->fd, EPOLLIN, on_signal, s) < 0)
+		return err_sys(e, errno, _("cannot watch for signals"));
+	return 0;
+}
+
+static int open_control(struct control **out, struct loop *loop, struct vm *vm, const struct vmm_config *cfg,
+			struct err *e)
+{
+	int r = control_new(out, loop, vm, e);
+
+	if (r == 0 && cfg->control_fd >= 0) {
+		/* Whoever started us is at the other end: its death is ours, even should this loop hang. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		r = control_client(*out, cfg->control_fd, true, e);
+	}
+	if (r == 0 && cfg->control_path) {
+		int fd = unix_listen(cfg->control_path, e);
+		r = fd < 0 ? fd : control_listen(*out, fd, e);
+	}
+	return r;
+}
+
+static int run(const struct vmm_config *cfg, struct err *e)
+{
+	struct signals signals = { .fd = -1 };
+	struct control *control = NULL;
+	struct loop *loop;
+	int status = STATUS_HOST, r = loop_new(&loop, e);
+
+	if (r == 0)
+		r = watch_signals(&signals, loop, e);
+	if (r == 0)
+		r = vm_new(&signals.vm, loop, cfg, &status, e);
+	if (r < 0)
+		return status;
+	r = open_control(&control, loop, signals.vm, cfg, e);
+	if (r == 0) {
+		sandbox_isolate();
+		r = vm_start(signals.vm, e);
+	}
+	if (r == 0)
+		r = sandbox_lock(e);
+	if (r < 0)
+		return STATUS_HOST;
+	vm_go(signals.vm);
+	loop_run(loop);
+
+	control_free(control);
+	status = vm_free(signals.vm);
+	loop_del(loop, &signals.lf);
+	close(signals.fd);
+	loop_free(loop);
+	e->msg[0] = '\0';
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct vmm_config cfg;
+	struct err e = { 0 };
+
+	i18n_init();
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		printf("mica-vmm %s\n", MICA_VERSION);
+		return STATUS_OK;
+	}
+	if (argc != 3 || strcmp(argv[1], "--config-fd")) {
+		fprintf(stderr, _("mica-vmm is started by mica run: mica-vmm --config-fd N\n"));
+		return STATUS_USAGE;
+	}
+	/* Arenas are per thread and never given back; two are enough for what allocates at run time. */
+	mallopt(M_ARENA_MAX, 2);
+	int status = STATUS_HOST;
+	if (read_config(&cfg, argv[2], &e) == 0) {
+		keep_private(cfg.console_fd);
+		keep_private(cfg.virtio_console_fd);
+		keep_private(cfg.control_fd);
+		log_level = cfg.verbose ? LOG_LVL_INFO : LOG_LVL_WARN;
+		status = run(&cfg, &e);
+	}
+	if (e.msg[0])
+		fprintf(stderr, "mica: %s\n", e.msg);
+	vmm_config_fini(&cfg);
+	return status;
+}

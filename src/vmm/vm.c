@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm.c - see vm.h.
+ *
+ * Theory of stopping. A guest asks for power-off or reset in the middle of an instruction, on a vCPU's
+ * thread, where nothing may be torn down. So every such wish goes through vm_ask(): it notes the wish and tells
+ * all vCPUs to stop; each leaves cpu_run() and parks; the last one to park posts act() to the loop, which
+ * finds the machine at rest. Nobody waits for another thread while holding anything, and the loop goes on
+ * serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get there.
+ *
+ *   RUN     vCPUs are in cpu_run()
+ *   PARK    each is on its way to the gate or waits there
+ *   LEAVE   threads return; vm_free() joins them
+ *
+ * INV-VM-1: act() and everything below it run only while nparked == ncpus.
+ */
+#include "vmm/vm.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "block/block.h"
+#include "cpu/cpu.h"
+#include "device/chr.h"
+#include "device/uart.h"
+#include "device/virtio/virtio.h"
+#include "machine/layout.h"
+#include "machine/machine.h"
+#include "net/net.h"
+#include "vmm/i18n.h"
+#include "vmm/listen.h"
+#include "vmm/status.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#define FLUSH_MS 1000
+
+enum gate { RUN, PARK, LEAVE };
+
+struct vcpu {
+	struct vm *vm;
+	struct cpu *cpu;
+	unsigned index;
+	pthread_t thread;
+};
+
+struct boot_file {
+	const char *path;
+	int fd;
+};
+
+struct vm {
+	const struct vmm_config *cfg;
+	struct loop *loop;
+	struct ram *ram;
+	struct cpu_model *model;
+	struct machine *machine;
+	struct cpu_vm *cpus;
+	struct chr *console, *virtio_console;
+	struct uart *uart;
+	struct virtio_dev *balloon;
+	struct boot_file *files; /* kernel, initrd, modules: open, for every boot */
+	unsigned nfiles;
+	struct vcpu vcpu[CPU_MAX];
+	unsigned nthreads;
+	int proc_status; /* /proc/self/status, for our own memory */
+	u64 started_ns;
+	unsigned resets;
+	int status; /* to exit with */
+
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	/* under lock */
+	enum gate gate;
+	unsigned nparked;
+	enum vm_ask asked;
+	unsigned asked_value;
+	bool posted; /* act() is on its way */
+	struct err engine_err;
+};
+
+/* ---- the gate ---- */
+
+static void act(void *opaque);
+
+static void post_if_still_locked(struct vm *v)
+{
+	if (v->asked == VM_NOTHING || v->posted || v->nparked != v->cfg->cpus)
+		return;
+	v->posted = true;
+	loop_post(v->loop, act, v);
+}
+
+void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
+{
+	pthread_mutex_lock(&v->lock);
+	if (v->asked == VM_NOTHING || (what == VM_QUIT && v->asked == VM_RESET)) {
+		v->asked = what;
+		v->asked_value = value;
+	}
+	if (v->gate == RUN)
+		v->gate = PARK;
+	post_if_still_locked(v);
+	pthread_mutex_unlock(&v->lock);
+	for (unsigned i = 0; v->cpus && i < v->cfg->cpus; i++)
+		cpu_stop(v->vcpu[i].cpu);
+}
+
+/* True: go on and run. */
+static bool pass_gate(struct vm *v)
+{
+	pthread_mutex_lock(&v->lock);
+	if (v->gate == PARK) {
+		v->nparked++;
+		pthread_cond_broadcast(&v->cond);
+		post_if_still_locked(v);
+		while (v->gate == PARK)
+			pthread_cond_wait(&v->cond, &v->lock);
+		v->nparked--;
+	}
+	bool run = v->gate == RUN;
+	pthread_mutex_unlock(&v->lock);
+	return run;
+}
+
+static void *vcpu_main(void *opaque)
+{
+	struct vcpu *c = opaque;
+	struct vm *v = c->vm;
+	struct err e;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu%u", c->index);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
+	while (pass_gate(v)) {
+		switch (cpu_run(c->cpu, &e)) {
+		case CPU_EXIT_STOP:
+			break;
+		case CPU_EXIT_SHUTDOWN:
+			vm_ask(v, VM_TRIPLE_FAULT, 0);
+			break;
+		case CPU_EXIT_ERROR:
+			pthread_mutex_lock(&v->lock);
+			v->engine_err = e;
+			pthread_mutex_unlock(&v->lock);
+			vm_ask(v, VM_ENGINE_FAILED, 0);
+			break;
+		}
+	}
+	return NULL;
+}
+
+static void on_machine(void *opaque, enum machine_event ev, u32 value)
+{
+	static const enum vm_ask asks[] = {
+		[MACHINE_POWEROFF] = VM_POWEROFF,
+		[MACHINE_RESET] = VM_RESET,
+		[MACHINE_DEBUG_EXIT] = VM_DEBUG_EXIT,
+	};
+	vm_ask(opaque, asks[ev], value);
+}
+
+/* ---- booting ---- */
+
+static int open_boot_file(struct vm *v, const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, errno, _("cannot open %s"), path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(e, EINVAL, _("%s: not a regular file"), path);
+	}
+	v->files = xrealloc(v->files, (v->nfiles + 1) * sizeof(*v->files));
+	v->files[v->nfiles++] = (struct boot_file){ path, fd };
+	return 0;
+}
+
+static int hand_out_file(void *opaque, const char *path)
+{
+	struct vm *v = opaque;
+
+	for (unsigned i = 0; i < v->nfiles; i++) {
+		size_t n = strlen(path);
+		/* A module's text goes on with its arguments. */
+		if (strncmp(v->files[i].path, path, n) || (v->files[i].path[n] && v->files[i].path[n] != ' '))
+			continue;
+		int fd = fcntl(v->files[i].fd, F_DUPFD_CLOEXEC, 0);
+		if (fd >= 0)
+			lseek(fd, 0, SEEK_SET);
+		return fd < 0 ? -errno : fd;
+	}
+	return -ENOENT;
+}
+
+/* The vCPUs are in reset state. */
+static int boot(struct vm *v, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	struct boot_params p = {
+		.kernel = c->kernel,
+		.initrd = c->initrd,
+		.append = c->append,
+		.modules = (const char *const *)c->modules,
+		.nmodules = c->nmodules,
+		.open = hand_out_file,
+		.open_opaque = v,
+	};
+	struct cpu_state *s = aligned_alloc(64, ROUND_UP(sizeof(*s), 64));
+	must(s);
+	cpu_get_state(v->vcpu[0].cpu, s);
+	int r = machine_boot(v->machine, &p, s, e);
+	if (r == 0)
+		r = cpu_set_state(v->vcpu[0].cpu, s, e);
+	free(s);
+	return r;
+}
+
+static int reset(struct vm *v, struct err *e)
+{
+	v->resets++;
+	machine_reset(v->machine);
+	for (unsigned i = 0; i < v->cfg->cpus; i++)
+		cpu_reset(v->vcpu[i].cpu);
+	/* Memory is empty after power-on, and the host has it back. */
+	ram_discard(v->ram, 0, v->ram->low_bytes);
+	if (v->ram->bytes > v->ram->low_bytes)
+		ram_discard(v->ram, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
+	return boot(v, e);
+}
+
+static void finish(struct vm *v, int status)
+{
+	v->status = status;
+	pthread_mutex_lock(&v->lock);
+	v->gate = LEAVE;
+	pthread_cond_broadcast(&v->cond);
+	pthread_mutex_unlock(&v->lock);
+	loop_stop(v->loop);
+}
+
+static void reset_or_finish(struct vm *v, int status, const char *why)
+{
+	struct err e;
+
+	if (v->cfg->no_reboot) {
+		log_info("%s", why);
+		finish(v, status);
+	} else if (reset(v, &e) < 0) {
+		log_error(_("the VM cannot boot again: %s"), e.msg);
+		finish(v, STATUS_HOST);
+	}
+}
+
+/* On the loop, all vCPUs parked. */
+static void act(void *opaque)
+{
+	struct vm *v = opaque;
+
+	pthread_mutex_lock(&v->lock);
+	enum vm_ask what = v->asked;
+	unsigned value = v->asked_value;
+	must(v->nparked == v->cfg->cpus);
+	pthread_mutex_unlock(&v->lock);
+
+	switch (what) {
+	case VM_NOTHING:
+		break;
+	case VM_POWEROFF:
+		finish(v, STATUS_OK);
+		break;
+	case VM_RESET:
+		reset_or_finish(v, STATUS_RESET, _("the guest reset the machine"));
+		break;
+	case VM_TRIPLE_FAULT:
+		reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)"));
+		break;
+	case VM_DEBUG_EXIT:
+		finish(v, STATUS_DEBUG((int)value));
+		break;
+	case VM_ENGINE_FAILED:
+		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
+		finish(v, STATUS_ENGINE);
+		break;
+	case VM_QUIT:
+		finish(v, (int)value);
+		break;
+	}
+	/* Wishes noted until here came from a machine that is gone. */
+	pthread_mutex_lock(&v->lock);
+	v->asked = VM_NOTHING;
+	v->posted = false;
+	if (v->gate == PARK) {
+		v->gate = RUN;
+		pthread_cond_broadcast(&v->cond);
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* ---- putting it together ---- */
+
+static int open_chardev(struct chr **out, struct loop *loop, const char *kind, int fd, const char *path, struct err *e)
+{
+	*out = NULL;
+	if (!strcmp(kind, "fd"))
+		return chr_new(out, loop, fd, fd, e);
+	if (!strcmp(kind, "unix")) {
+		int l = unix_listen(path, e);
+		return l < 0 ? l : chr_new_listen(out, loop, l, e);
+	}
+	return 0;
+}
+
+static int add_virtio(struct vm *v, int r, struct virtio_dev *d, struct err *e)
+{
+	return r < 0 ? r : virtio_pci_add(machine_pci(v->machine), d, -1, e);
+}
+
+static int add_disk(struct vm *v, const struct vmm_disk *d, struct err *e)
+{
+	struct blk_params p = {
+		.path = d->path,
+		.format = d->format ? d->format : "raw",
+		.readonly = d->readonly,
+		.snapshot = d->snapshot,
+		.direct = d->direct,
+	};
+	struct virtio_dev *dev = NULL;
+	struct blk *blk;
+	int r = blk_open(&blk, v->loop, &p, e);
+
+	if (r < 0)
+		return r;
+	r = virtio_blk_new(&dev, v->ram, v->loop, blk, MIN(v->cfg->cpus, 4), d->serial ? d->serial : "", e);
+	return add_virtio(v, r, dev, e);
+}
+
+static int parse_mac(u8 mac[6], const char *s, struct err *e)
+{
+	unsigned b[6];
+	char junk;
+
+	if (sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &junk) != 6 ||
+	    strlen(s) != 17)
+		return err_set(e, EINVAL, _("net: mac=%s is not an address; write mac=02:00:00:12:34:56"), s);
+	if (b[0] & 1)
+		return err_set(e, EINVAL, _("net: mac=%s is a multicast address; its first byte must be even"), s);
+	for (int i = 0; i < 6; i++)
+		mac[i] = (u8)b[i];
+	return 0;
+}
+
+static int add_net(struct vm *v, const struct vmm_net *n, unsigned index, struct err *e)
+{
+	/* Locally administered; "mica" and the card's number. */
+	u8 mac[6] = { 0x02, 'm', 'i', 'c', 'a', (u8)index };
+	struct net_hostfwd *fwd = xcalloc(n->nhostfwd + 1, sizeof(*fwd));
+	struct virtio_dev *dev = NULL;
+	pid_t pid;
+	int fd, r = n->mac ? parse_mac(mac, n->mac, e) : 0;
+
+	for (unsigned i = 0; r == 0 && i < n->nhostfwd; i++)
+		r = net_hostfwd_parse(&fwd[i], n->hostfwd[i], e);
+	if (r == 0)
+		r = net_user_start(&fd, &pid, fwd, n->nhostfwd, e);
+	free(fwd);
+	if (r < 0)
+		return r;
+	r = virtio_net_new(&dev, v->ram, v->loop, fd, mac, e);
+	return add_virtio(v, r, dev, e);
+}
+
+static void on_uart_reset(void *opaque)
+{
+	uart_reset(opaque);
+}
+
+/* In slot order: a disk's name in the guest (vda, vdb, ...) follows it. */
+static int add_devices(struct vm *v, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	struct virtio_dev *dev = NULL;
+	int r = open_chardev(&v->console, v->loop, c->console, c->console_fd, c->console_path, e);
+
+	if (r == 0) {
+		r = uart_new(&v->uart, machine_bus(v->machine), LAYOUT_UART1, machine_irq(v->machine, LAYOUT_GSI_UART1),
+			     v->console);
+		if (r < 0)
+			return err_sys(e, -r, _("cannot add the serial port"));
+		machine_on_reset(v->machine, on_uart_reset, v->uart);
+	}
+	for (unsigned i = 0; r == 0 && i < c->ndisks; i++)
+		r = add_disk(v, &c->disks[i], e);
+	for (unsigned i = 0; r == 0 && i < c->nnets; i++)
+		r = add_net(v, &c->nets[i], i, e);
+	if (r == 0 && strcmp(c->virtio_console, "none")) {
+		r = open_chardev(&v->virtio_console, v->loop, c->virtio_console, c->virtio_console_fd,
+				 c->virtio_console_path, e);
+		if (r == 0)
+			r = virtio_console_new(&dev, v->ram, v->loop, v->virtio_console, e);
+		r = add_virtio(v, r, dev, e);
+	}
+	if (r == 0)
+		r = add_virtio(v, virtio_rng_new(&dev, v->ram, v->loop, e), dev, e);
+	if (r == 0) {
+		r = add_virtio(v, virtio_balloon_new(&dev, v->ram, v->loop, e), dev, e);
+		v->balloon = r == 0 ? dev : NULL;
+	}
+	return r;
+}
+
+static unsigned trace_mask(const struct vmm_config *c)
+{
+	static const struct {
+		const char *name;
+		enum cpu_trace bit;
+	} names[] = { { "exec", TRACE_EXEC }, { "exc", TRACE_EXC }, { "intr", TRACE_INTR }, { "block", TRACE_BLOCK } };
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < c->ntrace; i++)
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			if (!strcmp(c->trace[i], names[k].name))
+				mask |= names[k].bit;
+	return mask;
+}
+
+static int add_cpus(struct vm *v, int *status, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+
+	/* The one engine there is: auto need not choose. */
+	if (!strcmp(c->engine, "auto"))
+		log_info(_("engine: soft (this build has no engine for KVM)"));
+	else
+		log_info(_("engine: soft (as asked for)"));
+	int r = cpu_vm_new_soft(&v->cpus, machine_cpu_bus(v->machine), v->ram, v->model, c->cpus, e);
+	if (r < 0) {
+		*status = STATUS_ENGINE;
+		return r;
+	}
+	for (unsigned i = 0; i < c->cpus; i++)
+		v->vcpu[i] = (struct vcpu){ .vm = v, .cpu = cpu_vm_cpu(v->cpus, i), .index = i };
+	if (c->ntrace)
+		cpu_vm_trace(v->cpus, trace_mask(c));
+	machine_attach_cpus(v->machine, v->cpus);
+	return 0;
+}
+
+static int build(struct vm *v, int *status, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	struct machine_config mc = {
+		.loop = v->loop,
+		.ncpus = c->cpus,
+		.debug_exit = c->debug_exit,
+		.event = on_machine,
+		.event_opaque = v,
+	};
+	int r;
+
+	if ((r = open_boot_file(v, c->kernel, e)) < 0 || (c->initrd && (r = open_boot_file(v, c->initrd, e)) < 0))
+		return r;
+	for (unsigned i = 0; i < c->nmodules; i++) {
+		auto_free char *path = xstrdup(c->modules[i]);
+		path[strcspn(path, " ")] = '\0';
+		if ((r = open_boot_file(v, path, e)) < 0)
+			return r;
+		v->files[v->nfiles - 1].path = c->modules[i];
+	}
+	if ((r = cpu_model_new(&v->model, c->cpu, c->cpus, e)) < 0)
+		return err_prefix(e, "cpu");
+	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
+		return r;
+	mc.ram = v->ram;
+	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = add_cpus(v, status, e)) < 0 ||
+	    (r = add_devices(v, e)) < 0)
+		return r;
+	return boot(v, e);
+}
+
+/* Everything vm_new() and vm_start() made; the threads are gone. */
+static void destroy(struct vm *v)
+{
+	if (v->machine)
+		virtio_pci_free_all(machine_pci(v->machine)); /* also closes the disks */
+	if (v->uart)
+		uart_free(v->uart);
+	if (v->console)
+		chr_flush(v->console, FLUSH_MS);
+	if (v->virtio_console)
+		chr_flush(v->virtio_console, FLUSH_MS);
+	chr_free(v->console);
+	chr_free(v->virtio_console);
+	cpu_vm_free(v->cpus);
+	if (v->machine)
+		machine_free(v->machine);
+	cpu_model_free(v->model);
+	ram_free(v->ram);
+	for (unsigned i = 0; i < v->nfiles; i++)
+		close(v->files[i].fd);
+	free(v->files);
+	if (v->proc_status >= 0)
+		close(v->proc_status);
+	pthread_cond_destroy(&v->cond);
+	pthread_mutex_destroy(&v->lock);
+	free(v);
+}
+
+int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int *status, struct err *e)
+{
+	struct vm *v = xcalloc(1, sizeof(*v));
+
+	v->cfg = cfg;
+	v->loop = loop;
+	v->gate = PARK;
+	pthread_mutex_init(&v->lock, NULL);
+	pthread_cond_init(&v->cond, NULL);
+	v->proc_status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	*status = STATUS_HOST;
+	int r = build(v, status, e);
+	if (r < 0) {
+		destroy(v);
+		return r;
+	}
+	*out = v;
+	return 0;
+}
+
+int vm_start(struct vm *v, struct err *e)
+{
+	for (; v->nthreads < v->cfg->cpus; v->nthreads++) {
+		struct vcpu *c = &v->vcpu[v->nthreads];
+		int r = pthread_create(&c->thread, NULL, vcpu_main, c);
+		if (r)
+			return err_sys(e, r, _("cannot start the thread of CPU %u"), c->index);
+	}
+	/* They have made the system calls a thread begins with once they are parked. */
+	pthread_mutex_lock(&v->lock);
+	while (v->nparked < v->cfg->cpus)
+		pthread_cond_wait(&v->cond, &v->lock);
+	pthread_mutex_unlock(&v->lock);
+	return 0;
+}
+
+void vm_go(struct vm *v)
+{
+	v->started_ns = clock_mono_ns();
+	pthread_mutex_lock(&v->lock);
+	if (v->gate == PARK && v->asked == VM_NOTHING) {
+		v->gate = RUN;
+		pthread_cond_broadcast(&v->cond);
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* ---- numbers ---- */
+
+/* Our memory, in bytes. "own" is what the VM costs beyond the guest RAM it uses. */
+static void add_memory(struct vm *v, json_t *o)
+{
+	static const char *const keys[] = { "VmRSS", "RssAnon", "RssFile", "RssShmem" };
+	static const char *const names[] = { "rss_bytes", "rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes" };
+	char buf[4096];
+	struct stat st;
+	ssize_t n = pread(v->proc_status, buf, sizeof(buf) - 1, 0);
+	u64 val[ARRAY_LEN(keys)] = { 0 };
+
+	if (n < 0)
+		return;
+	buf[n] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		char *p = strstr(buf, keys[i]);
+		if (p)
+			val[i] = strtoull(p + strlen(keys[i]) + 1, NULL, 10) * KIB;
+		json_object_set_new(o, names[i], json_integer((json_int_t)val[i]));
+	}
+	u64 ram = fstat(v->ram->memfd, &st) == 0 ? (u64)st.st_blocks * 512 : 0;
+	json_object_set_new(o, "guest_ram_bytes", json_integer((json_int_t)ram));
+	json_object_set_new(o, "own_bytes", json_integer((json_int_t)(val[0] - MIN(val[0], MIN(ram, val[3])))));
+}
+
+json_t *vm_stats_json(struct vm *v)
+{
+	json_t *o = json_object();
+	char *text = NULL, *line, *save = NULL;
+	size_t bytes = 0;
+	FILE *f = open_memstream(&text, &bytes);
+
+	add_memory(v, o);
+	json_object_set_new(o, "uptime_ms", json_integer((json_int_t)((clock_mono_ns() - v->started_ns) / 1000000)));
+	json_object_set_new(o, "resets", json_integer(v->resets));
+	if (f) {
+		cpu_vm_stats(v->cpus, f);
+		fclose(f);
+	}
+	for (line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+		char *sp = strrchr(line, ' ');
+		if (!sp)
+			continue;
+		*sp = '\0';
+		json_object_set_new(o, line, json_integer((json_int_t)strtoull(sp + 1, NULL, 10)));
+	}
+	free(text);
+	return o;
+}
+
+json_t *vm_status_json(struct vm *v)
+{
+	pthread_mutex_lock(&v->lock);
+	const char *state = v->gate == RUN ? "running" : v->gate == PARK ? "stopping" : "ended";
+	pthread_mutex_unlock(&v->lock);
+	return json_pack(
+	    "{s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine", "soft", "cpu",
+	    v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
+	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
+}
+
+void vm_power_button(struct vm *v)
+{
+	machine_power_button(v->machine);
+}
+
+bool vm_balloon(struct vm *v, u64 bytes)
+{
+	if (bytes > v->cfg->memory_bytes)
+		return false;
+	virtio_balloon_target(v->balloon, bytes);
+	return true;
+}
+
+static void print_stats(struct vm *v)
+{
+	json_t *o = vm_stats_json(v), *val;
+	const char *key;
+
+	json_object_foreach(o, key, val) fprintf(stderr, "%s %lld\n", key, (long long)json_integer_value(val));
+	json_decref(o);
+}
+
+int vm_free(struct vm *v)
+{
+	int status = v->status;
+
+	pthread_mutex_lock(&v->lock);
+	v->gate = LEAVE;
+	pthread_cond_broadcast(&v->cond);
+	pthread_mutex_unlock(&v->lock);
+	for (unsigned i = 0; i < v->nthreads; i++) {
+		cpu_stop(v->vcpu[i].cpu);
+		pthread_join(v->vcpu[i].thread, NULL);
+	}
+	if (v->cfg->stats)
+		print_stats(v);
+	destroy(v);
+	return status;
+}

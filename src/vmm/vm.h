@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm.h - one VM: put together from a configuration, run, reset, ended.
+ *
+ * Threads: one per vCPU (vcpu0, ...), and the loop's, which is the caller's. Everything here but
+ * vm_ask() is called on the loop's thread.
+ */
+#ifndef MICA_VM_H
+#define MICA_VM_H
+
+#include "base/loop.h"
+#include "vmm/config.h"
+
+struct vm;
+
+/* What ends or restarts a VM, whoever wants it. */
+enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILED, VM_QUIT };
+
+/* Open and build all that cfg names (borrowed, outlives the VM) and put the kernel into memory. Failing leaves
+ * nothing. *status: what to exit with then. */
+int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int *status, struct err *e);
+/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
+int vm_start(struct vm *v, struct err *e);
+void vm_go(struct vm *v);
+/* Any thread. All vCPUs are stopped, then it is done on the loop's thread; the first of several wins, except
+ * that VM_QUIT replaces a reset. value: the byte of VM_DEBUG_EXIT, the exit status of VM_QUIT. */
+void vm_ask(struct vm *v, enum vm_ask what, unsigned value);
+/* After the loop has stopped: join, flush consoles and disks, print --stats. Returns the exit status. */
+int vm_free(struct vm *v);
+
+/* ---- for the control socket ---- */
+void vm_power_button(struct vm *v);
+/* Memory the guest shall give back; false when bytes is more than it has. */
+bool vm_balloon(struct vm *v, u64 bytes);
+/* New references. */
+json_t *vm_status_json(struct vm *v);
+json_t *vm_stats_json(struct vm *v);
+
+#endif

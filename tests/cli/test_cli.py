@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The mica command from outside: help against man page and completion, translations, usage errors."""
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+MICA = os.environ["MICA"]
+SRC = os.environ["MICA_SOURCE"]
+
+
+def mica(*args, **env):
+    return subprocess.run([MICA, *args], capture_output=True, text=True, env={**os.environ, **env},
+                          stdin=subprocess.DEVNULL, timeout=20)
+
+
+def help_options():
+    out = mica("run", "--help").stdout
+    return re.findall(r"^  --([a-z-]+)", out, re.M)
+
+
+def source(path):
+    with open(os.path.join(SRC, path), encoding="utf-8") as f:
+        return f.read()
+
+
+class Documents(unittest.TestCase):
+    def test_man_page_and_help_agree(self):
+        opts = help_options()
+        self.assertGreater(len(opts), 10)
+        man = re.findall(r"^\.It Fl -([a-z-]+)", source("man/mica-run.1"), re.M)
+        self.assertEqual(sorted(opts), sorted(man))
+
+    def test_completion_and_help_agree(self):
+        text = source("completion/mica")
+        last = text[text.rindex("compgen"):]
+        self.assertEqual(sorted(help_options()), sorted(re.findall(r"--([a-z-]+[a-z])", last)))
+
+    def test_completion_completes(self):
+        script = 'source "$1"; COMP_WORDS=(mica run --mem); COMP_CWORD=2; _mica; echo "${COMPREPLY[@]}"'
+        out = subprocess.run(["bash", "-c", script, "-", os.path.join(SRC, "completion/mica")], capture_output=True,
+                             text=True, timeout=20)
+        self.assertEqual(out.stdout.split(), ["--memory"])
+
+    def test_help_fits_a_terminal(self):
+        for line in mica("run", "--help").stdout.splitlines():
+            self.assertLessEqual(len(line), 80, line)
+
+    def test_man_status_table(self):
+        # The statuses of vmm/status.h are all in the man page.
+        man = source("man/mica-run.1")
+        section = man[man.index(".Sh EXIT STATUS"):]
+        for value in re.findall(r"STATUS_(?!SIGNAL)\w+ = (\d+)", source("src/vmm/status.h")):
+            self.assertRegex(section, rf"(?m)^\.It {value}$")
+
+
+class Commands(unittest.TestCase):
+    def test_version(self):
+        r = mica("--version")
+        self.assertEqual(r.returncode, 0)
+        self.assertRegex(r.stdout, r"^mica \d+\.\d+")
+
+    def test_help(self):
+        for args in (["--help"], ["help"], ["-h"]):
+            r = mica(*args)
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            self.assertIn("run", r.stdout)
+        self.assertEqual(mica("help", "run").stdout, mica("run", "--help").stdout)
+
+    def test_usage_errors(self):
+        for args, words in ((["frob"], "'frob' is not a command"),
+                            ([], "Usage"),
+                            (["run"], "no kernel"),
+                            (["run", "--memory", "12Q"], "mica run: --memory: '12Q' is not a size; write 512M or 2G"),
+                            (["run", "--frob"], "--frob: no such option")):
+            r = mica(*args)
+            self.assertEqual((r.returncode, r.stdout), (2, ""), args)
+            self.assertIn(words, r.stderr)
+
+
+class Korean(unittest.TestCase):
+    def test_help_is_korean(self):
+        out = mica("run", "--help", LC_ALL="C.UTF-8", LANGUAGE="ko").stdout
+        self.assertRegex(out, "[가-힣]")
+
+    def test_all_is_translated(self):
+        try:
+            files = [os.path.join(SRC, f) for f in source("po/POTFILES").split()]
+            pot = subprocess.run(["xgettext", "--keyword=_", "--keyword=N_", "--from-code=UTF-8", "-o", "-", *files],
+                                 capture_output=True, check=True, timeout=30).stdout
+            po = os.path.join(SRC, "po/ko.po")
+            merged = subprocess.run(["msgmerge", "-q", "--no-fuzzy-matching", "-o", "-", po, "-"], input=pot,
+                                    capture_output=True, check=True, timeout=30).stdout
+        except FileNotFoundError:
+            self.skipTest("no gettext tools")
+        for flag in ("--untranslated", "--only-fuzzy"):
+            left = subprocess.run(["msgattrib", flag, "--no-obsolete", "-"], input=merged, capture_output=True, check=True).stdout
+            self.assertEqual(left.decode(), "", "messages without a Korean translation")
+        subprocess.run(["msgfmt", "--check", "-o", "/dev/null", po], check=True)
+
+    def test_every_file_with_messages_is_listed(self):
+        listed = set(source("po/POTFILES").split())
+        for room in ("src/cli", "src/vmm"):
+            for name in os.listdir(os.path.join(SRC, room)):
+                path = f"{room}/{name}"
+                if name.endswith(".c") and re.search(r"\bN?_\(\"", source(path)):
+                    self.assertIn(path, listed)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())

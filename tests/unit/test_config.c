@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_config.c - a VM's configuration as JSON: there and back, and what is refused. */
+#include "vmm/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static int load(struct vmm_config *c, const char *text, struct err *e)
+{
+	json_t *j = json_loads(text, 0, NULL);
+	assert_non_null(j);
+	int r = vmm_config_from_json(c, j, e);
+	json_decref(j);
+	return r;
+}
+
+/* Every key with a value that is not its default. */
+static const char full[] =
+    "{\"name\":\"n\",\"engine\":\"soft\",\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
+    "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
+    "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,"
+    "\"control_fd\":9,\"control_path\":\"/ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
+    "\"stats\":true,\"verbose\":true,"
+    "\"disks\":[{\"path\":\"/"
+    "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true}],"
+    "\"nets\":[{\"type\":\"user\",\"mac\":\"02:00:00:00:00:01\",\"hostfwd\":[\"tcp::1-:2\"]}]}";
+
+static void test_round_trip(void **state)
+{
+	struct vmm_config c;
+	struct err e;
+	json_t *want = json_loads(full, 0, NULL);
+
+	assert_int_equal(load(&c, full, &e), 0);
+	assert_int_equal(c.cpus, 4);
+	assert_int_equal(c.memory_bytes, 8 * GIB);
+	assert_string_equal(c.modules[1], "m2");
+	assert_true(c.disks[0].snapshot);
+	assert_string_equal(c.nets[0].hostfwd[0], "tcp::1-:2");
+	json_t *got = vmm_config_to_json(&c);
+	assert_true(json_equal(want, got));
+	json_decref(want);
+	json_decref(got);
+	vmm_config_fini(&c);
+}
+
+static void test_defaults(void **state)
+{
+	struct vmm_config c;
+
+	assert_int_equal(load(&c, "{\"kernel\":\"/k\"}", NULL), 0);
+	assert_int_equal(c.cpus, 1);
+	assert_int_equal(c.memory_bytes, 512 * MIB);
+	assert_string_equal(c.console, "none");
+	assert_int_equal(c.control_fd, -1);
+	vmm_config_fini(&c);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} bad[] = {
+		{ "[]", "an object" },
+		{ "{\"kernel\":\"/k\",\"kernal\":1}", "kernal: no such key" },
+		{ "{\"kernel\":1}", "kernel: not a string" },
+		{ "{\"kernel\":\"/k\",\"cpus\":\"1\"}", "cpus: not a whole number" },
+		{ "{\"kernel\":\"/k\",\"cpus\":0}", "cpus: 0 is out of range" },
+		{ "{\"kernel\":\"/k\",\"cpus\":65}", "cpus: 65 is out of range" },
+		{ "{\"kernel\":\"/k\",\"cpus\":-1}", "cpus: not a whole number" },
+		{ "{\"kernel\":\"/k\",\"cpus\":4294967297}", "cpus: not a whole number" },
+		{ "{\"kernel\":\"/k\",\"memory_bytes\":4096}", "memory: 4096 bytes" },
+		{ "{\"kernel\":\"/k\",\"memory_bytes\":1048577}", "memory: 1048577 bytes" },
+		{ "{\"kernel\":\"/k\",\"memory_bytes\":9223372036854775807}", "memory: " },
+		{ "{\"kernel\":\"/k\",\"engine\":\"kvm\"}", "engine: 'kvm'" },
+		{ "{}", "no kernel" },
+		{ "{\"kernel\":\"/k\",\"disks\":{}}", "disks: not a list" },
+		{ "{\"kernel\":\"/k\",\"disks\":[1]}", "disks: : not an object" },
+		{ "{\"kernel\":\"/k\",\"disks\":[{}]}", "no file given" },
+		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"format\":\"vmdk\"}]}", "format 'vmdk'" },
+		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"serial\":\"012345678901234567890\"}]}",
+		  "too long" },
+		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"readonly\":1}]}", "disks: readonly: not true" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"tap\"}]}", "net: 'tap'" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"hostfwd\":[1]}]}", "hostfwd: not a list" },
+		{ "{\"kernel\":\"/k\",\"console\":\"fd\"}", "console: no descriptor" },
+		{ "{\"kernel\":\"/k\",\"console\":\"unix\"}", "console: no socket path" },
+		{ "{\"kernel\":\"/k\",\"console\":\"tcp\"}", "console: 'tcp'" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct vmm_config c;
+		struct err e = { 0 };
+		int r = load(&c, bad[i].text, &e);
+		vmm_config_fini(&c);
+		if (r != -e.code || r >= 0 || !strstr(e.msg, bad[i].message))
+			fail_msg("%s: %d '%s'", bad[i].text, r, e.msg);
+	}
+}
+
+static void test_not_utf8(void **state)
+{
+	struct vmm_config c;
+
+	vmm_config_init(&c);
+	c.kernel = xstrdup("/caf\xe9");
+	assert_null(vmm_config_to_json(&c));
+	vmm_config_fini(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_not_utf8),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
