@@ -191,27 +191,37 @@ void virtio_unpop(struct virtio_dev *d, unsigned q)
 
 /* ---- giving them back ---- */
 
-void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written)
+void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n)
 {
 	struct rings r;
-	u64 left = MIN(written, ch->in_bytes);
 
 	/* Bytes are in RAM even if the queue is gone meanwhile. */
-	for (unsigned i = ch->nout; left && i < ch->nout + ch->nin; i++) {
-		u64 n = MIN(left, ch->iov[i].iov_len);
-		ram_wrote(d->ram, ch->gpa[i], n);
-		left -= n;
+	for (unsigned c = 0; c < n; c++) {
+		u64 left = MIN(written[c], ch[c].in_bytes);
+		for (unsigned i = ch[c].nout; left && i < ch[c].nout + ch[c].nin; i++) {
+			u64 k = MIN(left, ch[c].iov[i].iov_len);
+			ram_wrote(d->ram, ch[c].gpa[i], k);
+			left -= k;
+		}
 	}
-	if (!queue_live(d, q, &r))
+	if (!n || !queue_live(d, q, &r))
 		return;
 	struct virtio_queue *vq = &d->queue[q];
-	unsigned slot = vq->used_idx & (vq->size - 1);
-	u8 *el = r.used + 4 + 8 * slot;
-	st_le32(el, ch->head);
-	st_le32(el + 4, (u32)MIN(written, ch->in_bytes));
-	store16(r.used + 2, ++vq->used_idx);
-	ram_wrote(d->ram, vq->used + 4 + 8 * slot, 8);
+	for (unsigned c = 0; c < n; c++) {
+		unsigned slot = (u16)(vq->used_idx + c) & (vq->size - 1);
+		u8 *el = r.used + 4 + 8 * slot;
+		st_le32(el, ch[c].head);
+		st_le32(el + 4, (u32)MIN(written[c], ch[c].in_bytes));
+		ram_wrote(d->ram, vq->used + 4 + 8 * slot, 8);
+	}
+	vq->used_idx = (u16)(vq->used_idx + n);
+	store16(r.used + 2, vq->used_idx);
 	ram_wrote(d->ram, vq->used + 2, 2);
+}
+
+void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written)
+{
+	virtio_push_batch(d, q, ch, &written, 1);
 }
 
 void virtio_signal(struct virtio_dev *d, unsigned q)

@@ -129,6 +129,8 @@ void virtio_unpop(struct virtio_dev *d, unsigned q);
 /* Give a chain back; written: bytes put into its in-segments from the start (reported as used, and
  * ram_wrote() is called for them). Does not interrupt. */
 void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written);
+/* As virtio_push() for n chains that the driver must come to see all at once. */
+void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n);
 /* Interrupt the driver for the pushes since the last call, unless it asked not to be. */
 void virtio_signal(struct virtio_dev *d, unsigned q);
 /* Ask for, or not, notifications of new buffers. enable returns true when buffers came meanwhile. */
@@ -171,11 +173,15 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 		   Ethernet frame a message */
 		   ,
 		   const u8 mac[6], struct err *e);
+/* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add(). */
+void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
 int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
 		       struct err *e);
 int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
 int virtio_balloon_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
 /* Ask the balloon to hold `bytes` of guest RAM back. Any thread. */
 void virtio_balloon_target(struct virtio_dev *d, u64 bytes);
+/* What the guest says it holds back now. Any thread. */
+u64 virtio_balloon_actual(struct virtio_dev *d);
 
 #endif
