@@ -24,7 +24,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <slirp/libslirp.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -417,8 +416,6 @@ int main(int argc, char **argv)
 		forward(&n, argv[i]);
 	if (slirp_sandbox(&e) < 0)
 		fail(&e);
-	/* After the change of credentials, which clears it. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	send(FRAMES_FD, "", 1, MSG_NOSIGNAL);
 	run(&n);
 }

@@ -133,6 +133,8 @@ int slirp_sandbox(struct err *e)
 	empty_root();
 	drop_privileges();
 	limits();
+	/* A change of credentials clears it, so not before. The socket's end says the same, later. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	int r = filter();
 	if (r < 0)
 		return err_sys(e, -r, "the user network cannot lock itself in: system-call filter");
