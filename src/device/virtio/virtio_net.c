@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio_net.c - network device (VIRTIO 1.1, 5.1): one receive and one transmit queue, frames to and
+ * from a datagram socket.
+ *
+ * Theory, transmit: on the notifying vCPU's thread each chain goes to the socket with one sendmsg(2),
+ * straight from guest memory. When the socket takes no more, the chain goes back (`tx_stalled`) and
+ * the loop continues on EPOLLOUT: the guest sees its queue fill up, nothing is lost.
+ *
+ * Receive: on the loop's thread a frame is read into `frame` and copied to as many chains as it needs
+ * (mergeable buffers), which the driver gets to see all at once. When it has too few, the frame stays
+ * in `frame` and the socket is not watched any more (`rx_stalled`) until the driver adds buffers: the
+ * sender feels it.
+ *
+ * The other thread than the loop's never touches the loop's fd: it arms `kick`, which sets the watched
+ * events right.
+ *
+ * Checksums: the driver may leave a transmitted checksum unfinished (NEEDS_CSUM); it is finished here,
+ * in a copy, as the chain is not ours to write. Segmentation is not offered.
+ */
+#include "device/virtio/virtio.h"
+#include "base/log.h"
+#include "net/net.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+enum { RXQ, TXQ };
+
+#define F_CSUM 0
+#define F_MTU 3
+#define F_MAC 5
+#define F_MRG_RXBUF 15
+#define F_STATUS 16
+
+#define STATUS_LINK_UP 1
+
+#define HDR_F_NEEDS_CSUM 1
+#define HDR_GSO_NONE 0
+
+/* 5.1.6; num_buffers is always there in a modern device. */
+struct hdr {
+	u8 flags, gso_type;
+	u16 hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+};
+_Static_assert(sizeof(struct hdr) == 12, "virtio_net_hdr");
+
+#define RX_BATCH 64  /* frames a turn of the loop */
+#define TX_BATCH 256 /* frames a notification, before the vCPU gets on */
+#define MERGE_MAX 64 /* chains a frame may take: 64 KiB in 1 KiB buffers */
+
+struct vnet {
+	struct virtio_dev *d;
+	struct loop *loop;
+	struct loop_timer kick;
+	/* the loop's thread only */
+	struct loop_fd lfd;
+	u32 want;
+
+	/* the device's lock */
+	int fd;
+	u8 cfg[12]; /* mac, status, max_virtqueue_pairs, mtu */
+	bool rx_stalled, tx_stalled;
+	size_t frame_bytes; /* a frame that waits for buffers; 0: none */
+	u8 frame[NET_FRAME_MAX + 1];
+	u8 tx_copy[NET_FRAME_MAX];
+	struct virtio_chain tx;
+	struct virtio_chain rx[MERGE_MAX];
+	u32 written[MERGE_MAX];
+};
+
+static void link_down(struct vnet *n)
+{
+	if (!(n->cfg[6] & STATUS_LINK_UP))
+		return;
+	log_warn("virtio-net: the network behind it has ended; the guest's link is down");
+	n->cfg[6] &= (u8)~STATUS_LINK_UP;
+	n->frame_bytes = 0;
+	n->tx_stalled = false; /* what waits is thrown away, as on a cut wire */
+	loop_timer_arm(&n->kick, 0);
+	virtio_config_changed(n->d);
+}
+
+/* ---- transmit ---- */
+
+/* One's complement sum of native 16-bit words (RFC 1071: the byte order does not matter). */
+static u16 checksum(const u8 *p, size_t bytes)
+{
+	u64 s = 0;
+
+	for (; bytes >= 4; p += 4, bytes -= 4) {
+		u32 w;
+		memcpy(&w, p, 4);
+		s += w;
+	}
+	if (bytes & 2) {
+		s += ld_le16(p);
+		p += 2;
+	}
+	if (bytes & 1)
+		s += *p;
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return (u16)~s;
+}
+
+/* Finish the checksum (5.1.6.2) in a copy of the frame. */
+static bool finish_checksum(struct vnet *n, const struct hdr *h, size_t bytes)
+{
+	size_t start = h->csum_start, at = start + h->csum_offset;
+
+	if (start >= bytes || at + 2 > bytes)
+		return false;
+	virtio_chain_read(&n->tx, sizeof(*h), n->tx_copy, bytes);
+	u16 sum = checksum(n->tx_copy + start, bytes - start);
+	/* 0 means "none" to UDP, and all ones are the same number. */
+	st_le16(n->tx_copy + at, sum ? sum : 0xffff);
+	return true;
+}
+
+/* Send n->tx. False when the socket takes no more now. */
+static bool send_chain(struct vnet *n)
+{
+	struct iovec iov[VIRTIO_CHAIN_MAX];
+	struct msghdr mh = { .msg_iov = iov };
+	struct hdr h;
+	size_t skip = sizeof(h);
+
+	if (!(n->cfg[6] & STATUS_LINK_UP) || virtio_chain_read(&n->tx, 0, &h, sizeof(h)) != sizeof(h))
+		return true;
+	u64 bytes = n->tx.out_bytes - sizeof(h);
+	if (bytes < NET_FRAME_MIN || bytes > NET_FRAME_MAX || h.gso_type != HDR_GSO_NONE)
+		return true;
+	if (h.flags & HDR_F_NEEDS_CSUM && virtio_has(n->d, F_CSUM)) {
+		if (!finish_checksum(n, &h, bytes))
+			return true;
+		iov[0] = (struct iovec){ n->tx_copy, bytes };
+		mh.msg_iovlen = 1;
+	} else {
+		for (unsigned i = 0; i < n->tx.nout; i++) {
+			const struct iovec *s = &n->tx.iov[i];
+			size_t k = MIN(skip, s->iov_len);
+			skip -= k;
+			if (s->iov_len > k)
+				iov[mh.msg_iovlen++] = (struct iovec){ (u8 *)s->iov_base + k, s->iov_len - k };
+		}
+	}
+	for (;;) {
+		if (sendmsg(n->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return true;
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN || errno == ENOBUFS)
+			return false;
+		if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
+			link_down(n);
+		return true;
+	}
+}
+
+static void transmit(struct vnet *n)
+{
+	unsigned i;
+
+	for (i = 0; i < TX_BATCH && !n->tx_stalled && virtio_pop(n->d, TXQ, &n->tx); i++) {
+		if (!send_chain(n)) {
+			virtio_unpop(n->d, TXQ);
+			n->tx_stalled = true;
+			break;
+		}
+		virtio_push(n->d, TXQ, &n->tx, 0);
+	}
+	virtio_signal(n->d, TXQ);
+	/* Leave the vCPU's thread after a while; the loop goes on. */
+	if (i == TX_BATCH || n->tx_stalled)
+		loop_timer_arm(&n->kick, 0);
+}
+
+/* ---- receive ---- */
+
+enum deliver { DELIVERED, DROPPED, NO_BUFFERS };
+
+/* Give n->frame to the driver. */
+static enum deliver deliver(struct vnet *n)
+{
+	struct hdr h = { .num_buffers = 1 };
+	unsigned most = virtio_has(n->d, F_MRG_RXBUF) ? MERGE_MAX : 1, nch = 0;
+	size_t done = 0;
+
+	while (done < n->frame_bytes) {
+		struct virtio_chain *ch = &n->rx[nch];
+		size_t head = nch ? 0 : sizeof(h);
+
+		if (nch == most || !virtio_pop(n->d, RXQ, ch)) {
+			bool small = nch == most;
+			while (nch--)
+				virtio_unpop(n->d, RXQ);
+			return small ? DROPPED : NO_BUFFERS;
+		}
+		if (ch->in_bytes < MAX(head, 1)) {
+			virtio_broken(n->d, "a receive buffer is too small");
+			return DROPPED;
+		}
+		size_t k = MIN(ch->in_bytes - head, n->frame_bytes - done);
+		virtio_chain_write(ch, head, n->frame + done, k);
+		done += k;
+		n->written[nch++] = (u32)(head + k);
+	}
+	h.num_buffers = (u16)nch;
+	virtio_chain_write(&n->rx[0], 0, &h, sizeof(h));
+	virtio_push_batch(n->d, RXQ, n->rx, n->written, nch);
+	return DELIVERED;
+}
+
+static void receive(struct vnet *n)
+{
+	for (int i = 0; i < RX_BATCH; i++) {
+		if (!n->frame_bytes) {
+			ssize_t r = recv(n->fd, n->frame, sizeof(n->frame), MSG_DONTWAIT);
+			if (r < 0 && errno == EINTR)
+				continue;
+			if (r < 0 && errno == EAGAIN)
+				break;
+			if (r <= 0) {
+				link_down(n);
+				break;
+			}
+			if (r < NET_FRAME_MIN || r > NET_FRAME_MAX)
+				continue;
+			n->frame_bytes = (size_t)r;
+		}
+		if (deliver(n) == NO_BUFFERS) {
+			n->rx_stalled = true;
+			break;
+		}
+		n->frame_bytes = 0;
+	}
+	virtio_signal(n->d, RXQ);
+}
+
+/* ---- the loop's side ---- */
+
+static void watch(struct vnet *n);
+
+static void on_fd(void *opaque, u32 events)
+{
+	struct vnet *n = opaque;
+
+	virtio_lock(n->d);
+	if (events & EPOLLOUT && n->tx_stalled) {
+		n->tx_stalled = false;
+		transmit(n);
+	}
+	if (events & EPOLLIN && !n->rx_stalled)
+		receive(n);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		link_down(n);
+	watch(n);
+	virtio_unlock(n->d);
+}
+
+static void watch(struct vnet *n)
+{
+	bool up = n->cfg[6] & STATUS_LINK_UP;
+	u32 want = up ? (n->rx_stalled ? 0 : EPOLLIN) | (n->tx_stalled ? EPOLLOUT : 0) : 0;
+
+	if (!up)
+		loop_del(n->loop, &n->lfd);
+	else if (want != n->want)
+		loop_mod(n->loop, &n->lfd, want);
+	n->want = want;
+}
+
+static void on_kick(void *opaque)
+{
+	struct vnet *n = opaque;
+
+	virtio_lock(n->d);
+	if (!n->tx_stalled)
+		transmit(n);
+	if (n->frame_bytes && !n->rx_stalled)
+		receive(n);
+	watch(n);
+	virtio_unlock(n->d);
+}
+
+/* ---- the device ---- */
+
+static void net_notify(struct virtio_dev *d, unsigned q)
+{
+	struct vnet *n = d->impl;
+
+	if (q == TXQ) {
+		transmit(n);
+	} else if (n->rx_stalled) {
+		n->rx_stalled = false;
+		loop_timer_arm(&n->kick, 0);
+	}
+}
+
+static void net_driver_ok(struct virtio_dev *d)
+{
+	net_notify(d, RXQ);
+}
+
+static void net_cfg_read(struct virtio_dev *d, unsigned off, void *buf, unsigned bytes)
+{
+	memcpy(buf, ((struct vnet *)d->impl)->cfg + off, bytes);
+}
+
+static void net_reset(struct virtio_dev *d)
+{
+	struct vnet *n = d->impl;
+
+	n->frame_bytes = 0; /* it was for the driver before */
+	n->tx_stalled = false;
+}
+
+static void net_free(struct virtio_dev *d)
+{
+	struct vnet *n = d->impl;
+
+	loop_timer_fini(&n->kick);
+	loop_del(n->loop, &n->lfd);
+	close(n->fd);
+	free(n);
+}
+
+static const struct virtio_class virtio_net_class = {
+	.name = "virtio-net",
+	.id = VIRTIO_ID_NET,
+	.features = 1ull << F_CSUM | 1ull << F_MAC | 1ull << F_MRG_RXBUF | 1ull << F_STATUS,
+	.cfg_bytes = 12,
+	.cfg_read = net_cfg_read,
+	.driver_ok = net_driver_ok,
+	.notify = net_notify,
+	.reset = net_reset,
+	.free = net_free,
+};
+
+void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu)
+{
+	struct vnet *n = d->impl;
+
+	must(d->cls == &virtio_net_class && mtu >= 1280 && mtu <= 65520);
+	st_le16(n->cfg + 10, (u16)mtu);
+	d->features_offered |= 1ull << F_MTU;
+}
+
+int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd, const u8 mac[6], struct err *e)
+{
+	struct vnet *n = xcalloc(1, sizeof(*n));
+
+	n->loop = loop;
+	n->fd = fd;
+	n->rx_stalled = true; /* no buffers before the driver brings some */
+	memcpy(n->cfg, mac, 6);
+	st_le16(n->cfg + 6, STATUS_LINK_UP);
+	st_le16(n->cfg + 8, 1);
+	st_le16(n->cfg + 10, 1500);
+	n->d = virtio_new(&virtio_net_class, ram, 2, n);
+	loop_timer_init(loop, &n->kick, on_kick, n);
+	int r = loop_add(loop, &n->lfd, fd, 0, on_fd, n);
+	if (r < 0) {
+		virtio_free(n->d);
+		return err_sys(e, -r, "cannot watch the network's socket");
+	}
+	*out = n->d;
+	return 0;
+}
