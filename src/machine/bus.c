@@ -63,10 +63,16 @@ void bus_free(struct bus *b)
 	free(b);
 }
 
-/* The innermost entry that holds all of [first, last], or -1. Bounded whatever it reads. */
+enum { NOBODY = -1, SEVERAL = -2 };
+
+/*
+ * The innermost entry that holds all of [first, last]; NOBODY when no entry holds any of it; SEVERAL
+ * when it has to be split. Bounded whatever it reads.
+ */
 static int find(const struct space *s, u64 first, u64 last)
 {
-	unsigned lo = 0, hi = MIN(__atomic_load_n(&s->n, __ATOMIC_RELAXED), BUS_REGIONS_MAX);
+	unsigned n = MIN(__atomic_load_n(&s->n, __ATOMIC_RELAXED), BUS_REGIONS_MAX), lo = 0, hi = n;
+	int found = NOBODY;
 
 	while (lo < hi) {
 		unsigned mid = (lo + hi) / 2;
@@ -76,20 +82,27 @@ static int find(const struct space *s, u64 first, u64 last)
 		else
 			hi = mid;
 	}
+	if (lo < n && __atomic_load_n(&s->e[lo].first, __ATOMIC_RELAXED) <= last)
+		found = SEVERAL;
 	for (int i = (int)lo - 1, steps = 0; i >= 0 && i < BUS_REGIONS_MAX && steps < BUS_REGIONS_MAX; steps++) {
-		if (__atomic_load_n(&s->e[i].last, __ATOMIC_RELAXED) >= last)
+		u64 end = __atomic_load_n(&s->e[i].last, __ATOMIC_RELAXED);
+
+		if (end >= last)
 			return i;
+		if (end >= first)
+			found = SEVERAL;
 		i = __atomic_load_n(&s->e[i].parent, __ATOMIC_RELAXED);
 	}
-	return -1;
+	return found;
 }
 
-static bool lookup(const struct space *s, u64 first, unsigned bytes, struct hit *h)
+/* Who takes the access: fills *h, or says NOBODY or SEVERAL. */
+static int lookup(const struct space *s, u64 first, unsigned bytes, struct hit *h)
 {
 	u64 last = first + bytes - 1;
 
-	if (last < first)
-		return false;
+	if (unlikely(last < first))
+		return SEVERAL; /* around the end of the address space */
 	for (;;) {
 		u32 seq = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
 		struct io_region *r = NULL;
@@ -107,10 +120,9 @@ static bool lookup(const struct space *s, u64 first, unsigned bytes, struct hit 
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (unlikely(__atomic_load_n(&s->seq, __ATOMIC_RELAXED) != seq))
 			continue;
-		if (!r)
-			return false;
-		*h = (struct hit){ .ops = r->ops, .dev = r->dev, .base = base };
-		return true;
+		if (i >= 0)
+			*h = (struct hit){ .ops = r->ops, .dev = r->dev, .base = base };
+		return i;
 	}
 }
 
@@ -245,39 +257,40 @@ static u64 space_read(const struct space *s, u64 addr, unsigned bytes)
 {
 	struct hit h;
 	u64 v = 0;
+	int i = lookup(s, addr, bytes, &h);
 
-	if (likely(lookup(s, addr, bytes, &h))) {
+	if (likely(i >= 0)) {
+		unsigned part = h.ops->max_bytes ? MIN(h.ops->max_bytes, bytes) : bytes;
+
 		if (!h.ops->read)
 			return all_ones(bytes);
-		if (likely(!h.ops->max_bytes || bytes <= h.ops->max_bytes))
-			return h.ops->read(h.dev, addr - h.base, bytes) & all_ones(bytes);
-		unsigned part = h.ops->max_bytes;
-		for (unsigned i = 0; i < bytes; i += part)
-			v |= (h.ops->read(h.dev, addr - h.base + i, part) & all_ones(part)) << (8 * i);
+		for (unsigned at = 0; at < bytes; at += part)
+			v |= (h.ops->read(h.dev, addr - h.base + at, part) & all_ones(part)) << (8 * at);
 		return v;
 	}
-	if (bytes == 1)
-		return 0xff;
-	for (unsigned i = 0; i < bytes; i++)
-		v |= space_read(s, addr + i, 1) << (8 * i);
+	if (i == NOBODY || bytes == 1)
+		return all_ones(bytes);
+	for (unsigned at = 0; at < bytes; at++)
+		v |= (addr + at < addr ? 0xff : space_read(s, addr + at, 1)) << (8 * at);
 	return v;
 }
 
 static void space_write(const struct space *s, u64 addr, unsigned bytes, u64 val)
 {
 	struct hit h;
+	int i = lookup(s, addr, bytes, &h);
 
-	if (likely(lookup(s, addr, bytes, &h))) {
+	if (likely(i >= 0)) {
 		unsigned part = h.ops->max_bytes ? MIN(h.ops->max_bytes, bytes) : bytes;
 
-		for (unsigned i = 0; h.ops->write && i < bytes; i += part)
-			h.ops->write(h.dev, addr - h.base + i, part, (val >> (8 * i)) & all_ones(part));
+		for (unsigned at = 0; h.ops->write && at < bytes; at += part)
+			h.ops->write(h.dev, addr - h.base + at, part, (val >> (8 * at)) & all_ones(part));
 		return;
 	}
-	if (bytes == 1)
+	if (i == NOBODY || bytes == 1)
 		return;
-	for (unsigned i = 0; i < bytes; i++)
-		space_write(s, addr + i, 1, (val >> (8 * i)) & 0xff);
+	for (unsigned at = 0; at < bytes && addr + at >= addr; at++)
+		space_write(s, addr + at, 1, (val >> (8 * at)) & 0xff);
 }
 
 u64 bus_mmio_read(struct bus *b, gpa_t gpa, unsigned bytes)

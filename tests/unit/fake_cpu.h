@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fake_cpu.h - vCPUs that only remember what the chips told them: the engine's side of cpu.h. */
+#ifndef MICA_FAKE_CPU_H
+#define MICA_FAKE_CPU_H
+
+#include "base/clock.h"
+#include "cpu/cpu.h"
+
+struct cpu {
+	bool intr;
+	unsigned nmis, inits, sipis, kicks;
+	u8 sipi_vector;
+	s64 tsc_offset;
+};
+
+void cpu_set_intr(struct cpu *c, bool up)
+{
+	__atomic_store_n(&c->intr, up, __ATOMIC_SEQ_CST);
+}
+void cpu_raise_nmi(struct cpu *c)
+{
+	c->nmis++;
+}
+void cpu_raise_init(struct cpu *c)
+{
+	c->inits++;
+}
+void cpu_raise_sipi(struct cpu *c, u8 vector)
+{
+	c->sipis++;
+	c->sipi_vector = vector;
+}
+void cpu_kick_halted(struct cpu *c)
+{
+	c->kicks++;
+}
+u64 cpu_tsc(struct cpu *c)
+{
+	return clock_tsc() + (u64)c->tsc_offset;
+}
+
+#endif
