@@ -33,6 +33,14 @@
 
 #include "cpu/cpu.h"
 
+#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
+#define SOFT_TRAMPOLINE 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SOFT_TRAMPOLINE 1
+#endif
+#endif
+
 #include <Zydis/Zydis.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -177,23 +185,36 @@ struct uop {
 #define EA_SLOW 0x80  /* use soft_ea() */
 #define EA_A32 0x01   /* 32-bit address size */
 #define EA_A16 0x02   /* 16-bit address size */
+#define EA_MOFFS 0x08 /* the offset is op->imm */
+#define EA_RIP 0x10   /* rip-relative: add rip_off + len (did not fit in disp) */
 #define EA_STACK 0x04 /* the default segment is SS by rule: faults are #SS */
 
 struct block {
-	gpa_t phys;  /* of the first byte */
-	gpa_t phys2; /* page of the bytes past the page border, or UINT64_MAX */
+	u64 phys;  /* of the first byte: offset into guest RAM */
+	u64 phys2; /* of the first byte past the page border, UINT64_MAX: none */
 	struct block *hash_next;
 	u32 mode; /* MODE_CODE_MASK bits */
 	u16 bytes;
 	u16 nops;
-	_Atomic u32 dead; /* invalidated: find another */
-	u32 next_on_page; /* arena index of the next block whose bytes touch this RAM page */
+	_Atomic u32 dead;    /* invalidated: find another */
+	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
 	struct uop op[];
 };
 
 /* Virtual jump cache: RIP -> block, per vCPU; [0] supervisor, [1] CPL 3. */
 #define JC_BITS 12
 #define JC_SIZE (1u << JC_BITS)
+/* All blocks of one page lie in one run of slots, so that INVLPG can drop them. */
+#define JC_PAGE_SLOTS 64
+static inline unsigned jc_page_slot(u64 lin)
+{
+	u64 p = lin >> PAGE_SHIFT;
+	return (unsigned)(p ^ (p >> 6)) % (JC_SIZE / JC_PAGE_SLOTS) * JC_PAGE_SLOTS;
+}
+static inline unsigned jc_hash(u64 lin)
+{
+	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 6)) & (JC_PAGE_SLOTS - 1));
+}
 struct jc_entry {
 	u64 key; /* linear address of the block ^ mode salt */
 	struct block *block;
@@ -232,11 +253,19 @@ struct soft_cpu {
 	u64 eff_base[8];       /* by segment: base to add (0 for ES CS SS DS in 64-bit code) */
 	struct jc_entry *jc;   /* the table in use */
 	u64 rip;
-	const struct uop *op; /* of the instruction being executed, see SOFT_ENTER */
+	const struct uop *op;      /* of the instruction being executed, see SOFT_ENTER */
+	const struct uop *next_op; /* SOFT_TRAMPOLINE */
 	u8 cpl;
-	u8 vec_ok;      /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
-	bool shadow;    /* interrupts blocked until after the next instruction (STI, MOV SS) */
-	bool shadow_ss; /* ... and debug traps (MOV SS) */
+	u8 vec_ok;            /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
+	bool shadow;          /* interrupts blocked until after the next instruction (STI, MOV SS) */
+	bool shadow_ss;       /* ... and debug traps (MOV SS) */
+	bool super_nonglobal; /* TLB_SUPER holds pages that are not global */
+	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
+	bool redo_step; /* it is being run alone */
+	u32 pauses;
+	bool one_step; /* run the next instruction alone */
+	u64 redo_gpa;
+	u32 redo_bytes;
 	u8 jc_salt_idx;
 	u64 jc_salt;
 
@@ -261,6 +290,7 @@ struct soft_cpu {
 	u8 fxsave_area[512] __attribute__((aligned(64))); /* x87+MXCSR while not loaded */
 
 	bool nmi_masked;
+	bool nmi_latched; /* one came while masked */
 	bool halted;
 	bool wait_sipi;
 	u8 sipi_vector;
@@ -287,13 +317,14 @@ struct soft_cpu {
 	_Atomic int in_guest;     /* running translated code; else at a safe point */
 	pthread_mutex_t tlb_lock; /* fills by the owner against resets of wtag by others */
 	_Atomic u32 wake_seq;     /* futex: bumped with every change of pending */
+	_Atomic bool intr_line;   /* INTR level; PEND_INTR may be off while IF is 0 */
+	_Atomic bool sleeping;
 	unsigned trace;
 
 	struct soft_stats st;
 	struct tlb_entry tlbs[TLB_COUNT][TLB_SIZE];
 	struct jc_entry jcs[2][JC_SIZE];
 	struct block *step_block; /* scratch for single instructions */
-	void *lib;                /* core.c's own */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
 };
@@ -314,7 +345,29 @@ noreturn_ cold_ void soft_raise_db(struct soft_cpu *c, u64 dr6, bool trap);
 /* RIP of the next instruction (before wrapping to the code size). */
 #define SOFT_NEXT_RIP(c, o) ((c)->gpr[GPR_BLK] + (o)->rip_off + (o)->len)
 /* Last thing: on to the next uop of this block. */
-#define NEXT(c, op) return (op)[1].fn((c), (op) + 1)
+#ifdef SOFT_TRAMPOLINE /* sanitizer and -O0 builds: the compiler does not make these tail calls */
+#define GOTO_UOP(c, o) \
+	do { \
+		(c)->next_op = (o); \
+		return; \
+	} while (0)
+#elif defined(__clang__)
+#define GOTO_UOP(c, o) \
+	do { \
+		const struct uop *o_ = (o); \
+		__attribute__((musttail)) return o_->fn((c), o_); \
+	} while (0)
+#else
+#define GOTO_UOP(c, o) \
+	do { \
+		const struct uop *o_ = (o); \
+		return o_->fn((c), o_); \
+	} while (0)
+#endif
+/* INV-CHAIN-1: these are tail calls, else the host stack grows with every guest instruction. A handler
+ * may therefore have no local whose address is taken: that goes into a noinline function of its own.
+ * tests/engine/check_tailcalls.py looks at the object code. */
+#define NEXT(c, op) GOTO_UOP(c, (op) + 1)
 /*
  * Last thing of a handler that ends its block (the decoder must have been told: dec->end = true)
  * because control flow, mode, paging or interruptibility changed: set c->rip to where to go on,
@@ -404,6 +457,7 @@ static inline unsigned soft_stack_bytes(const struct soft_cpu *c)
 }
 
 /* ---- decoding ---- */
+#define DECODE_NO_PAGE (~0u)
 struct decode {
 	const struct soft_cpu *c; /* mode bits only; never other state */
 	u32 mode;
@@ -411,9 +465,10 @@ struct decode {
 	const ZydisDecodedOperand *ops;
 	const u8 *bytes; /* of this instruction */
 	unsigned rip_off;
-	struct uop *u; /* to fill: up to 3, zeroed but for rip_off and len */
-	unsigned nu;   /* out: how many were filled (0: not mine) */
-	bool end;      /* out: the block ends here */
+	unsigned page_off; /* of the block's first byte in its page, or DECODE_NO_PAGE: do not link */
+	struct uop *u;     /* to fill: up to 3, zeroed but for rip_off and len */
+	unsigned nu;       /* out: how many were filled (0: not mine) */
+	bool end;          /* out: the block ends here */
 };
 /* Fill u's memory-operand fields (base, index, scale, seg, ea, disp) from operand o. */
 void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o);
@@ -459,6 +514,17 @@ void soft_vec_changed(struct soft_cpu *c);
 int soft_vec_init(struct soft_vm *vm, struct err *e);
 void soft_vec_fini(struct soft_vm *vm);
 
+/* What the CPU model lets integer instructions be (soft_vm.isa). */
+#define ISA_BMI1 1u
+#define ISA_BMI2 2u
+#define ISA_LZCNT 4u
+#define ISA_ADX 8u
+#define ISA_MOVBE 16u
+#define ISA_RDRAND 32u
+#define ISA_RDSEED 64u
+#define ISA_CLFLUSHOPT 128u
+#define ISA_CLWB 256u
+
 /* ---- the VM ---- */
 struct soft_vm {
 	struct ram *ram;
@@ -466,6 +532,8 @@ struct soft_vm {
 	const struct cpu_model *model;
 	unsigned ncpus;
 	struct soft_cpu **cpu;
+	ZydisDecoder decoder[3];  /* 64, 32, 16-bit code */
+	u32 isa;                  /* ISA_*: what decode_int may accept */
 	struct code_cache *cache; /* cache.c */
 	struct vec_stubs *stubs;  /* vec.c */
 	u64 tsc_khz;

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cache.c - see cache.h. */
+#include "cpu/soft/cache.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+static void *map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e)
+{
+	struct code_cache *k = xcalloc(1, sizeof(*k));
+
+	pthread_mutex_init(&k->lock, NULL);
+	pthread_mutex_init(&k->excl_lock, NULL);
+	k->arena_bytes = arena_bytes;
+	k->used = 16; /* offset 0 means none */
+	k->npages = vm->ram->bytes >> PAGE_SHIFT;
+	vm->cache = k;
+	k->arena = map(arena_bytes);
+	k->hash = map(sizeof(*k->hash) << CACHE_HASH_BITS);
+	k->page_flags = map(k->npages);
+	k->page_head = map(k->npages * sizeof(*k->page_head));
+	if (!k->arena || !k->hash || !k->page_flags || !k->page_head) {
+		int code = errno;
+		cache_free(vm);
+		return err_sys(e, code, "cannot reserve memory for the code cache");
+	}
+	return 0;
+}
+
+void cache_free(struct soft_vm *vm)
+{
+	struct code_cache *k = vm->cache;
+
+	if (!k)
+		return;
+	if (k->arena)
+		munmap(k->arena, k->arena_bytes);
+	if (k->hash)
+		munmap(k->hash, sizeof(*k->hash) << CACHE_HASH_BITS);
+	if (k->page_flags)
+		munmap((void *)k->page_flags, k->npages);
+	if (k->page_head)
+		munmap(k->page_head, k->npages * sizeof(*k->page_head));
+	pthread_mutex_destroy(&k->lock);
+	pthread_mutex_destroy(&k->excl_lock);
+	free(k);
+	vm->cache = NULL;
+}
+
+/* ---- exclusive sections ---- */
+
+static void futex(_Atomic u32 *word, int op, u32 val)
+{
+	syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, val, NULL, NULL, 0);
+}
+
+void cache_enter_guest(struct soft_cpu *c)
+{
+	struct code_cache *k = c->vm->cache;
+
+	for (;;) {
+		atomic_store(&c->in_guest, 1);
+		if (likely(!atomic_load(&k->excl)))
+			return;
+		atomic_store(&c->in_guest, 0);
+		futex(&k->excl, FUTEX_WAIT, 1);
+	}
+}
+
+void cache_exclusive_begin(struct soft_vm *vm, struct soft_cpu *c)
+{
+	struct code_cache *k = vm->cache;
+
+	if (c)
+		atomic_store(&c->in_guest, 0);
+	pthread_mutex_lock(&k->excl_lock);
+	atomic_store(&k->excl, 1);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct soft_cpu *o = vm->cpu[i];
+		if (o == c)
+			continue;
+		for (unsigned spins = 0; atomic_load(&o->in_guest); spins++) {
+			atomic_fetch_or(&o->pending, PEND_QUIESCE);
+			if (spins < 200)
+				__builtin_ia32_pause();
+			else
+				sched_yield();
+		}
+	}
+}
+
+void cache_exclusive_end(struct soft_vm *vm, struct soft_cpu *c)
+{
+	struct code_cache *k = vm->cache;
+
+	atomic_store(&k->excl, 0);
+	futex(&k->excl, FUTEX_WAKE, INT_MAX);
+	pthread_mutex_unlock(&k->excl_lock);
+	if (c)
+		cache_enter_guest(c);
+}
+
+/* ---- blocks ---- */
+
+static inline u32 hash_of(u64 phys, u32 mode)
+{
+	u64 h = (phys ^ ((u64)mode << 60)) * 0x9e3779b97f4a7c15ull;
+	return (u32)(h >> (64 - CACHE_HASH_BITS));
+}
+
+static inline struct block *at(struct code_cache *k, u32 ref)
+{
+	return (struct block *)(void *)(k->arena + (size_t)ref * 16);
+}
+
+static struct block *find(struct code_cache *k, u64 phys, u64 phys2_or_any, u32 mode)
+{
+	struct block *b = __atomic_load_n(&k->hash[hash_of(phys, mode)], __ATOMIC_ACQUIRE);
+
+	for (; b; b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE))
+		if (b->phys == phys && b->mode == mode && !b->dead &&
+		    (b->phys2 == UINT64_MAX || phys2_or_any == 0 || b->phys2 == phys2_or_any))
+			return b;
+	return NULL;
+}
+
+bool cache_overlaps(const struct block *b, u64 off, u64 bytes)
+{
+	if (!b)
+		return false;
+	u64 n1 = b->phys2 == UINT64_MAX ? b->bytes : PAGE_BYTES - (b->phys & (PAGE_BYTES - 1));
+	if (off < b->phys + n1 && b->phys < off + bytes)
+		return true;
+	return b->phys2 != UINT64_MAX && off < b->phys2 + (b->bytes - n1) && b->phys2 < off + bytes;
+}
+
+static void unlink_page(struct code_cache *k, struct block *b, u32 ref, u64 page)
+{
+	u32 *p = &k->page_head[page];
+
+	while (*p) {
+		struct block *o = at(k, *p);
+		u32 *next = &o->next_on_page[o->phys >> PAGE_SHIFT != page];
+		if (*p == ref) {
+			*p = *next;
+			break;
+		}
+		p = next;
+	}
+	(void)b;
+	if (!k->page_head[page])
+		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
+}
+
+static void kill_block(struct code_cache *k, struct block *b)
+{
+	u32 ref = (u32)(((u8 *)b - k->arena) / 16);
+
+	atomic_store(&b->dead, 1);
+	for (struct block **p = &k->hash[hash_of(b->phys, b->mode)]; *p; p = &(*p)->hash_next)
+		if (*p == b) {
+			__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
+			break;
+		}
+	unlink_page(k, b, ref, b->phys >> PAGE_SHIFT);
+	if (b->phys2 != UINT64_MAX)
+		unlink_page(k, b, ref, b->phys2 >> PAGE_SHIFT);
+	k->invalidated++;
+}
+
+unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
+{
+	struct code_cache *k = vm->cache;
+	unsigned killed = 0;
+
+	/* Whole range page by page: RAM is contiguous in the host only within a slot. */
+	while (bytes) {
+		u64 n = MIN(bytes, PAGE_BYTES - (gpa & (PAGE_BYTES - 1)));
+		u8 *p = ram_ptr(vm->ram, gpa, 1);
+		if (p) {
+			u64 off = (u64)(p - vm->ram->host), page = off >> PAGE_SHIFT;
+			if (atomic_load(&k->page_flags[page]) & PAGE_CODE) {
+				pthread_mutex_lock(&k->lock);
+				for (u32 ref = k->page_head[page]; ref;) {
+					struct block *b = at(k, ref);
+					ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
+					if (cache_overlaps(b, off, n)) {
+						kill_block(k, b);
+						killed++;
+					}
+				}
+				/* A page flagged for a decode that never came keeps its flag: the next write is
+				 * slow, no more. */
+				pthread_mutex_unlock(&k->lock);
+			}
+		}
+		gpa += n;
+		bytes -= n;
+	}
+	return killed;
+}
+
+static void reset(struct soft_vm *vm)
+{
+	struct code_cache *k = vm->cache;
+
+	pthread_mutex_lock(&k->lock);
+	for (u64 i = 0; i < k->npages; i++) {
+		if (k->page_head[i])
+			k->page_head[i] = 0;
+		if (atomic_load_explicit(&k->page_flags[i], memory_order_relaxed) & PAGE_CODE)
+			atomic_fetch_and(&k->page_flags[i], (u8)~PAGE_CODE);
+	}
+	memset(k->hash, 0, sizeof(*k->hash) << CACHE_HASH_BITS);
+	k->used = 16;
+	k->generation++;
+	k->resets++;
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jc_clear(vm->cpu[i]->jcs[0], 2 * JC_SIZE);
+	pthread_mutex_unlock(&k->lock);
+}
+
+void jc_clear(struct jc_entry *e, unsigned n)
+{
+	/* Any key may be asked for by a guest, so an empty entry answers with a block that is dead. */
+	static struct block nothing = { .dead = 1 };
+
+	for (unsigned i = 0; i < n; i++)
+		e[i] = (struct jc_entry){ ~0ull, &nothing };
+}
+
+static u8 *fetch(struct soft_cpu *c, gva_t lin)
+{
+	enum tlb_index idx = c->cpl == 3 ? TLB_USER : TLB_SUPER;
+	const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+	gpa_t gpa;
+
+	if (likely(e->xtag == (lin & PAGE_MASK)))
+		return (u8 *)(uintptr_t)(lin + e->addend);
+	u8 *p = mmu_translate(c, idx, lin, ACC_X, &gpa);
+	if (!p)
+		soft_gp(c, 0); /* code outside RAM: nothing here can be executed */
+	return p;
+}
+
+struct block *cache_get(struct soft_cpu *c, gva_t lin)
+{
+	struct code_cache *k = c->vm->cache;
+	u32 mode = c->mode & MODE_CODE_MASK;
+	u8 *p = fetch(c, lin);
+	u64 phys = (u64)(p - c->ram->host), page = phys >> PAGE_SHIFT, page2 = 0;
+	unsigned room = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+	u8 *p2 = NULL;
+	struct block *b = find(k, phys, 0, mode);
+
+	if (likely(b && b->phys2 == UINT64_MAX))
+		return b;
+	c->st.blocks_run_slow++;
+	/* Not there, or it reaches into the next page, which may be another one by now. */
+	_Alignas(16) u8 mem[sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop)];
+	struct block *tmp = (struct block *)(void *)mem;
+	for (;;) {
+		bool span = room < 15;
+		u64 phys2 = UINT64_MAX;
+		u8 bytes[30];
+
+		mmu_protect_code(c, page);
+		pthread_mutex_lock(&k->lock);
+		if (!(cache_page_flags(c->vm, page) & PAGE_CODE)) {
+			pthread_mutex_unlock(&k->lock);
+			continue;
+		}
+		memset(tmp, 0, sizeof(*tmp));
+		tmp->phys = phys;
+		tmp->mode = mode;
+		b = find(k, phys, 0, mode);
+		if (b && b->phys2 == UINT64_MAX) {
+			pthread_mutex_unlock(&k->lock);
+			return b;
+		}
+		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX)) {
+			must(span);
+			/* One instruction over the border: its second page may fault. */
+			pthread_mutex_unlock(&k->lock);
+			p2 = fetch(c, c->mode & MODE_CODE64 ? (lin | (PAGE_BYTES - 1)) + 1
+							    : (u32)((lin | (PAGE_BYTES - 1)) + 1));
+			phys2 = (u64)(p2 - c->ram->host);
+			page2 = phys2 >> PAGE_SHIFT;
+			mmu_protect_code(c, page);
+			mmu_protect_code(c, page2);
+			pthread_mutex_lock(&k->lock);
+			if (!(cache_page_flags(c->vm, page) & PAGE_CODE) ||
+			    !(cache_page_flags(c->vm, page2) & PAGE_CODE)) {
+				pthread_mutex_unlock(&k->lock);
+				continue;
+			}
+			b = find(k, phys, phys2, mode);
+			if (b) {
+				pthread_mutex_unlock(&k->lock);
+				return b;
+			}
+			memcpy(bytes, p, room);
+			memcpy(bytes + room, p2, 15);
+			must(decode_block(c, tmp, bytes, room + 15, 1));
+			/* The bytes may have changed since the first try: it may be short now. */
+			if (tmp->bytes <= room)
+				phys2 = UINT64_MAX;
+		}
+		tmp->phys2 = phys2;
+
+		size_t need = ROUND_UP(sizeof(struct block) + tmp->nops * sizeof(struct uop), 16);
+		if (k->used + need > k->arena_bytes) {
+			pthread_mutex_unlock(&k->lock);
+			cache_exclusive_begin(c->vm, c);
+			if (k->used + need > k->arena_bytes) {
+				reset(c->vm);
+				c->st.flush_code++;
+			}
+			cache_exclusive_end(c->vm, c);
+			continue;
+		}
+		b = (struct block *)(void *)(k->arena + k->used);
+		memcpy(b, tmp, sizeof(struct block) + tmp->nops * sizeof(struct uop));
+		u32 ref = (u32)(k->used / 16);
+		k->used += need;
+		b->next_on_page[0] = k->page_head[page];
+		k->page_head[page] = ref;
+		if (phys2 != UINT64_MAX) {
+			b->next_on_page[1] = k->page_head[page2];
+			k->page_head[page2] = ref;
+		}
+		struct block **h = &k->hash[hash_of(phys, mode)];
+		b->hash_next = *h;
+		__atomic_store_n(h, b, __ATOMIC_RELEASE);
+		c->st.blocks_decoded++;
+		c->st.uops_decoded += b->nops;
+		pthread_mutex_unlock(&k->lock);
+		return b;
+	}
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cache.h - the store of decoded blocks, shared by all vCPUs of a VM.
+ *
+ * Theory of operation
+ *
+ * Blocks live in one bounded arena, filled from the front; when it is full, everything is dropped
+ * at a moment when no vCPU runs translated code (exclusive section). A hash on (physical address,
+ * code size) finds them; a list per RAM page finds those to drop when the page is written.
+ *
+ * Self-modifying code. page_flags[] has a byte for each RAM page:
+ *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
+ *               so that every store comes through mmu.c's slow path and is seen.
+ *   PAGE_WTLB   some vCPU may hold a fast write entry.
+ * INV-CACHE-1: a block is decoded only after PAGE_CODE was set and every fast write entry was taken
+ *   back, with every store that was under way through one finished (exclusive section).
+ * INV-CACHE-2: whoever writes a PAGE_CODE page writes first and invalidates after, under the lock;
+ *   decoding holds the lock. So a block that was decoded from old bytes is dropped by the writer.
+ * INV-CACHE-3: memory of a dead block is reused only inside an exclusive section.
+ *
+ * Locks: cache->lock; taken last, nothing is waited for under it. Exclusive sections are entered with
+ * no lock held.
+ */
+#ifndef MICA_SOFT_CACHE_H
+#define MICA_SOFT_CACHE_H
+
+#include "cpu/soft/soft.h"
+
+#define PAGE_CODE 1u
+#define PAGE_WTLB 2u
+
+#define CACHE_HASH_BITS 16
+#define BLOCK_INSNS_MAX 48
+#define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 1)
+
+struct code_cache {
+	pthread_mutex_t lock;
+	u8 *arena;
+	size_t arena_bytes, used;
+	struct block **hash;
+	_Atomic u8 *page_flags; /* by RAM page index */
+	u32 *page_head;         /* arena offset / 16 of the first block on the page, 0 none */
+	u64 npages;
+	u64 generation; /* of the arena: bumped at every reset */
+
+	/* exclusive sections */
+	pthread_mutex_t excl_lock;
+	_Atomic u32 excl; /* futex word: 1 while a section is open */
+	u64 resets, invalidated;
+};
+
+int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e);
+void cache_free(struct soft_vm *vm);
+
+/* The block at linear address lin (c->rip as seen by the guest), decoded if need be. Raises the
+ * fetch's faults. The vCPU is inside guest code (c->in_guest). */
+struct block *cache_get(struct soft_cpu *c, gva_t lin);
+/* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
+unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
+/* Does [off, off+bytes) of guest RAM overlap block b (NULL: no)? */
+bool cache_overlaps(const struct block *b, u64 off, u64 bytes);
+
+/* Empty n jump cache entries: they match nothing alive. */
+void jc_clear(struct jc_entry *e, unsigned n);
+
+/* A vCPU enters and leaves guest code (safe points outside). */
+void cache_enter_guest(struct soft_cpu *c);
+static inline void cache_leave_guest(struct soft_cpu *c)
+{
+	atomic_store_explicit(&c->in_guest, 0, memory_order_release);
+}
+/* Every vCPU but c (may be NULL) is at a safe point between these. c itself must not be in a block
+ * it will come back to. */
+void cache_exclusive_begin(struct soft_vm *vm, struct soft_cpu *c);
+void cache_exclusive_end(struct soft_vm *vm, struct soft_cpu *c);
+
+static inline u8 cache_page_flags(const struct soft_vm *vm, u64 page)
+{
+	return atomic_load_explicit(&vm->cache->page_flags[page], memory_order_seq_cst);
+}
+
+/* decode.c */
+/* Decode a block at host bytes p (n available, to the page's end; or to 30 when it spans) into b;
+ * at most max instructions. Returns false if not even one instruction lies whole within n. */
+bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max);
+void decode_init(struct soft_vm *vm);
+
+/* exec.c: handlers decode needs by name */
+void op_end(struct soft_cpu *c, const struct uop *op); /* end of block: fall through */
+void op_ud(struct soft_cpu *c, const struct uop *op);
+void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */
+
+/* mmu.c */
+enum mmu_access { ACC_R, ACC_W, ACC_X };
+/* Host pointer of the page byte lin for the access, or NULL with *gpa where it is not RAM. Raises. */
+u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa);
+enum tlb_index mmu_index(const struct soft_cpu *c);
+/* Before a block is decoded from RAM page `page`: INV-CACHE-1. in guest code. */
+void mmu_protect_code(struct soft_cpu *c, u64 page);
+/* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
+void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
+
+/* core.c */
+/* The block that c is running, found from gpr[GPR_BLK]; NULL if it is gone from the tables. */
+const struct block *core_current_block(struct soft_cpu *c);
+/* Abandon the current instruction and run it again alone, see mmu.c's store to own block. */
+noreturn_ void core_redo_stepped(struct soft_cpu *c);
+
+#endif

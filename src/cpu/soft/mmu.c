@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mmu.c - linear to physical: page walks, the software TLB, and every access that misses it.
+ *
+ * The tables of a vCPU (c->tlbs) belong to its thread. Two things come from other threads, under
+ * c->tlb_lock: taking back write permission of a page that becomes code (mmu_protect_code), so the
+ * owner fills entries under the same lock.
+ *
+ * A store that misses may be to a page with decoded code on it. If it hits the very block that is
+ * running, the instruction is abandoned before the store and run again alone (core_redo_stepped), so
+ * that the next instruction is decoded from the new bytes; else it stores and drops the blocks it
+ * overlaps (INV-CACHE-2).
+ */
+#include "cpu/soft/cache.h"
+
+#define PTE_P 0x1ull
+#define PTE_W 0x2ull
+#define PTE_U 0x4ull
+#define PTE_A 0x20ull
+#define PTE_D 0x40ull
+#define PTE_PS 0x80ull
+#define PTE_G 0x100ull
+#define PTE_NX 0x8000000000000000ull
+#define PTE_ADDR 0x000ffffffffff000ull
+
+#define PF_P 1u
+#define PF_W 2u
+#define PF_U 4u
+#define PF_RSVD 8u
+#define PF_I 16u
+
+struct walk {
+	gpa_t gpa; /* of the page containing lin, 4 KiB */
+	bool writable, user, nx, global, dirty;
+};
+
+enum tlb_index mmu_index(const struct soft_cpu *c)
+{
+	if (c->cpl == 3)
+		return TLB_USER;
+	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
+}
+
+/* Set bits in a paging entry as the processor does: atomically, and only if it is unchanged. */
+static bool pte_set(struct soft_cpu *c, u8 *p, unsigned bytes, u64 old, u64 bits)
+{
+	(void)c;
+	if (bytes == 8)
+		return __atomic_compare_exchange_n((u64 *)(void *)p, &old, old | bits, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
+	u32 o = (u32)old;
+	return __atomic_compare_exchange_n((u32 *)(void *)p, &o, o | (u32)bits, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+static u64 phys_reserved(const struct soft_cpu *c)
+{
+	(void)c;
+	/* MAXPHYADDR of every model is at most 46 (leaf 0x80000008); bits up to 51 are reserved. */
+	return 0x000fc00000000000ull;
+}
+
+/*
+ * Walk the guest's tables (SDM 3A 4.3-4.5). Returns 0, or the #PF error code + 1<<31. Sets A, and D
+ * for writes, when the access is allowed.
+ */
+static u32 walk(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, struct walk *w)
+{
+	bool pae = c->cr4 & CR4_PAE, lma = c->efer & EFER_LMA, nxe = c->efer & EFER_NXE;
+	bool user = idx == TLB_USER, write = acc == ACC_W;
+	u32 err = 1u << 31 | (user ? PF_U : 0) | (write ? PF_W : 0) |
+		  (acc == ACC_X && ((pae && nxe) || (c->cr4 & CR4_SMEP)) ? PF_I : 0);
+	u64 rsvd = phys_reserved(c) | (nxe ? 0 : PTE_NX);
+	struct {
+		u8 *p;
+		u64 v;
+	} lv[4];
+	unsigned esize = pae ? 8 : 4, bits = pae ? 9 : 10;
+	int top = lma ? 3 : pae ? 2 : 1, level;
+	gpa_t table = lma ? c->cr3 & PTE_ADDR : pae ? c->cr3 & 0xffffffe0ull : c->cr3 & 0xfffff000ull;
+
+	c->st.page_walk++;
+again:
+	w->writable = true;
+	w->user = true;
+	w->nx = false;
+	for (level = top;; level--) {
+		unsigned shift = PAGE_SHIFT + bits * (unsigned)level;
+		u64 i = (lin >> shift) & ((1u << bits) - 1);
+		gpa_t t = level == top ? table : lv[level + 1].v & PTE_ADDR;
+		if (level == 2 && top == 2)
+			i &= 3; /* PAE: 4 PDPTEs */
+		u8 *p = ram_ptr(c->ram, t + i * esize, esize);
+		u64 v;
+
+		if (!p)
+			return err; /* tables outside RAM read as not present */
+		v = esize == 8 ? __atomic_load_n((u64 *)(void *)p, __ATOMIC_RELAXED)
+			       : __atomic_load_n((u32 *)(void *)p, __ATOMIC_RELAXED);
+		lv[level].p = p;
+		lv[level].v = v;
+		if (!(v & PTE_P))
+			return err;
+		if (level == 2 && top == 2) {
+			if (v & (rsvd | PTE_NX | 0x1e6ull))
+				return err | PF_P | PF_RSVD;
+			continue; /* a PDPTE has no rights */
+		}
+		if (esize == 8 && (v & rsvd))
+			return err | PF_P | PF_RSVD;
+		w->writable &= !!(v & PTE_W);
+		w->user &= !!(v & PTE_U);
+		w->nx |= esize == 8 && (v & PTE_NX);
+		if (level == 0)
+			break;
+		if (v & PTE_PS) {
+			if (level == 3)
+				return err | PF_P | PF_RSVD;
+			if (esize == 4 && !(c->cr4 & CR4_PSE))
+				continue;
+			/* reserved address bits of a large page; bit 12 is PAT */
+			u64 low = esize == 8 ? ((1ull << shift) - 1) & ~0x1fffull : 0x200000ull;
+			if (v & low)
+				return err | PF_P | PF_RSVD;
+			break;
+		}
+	}
+
+	u64 leaf = lv[level].v;
+	unsigned shift = PAGE_SHIFT + bits * (unsigned)level;
+	u64 base;
+	if (esize == 4 && level == 1) /* PSE-36 */
+		base = (leaf & 0xffc00000ull) | ((leaf & 0x1fe000ull) << 19);
+	else
+		base = leaf & PTE_ADDR & ~((1ull << shift) - 1);
+	w->gpa = (base | (lin & ((1ull << shift) - 1))) & PAGE_MASK;
+	w->global = (c->cr4 & CR4_PGE) && (leaf & PTE_G);
+
+	/* Rights (SDM 3A 4.6). */
+	if (user) {
+		if (!w->user || (write && !w->writable) || (acc == ACC_X && w->nx))
+			return err | PF_P;
+	} else {
+		if (write && !w->writable && (c->cr0 & CR0_WP))
+			return err | PF_P;
+		if (acc == ACC_X) {
+			if (w->nx || (w->user && (c->cr4 & CR4_SMEP)))
+				return err | PF_P;
+		} else if (w->user && (c->cr4 & CR4_SMAP) && idx != TLB_SUPER_AC) {
+			return err | PF_P;
+		}
+	}
+
+	for (int i = top; i >= level; i--) {
+		u64 want = PTE_A | (i == level && write ? PTE_D : 0);
+		if (i == 2 && top == 2)
+			continue; /* PDPTEs have no A */
+		if ((lv[i].v & want) != want) {
+			if (!pte_set(c, lv[i].p, esize, lv[i].v, want))
+				goto again; /* changed under us */
+			gpa_t at = (i == top ? table : lv[i + 1].v & PTE_ADDR);
+			if (cache_page_flags(c->vm, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE)
+				cache_invalidate(c->vm, at + ((u64)(uintptr_t)lv[i].p & (PAGE_BYTES - 1)), esize);
+			lv[i].v |= want;
+		}
+	}
+	w->dirty = lv[level].v & PTE_D;
+	return 0;
+}
+
+u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa)
+{
+	struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+	u64 page = lin & PAGE_MASK;
+	struct walk w;
+
+	if (c->cr0 & CR0_PG) {
+		if ((c->efer & EFER_LMA) && !soft_canonical(lin)) {
+			if (acc != ACC_X && c->op && c->op->seg == SEG_SS)
+				soft_raise(c, EXC_SS, 0);
+			soft_gp(c, 0);
+		}
+		u32 err = walk(c, idx, lin, acc, &w);
+		if (unlikely(err))
+			soft_raise_pf(c, lin, err & 0x7fffffff);
+	} else {
+		w = (struct walk){ .gpa = page, .writable = true, .user = true, .dirty = true, .global = false };
+	}
+	*gpa = w.gpa | (lin & (PAGE_BYTES - 1));
+	u8 *host = ram_ptr(c->ram, w.gpa, PAGE_BYTES);
+	if (!host)
+		return NULL;
+
+	/* Fill. What else may be done to this page by the same kind of looker, besides acc. */
+	bool paging = c->cr0 & CR0_PG, user = idx == TLB_USER;
+	bool r = !paging || acc != ACC_X || user || !(w.user && (c->cr4 & CR4_SMAP) && idx != TLB_SUPER_AC);
+	bool wr = r && w.dirty && (w.writable || (!user && !(c->cr0 & CR0_WP)));
+	bool x = !paging || (user ? w.user && !w.nx : !w.nx && !(w.user && (c->cr4 & CR4_SMEP)));
+	u64 pg = (u64)(host - c->ram->host) >> PAGE_SHIFT;
+	_Atomic u8 *flags = &c->vm->cache->page_flags[pg];
+
+	c->st.tlb_fill++;
+	if (unlikely(c->dr7 & 0xff) && (c->dr7 & 0x33330000u)) {
+		r = wr = false; /* data breakpoints watch in the slow path */
+	}
+	pthread_mutex_lock(&c->tlb_lock);
+	if (wr) {
+		u8 f = atomic_load_explicit(flags, memory_order_relaxed);
+		if (!(f & PAGE_WTLB))
+			f = atomic_fetch_or(flags, PAGE_WTLB);
+		if (atomic_load(flags) & PAGE_CODE)
+			wr = false;
+	}
+	e->rtag = r ? page : TLB_NONE;
+	e->wtag = wr ? page : TLB_NONE;
+	e->xtag = x ? page : TLB_NONE;
+	e->addend = (u64)(uintptr_t)host - page;
+	pthread_mutex_unlock(&c->tlb_lock);
+	if (!w.global && idx == TLB_SUPER)
+		c->super_nonglobal = true;
+	return host + (lin & (PAGE_BYTES - 1));
+}
+
+void mmu_protect_code(struct soft_cpu *c, u64 page)
+{
+	struct soft_vm *vm = c->vm;
+	u8 old = atomic_fetch_or(&vm->cache->page_flags[page], PAGE_CODE);
+
+	if ((old & PAGE_CODE) || !(old & PAGE_WTLB))
+		return;
+	u64 host = (u64)(uintptr_t)vm->ram->host + (page << PAGE_SHIFT);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct soft_cpu *o = vm->cpu[i];
+		pthread_mutex_lock(&o->tlb_lock);
+		for (unsigned t = 0; t < TLB_COUNT; t++)
+			for (unsigned k = 0; k < TLB_SIZE; k++) {
+				struct tlb_entry *e = &o->tlbs[t][k];
+				if (e->wtag != TLB_NONE && e->wtag + e->addend == host)
+					__atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_RELAXED);
+			}
+		pthread_mutex_unlock(&o->tlb_lock);
+	}
+	atomic_fetch_and(&vm->cache->page_flags[page], (u8)~PAGE_WTLB);
+	if (vm->ncpus > 1) {
+		/* Stores that had passed the tag test before it was taken back are finished after this. */
+		c->st.ping++;
+		cache_exclusive_begin(vm, c);
+		cache_exclusive_end(vm, c);
+	}
+}
+
+void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes)
+{
+	if (!c->redo_step && cache_overlaps(core_current_block(c), (u64)(host - c->ram->host), bytes))
+		core_redo_stepped(c);
+}
+
+static inline bool is_code(struct soft_cpu *c, const u8 *host)
+{
+	return cache_page_flags(c->vm, (u64)(host - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE;
+}
+
+static void data_bp(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
+{
+	if (unlikely((c->dr7 & 0xff) && (c->dr7 & 0x33330000u)))
+		soft_data_breakpoint(c, lin, bytes, write);
+}
+
+static u64 mmio_read(struct soft_cpu *c, gpa_t gpa, unsigned bytes)
+{
+	c->st.mmio++;
+	return c->bus->mmio_read(c->bus->opaque, c->index, gpa, bytes);
+}
+
+static void mmio_write(struct soft_cpu *c, gpa_t gpa, unsigned bytes, u64 v)
+{
+	c->st.mmio++;
+	c->bus->mmio_write(c->bus->opaque, c->index, gpa, bytes, v);
+}
+
+static u64 host_ld(const u8 *p, unsigned bytes)
+{
+	switch (bytes) {
+	case 1:
+		return *(const volatile u8 *)p;
+	case 2:
+		return *(const volatile u16 *)(const void *)p;
+	case 4:
+		return *(const volatile u32 *)(const void *)p;
+	default:
+		return *(const volatile u64 *)(const void *)p;
+	}
+}
+
+static void host_st(u8 *p, unsigned bytes, u64 v)
+{
+	switch (bytes) {
+	case 1:
+		*(volatile u8 *)p = (u8)v;
+		break;
+	case 2:
+		*(volatile u16 *)(void *)p = (u16)v;
+		break;
+	case 4:
+		*(volatile u32 *)(void *)p = (u32)v;
+		break;
+	default:
+		*(volatile u64 *)(void *)p = v;
+		break;
+	}
+}
+
+/* The next page's first linear address; wraps at 4 GiB outside long mode. */
+static gva_t wrap(const struct soft_cpu *c, gva_t lin)
+{
+	return c->mode & MODE_CODE64 ? lin : (u32)lin;
+}
+
+static bool crosses(gva_t lin, unsigned bytes)
+{
+	return (lin & (PAGE_BYTES - 1)) + bytes > PAGE_BYTES;
+}
+
+static u64 ld_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)
+{
+	gpa_t gpa;
+
+	data_bp(c, lin, bytes, false);
+	if (likely(!crosses(lin, bytes))) {
+		u8 *p = mmu_translate(c, idx, lin, ACC_R, &gpa);
+		return p ? host_ld(p, bytes) : mmio_read(c, gpa, bytes);
+	}
+	unsigned n1 = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+	gpa_t gpa2;
+	u8 *p1 = mmu_translate(c, idx, lin, ACC_R, &gpa);
+	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_R, &gpa2);
+	u64 v = 0;
+	for (unsigned i = 0; i < bytes; i++) {
+		u64 b = i < n1 ? (p1 ? p1[i] : mmio_read(c, gpa + i, 1))
+			       : (p2 ? p2[i - n1] : mmio_read(c, gpa2 + i - n1, 1));
+		v |= b << (8 * i);
+	}
+	return v;
+}
+
+static void st_ram(struct soft_cpu *c, u8 *p, gpa_t gpa, unsigned bytes, u64 v)
+{
+	if (likely(!is_code(c, p))) {
+		host_st(p, bytes, v);
+		return;
+	}
+	mmu_code_check(c, p, bytes);
+	host_st(p, bytes, v);
+	cache_invalidate(c->vm, gpa, bytes);
+}
+
+static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, u64 v)
+{
+	gpa_t gpa;
+
+	data_bp(c, lin, bytes, true);
+	if (likely(!crosses(lin, bytes))) {
+		u8 *p = mmu_translate(c, idx, lin, ACC_W, &gpa);
+		if (p)
+			st_ram(c, p, gpa, bytes, v);
+		else
+			mmio_write(c, gpa, bytes, v);
+		return;
+	}
+	unsigned n1 = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+	gpa_t gpa2;
+	u8 *p1 = mmu_translate(c, idx, lin, ACC_W, &gpa);
+	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_W, &gpa2);
+	if (p1 && is_code(c, p1))
+		mmu_code_check(c, p1, n1);
+	if (p2 && is_code(c, p2))
+		mmu_code_check(c, p2, bytes - n1);
+	for (unsigned i = 0; i < bytes; i++, v >>= 8) {
+		u8 *p = i < n1 ? p1 : p2;
+		unsigned off = i < n1 ? i : i - n1;
+		gpa_t g = (i < n1 ? gpa : gpa2) + off;
+		if (p)
+			st_ram(c, p + off, g, 1, v & 0xff);
+		else
+			mmio_write(c, g, 1, v & 0xff);
+	}
+}
+
+static inline u64 ld(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)
+{
+	const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == e->rtag))
+		return host_ld((const u8 *)(uintptr_t)(lin + e->addend), bytes);
+	return ld_slow(c, idx, lin, bytes);
+}
+
+static inline void st(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, u64 v)
+{
+	const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == e->wtag))
+		host_st((u8 *)(uintptr_t)(lin + e->addend), bytes, v);
+	else
+		st_slow(c, idx, lin, bytes, v);
+}
+
+static inline enum tlb_index cur(const struct soft_cpu *c)
+{
+	return (enum tlb_index)((c->tlb - c->tlbs[0]) / TLB_SIZE);
+}
+
+u8 soft_ld8(struct soft_cpu *c, gva_t lin)
+{
+	return (u8)ld(c, cur(c), lin, 1);
+}
+u16 soft_ld16(struct soft_cpu *c, gva_t lin)
+{
+	return (u16)ld(c, cur(c), lin, 2);
+}
+u32 soft_ld32(struct soft_cpu *c, gva_t lin)
+{
+	return (u32)ld(c, cur(c), lin, 4);
+}
+u64 soft_ld64(struct soft_cpu *c, gva_t lin)
+{
+	return ld(c, cur(c), lin, 8);
+}
+void soft_st8(struct soft_cpu *c, gva_t lin, u8 v)
+{
+	st(c, cur(c), lin, 1, v);
+}
+void soft_st16(struct soft_cpu *c, gva_t lin, u16 v)
+{
+	st(c, cur(c), lin, 2, v);
+}
+void soft_st32(struct soft_cpu *c, gva_t lin, u32 v)
+{
+	st(c, cur(c), lin, 4, v);
+}
+void soft_st64(struct soft_cpu *c, gva_t lin, u64 v)
+{
+	st(c, cur(c), lin, 8, v);
+}
+u64 soft_ld(struct soft_cpu *c, gva_t lin, unsigned bytes)
+{
+	return ld(c, cur(c), lin, bytes);
+}
+void soft_st(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v)
+{
+	st(c, cur(c), lin, bytes, v);
+}
+
+u64 soft_ld_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool user)
+{
+	return ld(c, user ? TLB_USER : TLB_SUPER, lin, bytes);
+}
+void soft_st_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v, bool user)
+{
+	st(c, user ? TLB_USER : TLB_SUPER, lin, bytes, v);
+}
+
+static void probe(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, bool write)
+{
+	gpa_t gpa;
+
+	do {
+		unsigned n = (unsigned)MIN((u64)bytes, PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+		const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+		if ((write ? e->wtag : e->rtag) != (lin & PAGE_MASK))
+			mmu_translate(c, idx, lin, write ? ACC_W : ACC_R, &gpa);
+		bytes -= n;
+		lin = wrap(c, lin + n);
+	} while (bytes);
+}
+void soft_probe(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
+{
+	probe(c, cur(c), lin, bytes, write);
+}
+void soft_probe_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write, bool user)
+{
+	probe(c, user ? TLB_USER : TLB_SUPER, lin, bytes, write);
+}
+
+void soft_ld_bytes(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes)
+{
+	enum tlb_index idx = cur(c);
+	u8 *out = buf;
+
+	const struct tlb_entry *te = &c->tlbs[idx][tlb_hash(lin)];
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == te->rtag && bytes <= PAGE_BYTES)) {
+		memcpy(buf, (const void *)(uintptr_t)(lin + te->addend), bytes);
+		return;
+	}
+	data_bp(c, lin, bytes, false);
+	if (crosses(lin, bytes))
+		probe(c, idx, lin, bytes, false);
+	while (bytes) {
+		unsigned n = (unsigned)MIN((u64)bytes, PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+		gpa_t gpa;
+		u8 *p = mmu_translate(c, idx, lin, ACC_R, &gpa);
+		if (p) {
+			memcpy(out, p, n);
+		} else {
+			for (unsigned i = 0; i < n;) {
+				unsigned k = n - i >= 8 && !((gpa + i) & 7)   ? 8
+					     : n - i >= 4 && !((gpa + i) & 3) ? 4
+									      : 1;
+				u64 v = mmio_read(c, gpa + i, k);
+				memcpy(out + i, &v, k);
+				i += k;
+			}
+		}
+		out += n;
+		bytes -= n;
+		lin = wrap(c, lin + n);
+	}
+}
+
+void soft_st_bytes(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes)
+{
+	enum tlb_index idx = cur(c);
+	const u8 *in = buf;
+
+	const struct tlb_entry *te = &c->tlbs[idx][tlb_hash(lin)];
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == te->wtag && bytes <= PAGE_BYTES)) {
+		memcpy((void *)(uintptr_t)(lin + te->addend), buf, bytes);
+		return;
+	}
+	data_bp(c, lin, bytes, true);
+	if (crosses(lin, bytes))
+		probe(c, idx, lin, bytes, true);
+	while (bytes) {
+		unsigned n = (unsigned)MIN((u64)bytes, PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+		gpa_t gpa;
+		u8 *p = mmu_translate(c, idx, lin, ACC_W, &gpa);
+		if (p) {
+			bool code = is_code(c, p);
+			if (code)
+				mmu_code_check(c, p, n);
+			memcpy(p, in, n);
+			if (code)
+				cache_invalidate(c->vm, gpa, n);
+		} else {
+			for (unsigned i = 0; i < n;) {
+				unsigned k = n - i >= 8 && !((gpa + i) & 7)   ? 8
+					     : n - i >= 4 && !((gpa + i) & 3) ? 4
+									      : 1;
+				u64 v = 0;
+				memcpy(&v, in + i, k);
+				mmio_write(c, gpa + i, k, v);
+				i += k;
+			}
+		}
+		in += n;
+		bytes -= n;
+		lin = wrap(c, lin + n);
+	}
+}
+
+void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
+{
+	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
+	gpa_t gpa;
+
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == e->wtag))
+		return (void *)(uintptr_t)(lin + e->addend);
+	data_bp(c, lin, bytes, true);
+	if (crosses(lin, bytes)) {
+		probe(c, cur(c), lin, bytes, true);
+		return NULL;
+	}
+	u8 *p = mmu_translate(c, cur(c), lin, ACC_W, &gpa);
+	if (!p)
+		return NULL;
+	if (is_code(c, p)) {
+		/* The caller writes after we return, so what INV-CACHE-2 wants is done by running the
+		 * instruction alone and dropping the blocks when it is done. */
+		if (!c->redo_step)
+			core_redo_stepped(c);
+		c->redo_gpa = gpa;
+		c->redo_bytes = bytes;
+	}
+	return p;
+}
+
+void soft_tlb_flush(struct soft_cpu *c, bool global)
+{
+	pthread_mutex_lock(&c->tlb_lock);
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		c->tlbs[TLB_USER][i].rtag = c->tlbs[TLB_USER][i].wtag = c->tlbs[TLB_USER][i].xtag = TLB_NONE;
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		c->tlbs[TLB_SUPER_AC][i].rtag = c->tlbs[TLB_SUPER_AC][i].wtag = c->tlbs[TLB_SUPER_AC][i].xtag =
+		    TLB_NONE;
+	/* Supervisor entries stay over a CR3 load when all were global and hold no user page. */
+	if (global || c->super_nonglobal || !(c->cr4 & CR4_SMAP) || !(c->cr4 & CR4_SMEP)) {
+		for (unsigned i = 0; i < TLB_SIZE; i++)
+			c->tlbs[TLB_SUPER][i].rtag = c->tlbs[TLB_SUPER][i].wtag = c->tlbs[TLB_SUPER][i].xtag = TLB_NONE;
+		c->super_nonglobal = false;
+		jc_clear(c->jcs[0], JC_SIZE);
+	}
+	pthread_mutex_unlock(&c->tlb_lock);
+	jc_clear(c->jcs[1], JC_SIZE);
+}
+
+void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
+{
+	pthread_mutex_lock(&c->tlb_lock);
+	for (unsigned t = 0; t < TLB_COUNT; t++) {
+		struct tlb_entry *e = &c->tlbs[t][tlb_hash(lin)];
+		e->rtag = e->wtag = e->xtag = TLB_NONE;
+	}
+	pthread_mutex_unlock(&c->tlb_lock);
+	/* Blocks of this page, and one that reaches into it from the page before. */
+	for (unsigned t = 0; t < 2; t++) {
+		jc_clear(&c->jcs[t][jc_page_slot(lin)], JC_PAGE_SLOTS);
+		jc_clear(&c->jcs[t][jc_page_slot(lin - PAGE_BYTES)], JC_PAGE_SLOTS);
+	}
+}
