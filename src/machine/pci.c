@@ -331,8 +331,9 @@ static const struct io_ops ecam_ops = { .read = ecam_read, .write = ecam_write }
 
 int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 {
-	int rc = -EINVAL;
+	int rc = slot < SLOTS ? 0 : -EINVAL;
 
+	must(!d->bus);
 	pthread_mutex_lock(&b->lock);
 	if (slot < 0) {
 		for (slot = 0; slot < SLOTS && b->dev[slot << 3]; slot++)
@@ -340,17 +341,14 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 		if (slot == SLOTS)
 			rc = -ENOSPC;
 	}
-	if (slot < SLOTS && !d->bus) {
-		if (b->dev[slot << 3]) {
-			rc = -EBUSY;
-		} else {
-			d->devfn = (u8)(slot << 3);
-			d->bus = b;
-			b->dev[d->devfn] = d;
-			if (d->cfg[PCI_INT_PIN])
-				d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
-			rc = 0;
-		}
+	if (rc == 0 && b->dev[slot << 3])
+		rc = -EBUSY;
+	if (rc == 0) {
+		d->devfn = (u8)(slot << 3);
+		d->bus = b;
+		b->dev[d->devfn] = d;
+		if (d->cfg[PCI_INT_PIN])
+			d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
 	}
 	pthread_mutex_unlock(&b->lock);
 	return rc;
