@@ -34,7 +34,7 @@ static int teardown(void **unused)
 static int load(const u8 *bytes, size_t n, struct boot_params *p)
 {
 	char path[64];
-	auto_close int fd = image_file(bytes, n, path);
+	unused_ auto_close int fd = image_file(bytes, n, path);
 
 	p->kernel = path;
 	memset(&state, 0xa5, sizeof(state));
@@ -117,7 +117,7 @@ static void test_linux(void **unused)
 	u8 buf[IMAGE_MAX];
 	char initrd[64];
 	const char data[] = "this is the initrd";
-	auto_close int fd = image_file(data, sizeof(data), initrd);
+	unused_ auto_close int fd = image_file(data, sizeof(data), initrd);
 	struct boot_params p = { .initrd = initrd, .append = "console=ttyS0 quiet" };
 	size_t n = image_linux(buf, 16 * MIB, 0x100000);
 
@@ -213,7 +213,7 @@ static void test_initrd_too_large(void **unused)
 {
 	u8 buf[IMAGE_MAX];
 	char initrd[64];
-	auto_close int fd = image_file("x", 1, initrd);
+	unused_ auto_close int fd = image_file("x", 1, initrd);
 	struct boot_params p = { .initrd = initrd };
 	size_t n = image_linux(buf, 16 * MIB, 0x100000);
 
@@ -235,7 +235,7 @@ static void check_pvh(u8 *buf, size_t n)
 {
 	const char data[] = "initrd";
 	char initrd[64];
-	auto_close int fd = image_file(data, sizeof(data), initrd);
+	unused_ auto_close int fd = image_file(data, sizeof(data), initrd);
 	struct boot_params p = { .initrd = initrd, .append = "root=/dev/vda" };
 
 	memset(ram_ptr(ram, 0x200000, 0x3000), 0xcc, 0x3000);
@@ -271,7 +271,7 @@ static void check_multiboot(u8 *buf, size_t n, u32 end)
 {
 	const char one[5000] = "first", two[] = "second";
 	char p1[64], p2[64];
-	auto_close int fd1 = image_file(one, sizeof(one), p1), fd2 = image_file(two, sizeof(two), p2);
+	unused_ auto_close int fd1 = image_file(one, sizeof(one), p1), fd2 = image_file(two, sizeof(two), p2);
 	auto_free char *with_args = xasprintf("%s a b", p2);
 	const char *mods[] = { p1, with_args };
 	struct boot_params p = { .append = "hello", .modules = mods, .nmodules = 2 };
@@ -446,7 +446,7 @@ static void test_callers_open(void **unused)
 	u8 buf[IMAGE_MAX];
 	char path[64];
 	size_t n = image_linux(buf, 16 * MIB, 0x100000);
-	auto_close int fd = image_file(buf, n, path);
+	unused_ auto_close int fd = image_file(buf, n, path);
 	struct boot_params p = { .kernel = "kernel", .open = open_cb, .open_opaque = &fd };
 
 	assert_int_equal(boot_load(ram, &p, &state, &err), 0);
