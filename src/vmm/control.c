@@ -135,6 +135,9 @@ static bool answer(struct client *cl, const char *line, size_t len)
 static void on_client(void *opaque, u32 events)
 {
 	struct client *cl = opaque;
+
+	if (cl->fd < 0) /* dropped in this very round of the loop */
+		return;
 	ssize_t n = recv(cl->fd, cl->line + cl->len, sizeof(cl->line) - cl->len, MSG_DONTWAIT);
 	char *nl, *start = cl->line;
 

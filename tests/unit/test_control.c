@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_control.c - the control socket's protocol, its bounds, and what a client's end means. */
+#include "vmm/control.h"
+#include "vmm/vm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#include <sys/socket.h>
+
+/* ---- a VM that notes what it is asked ---- */
+
+struct vm {
+	enum vm_ask asked;
+	unsigned value, buttons;
+	u64 balloon;
+};
+
+void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
+{
+	v->asked = what;
+	v->value = value;
+}
+void vm_power_button(struct vm *v)
+{
+	v->buttons++;
+}
+bool vm_balloon(struct vm *v, u64 bytes)
+{
+	if (bytes > 1000)
+		return false;
+	v->balloon = bytes;
+	return true;
+}
+json_t *vm_status_json(struct vm *v)
+{
+	return json_pack("{s:s}", "state", "running");
+}
+json_t *vm_stats_json(struct vm *v)
+{
+	return json_pack("{s:i}", "blocks", 7);
+}
+
+/* ---- helpers ---- */
+
+static struct loop *loop;
+static struct control *control;
+static struct vm vm;
+static int client;
+
+static int setup(void **state)
+{
+	int sv[2];
+
+	vm = (struct vm){ 0 };
+	if (loop_new(&loop, NULL) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return -1;
+	client = sv[0];
+	return control_new(&control, loop, &vm, NULL) < 0 || control_client(control, sv[1], *state != NULL, NULL) < 0;
+}
+
+static int setup_parent(void **state)
+{
+	*state = &vm;
+	return setup(state);
+}
+
+static int teardown(void **state)
+{
+	control_free(control);
+	loop_free(loop);
+	if (client >= 0)
+		close(client);
+	return 0;
+}
+
+static void stop(void *l)
+{
+	loop_stop(l);
+}
+
+/* Let the loop handle what is there. */
+static void turn(void)
+{
+	for (int i = 0; i < 3; i++) {
+		loop_post(loop, stop, loop);
+		loop_run(loop);
+	}
+}
+
+static json_t *ask(const char *line)
+{
+	static char buf[70000];
+	assert_int_equal(send(client, line, strlen(line), MSG_NOSIGNAL), strlen(line));
+	turn();
+	ssize_t n = recv(client, buf, sizeof(buf), MSG_DONTWAIT);
+	assert_true(n > 0 && buf[n - 1] == '\n');
+	json_t *j = json_loadb(buf, (size_t)n, 0, NULL);
+	assert_non_null(j);
+	return j;
+}
+
+static void ok(const char *line)
+{
+	json_t *j = ask(line);
+	assert_true(json_is_true(json_object_get(j, "ok")));
+	assert_true(json_is_object(json_object_get(j, "result")));
+	json_decref(j);
+}
+
+static void fails(const char *line, const char *words)
+{
+	json_t *j = ask(line);
+	const char *text = json_string_value(json_object_get(j, "error"));
+	assert_true(json_is_false(json_object_get(j, "ok")));
+	if (!text || !strstr(text, words))
+		fail_msg("%s: %s", line, text);
+	json_decref(j);
+}
+
+/* ---- tests ---- */
+
+static void test_commands(void **state)
+{
+	json_t *j = ask("{\"command\":\"status\",\"id\":[1,\"a\"]}\n");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(j, "result"), "state")), "running");
+	assert_int_equal(json_array_size(json_object_get(j, "id")), 2);
+	json_decref(j);
+	ok("{\"command\":\"stats\"}\n");
+	ok("{\"command\":\"stop\"}\n");
+	assert_int_equal(vm.buttons, 1);
+	ok("{\"command\":\"balloon\",\"bytes\":512}\n");
+	assert_int_equal(vm.balloon, 512);
+	ok("{\"command\":\"reset\"}\n");
+	assert_int_equal(vm.asked, VM_RESET);
+	ok("{\"command\":\"quit\"}\n");
+	assert_int_equal(vm.asked, VM_QUIT);
+	assert_int_equal(vm.value, 130);
+}
+
+static void test_errors(void **state)
+{
+	fails("hello\n", "not a JSON object");
+	fails("[1]\n", "not a JSON object");
+	fails("{\"command\":\n", "not a JSON object");
+	fails("{}\n", "no command");
+	fails("{\"command\":1}\n", "no command");
+	fails("{\"command\":\"frob\"}\n", "frob: no such command");
+	fails("{\"command\":\"balloon\"}\n", "bytes: not a whole number");
+	fails("{\"command\":\"balloon\",\"bytes\":-1}\n", "bytes: not a whole number");
+	fails("{\"command\":\"balloon\",\"bytes\":2000}\n", "more than the guest has");
+	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+static void test_pieces(void **state)
+{
+	static const char line[] = "{\"command\":\"stop\"}\n";
+
+	for (size_t i = 0; i < sizeof(line) - 1; i++) {
+		assert_int_equal(send(client, line + i, 1, 0), 1);
+		turn();
+	}
+	assert_int_equal(vm.buttons, 1);
+	/* Several at once, and an empty line between. */
+	static const char three[] = "{\"command\":\"stop\"}\n\n{\"command\":\"stop\"}\n{\"command\":\"stop\"}\n";
+	assert_int_equal(send(client, three, strlen(three), 0), strlen(three));
+	turn();
+	assert_int_equal(vm.buttons, 4);
+}
+
+static void test_long_line_drops(void **state)
+{
+	char junk[CONTROL_LINE_MAX];
+	char c;
+
+	memset(junk, 'x', sizeof(junk));
+	assert_int_equal(send(client, junk, sizeof(junk), 0), sizeof(junk));
+	turn();
+	assert_int_equal(recv(client, &c, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+static void test_deaf_client_drops(void **state)
+{
+	static const char line[] = "{\"command\":\"status\"}\n";
+	ssize_t n = 0;
+
+	for (int i = 0; i < 100000 && n >= 0; i++) {
+		n = send(client, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		turn();
+	}
+	assert_true(n < 0 && errno == EPIPE);
+	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+static void test_clients_come_and_go(void **state)
+{
+	for (int i = 0; i < 100; i++) {
+		int sv[2];
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+		assert_int_equal(control_client(control, sv[1], false, NULL), 0);
+		close(sv[0]);
+		turn();
+	}
+	/* One is there; seven more fit. */
+	int fds[CONTROL_CLIENTS_MAX];
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		int sv[2];
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+		fds[i] = sv[0];
+		assert_int_equal(control_client(control, sv[1], false, NULL), i < CONTROL_CLIENTS_MAX - 1 ? 0 : -EBUSY);
+	}
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		close(fds[i]);
+	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+static void test_parent_gone(void **state)
+{
+	close(client);
+	client = -1;
+	turn();
+	assert_int_equal(vm.asked, VM_QUIT);
+	assert_int_equal(vm.value, 129);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_line_drops, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deaf_client_drops, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clients_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_parent_gone, setup_parent, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
