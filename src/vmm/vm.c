@@ -377,6 +377,11 @@ static void on_uart_reset(void *opaque)
 	uart_reset(opaque);
 }
 
+static void on_virtio_reset(void *opaque)
+{
+	virtio_pci_reset_all(opaque);
+}
+
 /* In slot order: a disk's name in the guest (vda, vdb, ...) follows it. */
 static int add_devices(struct vm *v, struct err *e)
 {
@@ -391,6 +396,7 @@ static int add_devices(struct vm *v, struct err *e)
 			return err_sys(e, -r, _("cannot add the serial port"));
 		machine_on_reset(v->machine, on_uart_reset, v->uart);
 	}
+	machine_on_reset(v->machine, on_virtio_reset, machine_pci(v->machine));
 	for (unsigned i = 0; r == 0 && i < c->ndisks; i++)
 		r = add_disk(v, &c->disks[i], e);
 	for (unsigned i = 0; r == 0 && i < c->nnets; i++)
