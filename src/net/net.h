@@ -14,6 +14,10 @@
 #define NET_FRAME_MIN 14    /* Ethernet header */
 #define NET_FRAME_MAX 65550 /* Ethernet header + 64 KiB */
 
+/* The user network ends connections itself, so its frames may be as long as IPv4 lets them: one frame
+ * instead of forty. Guests that do not ask for the MTU use 1500 and are served as well. */
+#define NET_USER_MTU 65520
+
 struct net_hostfwd {
 	bool udp;
 	char host_addr[64]; /* "" = 127.0.0.1 */

@@ -377,7 +377,7 @@ int main(int argc, char **argv)
 		.notify = notify_nothing,
 		.timer_new_opaque = timer_new_opaque,
 	};
-	SlirpConfig cfg = { .version = 4, .in_enabled = true, .if_mtu = 1500, .if_mru = 1500 };
+	SlirpConfig cfg = { .version = 4, .in_enabled = true, .if_mtu = NET_USER_MTU, .if_mru = NET_USER_MTU };
 	static struct net n;
 	struct err e;
 	int type, i = 1;

@@ -369,6 +369,8 @@ static int add_net(struct vm *v, const struct vmm_net *n, unsigned index, struct
 	if (r < 0)
 		return r;
 	r = virtio_net_new(&dev, v->ram, v->loop, fd, mac, e);
+	if (r == 0)
+		virtio_net_set_mtu(dev, NET_USER_MTU);
 	return add_virtio(v, r, dev, e);
 }
 

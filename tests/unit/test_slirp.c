@@ -191,7 +191,7 @@ static u8 *tcp(struct net *n)
 /* The next segment that carries data, SYN, FIN or RST; returns its data. */
 static const char *tcp_recv(struct net *n, u32 *seq, u8 *flags)
 {
-	static char text[2000];
+	static char text[NET_FRAME_MAX];
 
 	for (;;) {
 		ip_recv(n, 6);
@@ -217,7 +217,7 @@ static int host_socket(int type, unsigned *port)
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	if (type == SOCK_STREAM)
-		assert_int_equal(listen(fd, 4), 0);
+		assert_int_equal(listen(fd, 64), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	*port = ntohs(sa.sin_port);
 	return fd;
@@ -488,38 +488,98 @@ static void hostile(void **state)
 	end(n);
 }
 
-/* A VMM that takes no frames: the helper holds the host's data back and loses none of it. */
+#define CONNS 60
+#define EACH 60000
+
+/* A VMM that takes no frames for a while: more than the socket holds waits, all arrives, once and in order. */
 static void back_pressure(void **state)
+{
+	struct net *n = start(NULL, 0);
+	unsigned port, left = CONNS;
+	int l = host_socket(SOCK_STREAM, &port), c[CONNS];
+	u32 next[CONNS], first[CONNS], seq;
+	u8 fl;
+	static u8 data[EACH];
+
+	(void)state;
+	for (unsigned i = 0; i < EACH; i++)
+		data[i] = (u8)(i % 251);
+	for (unsigned i = 0; i < CONNS; i++) {
+		tcp_send(n, 40000 + i, port, 1000, 0, SYN, "");
+		tcp_recv(n, &seq, &fl);
+		assert_int_equal(get16(tcp(n) + 2), 40000 + i);
+		next[i] = first[i] = seq + 1;
+		tcp_send(n, 40000 + i, port, 1001, seq + 1, ACK, "");
+		c[i] = accept(l, NULL, NULL);
+	}
+	for (unsigned i = 0; i < CONNS; i++)
+		assert_int_equal(write(c[i], data, EACH), EACH);
+	usleep(200000);
+	while (left) {
+		ip_recv(n, 6);
+		unsigned i = get16(tcp(n) + 2) - 40000;
+		size_t len = get16(n->f + 16) - 20u - (tcp(n)[12] >> 4) * 4u;
+		assert_true(i < CONNS);
+		if (!len)
+			continue;
+		assert_int_equal(get32(tcp(n) + 4), next[i]);
+		assert_memory_equal(tcp(n) + 20, data + (next[i] - first[i]), len);
+		next[i] += (u32)len;
+		if (next[i] - first[i] == EACH)
+			left--;
+	}
+	for (unsigned i = 0; i < CONNS; i++)
+		close(c[i]);
+	close(l);
+	end(n);
+}
+
+/* Frames of 64 KiB both ways, for a guest that says it takes them. */
+static void large_frames(void **state)
 {
 	struct net *n = start(NULL, 0);
 	unsigned port;
 	int l = host_socket(SOCK_STREAM, &port);
-	u32 seq, next;
+	static u8 f[NET_FRAME_MAX], data[60000], back[60000];
+	u32 seq;
 	u8 fl;
-	static u8 data[200000];
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(data); i++)
-		data[i] = (u8)(i % 251 + 1);
-	tcp_send(n, 40000, port, 1000, 0, SYN, "");
+		data[i] = (u8)(i % 251);
+	put16(f + 34, 40000);
+	put16(f + 36, port);
+	put32(f + 38, 1000);
+	f[46] = 6 << 4;
+	f[47] = SYN;
+	put16(f + 48, 65000);
+	put32(f + 54, 0x02040000 | (NET_USER_MTU - 40)); /* MSS */
+	ip_send(n, f, 6, IP_GUEST, IP_HOST, 24);
 	tcp_recv(n, &seq, &fl);
-	next = seq + 1;
-	tcp_send(n, 40000, port, 1001, next, ACK, "");
+	assert_int_equal(fl & (SYN | ACK), SYN | ACK);
+	assert_int_equal(get32(tcp(n) + 20), 0x02040000 | (NET_USER_MTU - 40));
+	put32(f + 38, 1001);
+	put32(f + 42, seq + 1);
+	f[46] = 5 << 4;
+	f[47] = ACK | PSH;
+	memcpy(f + 54, data, sizeof(data));
+	ip_send(n, f, 6, IP_GUEST, IP_HOST, 20 + sizeof(data));
 	int c = accept(l, NULL, NULL);
-	fcntl(c, F_SETFL, O_NONBLOCK);
-	size_t sent = 0, got = 0;
+	assert_int_equal(recv(c, back, sizeof(back), MSG_WAITALL), sizeof(back));
+	assert_memory_equal(back, data, sizeof(data));
+	assert_int_equal(write(c, data, sizeof(data)), sizeof(data));
+	size_t got = 0, most = 0;
 	while (got < sizeof(data)) {
-		ssize_t w = sent < sizeof(data) ? write(c, data + sent, sizeof(data) - sent) : 0;
-		sent += w > 0 ? (size_t)w : 0;
-		const char *p = tcp_recv(n, &seq, &fl);
-		if (seq != next)
+		ip_recv(n, 6);
+		size_t len = get16(n->f + 16) - 40u;
+		if (!len || get32(tcp(n) + 4) != seq + 1 + got)
 			continue;
-		size_t len = strlen(p);
-		assert_memory_equal(p, data + got, len);
+		assert_memory_equal(tcp(n) + 20, data + got, len);
 		got += len;
-		next += (u32)len;
-		tcp_send(n, 40000, port, 1001, next, ACK, "");
+		most = MAX(most, len);
+		tcp_send(n, 40000, port, 1001 + sizeof(data), seq + 1 + (u32)got, ACK, "");
 	}
+	assert_true(most > 20000);
 	close(c);
 	close(l);
 	end(n);
@@ -549,9 +609,9 @@ static void locked_in(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(dhcp),      cmocka_unit_test(tcp_out),    cmocka_unit_test(udp_out),
-		cmocka_unit_test(forwarded), cmocka_unit_test(hostile),    cmocka_unit_test(back_pressure),
-		cmocka_unit_test(locked_in), cmocka_unit_test(port_taken),
+		cmocka_unit_test(dhcp),         cmocka_unit_test(tcp_out),   cmocka_unit_test(udp_out),
+		cmocka_unit_test(forwarded),    cmocka_unit_test(hostile),   cmocka_unit_test(back_pressure),
+		cmocka_unit_test(large_frames), cmocka_unit_test(locked_in), cmocka_unit_test(port_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
