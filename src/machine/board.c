@@ -111,7 +111,7 @@ static void on_debug_exit(void *opaque, u32 value)
 /* Each vCPU has its own local APIC at the same address; the rest is the bus's. */
 static bool in_lapic(gpa_t gpa, unsigned bytes)
 {
-	return gpa >= LAYOUT_LAPIC && gpa + bytes <= LAYOUT_LAPIC + 0x1000;
+	return gpa >= LAYOUT_LAPIC && gpa - LAYOUT_LAPIC <= 0x1000 - bytes;
 }
 
 static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
