@@ -66,6 +66,10 @@ struct cpuid_regs {
 struct cpuid_regs cpu_model_cpuid(const struct cpu_model *m, unsigned cpu, u32 leaf, u32 subleaf);
 /* XCR0 bits this model offers (bit 0 x87, 1 SSE, 2 AVX). */
 u64 cpu_model_xcr0(const struct cpu_model *m);
+/* The vendor it presents (the host's): AMD, else Intel; they differ in SYSCALL and SYSENTER. */
+bool cpu_model_is_amd(const struct cpu_model *m);
+/* IA32_ARCH_CAPABILITIES, where leaf 7 offers it. */
+u64 cpu_model_arch_capabilities(const struct cpu_model *m);
 
 /* ---- architectural state ---- */
 enum cpu_seg_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
