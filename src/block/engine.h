@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * engine.h - host file I/O done asynchronously: one engine a disk.
+ *
+ * An engine takes struct blk_io and completes each whole (short transfers are continued inside) with 0
+ * or -errno. Finished ones wait in the engine until some thread reaps them: the loop's thread, woken
+ * by the event fd; or a submitter right after submitting (engine_unplug).
+ */
+#ifndef MICA_BLOCK_ENGINE_H
+#define MICA_BLOCK_ENGINE_H
+
+#include "block/block.h"
+
+enum blk_io_op { IO_NOP, IO_READ, IO_WRITE, IO_DATASYNC, IO_FALLOCATE };
+
+struct engine;
+
+struct engine_ops {
+	const char *name;
+	/* Any thread; these lock themselves. */
+	void (*submit)(struct engine *en, struct blk_io *io); /* plugged: only queue */
+	void (*plug)(struct engine *en);
+	/* Start what is queued. quiet: the caller reaps next and then calls loud(): completions until then need
+	 * not wake the loop. */
+	void (*unplug)(struct engine *en, bool quiet);
+	void (*loud)(struct engine *en);
+	struct blk_io *(*collect)(struct engine *en); /* finished ones, a list */
+	void (*free)(struct engine *en);              /* nothing in flight */
+};
+
+struct engine {
+	const struct engine_ops *ops;
+	struct loop *loop;
+	struct loop_fd lfd;
+	int evfd;
+	struct blk_client client;
+};
+
+int engine_new(struct engine **out, struct loop *loop, enum blk_engine kind, struct err *e);
+void engine_free(struct engine *en);
+
+static inline void engine_submit(struct engine *en, struct blk_io *io)
+{
+	io->tail = NULL;
+	io->next = NULL;
+	en->ops->submit(en, io);
+}
+/* Complete finished ones. locked: the client's lock is held already. */
+void engine_reap(struct engine *en, bool locked);
+/* Wait up to timeout_ms for something to reap. */
+void engine_wait(struct engine *en, int timeout_ms);
+void engine_plug(struct engine *en);
+void engine_unplug(struct engine *en);
+
+/* ---- for the engines ---- */
+int uring_engine_new(struct engine **out, struct err *e);
+int pool_engine_new(struct engine **out, struct err *e);
+void engine_wake(struct engine *en);
+/* n of io's bytes are transferred: make it describe the rest. */
+void blk_io_advance(struct blk_io *io, u64 n);
+
+#endif

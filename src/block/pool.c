@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pool.c - the thread-pool engine, for hosts that refuse io_uring.
+ *
+ * Theory: POOL_THREADS threads, all started when the disk is opened (a sandboxed process cannot start
+ * more), take requests from one queue. Reads in a plugged batch are first tried on the submitting
+ * thread without blocking (RWF_NOWAIT): what is in the page cache costs no thread switch.
+ */
+#include "block/engine.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#define POOL_THREADS 4
+#define POOL_INLINE_MAX (128 * KIB)
+
+struct pool {
+	struct engine en;
+	pthread_t thread[POOL_THREADS];
+	unsigned nthreads;
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t more;
+	struct blk_io *queue, **queue_tail;
+	struct blk_io *finished, **finished_tail;
+	unsigned plugged;
+	unsigned quiet;
+	bool stop;
+};
+
+static int run(struct blk_io *io)
+{
+	for (;;) {
+		ssize_t n;
+		switch (io->op) {
+		case IO_READ:
+			n = preadv(io->fd, io->iov, (int)io->niov, (off_t)io->off);
+			break;
+		case IO_WRITE:
+			n = pwritev(io->fd, io->iov, (int)io->niov, (off_t)io->off);
+			break;
+		case IO_DATASYNC:
+			n = fdatasync(io->fd);
+			break;
+		case IO_FALLOCATE:
+			n = fallocate(io->fd, io->mode, (off_t)io->off, (off_t)io->bytes);
+			break;
+		default:
+			return io->res;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (io->op != IO_READ && io->op != IO_WRITE)
+			return 0;
+		if ((u64)n == io->bytes)
+			return 0;
+		if (n == 0)
+			return io->op == IO_READ ? -EIO : -ENOSPC;
+		blk_io_advance(io, (u64)n);
+	}
+}
+
+static void finish_locked(struct pool *p, struct blk_io *io)
+{
+	bool first = !p->finished;
+
+	io->next = NULL;
+	*p->finished_tail = io;
+	p->finished_tail = &io->next;
+	if (first && !p->quiet)
+		engine_wake(&p->en);
+}
+
+static void *pool_thread(void *arg)
+{
+	struct pool *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		while (!p->queue && !p->stop)
+			pthread_cond_wait(&p->more, &p->lock);
+		if (!p->queue)
+			break;
+		struct blk_io *io = p->queue;
+		p->queue = io->next;
+		if (!p->queue)
+			p->queue_tail = &p->queue;
+		pthread_mutex_unlock(&p->lock);
+		io->res = run(io);
+		free(io->tail);
+		io->tail = NULL;
+		pthread_mutex_lock(&p->lock);
+		finish_locked(p, io);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static void pool_submit(struct engine *en, struct blk_io *io)
+{
+	struct pool *p = container_of(en, struct pool, en);
+	bool ready = io->op == IO_NOP;
+
+	pthread_mutex_lock(&p->lock);
+	bool plugged = p->plugged > 0;
+	pthread_mutex_unlock(&p->lock);
+	if (plugged && io->op == IO_READ && io->bytes <= POOL_INLINE_MAX) {
+		ssize_t n = preadv2(io->fd, io->iov, (int)io->niov, (off_t)io->off, RWF_NOWAIT);
+		if (n == (ssize_t)io->bytes) {
+			io->res = 0;
+			ready = true;
+		}
+	}
+	pthread_mutex_lock(&p->lock);
+	if (ready) {
+		finish_locked(p, io);
+	} else {
+		*p->queue_tail = io;
+		p->queue_tail = &io->next;
+		pthread_cond_signal(&p->more);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void pool_plug(struct engine *en)
+{
+	struct pool *p = container_of(en, struct pool, en);
+
+	pthread_mutex_lock(&p->lock);
+	p->plugged++;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void pool_unplug(struct engine *en, bool quiet)
+{
+	struct pool *p = container_of(en, struct pool, en);
+
+	pthread_mutex_lock(&p->lock);
+	must(p->plugged);
+	p->plugged--;
+	p->quiet += quiet;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void pool_loud(struct engine *en)
+{
+	struct pool *p = container_of(en, struct pool, en);
+
+	pthread_mutex_lock(&p->lock);
+	must(p->quiet);
+	p->quiet--;
+	if (p->finished)
+		engine_wake(en);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static struct blk_io *pool_collect(struct engine *en)
+{
+	struct pool *p = container_of(en, struct pool, en);
+
+	pthread_mutex_lock(&p->lock);
+	struct blk_io *list = p->finished;
+	p->finished = NULL;
+	p->finished_tail = &p->finished;
+	pthread_mutex_unlock(&p->lock);
+	return list;
+}
+
+static void pool_free(struct engine *en)
+{
+	struct pool *p = container_of(en, struct pool, en);
+
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->more);
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->nthreads; i++)
+		pthread_join(p->thread[i], NULL);
+	must(!p->finished);
+	close(p->en.evfd);
+	pthread_cond_destroy(&p->more);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static const struct engine_ops pool_ops = {
+	.name = "threads",
+	.submit = pool_submit,
+	.plug = pool_plug,
+	.unplug = pool_unplug,
+	.loud = pool_loud,
+	.collect = pool_collect,
+	.free = pool_free,
+};
+
+int pool_engine_new(struct engine **out, struct err *e)
+{
+	struct pool *p = xcalloc(1, sizeof(*p));
+	sigset_t all, old;
+	int rc = 0;
+
+	p->en.ops = &pool_ops;
+	p->en.evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->en.evfd < 0) {
+		rc = errno;
+		free(p);
+		return err_sys(e, rc, "cannot make an event fd for disk I/O");
+	}
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->more, NULL);
+	p->queue_tail = &p->queue;
+	p->finished_tail = &p->finished;
+	/* The process's signals are for other threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (p->nthreads < POOL_THREADS && rc == 0) {
+		rc = pthread_create(&p->thread[p->nthreads], NULL, pool_thread, p);
+		p->nthreads += rc == 0;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!p->nthreads) {
+		pool_free(&p->en);
+		return err_sys(e, rc, "cannot start threads for disk I/O");
+	}
+	*out = &p->en;
+	return 0;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * raw.c - a disk image that is just its bytes: a regular file or a block device.
+ *
+ * Discard punches holes; write-zeroes tries FALLOC_FL_PUNCH_HOLE (when the guest allows unmapping) or
+ * FALLOC_FL_ZERO_RANGE, then writes zeros. What a host file system refuses once is not tried again.
+ *
+ * direct: requests aligned as the host wants go through an O_DIRECT descriptor, others through a
+ * second one without it: the host's page cache is the bounce buffer, and the kernel keeps both views of
+ * a file coherent. A flush by either reaches the disk.
+ */
+#include "base/log.h"
+#include "block/node.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define ZEROS_BYTES (1 * MIB)
+static u8 zeros[ZEROS_BYTES] __attribute__((aligned(4096))); /* never written */
+
+struct raw {
+	struct blk_node n;
+	int fd;  /* through the page cache */
+	int dfd; /* O_DIRECT, or -1 */
+	u64 align_mem, align_off;
+	_Atomic bool no_punch, no_zero_range;
+};
+
+/* ---- requests ---- */
+
+static bool aligned(const struct raw *w, const struct blk_req *r)
+{
+	if ((r->off | r->bytes) & (w->align_off - 1))
+		return false;
+	for (unsigned i = 0; i < r->niov; i++)
+		if (((uintptr_t)r->iov[i].iov_base & (w->align_mem - 1)) || (r->iov[i].iov_len & (w->align_off - 1)))
+			return false;
+	return true;
+}
+
+static void raw_done(struct blk_io *io, int res);
+
+static void start_fallocate(struct raw *w, struct blk_req *r, int mode)
+{
+	r->io =
+	    (struct blk_io){ .op = IO_FALLOCATE, .fd = w->fd, .mode = mode | FALLOC_FL_KEEP_SIZE, .done = raw_done };
+	r->io.off = r->off;
+	r->io.bytes = r->bytes;
+	engine_submit(w->n.en, &r->io);
+}
+
+/* WRITE_ZEROES the long way: from r->pos, a piece at a time. */
+static void start_zeros(struct raw *w, struct blk_req *r)
+{
+	u64 n = MIN(r->bytes - r->pos, ZEROS_BYTES);
+
+	r->one = (struct iovec){ zeros, n };
+	r->io = (struct blk_io){ .op = IO_WRITE, .fd = w->fd, .iov = &r->one, .niov = 1, .done = raw_done };
+	r->io.off = r->off + r->pos;
+	r->io.bytes = n;
+	r->pos += n;
+	engine_submit(w->n.en, &r->io);
+}
+
+static void raw_done(struct blk_io *io, int res)
+{
+	struct blk_req *r = container_of(io, struct blk_req, io);
+	struct raw *w = container_of(r->node, struct raw, n);
+
+	if (io->op == IO_FALLOCATE && res < 0 && (res == -EOPNOTSUPP || res == -EINVAL || res == -ENODEV)) {
+		bool punch = io->mode & FALLOC_FL_PUNCH_HOLE;
+		/* EINVAL is about this range (a device with larger blocks), not about the host. */
+		if (res != -EINVAL)
+			atomic_store(punch ? &w->no_punch : &w->no_zero_range, true);
+		if (r->op == BLK_DISCARD) /* a hint */
+			node_done(r, 0);
+		else if (punch && !atomic_load(&w->no_zero_range))
+			start_fallocate(w, r, FALLOC_FL_ZERO_RANGE);
+		else
+			start_zeros(w, r);
+		return;
+	}
+	if (res == 0 && r->op == BLK_WRITE_ZEROES && io->op == IO_WRITE && r->pos < r->bytes) {
+		start_zeros(w, r);
+		return;
+	}
+	node_done(r, res);
+}
+
+static void raw_submit(struct blk_node *n, struct blk_req *r)
+{
+	struct raw *w = container_of(n, struct raw, n);
+
+	r->node = n;
+	r->pos = 0;
+	switch (r->op) {
+	case BLK_READ:
+	case BLK_WRITE:
+		r->io = (struct blk_io){ .op = r->op == BLK_READ ? IO_READ : IO_WRITE, .fd = w->fd, .done = raw_done };
+		if (w->dfd >= 0 && aligned(w, r))
+			r->io.fd = w->dfd;
+		r->io.off = r->off;
+		r->io.bytes = r->bytes;
+		r->io.iov = r->iov;
+		r->io.niov = r->niov;
+		engine_submit(n->en, &r->io);
+		return;
+	case BLK_FLUSH:
+		if (n->readonly) {
+			node_done_later(n, r, 0);
+			return;
+		}
+		r->io = (struct blk_io){ .op = IO_DATASYNC, .fd = w->fd, .done = raw_done };
+		engine_submit(n->en, &r->io);
+		return;
+	case BLK_DISCARD:
+		if (atomic_load(&w->no_punch))
+			node_done_later(n, r, 0);
+		else
+			start_fallocate(w, r, FALLOC_FL_PUNCH_HOLE);
+		return;
+	case BLK_WRITE_ZEROES:
+		if (r->may_unmap && !atomic_load(&w->no_punch))
+			start_fallocate(w, r, FALLOC_FL_PUNCH_HOLE);
+		else if (!atomic_load(&w->no_zero_range))
+			start_fallocate(w, r, FALLOC_FL_ZERO_RANGE);
+		else
+			start_zeros(w, r);
+		return;
+	}
+}
+
+static int raw_sync(struct blk_node *n)
+{
+	struct raw *w = container_of(n, struct raw, n);
+
+	if (n->readonly)
+		return 0;
+	return fdatasync(w->fd) < 0 ? -errno : 0;
+}
+
+static void raw_close(struct blk_node *n)
+{
+	struct raw *w = container_of(n, struct raw, n);
+
+	if (w->fd >= 0)
+		close(w->fd);
+	if (w->dfd >= 0)
+		close(w->dfd);
+	free(w);
+}
+
+static const struct blk_driver raw_driver = {
+	.name = "raw",
+	.submit = raw_submit,
+	.sync = raw_sync,
+	.close = raw_close,
+};
+
+/* ---- opening ---- */
+
+static int explain(struct err *e, int code, const char *path, bool readonly)
+{
+	switch (code) {
+	case ENOENT:
+		return err_set(e, code,
+			       "cannot open disk image '%s': there is no such file; check the path, or make "
+			       "one: truncate -s 10G '%s'",
+			       path, path);
+	case EACCES:
+	case EPERM:
+		return err_set(e, code, "cannot open disk image '%s' for %s: permission denied; let user %u %s it%s",
+			       path, readonly ? "reading" : "writing", (unsigned)geteuid(),
+			       readonly ? "read" : "read and write",
+			       readonly ? "" : ", or add readonly=on or snapshot=on");
+	case EROFS:
+		return err_set(e, code,
+			       "cannot open disk image '%s' for writing: its file system is read-only; add "
+			       "readonly=on or snapshot=on",
+			       path);
+	default:
+		return err_sys(e, code, "cannot open disk image '%s'", path);
+	}
+}
+
+static int check_kind(const struct stat *st, const char *path, struct err *e)
+{
+	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
+		return 0;
+	if (S_ISDIR(st->st_mode))
+		return err_set(e, EISDIR, "cannot use '%s' as a disk image: it is a directory; name a file in it",
+			       path);
+	return err_set(e, ENOTBLK, "cannot use '%s' as a disk image: it is neither a regular file nor a block device",
+		       path);
+}
+
+/* Two VMs writing one image destroy it. The lock is the open file description's: it ends with the
+ * last descriptor, however the process ends. */
+static int lock_image(int fd, bool write, const char *path, struct err *e)
+{
+	struct flock l = { .l_type = (short)(write ? F_WRLCK : F_RDLCK), .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES) {
+		if (write)
+			return err_set(e, EBUSY,
+				       "disk image '%s' is in use by another VM or program; stop that first, or give "
+				       "this VM a copy",
+				       path);
+		return err_set(e, EBUSY,
+			       "disk image '%s' is being written by another VM or program; stop that first, or give "
+			       "this VM a copy",
+			       path);
+	}
+	log_warn("disk image '%s' cannot be locked (%s): nothing keeps two VMs from writing it", path, strerror(errno));
+	return 0;
+}
+
+static int image_bytes(int fd, const struct stat *st, const char *path, u64 *bytes, struct err *e)
+{
+	u64 n = (u64)st->st_size;
+
+	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &n) < 0)
+		return err_sys(e, errno, "cannot ask the size of block device '%s'", path);
+	if (n % BLK_SECTOR)
+		log_warn("disk image '%s' is %llu bytes, no multiple of 512: the last %u bytes are left out", path,
+			 (unsigned long long)n, (unsigned)(n % BLK_SECTOR));
+	n -= n % BLK_SECTOR;
+	if (!n)
+		return err_set(e, EINVAL, "disk image '%s' is empty; give it a size: truncate -s 10G '%s'", path, path);
+	*bytes = n;
+	return 0;
+}
+
+/* Alignment that O_DIRECT wants; when the kernel doesn't say (before 6.1), a page is always right. */
+static void direct_align(struct raw *w)
+{
+	w->align_mem = w->align_off = 4096;
+#ifdef STATX_DIOALIGN
+	struct statx sx;
+	if (statx(w->dfd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 && (sx.stx_mask & STATX_DIOALIGN) &&
+	    sx.stx_dio_mem_align && sx.stx_dio_offset_align) {
+		w->align_mem = sx.stx_dio_mem_align;
+		w->align_off = sx.stx_dio_offset_align;
+	}
+#endif
+}
+
+int raw_open(struct blk_node **out, struct engine *en, const struct blk_params *p, struct err *e)
+{
+	const char *path = p->path ? p->path : "(given descriptor)";
+	bool ro = p->readonly || p->snapshot;
+	auto_close int fd = -1, dfd = -1;
+	struct stat st;
+	u64 bytes = 0;
+
+	if (p->fd > 0) {
+		fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
+		int fl = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+		if (fl < 0)
+			return err_sys(e, errno, "disk image '%s': descriptor %d is not open", path, p->fd);
+		if (!ro && (fl & O_ACCMODE) != O_RDWR)
+			return err_set(e, EACCES,
+				       "disk image '%s' was opened read-only; add readonly=on or snapshot=on", path);
+	} else {
+		/* Look before opening: to open a FIFO may wait for ever. */
+		if (stat(path, &st) < 0)
+			return explain(e, errno, path, ro);
+		int rc = check_kind(&st, path, e);
+		if (rc < 0)
+			return rc;
+		fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		if (fd < 0)
+			return explain(e, errno, path, ro);
+	}
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "cannot look at disk image '%s'", path);
+	int rc = check_kind(&st, path, e);
+	if (rc < 0 || (rc = lock_image(fd, !ro, path, e)) < 0 || (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
+		return rc;
+	if (p->direct) {
+		char self[32];
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+		dfd = open(self, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT);
+		if (dfd < 0)
+			return err_sys(e, errno,
+				       "cannot open disk image '%s' with direct I/O (its file system may not know it); "
+				       "leave direct=on out",
+				       path);
+	}
+	struct raw *w = xcalloc(1, sizeof(*w));
+	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .bytes = bytes, .readonly = ro, .can_discard = !ro };
+	w->fd = steal_fd(&fd);
+	w->dfd = steal_fd(&dfd);
+	if (w->dfd >= 0)
+		direct_align(w);
+	*out = &w->n;
+	return 0;
+}
+
+static int temp_file(struct err *e)
+{
+	const char *env = getenv("TMPDIR"), *dir = env && *env ? env : "/var/tmp";
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	auto_free char *name = xasprintf("%s/mica-XXXXXX", dir);
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno,
+			       "cannot make a temporary file in '%s' for snapshot=on; set TMPDIR to a directory "
+			       "with space",
+			       dir);
+	unlink(name);
+	return fd;
+}
+
+int raw_open_temp(struct blk_node **out, struct engine *en, u64 bytes, struct err *e)
+{
+	auto_close int fd = temp_file(e);
+
+	if (fd < 0)
+		return fd;
+	if (ftruncate(fd, (off_t)bytes) < 0)
+		return err_sys(e, errno,
+			       "cannot size the temporary file for snapshot=on to %llu MiB; set TMPDIR to another "
+			       "directory",
+			       (unsigned long long)(bytes / MIB));
+	struct raw *w = xcalloc(1, sizeof(*w));
+	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .bytes = bytes, .can_discard = true };
+	w->fd = steal_fd(&fd);
+	w->dfd = -1;
+	*out = &w->n;
+	return 0;
+}

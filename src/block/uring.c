@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * uring.c - the io_uring engine.
+ *
+ * Theory: one ring a disk, used from several threads under one lock. At most URING_DEPTH requests are
+ * in the kernel, so neither queue can overflow; the rest wait in a list.
+ *
+ * The ring's event fd wakes the loop's thread. Many reads complete inside io_uring_enter() itself
+ * (page cache); the submitter reaps these at once, and so that they don't wake the loop's thread for
+ * nothing, the event fd is switched off from submission to reaping. INV-UR-1: after it is switched
+ * on again, the completion queue is looked at once more, with a full barrier between: a completion
+ * is either seen there or the kernel saw the switch.
+ *
+ * A request belongs to the thread that submitted it: if that ends, the kernel cancels it (-ECANCELED)
+ * and it is submitted again by whoever reaps.
+ */
+#include "block/engine.h"
+#include "base/log.h"
+
+#include <liburing.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#define URING_DEPTH 256u
+
+struct uring {
+	struct engine en;
+
+	pthread_mutex_t lock; /* guards what follows */
+	struct io_uring ring;
+	unsigned plugged, inflight;
+	struct blk_io *wait, **wait_tail;
+};
+
+static void prep(struct uring *u, struct blk_io *io)
+{
+	struct io_uring_sqe *s = io_uring_get_sqe(&u->ring);
+
+	must(s); /* inflight <= URING_DEPTH, each has at most one entry */
+	switch (io->op) {
+	case IO_READ:
+		if (io->niov == 1 && io->bytes <= INT32_MAX)
+			io_uring_prep_read(s, io->fd, io->iov->iov_base, (unsigned)io->bytes, io->off);
+		else
+			io_uring_prep_readv(s, io->fd, io->iov, io->niov, io->off);
+		break;
+	case IO_WRITE:
+		if (io->niov == 1 && io->bytes <= INT32_MAX)
+			io_uring_prep_write(s, io->fd, io->iov->iov_base, (unsigned)io->bytes, io->off);
+		else
+			io_uring_prep_writev(s, io->fd, io->iov, io->niov, io->off);
+		break;
+	case IO_DATASYNC:
+		io_uring_prep_fsync(s, io->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case IO_FALLOCATE:
+		io_uring_prep_fallocate(s, io->fd, io->mode, (off_t)io->off, (off_t)io->bytes);
+		break;
+	default:
+		io_uring_prep_nop(s);
+		break;
+	}
+	io_uring_sqe_set_data(s, io);
+}
+
+static void start_locked(struct uring *u)
+{
+	while (u->wait && u->inflight < URING_DEPTH) {
+		struct blk_io *io = u->wait;
+		u->wait = io->next;
+		if (!u->wait)
+			u->wait_tail = &u->wait;
+		u->inflight++;
+		prep(u, io);
+	}
+	while (io_uring_sq_ready(&u->ring)) {
+		int rc = io_uring_submit(&u->ring);
+		if (rc == -EINTR)
+			continue;
+		if (rc <= 0) {
+			/* The kernel is short of memory: the loop's thread tries again. */
+			log_debug("io_uring_enter: %s", strerror(-rc));
+			engine_wake(&u->en);
+			return;
+		}
+	}
+}
+
+static void uring_submit(struct engine *en, struct blk_io *io)
+{
+	struct uring *u = container_of(en, struct uring, en);
+
+	pthread_mutex_lock(&u->lock);
+	*u->wait_tail = io;
+	u->wait_tail = &io->next;
+	if (!u->plugged)
+		start_locked(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
+static void uring_plug(struct engine *en)
+{
+	struct uring *u = container_of(en, struct uring, en);
+
+	pthread_mutex_lock(&u->lock);
+	u->plugged++;
+	pthread_mutex_unlock(&u->lock);
+}
+
+static void uring_unplug(struct engine *en, bool quiet)
+{
+	struct uring *u = container_of(en, struct uring, en);
+
+	pthread_mutex_lock(&u->lock);
+	must(u->plugged);
+	u->plugged--;
+	if (quiet)
+		io_uring_cq_eventfd_toggle(&u->ring, false);
+	if (!u->plugged)
+		start_locked(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
+static void uring_loud(struct engine *en)
+{
+	struct uring *u = container_of(en, struct uring, en);
+
+	pthread_mutex_lock(&u->lock);
+	io_uring_cq_eventfd_toggle(&u->ring, true);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* INV-UR-1 */
+	if (io_uring_cq_ready(&u->ring))
+		engine_wake(en);
+	pthread_mutex_unlock(&u->lock);
+}
+
+/* True when io is finished, its result in io->res; false when it goes on. */
+static bool finished(struct blk_io *io, int res)
+{
+	if (res == -EINTR || res == -EAGAIN || res == -ECANCELED)
+		return false;
+	if (res >= 0 && (io->op == IO_READ || io->op == IO_WRITE) && (u64)res < io->bytes) {
+		if (res > 0) {
+			blk_io_advance(io, (u64)res);
+			return false;
+		}
+		res = io->op == IO_READ ? -EIO : -ENOSPC; /* the file became shorter; nothing can be written */
+	}
+	if (io->op != IO_NOP)
+		io->res = res < 0 ? res : 0;
+	free(io->tail);
+	io->tail = NULL;
+	return true;
+}
+
+static struct blk_io *uring_collect(struct engine *en)
+{
+	struct uring *u = container_of(en, struct uring, en);
+	struct blk_io *list = NULL, **tail = &list;
+	struct io_uring_cqe *cqe;
+
+	pthread_mutex_lock(&u->lock);
+	while (io_uring_peek_cqe(&u->ring, &cqe) == 0 && cqe) {
+		struct blk_io *io = io_uring_cqe_get_data(cqe);
+		int res = cqe->res;
+		io_uring_cqe_seen(&u->ring, cqe);
+		if (!io)
+			continue;
+		if (!finished(io, res)) {
+			prep(u, io);
+			continue;
+		}
+		u->inflight--;
+		io->next = NULL;
+		*tail = io;
+		tail = &io->next;
+	}
+	if (!u->plugged)
+		start_locked(u);
+	pthread_mutex_unlock(&u->lock);
+	return list;
+}
+
+static void uring_free(struct engine *en)
+{
+	struct uring *u = container_of(en, struct uring, en);
+
+	must(!u->inflight && !u->wait);
+	io_uring_queue_exit(&u->ring);
+	close(u->en.evfd);
+	pthread_mutex_destroy(&u->lock);
+	free(u);
+}
+
+static const struct engine_ops uring_ops = {
+	.name = "io_uring",
+	.submit = uring_submit,
+	.plug = uring_plug,
+	.unplug = uring_unplug,
+	.loud = uring_loud,
+	.collect = uring_collect,
+	.free = uring_free,
+};
+
+/* Kernels before 5.6 lack some of what is used. */
+static bool ops_known(struct io_uring *ring)
+{
+	static const u8 need[] = { IORING_OP_NOP,   IORING_OP_READV, IORING_OP_WRITEV,   IORING_OP_READ,
+				   IORING_OP_WRITE, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
+	struct io_uring_probe *p = io_uring_get_probe_ring(ring);
+	bool ok = p != NULL;
+
+	for (unsigned i = 0; ok && i < ARRAY_LEN(need); i++)
+		ok = io_uring_opcode_supported(p, need[i]);
+	io_uring_free_probe(p);
+	return ok;
+}
+
+int uring_engine_new(struct engine **out, struct err *e)
+{
+	struct uring *u = xcalloc(1, sizeof(*u));
+	int rc = io_uring_queue_init(URING_DEPTH, &u->ring, 0);
+
+	if (rc < 0) {
+		free(u);
+		return err_sys(e, -rc, "io_uring is refused by this host (see sysctl kernel.io_uring_disabled)");
+	}
+	/* INV-UR-1 stands on the kernel never dropping a completion (5.5). */
+	if (!(u->ring.features & IORING_FEAT_NODROP) || !ops_known(&u->ring)) {
+		io_uring_queue_exit(&u->ring);
+		free(u);
+		return err_set(e, ENOSYS, "this host's io_uring is too old (Linux 5.6 is needed)");
+	}
+	io_uring_ring_dontfork(&u->ring);
+	u->en.ops = &uring_ops;
+	u->en.evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rc = u->en.evfd < 0 ? -errno : io_uring_register_eventfd(&u->ring, u->en.evfd);
+	if (rc < 0) {
+		io_uring_queue_exit(&u->ring);
+		if (u->en.evfd >= 0)
+			close(u->en.evfd);
+		free(u);
+		return err_sys(e, -rc, "cannot set up io_uring's event fd");
+	}
+	pthread_mutex_init(&u->lock, NULL);
+	u->wait_tail = &u->wait;
+	*out = &u->en;
+	return 0;
+}
