@@ -15,16 +15,22 @@ static void rng_notify(struct virtio_dev *d, unsigned q)
 {
 	struct virtio_chain *ch = d->impl;
 	u8 buf[RNG_MAX];
+	unsigned n = 0;
 
 	while (virtio_pop(d, q, ch)) {
+		/* The lock is held all the while: adding buffers without end must have one. */
+		if (++n > 4 * VIRTIO_QUEUE_MAX) {
+			virtio_broken(d, "more buffers than the ring can hold");
+			break;
+		}
 		u64 want = MIN(ch->in_bytes, sizeof(buf));
 		u64 got = 0;
 		while (got < want) {
-			ssize_t n = getrandom(buf + got, want - got, 0);
-			if (n < 0 && errno == EINTR)
+			ssize_t k = getrandom(buf + got, want - got, 0);
+			if (k < 0 && errno == EINTR)
 				continue;
-			must(n > 0);
-			got += (u64)n;
+			must(k > 0);
+			got += (u64)k;
 		}
 		virtio_chain_write(ch, 0, buf, got);
 		virtio_push(d, q, ch, (u32)got);

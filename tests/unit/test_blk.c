@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test_blk.c - disks without a guest: what blk_open() refuses and why, locks, each engine and driver
+ * against a model in memory, snapshots that leave the image alone.
+ */
+#include "block/block.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#define DISK (4 * MIB)
+
+static struct loop *L;
+static char dir[64], img[96];
+static unsigned fdatasyncs;
+
+/* Linked with --wrap=fdatasync: flushes of the thread engine, and of closing. */
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	__atomic_fetch_add(&fdatasyncs, 1, __ATOMIC_SEQ_CST);
+	return __real_fdatasync(fd);
+}
+
+static void make_image(u64 bytes, u8 fill)
+{
+	int fd = open(img, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	auto_free u8 *b = malloc(bytes + 1);
+
+	memset(b, fill, bytes);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, b, bytes, 0), bytes);
+	close(fd);
+}
+
+static int setup(void **state)
+{
+	struct err e;
+
+	strcpy(dir, "/var/tmp/mica-blk-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	snprintf(img, sizeof(img), "%s/disk.img", dir);
+	assert_int_equal(loop_new(&L, &e), 0);
+	return 0;
+}
+static int teardown(void **state)
+{
+	unlink(img);
+	rmdir(dir);
+	loop_free(L);
+	return 0;
+}
+
+static void expect_refused(const struct blk_params *p, int code, const char *word)
+{
+	struct blk *b;
+	struct err e = { 0 };
+
+	assert_int_equal(blk_open(&b, L, p, &e), -code);
+	assert_int_equal(e.code, code);
+	assert_non_null(strstr(e.msg, p->path));
+	if (!strstr(e.msg, word))
+		fail_msg("'%s' not in: %s", word, e.msg);
+}
+
+static void test_open_errors(void **state)
+{
+	struct blk_params p = { .path = img };
+	struct blk *b;
+	struct err e;
+
+	expect_refused(&p, ENOENT, "truncate -s");
+	make_image(0, 0);
+	expect_refused(&p, EINVAL, "empty");
+	make_image(511, 1);
+	expect_refused(&p, EINVAL, "empty");
+	p.format = "qcow9";
+	expect_refused(&p, EINVAL, "raw");
+	p.format = NULL;
+	p.path = dir;
+	expect_refused(&p, EISDIR, "directory");
+	p.path = "/dev/null";
+	expect_refused(&p, ENOTBLK, "regular file");
+	p.path = img;
+	unlink(img);
+	assert_int_equal(mkfifo(img, 0600), 0);
+	expect_refused(&p, ENOTBLK, "regular file");
+	unlink(img);
+	make_image(4096, 1);
+	if (geteuid()) {
+		chmod(img, 0400);
+		expect_refused(&p, EACCES, "readonly=on");
+		chmod(img, 0600);
+	}
+	int fd = open(img, O_RDONLY);
+	p.fd = fd;
+	expect_refused(&p, EACCES, "read-only");
+	p.readonly = true;
+	assert_int_equal(blk_open(&b, L, &p, &e), 0);
+	assert_true(blk_readonly(b));
+	assert_false(blk_can_discard(b));
+	blk_close(b);
+	assert_true(fcntl(fd, F_GETFD) >= 0); /* borrowed */
+	close(fd);
+}
+
+static void test_size_rounds_down(void **state)
+{
+	struct blk_params p = { .path = img };
+	struct blk *b;
+
+	make_image(4096 + 700, 1);
+	assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+	assert_int_equal(blk_bytes(b), 4096 + 512);
+	blk_close(b);
+}
+
+static void test_locks(void **state)
+{
+	struct blk_params rw = { .path = img }, ro = { .path = img, .readonly = true },
+			  sn = { .path = img, .snapshot = true };
+	struct blk *a, *b;
+
+	make_image(4096, 1);
+	assert_int_equal(blk_open(&a, L, &rw, NULL), 0);
+	expect_refused(&rw, EBUSY, "in use");
+	expect_refused(&ro, EBUSY, "being written");
+	expect_refused(&sn, EBUSY, "being written");
+	blk_close(a);
+	assert_int_equal(blk_open(&a, L, &ro, NULL), 0);
+	assert_int_equal(blk_open(&b, L, &sn, NULL), 0);
+	expect_refused(&rw, EBUSY, "in use");
+	blk_close(a);
+	expect_refused(&rw, EBUSY, "in use");
+	blk_close(b);
+	assert_int_equal(blk_open(&a, L, &rw, NULL), 0);
+	blk_close(a);
+}
+
+/* ---- requests; nobody runs the loop: blk_drain() completes ---- */
+
+static void on_done(struct blk_req *r, int res)
+{
+	*(int *)r->opaque = res;
+}
+
+static int io(struct blk *b, enum blk_op op, u64 off, u64 bytes, struct iovec *iov, unsigned niov, bool plug)
+{
+	int res = 1;
+	struct blk_req r = { .op = op, .off = off, .bytes = bytes, .iov = iov, .niov = niov, .may_unmap = bytes & 512 };
+
+	r.done = on_done;
+	r.opaque = &res;
+	if (plug)
+		blk_plug(b);
+	blk_submit(b, &r);
+	if (plug)
+		blk_unplug(b);
+	blk_drain(b);
+	assert_int_not_equal(res, 1);
+	return res;
+}
+
+static u32 seed;
+static u32 rnd(u32 n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (u32)((u64)(seed >> 4) * n >> 28);
+}
+
+/* Random reads, writes, write-zeroes and discards of odd sizes, in odd pieces, against a model. */
+static void against_model(const struct blk_params *p, u32 s, unsigned rounds)
+{
+	auto_free u8 *model = malloc(DISK), *buf = malloc(DISK), *orig = malloc(DISK);
+	struct blk *b;
+	struct err e = { 0 };
+
+	seed = s;
+	make_image(DISK, 0);
+	for (u64 i = 0; i < DISK; i++)
+		model[i] = (u8)rnd(256);
+	memcpy(orig, model, DISK);
+	int fd = open(img, O_RDWR);
+	assert_int_equal(pwrite(fd, model, DISK, 0), DISK);
+	int rc = blk_open(&b, L, p, &e);
+	if (rc < 0)
+		fail_msg("%s", e.msg);
+	for (unsigned i = 0; i < rounds; i++) {
+		u64 off = rnd(DISK / 512), want = rnd(4) ? 32 : 1024, max = MIN(DISK / 512 - off, want);
+		u64 n = 1 + rnd((u32)max);
+		unsigned what = rnd(8), niov = 0;
+		struct iovec iov[16];
+		off *= 512;
+		n *= 512;
+		/* cut into pieces, at odd addresses */
+		u64 pos = 0, shift = rnd(2) ? rnd(100) : 0;
+		u8 *base = buf + shift;
+		if (shift + n > DISK)
+			n -= 512;
+		if (!n)
+			continue;
+		while (pos < n) {
+			u64 k = 1 + rnd((u32)n);
+			k = niov == 15 ? n - pos : MIN(n - pos, k);
+			iov[niov++] = (struct iovec){ base + pos, k };
+			pos += k;
+		}
+		if (what < 4) {
+			memset(base, 0xa5, n);
+			assert_int_equal(io(b, BLK_READ, off, n, iov, niov, rnd(2)), 0);
+			assert_memory_equal(base, model + off, n);
+		} else if (what < 6) {
+			for (u64 j = 0; j < n; j++)
+				base[j] = (u8)rnd(256);
+			memcpy(model + off, base, n);
+			assert_int_equal(io(b, BLK_WRITE, off, n, iov, niov, rnd(2)), 0);
+		} else {
+			if (what == 6) /* leaves no promise behind: zeros follow */
+				assert_int_equal(io(b, BLK_DISCARD, off, n, NULL, 0, rnd(2)), 0);
+			memset(model + off, 0, n);
+			assert_int_equal(io(b, BLK_WRITE_ZEROES, off, n, NULL, 0, rnd(2)), 0);
+		}
+		if (!rnd(50))
+			assert_int_equal(io(b, BLK_FLUSH, 0, 0, NULL, 0, rnd(2)), 0);
+	}
+	struct iovec all = { buf, DISK };
+	assert_int_equal(io(b, BLK_READ, 0, DISK, &all, 1, false), 0);
+	assert_memory_equal(buf, model, DISK);
+	blk_close(b);
+	assert_int_equal(pread(fd, buf, DISK, 0), DISK);
+	assert_memory_equal(buf, p->snapshot ? orig : model, DISK);
+	struct stat st;
+	fstat(fd, &st);
+	assert_int_equal(st.st_size, DISK);
+	close(fd);
+}
+
+static bool have_uring(void)
+{
+	struct blk_params p = { .path = img, .engine = BLK_ENGINE_URING };
+	struct blk *b;
+	struct err e = { 0 };
+
+	make_image(4096, 0);
+	if (blk_open(&b, L, &p, &e) < 0) {
+		assert_true(e.code && *e.msg);
+		return false;
+	}
+	assert_string_equal(blk_engine_name(b), "io_uring");
+	blk_close(b);
+	return true;
+}
+
+static void test_model(void **state)
+{
+	for (int k = BLK_ENGINE_URING; k <= BLK_ENGINE_POOL; k++) {
+		if (k == BLK_ENGINE_URING && !have_uring())
+			continue;
+		for (int snap = 0; snap < 2; snap++) {
+			struct blk_params p = { .path = img, .engine = (enum blk_engine)k, .snapshot = snap };
+			against_model(&p, 42 + (u32)snap, 1500);
+			p.direct = true;
+			struct blk *b;
+			make_image(4096, 0);
+			if (blk_open(&b, L, &p, NULL) < 0)
+				continue; /* the test's file system knows no O_DIRECT */
+			blk_close(b);
+			against_model(&p, 7, 500);
+		}
+	}
+}
+
+static void test_refused_requests(void **state)
+{
+	u8 buf[1024];
+	struct iovec iov = { buf, 1024 };
+	struct blk_params p = { .path = img };
+	struct blk *b;
+
+	make_image(DISK, 3);
+	assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+	assert_int_equal(io(b, BLK_READ, DISK - 512, 1024, &iov, 1, false), -EINVAL);
+	assert_int_equal(io(b, BLK_READ, DISK + 512, 0, NULL, 0, false), -EINVAL);
+	assert_int_equal(io(b, BLK_READ, UINT64_MAX - 511, 1024, &iov, 1, false), -EINVAL);
+	assert_int_equal(io(b, BLK_READ, 100, 1024, &iov, 1, false), -EINVAL);
+	assert_int_equal(io(b, BLK_READ, 0, 512, &iov, 1, true), -EINVAL);
+	assert_int_equal(io(b, BLK_WRITE_ZEROES, DISK, 512, NULL, 0, true), -EINVAL);
+	assert_int_equal(io(b, BLK_READ, DISK - 1024, 1024, &iov, 1, false), 0);
+	assert_int_equal(buf[1023], 3);
+	assert_int_equal(io(b, BLK_READ, DISK, 0, NULL, 0, true), 0);
+	blk_close(b);
+	p.readonly = true;
+	assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+	assert_int_equal(io(b, BLK_WRITE, 0, 1024, &iov, 1, false), -EROFS);
+	assert_int_equal(io(b, BLK_DISCARD, 0, 1024, NULL, 0, false), -EROFS);
+	assert_int_equal(io(b, BLK_WRITE_ZEROES, 0, 1024, NULL, 0, false), -EROFS);
+	assert_int_equal(io(b, BLK_FLUSH, 0, 0, NULL, 0, false), 0);
+	assert_int_equal(io(b, BLK_READ, 0, 1024, &iov, 1, false), 0);
+	blk_close(b);
+}
+
+/* The image becomes shorter under us: an error, not a hang or old bytes. */
+static void test_truncated(void **state)
+{
+	u8 buf[4096];
+	struct iovec iov = { buf, sizeof(buf) };
+
+	for (int k = BLK_ENGINE_AUTO; k <= BLK_ENGINE_POOL; k += BLK_ENGINE_POOL) {
+		struct blk_params p = { .path = img, .engine = (enum blk_engine)k };
+		struct blk *b;
+		make_image(DISK, 3);
+		assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+		assert_int_equal(truncate(img, 1000), 0);
+		assert_int_equal(io(b, BLK_READ, 0, 4096, &iov, 1, false), -EIO);
+		assert_int_equal(io(b, BLK_READ, 8192, 4096, &iov, 1, true), -EIO);
+		blk_close(b);
+	}
+}
+
+static void test_flush_reaches_the_disk(void **state)
+{
+	struct blk_params p = { .path = img, .engine = BLK_ENGINE_POOL };
+	struct blk *b;
+
+	make_image(DISK, 3);
+	assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+	fdatasyncs = 0;
+	assert_int_equal(io(b, BLK_FLUSH, 0, 0, NULL, 0, false), 0);
+	assert_int_equal(fdatasyncs, 1);
+	assert_int_equal(io(b, BLK_FLUSH, 0, 0, NULL, 0, true), 0);
+	assert_int_equal(fdatasyncs, 2);
+	blk_close(b);
+	assert_int_equal(fdatasyncs, 3);
+}
+
+/* ---- many at once, with the loop's thread running ---- */
+
+#define MANY 2000
+static unsigned ndone, nbegin;
+static void many_done(struct blk_req *r, int res)
+{
+	assert_int_equal(res, 0);
+	__atomic_fetch_add(&ndone, 1, __ATOMIC_SEQ_CST);
+}
+static void many_begin(void *opaque)
+{
+	pthread_mutex_lock(opaque);
+	nbegin++;
+}
+static void many_end(void *opaque)
+{
+	pthread_mutex_unlock(opaque);
+}
+static void *loop_thread(void *arg)
+{
+	loop_run(L);
+	return NULL;
+}
+
+static void test_many(void **state)
+{
+	static u8 bufs[MANY][512];
+	static struct blk_req r[MANY];
+	static struct iovec iov[MANY];
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	const struct blk_client c = { many_begin, many_end, &lock };
+
+	for (int k = BLK_ENGINE_AUTO; k <= BLK_ENGINE_POOL; k += BLK_ENGINE_POOL)
+		for (int plug = 0; plug < 2; plug++) {
+			struct blk_params p = { .path = img, .engine = (enum blk_engine)k };
+			struct blk *b;
+			pthread_t t;
+			make_image(DISK, 3);
+			assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+			blk_set_client(b, &c);
+			pthread_create(&t, NULL, loop_thread, NULL);
+			ndone = nbegin = 0;
+			for (unsigned i = 0; i < MANY; i++) {
+				memset(bufs[i], (int)i, 512);
+				iov[i] = (struct iovec){ bufs[i], 512 };
+				r[i] = (struct blk_req){ .op = i % 3 ? BLK_WRITE : BLK_READ,
+							 .off = 512 * i,
+							 .bytes = 512 };
+				r[i].iov = &iov[i];
+				r[i].niov = 1;
+				r[i].done = many_done;
+				if (plug && i % 50 == 0) {
+					pthread_mutex_lock(&lock);
+					blk_plug(b);
+				}
+				blk_submit(b, &r[i]);
+				if (plug && i % 50 == 49) {
+					blk_unplug(b);
+					pthread_mutex_unlock(&lock);
+				}
+			}
+			for (unsigned ms = 0; __atomic_load_n(&ndone, __ATOMIC_SEQ_CST) < MANY && ms < 10000; ms++)
+				usleep(1000);
+			assert_int_equal(ndone, MANY);
+			loop_stop(L);
+			pthread_join(t, NULL);
+			blk_close(b);
+			int fd = open(img, O_RDONLY);
+			for (unsigned i = 0; i < MANY; i++) {
+				u8 got[512];
+				assert_int_equal(pread(fd, got, 512, 512 * i), 512);
+				assert_int_equal(got[100], i % 3 ? (u8)i : 3);
+				assert_int_equal(bufs[i][100], i % 3 ? (u8)i : 3);
+			}
+			close(fd);
+		}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_open_errors),
+		T(test_size_rounds_down),
+		T(test_locks),
+		T(test_model),
+		T(test_refused_requests),
+		T(test_truncated),
+		T(test_flush_reaches_the_disk),
+		T(test_many),
+	};
+	return cmocka_run_group_tests_name("blk", tests, NULL, NULL);
+}
