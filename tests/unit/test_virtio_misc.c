@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_virtio_misc.c - console and balloon devices against a driver of our own. */
+#include "vdriver.h"
+#include "base/clock.h"
+#include "device/chr.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#define RINGS 0x10000
+#define BUF 0x100000
+
+static struct fix {
+	struct ram *ram;
+	struct loop *loop;
+	struct loop_timer stop;
+	struct chr *chr;
+	struct virtio_dev *dev;
+	struct vdriver q[5];
+	int host;
+	unsigned irqs, cfg_irqs;
+} F;
+
+static void on_irq(struct virtio_dev *d, unsigned q)
+{
+	F.irqs++;
+}
+static void on_cfg_irq(struct virtio_dev *d)
+{
+	F.cfg_irqs++;
+}
+static void on_stop(void *opaque)
+{
+	loop_stop(F.loop);
+}
+static void spin(void)
+{
+	loop_timer_arm(&F.stop, clock_mono_ns() + 5000000);
+	loop_run(F.loop);
+}
+
+static void start(u64 features)
+{
+	F.dev->irq_queue = on_irq;
+	F.dev->irq_config = on_cfg_irq;
+	virtio_lock(F.dev);
+	virtio_set_status(F.dev, 0);
+	virtio_unlock(F.dev);
+	for (unsigned q = 0; q < F.dev->nqueues; q++)
+		vd_init(&F.q[q], F.dev, q, 16, RINGS + q * 0x4000);
+	vd_start(F.dev, features);
+}
+
+static int setup(void **state)
+{
+	int sv[2];
+
+	memset(&F, 0, sizeof(F));
+	assert_int_equal(ram_new(&F.ram, 16 * MIB, NULL), 0);
+	assert_int_equal(loop_new(&F.loop, NULL), 0);
+	loop_timer_init(F.loop, &F.stop, on_stop, NULL);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	F.host = sv[0];
+	assert_int_equal(chr_new(&F.chr, F.loop, sv[1], sv[1], NULL), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	virtio_free(F.dev);
+	chr_free(F.chr);
+	loop_timer_fini(&F.stop);
+	loop_free(F.loop);
+	ram_free(F.ram);
+	close(F.host);
+	return 0;
+}
+
+static void add(unsigned q, gpa_t at, u32 len, bool in)
+{
+	struct vdesc d = { .addr = at, .len = len };
+	vd_add(&F.q[q], &d, !in, in);
+}
+
+/* ---- console ---- */
+
+static void console_out(void **state)
+{
+	char buf[100] = "";
+	u32 id, len;
+
+	assert_int_equal(virtio_console_new(&F.dev, F.ram, F.loop, F.chr, NULL), 0);
+	/* emergency write: no driver is up yet */
+	F.dev->cls->cfg_write(F.dev, 8, "!\0\0\0", 4);
+	start(0);
+	memcpy(F.ram->host + BUF, "hello, world", 12);
+	struct vdesc d[2] = { { .addr = BUF, .len = 5 }, { .addr = BUF + 5, .len = 7 } };
+	vd_add(&F.q[1], d, 2, 0);
+	vd_kick(&F.q[1]);
+	assert_true(vd_used(&F.q[1], &id, &len));
+	assert_int_equal(len, 0);
+	spin();
+	assert_int_equal(recv(F.host, buf, sizeof(buf), MSG_DONTWAIT), 13);
+	assert_string_equal(buf, "!hello, world");
+	/* a chain that covers memory over and over is not worked off */
+	struct vdesc huge[12];
+	for (unsigned i = 0; i < ARRAY_LEN(huge); i++)
+		huge[i] = (struct vdesc){ .addr = 0, .len = 16 * MIB };
+	vd_add(&F.q[1], huge, 12, 0);
+	vd_kick(&F.q[1]);
+	assert_true(F.dev->status & VIRTIO_S_NEEDS_RESET);
+	assert_true(F.cfg_irqs > 0);
+}
+
+static void console_in(void **state)
+{
+	u32 id, len;
+
+	assert_int_equal(virtio_console_new(&F.dev, F.ram, F.loop, F.chr, NULL), 0);
+	assert_int_equal(write(F.host, "early", 5), 5);
+	spin();
+	start(0);
+	add(0, BUF, 3, true);
+	vd_kick(&F.q[0]);
+	spin();
+	assert_true(vd_used(&F.q[0], &id, &len));
+	assert_int_equal(len, 3);
+	assert_memory_equal(F.ram->host + BUF, "ear", 3);
+	add(0, BUF, 64, true);
+	vd_kick(&F.q[0]);
+	spin();
+	assert_true(vd_used(&F.q[0], &id, &len));
+	assert_int_equal(len, 2);
+	assert_memory_equal(F.ram->host + BUF, "ly", 2);
+	add(0, BUF, 64, true);
+	add(0, BUF + 64, 64, true);
+	vd_kick(&F.q[0]);
+	assert_int_equal(write(F.host, "x", 1), 1);
+	spin();
+	assert_true(vd_used(&F.q[0], &id, &len));
+	assert_int_equal(len, 1);
+	/* a reset in between loses nothing that was not delivered */
+	start(0);
+	assert_int_equal(write(F.host, "yz", 2), 2);
+	spin();
+	start(0);
+	add(0, BUF, 64, true);
+	vd_kick(&F.q[0]);
+	spin();
+	assert_true(vd_used(&F.q[0], &id, &len));
+	assert_int_equal(len, 2);
+	assert_memory_equal(F.ram->host + BUF, "yz", 2);
+	assert_true(F.irqs > 0);
+}
+
+/* ---- balloon ---- */
+
+static u64 backed(void)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(F.ram->memfd, &st), 0);
+	return (u64)st.st_blocks * 512;
+}
+
+static void balloon(u64 features)
+{
+	assert_int_equal(virtio_balloon_new(&F.dev, F.ram, F.loop, NULL), 0);
+	start(features);
+	memset(F.ram->host + 8 * MIB, 0xaa, 8 * MIB);
+}
+
+static bool is_zero(u64 at, u64 bytes)
+{
+	for (u64 i = 0; i < bytes; i++)
+		if (F.ram->host[at + i])
+			return false;
+	return true;
+}
+
+static void balloon_inflate(void **state)
+{
+	u32 id, len, pfn[6] = { 0x900, 0x901, 0xa02, 0xa01, 0xfffffffe, 0xb00 };
+
+	balloon(0);
+	memcpy(F.ram->host + BUF, pfn, sizeof(pfn));
+	u64 before = backed();
+	add(0, BUF, sizeof(pfn) + 3, false); /* the odd bytes are nothing */
+	vd_kick(&F.q[0]);
+	assert_true(vd_used(&F.q[0], &id, &len));
+	assert_int_equal(len, 0);
+	assert_int_equal(before - backed(), 5 * 4096);
+	static const u32 gone[] = { 0x900, 0x901, 0xa01, 0xa02, 0xb00 };
+	for (unsigned i = 0; i < ARRAY_LEN(gone); i++) {
+		assert_true(is_zero((u64)gone[i] << 12, 4096));
+	}
+	assert_int_equal(F.ram->host[0x902000], 0xaa);
+	assert_int_equal(F.ram->host[0x8fffff], 0xaa);
+	assert_int_equal(F.ram->host[0xa00fff], 0xaa);
+	/* deflating touches nothing; a list without end is refused */
+	add(1, BUF, sizeof(pfn), false);
+	vd_kick(&F.q[1]);
+	assert_true(vd_used(&F.q[1], &id, &len));
+	assert_int_equal(F.ram->host[0x902000], 0xaa);
+	add(0, 0, 16 * MIB, false);
+	vd_kick(&F.q[0]);
+	assert_true(F.dev->status & VIRTIO_S_NEEDS_RESET);
+	assert_int_equal(F.ram->host[0x902000], 0xaa);
+}
+
+static void balloon_report(void **state)
+{
+	u32 id, len;
+
+	/* queue 2 is how Linux counts, 4 how the specification does */
+	for (unsigned q = 2; q <= 4; q += 2) {
+		if (!F.dev)
+			balloon(1ull << 5);
+		u64 at = 8 * MIB + q * MIB, before = backed();
+		struct vdesc d[2] = { { .addr = at, .len = 0x80000 }, { .addr = at + 0xc0000 + 100, .len = 0x3000 } };
+		vd_add(&F.q[q], d, 0, 2);
+		vd_kick(&F.q[q]);
+		assert_true(vd_used(&F.q[q], &id, &len));
+		assert_int_equal(len, 0);
+		assert_int_equal(before - backed(), 0x80000 + 0x2000); /* whole pages only */
+		assert_true(is_zero(at, 0x80000));
+		assert_int_equal(F.ram->host[at + 0x80000], 0xaa);
+		assert_int_equal(F.ram->host[at + 0xc0000 + 4095], 0xaa);
+		assert_true(is_zero(at + 0xc1000, 0x2000));
+		assert_int_equal(F.ram->host[at + 0xc3000], 0xaa);
+	}
+	/* not negotiated: nothing is thrown away */
+	start(0);
+	add(2, 8 * MIB, 0x1000, true);
+	vd_kick(&F.q[2]);
+	assert_true(vd_used(&F.q[2], &id, &len));
+	assert_int_equal(F.ram->host[8 * MIB], 0xaa);
+}
+
+static void balloon_target(void **state)
+{
+	u8 c[8];
+
+	balloon(0);
+	virtio_balloon_target(F.dev, 4 * MIB);
+	assert_int_equal(F.cfg_irqs, 1);
+	F.dev->cls->cfg_read(F.dev, 0, c, 8);
+	assert_int_equal(ld_le32(c), 1024);
+	/* num_pages is not the guest's to write, actual is */
+	F.dev->cls->cfg_write(F.dev, 0, "\1\1\1\1", 4);
+	F.dev->cls->cfg_write(F.dev, 4, "\0\2\0\0", 4);
+	F.dev->cls->cfg_read(F.dev, 0, c, 8);
+	assert_int_equal(ld_le32(c), 1024);
+	assert_int_equal(virtio_balloon_actual(F.dev), 2 * MIB);
+	virtio_balloon_target(F.dev, UINT64_MAX);
+	F.dev->cls->cfg_read(F.dev, 0, c, 4);
+	assert_int_equal(ld_le32(c), 4096);
+	start(0);
+	assert_int_equal(virtio_balloon_actual(F.dev), 0);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(console_out), T(console_in), T(balloon_inflate), T(balloon_report), T(balloon_target),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_virtio_net.c - network device: frames between rings and a socket. */
+#include "vdriver.h"
+#include "base/clock.h"
+#include "net/net.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#define RINGS 0x10000
+#define BUF 0x100000
+#define HDR 12
+#define F_CSUM (1ull << 0)
+#define F_MRG (1ull << 15)
+#define F_STATUS (1ull << 16)
+
+static const u8 mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
+
+static struct fix {
+	struct ram *ram;
+	struct loop *loop;
+	struct loop_timer stop;
+	struct virtio_dev *dev;
+	struct vdriver rx, tx;
+	int wire; /* the other end */
+	unsigned irqs[2], cfg_irqs;
+	u8 frame[NET_FRAME_MAX + 1];
+} F;
+
+static void on_irq(struct virtio_dev *d, unsigned q)
+{
+	F.irqs[q]++;
+}
+static void on_cfg_irq(struct virtio_dev *d)
+{
+	F.cfg_irqs++;
+}
+static void on_stop(void *opaque)
+{
+	loop_stop(F.loop);
+}
+static void spin(void)
+{
+	loop_timer_arm(&F.stop, clock_mono_ns() + 5000000);
+	loop_run(F.loop);
+}
+
+static void start(u64 features)
+{
+	virtio_lock(F.dev);
+	virtio_set_status(F.dev, 0);
+	virtio_unlock(F.dev);
+	vd_init(&F.rx, F.dev, 0, 64, RINGS);
+	vd_init(&F.tx, F.dev, 1, 64, RINGS + 0x4000);
+	vd_start(F.dev, features);
+}
+
+static int setup(void **state)
+{
+	int sv[2];
+
+	memset(&F, 0, sizeof(F));
+	assert_int_equal(ram_new(&F.ram, 4 * MIB, NULL), 0);
+	assert_int_equal(loop_new(&F.loop, NULL), 0);
+	loop_timer_init(F.loop, &F.stop, on_stop, NULL);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sv), 0);
+	F.wire = sv[0];
+	assert_int_equal(virtio_net_new(&F.dev, F.ram, F.loop, sv[1], mac, NULL), 0);
+	F.dev->irq_queue = on_irq;
+	F.dev->irq_config = on_cfg_irq;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	virtio_free(F.dev);
+	loop_timer_fini(&F.stop);
+	loop_free(F.loop);
+	ram_free(F.ram);
+	if (F.wire >= 0)
+		close(F.wire);
+	return 0;
+}
+
+/* A frame whose bytes tell their place and number. */
+static size_t make(unsigned number, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		F.frame[i] = (u8)(number * 31 + i + (i >> 8));
+	return bytes;
+}
+
+static void wire_send(unsigned number, size_t bytes)
+{
+	assert_int_equal(send(F.wire, F.frame, make(number, bytes), 0), bytes);
+}
+
+static ssize_t wire_recv(void *buf, size_t cap)
+{
+	return recv(F.wire, buf, cap, MSG_DONTWAIT);
+}
+
+/* A receive buffer of `bytes` at its own place. */
+static gpa_t rx_add(unsigned slot, u32 bytes)
+{
+	gpa_t at = BUF + slot * 0x10000ull / 8;
+	struct vdesc d = { .addr = at, .len = bytes };
+
+	memset(F.ram->host + at, 0xee, bytes);
+	vd_add(&F.rx, &d, 0, 1);
+	return at;
+}
+
+static void tx_add(const void *frame, u32 bytes, u32 split, const u8 hdr[HDR])
+{
+	gpa_t at = BUF + 0x200000;
+	struct vdesc d[2] = { { .addr = at, .len = HDR + split }, { .addr = at + 0x40000, .len = bytes - split } };
+
+	memcpy(F.ram->host + at, hdr, HDR);
+	memcpy(F.ram->host + at + HDR, frame, split);
+	memcpy(F.ram->host + at + 0x40000, (const u8 *)frame + split, bytes - split);
+	vd_add(&F.tx, d, bytes > split ? 2 : 1, 0);
+}
+
+static const u8 plain[HDR];
+
+static void config(void **state)
+{
+	u8 c[12];
+
+	F.dev->cls->cfg_read(F.dev, 0, c, 12);
+	assert_memory_equal(c, mac, 6);
+	assert_int_equal(ld_le16(c + 6), 1);
+	/* segmentation of any kind is not offered: nobody would do it */
+	assert_int_equal(F.dev->features_offered & 0x7f82, 0);
+	assert_int_equal(F.dev->features_offered & (F_CSUM | F_MRG | F_STATUS), F_CSUM | F_MRG | F_STATUS);
+	assert_int_equal(F.dev->features_offered >> 3 & 1, 0);
+	virtio_net_set_mtu(F.dev, 65520);
+	assert_int_equal(F.dev->features_offered >> 3 & 1, 1);
+	F.dev->cls->cfg_read(F.dev, 10, c, 2);
+	assert_int_equal(ld_le16(c), 65520);
+}
+
+static void transmit(void **state)
+{
+	u8 got[2000];
+	u32 id, len;
+
+	start(0);
+	for (unsigned split = 1; split <= 1514; split += 89) {
+		make(split, 1514);
+		tx_add(F.frame, 1514, split, plain);
+		vd_kick(&F.tx);
+		assert_int_equal(wire_recv(got, sizeof(got)), 1514);
+		assert_memory_equal(got, F.frame, 1514);
+		assert_true(vd_used(&F.tx, &id, &len));
+		assert_int_equal(len, 0);
+	}
+	assert_true(F.irqs[1] > 0);
+	assert_int_equal(F.irqs[0], 0);
+	/* too short, no header, unknown segmentation: back without a frame, the device lives on */
+	make(0, 200);
+	tx_add(F.frame, 13, 13, plain);
+	tx_add(F.frame, 100, 100, (const u8[HDR]){ 0, 1 });
+	struct vdesc d = { .addr = BUF, .len = 5 };
+	vd_add(&F.tx, &d, 1, 0);
+	d.len = HDR + NET_FRAME_MAX + 1;
+	vd_add(&F.tx, &d, 1, 0);
+	vd_add(&F.tx, &d, 0, 1);
+	vd_kick(&F.tx);
+	for (int i = 0; i < 5; i++)
+		assert_true(vd_used(&F.tx, &id, &len));
+	assert_int_equal(wire_recv(got, sizeof(got)), -1);
+	assert_int_equal(F.dev->status & VIRTIO_S_NEEDS_RESET, 0);
+}
+
+static u16 sum16(const u8 *p, size_t n)
+{
+	u32 s = 0;
+
+	for (size_t i = 0; i < n; i++)
+		s += i & 1 ? p[i] : (u32)p[i] << 8;
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return (u16)s;
+}
+
+static void checksums(void **state)
+{
+	u8 got[2000], h[HDR] = { 1 };
+	u32 id, len;
+
+	start(F_CSUM);
+	for (size_t n = 60; n < 200; n++) {
+		make((unsigned)n, n);
+		st_le16(h + 6, 34);
+		st_le16(h + 8, 16);
+		tx_add(F.frame, (u32)n, 20, h);
+		vd_kick(&F.tx);
+		assert_int_equal(wire_recv(got, sizeof(got)), n);
+		/* summed with its checksum it is all ones, and no other byte changed */
+		u16 seed = (u16)(F.frame[50] << 8 | F.frame[51]);
+		u32 s = sum16(got + 34, n - 34) + seed;
+		s = (s & 0xffff) + (s >> 16);
+		assert_int_equal(s, 0xffff);
+		memcpy(F.frame + 50, got + 50, 2);
+		assert_memory_equal(got, F.frame, n);
+	}
+	/* fields that lead out of the frame send nothing */
+	static const u16 bad[][2] = { { 65535, 65535 }, { 199, 0 }, { 200, 0 }, { 34, 165 }, { 0, 65535 } };
+	make(0, 200);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		st_le16(h + 6, bad[i][0]);
+		st_le16(h + 8, bad[i][1]);
+		tx_add(F.frame, 200, 20, h);
+		vd_kick(&F.tx);
+		assert_int_equal(wire_recv(got, sizeof(got)), -1);
+	}
+	while (vd_used(&F.tx, &id, &len))
+		;
+	assert_int_equal(F.dev->status & VIRTIO_S_NEEDS_RESET, 0);
+	/* not negotiated: the flag means nothing and the frame goes as it is */
+	start(0);
+	tx_add(F.frame, 200, 20, h);
+	vd_kick(&F.tx);
+	assert_int_equal(wire_recv(got, sizeof(got)), 200);
+	assert_memory_equal(got, F.frame, 200);
+}
+
+/* A wire that takes no more: the guest's frames wait, in order, and none is lost or doubled. */
+static void transmit_stall(void **state)
+{
+	static u8 got[70000];
+	unsigned sent = 0, seen = 0, used = 0;
+	u32 id, len;
+
+	start(0);
+	while (seen < 300) {
+		while (sent < 300 && sent - used < 32) {
+			gpa_t at = BUF + (sent % 32) * 0x8000;
+			struct vdesc d = { .addr = at, .len = HDR + 20000 };
+			memset(F.ram->host + at, 0, HDR);
+			make(sent, 20000);
+			memcpy(F.ram->host + at + HDR, F.frame, 20000);
+			vd_add(&F.tx, &d, 1, 0);
+			sent++;
+		}
+		vd_kick(&F.tx);
+		while (vd_used(&F.tx, &id, &len))
+			used++;
+		if (seen == 0)
+			assert_true(used < 32);
+		for (int i = 0; i < 5 && seen < 300; i++) {
+			ssize_t r = wire_recv(got, sizeof(got));
+			if (r < 0)
+				break;
+			assert_int_equal(r, 20000);
+			make(seen, 20000);
+			assert_memory_equal(got, F.frame, 20000);
+			seen++;
+		}
+		spin();
+	}
+	while (vd_used(&F.tx, &id, &len))
+		used++;
+	assert_int_equal(used, 300);
+}
+
+static void receive(void **state)
+{
+	u32 id, len;
+
+	start(0);
+	gpa_t a = rx_add(0, 1526), b = rx_add(1, 1526);
+	vd_kick(&F.rx);
+	wire_send(1, 60);
+	wire_send(2, 1514);
+	spin();
+	assert_true(vd_used(&F.rx, &id, &len));
+	assert_int_equal(len, HDR + 60);
+	make(1, 60);
+	assert_memory_equal(F.ram->host + a + HDR, F.frame, 60);
+	assert_int_equal(F.ram->host[a + HDR + 60], 0xee);
+	assert_memory_equal(F.ram->host + a, "\0\0\0\0\0\0\0\0\0\0\1\0", HDR);
+	assert_true(vd_used(&F.rx, &id, &len));
+	assert_int_equal(len, HDR + 1514);
+	make(2, 1514);
+	assert_memory_equal(F.ram->host + b + HDR, F.frame, 1514);
+	assert_true(F.irqs[0] > 0);
+	/* without mergeable buffers a frame that is too long is dropped, and the buffer stays */
+	rx_add(0, 1526);
+	vd_kick(&F.rx);
+	wire_send(3, 1515);
+	wire_send(4, 100);
+	spin();
+	assert_true(vd_used(&F.rx, &id, &len));
+	assert_int_equal(len, HDR + 100);
+	assert_false(vd_used(&F.rx, &id, &len));
+}
+
+/* A long frame over several buffers; too few of them, and it waits whole. */
+static void receive_merged(void **state)
+{
+	u32 id, len;
+	gpa_t at[40];
+	size_t n = 20000, done = 0;
+
+	start(F_MRG);
+	at[0] = rx_add(0, HDR); /* the smallest that is allowed */
+	for (unsigned i = 1; i < 5; i++)
+		at[i] = rx_add(i, 1536);
+	vd_kick(&F.rx);
+	wire_send(7, n);
+	spin();
+	assert_false(vd_used(&F.rx, &id, &len));
+	wire_send(8, 100); /* behind it */
+	for (unsigned i = 5; i < 16; i++) {
+		at[i] = rx_add(i, 1536);
+		vd_kick(&F.rx);
+		spin();
+	}
+	make(7, n);
+	for (unsigned i = 0; done < n; i++) {
+		assert_true(vd_used(&F.rx, &id, &len));
+		if (i == 0) {
+			assert_int_equal(len, HDR);
+			assert_int_equal(ld_le16(F.ram->host + at[0] + 10), 15);
+			continue;
+		}
+		assert_int_equal(len, MIN(1536, n - done));
+		assert_memory_equal(F.ram->host + at[i], F.frame + done, len);
+		done += len;
+		if (done == n)
+			assert_int_equal(i, 14);
+	}
+	assert_true(vd_used(&F.rx, &id, &len));
+	assert_int_equal(len, HDR + 100);
+	assert_false(vd_used(&F.rx, &id, &len));
+}
+
+/* No buffers: the wire fills up instead of frames being lost. */
+static void receive_stall(void **state)
+{
+	unsigned sent = 0, got = 0;
+	u32 id, len;
+
+	start(F_MRG);
+	for (unsigned i = 0; i < 5; i++)
+		spin();
+	while (sent < 100000 && send(F.wire, F.frame, make(sent, 1000), MSG_DONTWAIT) > 0)
+		sent++;
+	spin();
+	assert_true(sent > 10 && sent < 5000);
+	struct timespec c0, c1;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &c0);
+	for (int i = 0; i < 10; i++)
+		spin();
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &c1);
+	assert_true((c1.tv_sec - c0.tv_sec) * 1000000000ll + c1.tv_nsec - c0.tv_nsec < 25000000);
+	while (got < sent) {
+		gpa_t at = rx_add(got % 8, 1536);
+		vd_kick(&F.rx);
+		for (int i = 0; i < 3 && !vd_used(&F.rx, &id, &len); i++)
+			spin();
+		make(got, 1000);
+		assert_memory_equal(F.ram->host + at + HDR, F.frame, 1000);
+		got++;
+	}
+}
+
+static void bad_buffers(void **state)
+{
+	start(F_MRG);
+	rx_add(0, HDR - 1);
+	vd_kick(&F.rx);
+	wire_send(0, 60);
+	spin();
+	assert_int_equal(F.dev->status & VIRTIO_S_NEEDS_RESET, VIRTIO_S_NEEDS_RESET);
+	assert_true(F.cfg_irqs > 0);
+	/* after a reset it works; the old frame is not delivered to the new driver */
+	start(0);
+	gpa_t at = rx_add(0, 1526);
+	vd_kick(&F.rx);
+	wire_send(1, 61);
+	spin();
+	make(1, 61);
+	assert_memory_equal(F.ram->host + at + HDR, F.frame, 61);
+}
+
+static void wire_cut(void **state)
+{
+	u8 st[2];
+	u32 id, len;
+
+	start(F_STATUS);
+	close(F.wire);
+	F.wire = -1;
+	spin();
+	spin();
+	F.dev->cls->cfg_read(F.dev, 6, st, 2);
+	assert_int_equal(ld_le16(st), 0);
+	assert_int_equal(F.cfg_irqs, 1);
+	make(0, 100);
+	tx_add(F.frame, 100, 100, plain);
+	vd_kick(&F.tx);
+	assert_true(vd_used(&F.tx, &id, &len));
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(config),         T(transmit),      T(checksums),   T(transmit_stall), T(receive),
+		T(receive_merged), T(receive_stall), T(bad_buffers), T(wire_cut),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
