@@ -9,8 +9,10 @@
 /* clang-format on */
 
 #include "boot_images.h"
+#include "fake_cpu.h"
 #include "machine/boot.h"
 #include "machine/layout.h"
+#include "machine/pci.h"
 
 #include <elf.h>
 
@@ -454,6 +456,46 @@ static void test_callers_open(void **unused)
 	assert_int_equal(boot_load(ram, &p, &state, &err), -EPERM);
 }
 
+static struct cpu cpus[2];
+
+struct cpu *cpu_vm_cpu(struct cpu_vm *vm, unsigned index)
+{
+	return &cpus[index];
+}
+
+/* The whole of it on a board, and again after a reset of the machine. */
+static void test_machine_boot(void **unused)
+{
+	u8 buf[IMAGE_MAX];
+	char path[64];
+	size_t n = image_linux(buf, 16 * MIB, 0x100000);
+	unused_ auto_close int fd = image_file(buf, n, path);
+	struct boot_params p = { .kernel = path };
+	struct loop *loop;
+	struct machine *m;
+	struct pci_dev d;
+
+	assert_int_equal(loop_new(&loop, &err), 0);
+	struct machine_config cfg = { .ram = ram, .loop = loop, .ncpus = 2 };
+	assert_int_equal(machine_new(&m, &cfg, &err), 0);
+	machine_attach_cpus(m, NULL);
+	pci_dev_init(&d, NULL, "d", 1, 2, 0);
+	pci_add_msix(&d, 1, 2);
+	assert_int_equal(pci_register(machine_pci(m), &d, -1), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		must(ram_zero(ram, 0, RAM_BYTES) == 0);
+		assert_int_equal(machine_boot(m, &p, &state, &err), 0);
+		assert_int_equal(state.rip, 16 * MIB + 0x200);
+		assert_memory_equal(ram_ptr(ram, LAYOUT_RSDP, 8), "RSD PTR ", 8);
+		assert_int_equal(bus_mmio_read(machine_bus(m), LAYOUT_PCI_MMIO + 12, 4), 1);
+		machine_reset(m);
+		assert_int_equal(bus_mmio_read(machine_bus(m), LAYOUT_PCI_MMIO + 12, 4), 0xffffffff);
+	}
+	pci_dev_fini(&d);
+	machine_free(m);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -462,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_pvh),           cmocka_unit_test(test_multiboot),
 		cmocka_unit_test(test_truncated),     cmocka_unit_test(test_hostile_elf),
 		cmocka_unit_test(test_not_kernels),   cmocka_unit_test(test_callers_open),
+		cmocka_unit_test(test_machine_boot),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
