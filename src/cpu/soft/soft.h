@@ -287,7 +287,9 @@ struct soft_cpu {
 	/* FPU words not live in the host: fpu.c. Guest addresses of the last x87 instruction. */
 	u64 fip, fdp;
 	u16 fop, fcs, fds;
-	u32 mxcsr;                                        /* saved copy while outside soft_run() */
+	u32 mxcsr;      /* saved copy while outside soft_run() */
+	u32 host_mxcsr; /* the thread's own, while loaded */
+	u16 host_fcw;
 	bool fpu_loaded;                                  /* x87/MXCSR state is live in this thread's host FPU */
 	u8 fxsave_area[512] __attribute__((aligned(64))); /* x87+MXCSR while not loaded */
 
