@@ -94,7 +94,7 @@ int stat64(const char *path, struct stat64 *st)
 
 /* ---- frames to the VMM ---- */
 
-/* 0, or -errno; the end of the VMM is the end of us. */
+/* 0, or -errno. The end of the VMM is the end of us: _exit(), as nothing is to be put in order. */
 static int frame_send(const void *buf, size_t len)
 {
 	for (;;) {
@@ -103,7 +103,7 @@ static int frame_send(const void *buf, size_t len)
 		if (errno == EINTR)
 			continue;
 		if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
-			exit(0);
+			_exit(0);
 		return -errno;
 	}
 }
@@ -161,10 +161,10 @@ static void receive(struct net *n)
 	}
 	int got = recvmmsg(FRAMES_FD, m, BATCH, MSG_DONTWAIT, NULL);
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
-		exit(0);
+		_exit(0);
 	for (int i = 0; i < got; i++) {
 		if (!m[i].msg_len)
-			exit(0); /* end of file: the VMM never sends an empty frame */
+			_exit(0); /* end of file: the VMM never sends an empty frame */
 		if (m[i].msg_len >= NET_FRAME_MIN && m[i].msg_len <= NET_FRAME_MAX)
 			slirp_input(n->slirp, buf[i], (int)m[i].msg_len);
 	}
@@ -289,7 +289,7 @@ noreturn_ static void run(struct net *n)
 		timeout = until_timer(n, timeout);
 		int r = poll(n->pfd, n->npfd, timeout > INT32_MAX ? -1 : (int)timeout);
 		if (r < 0 && errno != EINTR)
-			exit(1);
+			_exit(1);
 		short frames = r > 0 ? n->pfd[0].revents : 0;
 		if (frames & POLLOUT)
 			flush_queue(n);
