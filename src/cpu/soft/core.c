@@ -104,6 +104,8 @@ void soft_mode_changed(struct soft_cpu *c)
 		mode |= MODE_CODE32;
 	if (c->seg[SEG_SS].ar & SEG_AR_DB)
 		mode |= MODE_SS32;
+	if ((c->mode ^ mode) & (MODE_PE | MODE_VM86))
+		soft_vec_changed(c);
 	c->mode = mode;
 
 	if (!(mode & MODE_PE))

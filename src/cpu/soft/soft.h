@@ -156,7 +156,9 @@ enum tlb_index { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_COUNT };
 static inline unsigned tlb_hash(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
-	return (unsigned)(p ^ (p >> TLB_BITS)) & (TLB_SIZE - 1);
+	/* A sum, not an exclusive or: neighbours must never share an entry, or an access that crosses
+	 * their border would find its last page's entry under its first page's index. */
+	return (unsigned)(p + (p >> TLB_BITS)) & (TLB_SIZE - 1);
 }
 
 /* ---- blocks ---- */
