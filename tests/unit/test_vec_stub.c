@@ -65,6 +65,11 @@ void soft_probe(struct soft_cpu *c, gva_t lin, unsigned n, bool write)
 {
 	touch(c, lin, n);
 }
+void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned n)
+{
+	touch(c, lin, n);
+	return NULL;
+}
 u32 soft_ld32(struct soft_cpu *c, gva_t lin)
 {
 	u32 v;

@@ -577,11 +577,16 @@ static unsigned env_from_guest(const struct soft_cpu *c, struct env32 *e, struct
 	return 28;
 }
 
-/* op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. */
+/*
+ * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. They change
+ * state as they store, and a store may be abandoned and done again (mmu.c): so the state is put
+ * back, and changed when memory has it.
+ */
 static void fnstenv(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
 	struct env32 e;
+	struct fx f;
 	u8 out[28];
 	gva_t lin;
 
@@ -589,9 +594,12 @@ static void fnstenv(struct soft_cpu *c, const struct uop *op)
 	SOFT_ENTER(c, op);
 	lin = soft_ea(c, op, n, true);
 	soft_probe(c, lin, n, true);
+	host_fxsave(&f);
 	__asm__ volatile("fnstenv %0" : "=m"(e.w)); /* and masks all exceptions */
+	host_fxrstor(&f);
 	env_to_guest(c, &e, out, op->aux);
 	soft_st_bytes(c, lin, out, n);
+	__asm__ volatile("fnstenv %0" : "=m"(e.w));
 	NEXT(c, op);
 }
 
@@ -599,6 +607,7 @@ static void fnsave(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
 	struct env32 e;
+	struct fx f;
 	u8 out[108];
 	gva_t lin;
 
@@ -606,11 +615,14 @@ static void fnsave(struct soft_cpu *c, const struct uop *op)
 	SOFT_ENTER(c, op);
 	lin = soft_ea(c, op, n + 80, true);
 	soft_probe(c, lin, n + 80, true);
+	host_fxsave(&f);
 	__asm__ volatile("fnsave %0" : "=m"(e)); /* and initializes */
+	host_fxrstor(&f);
 	env_to_guest(c, &e, out, op->aux);
 	memcpy(out + n, e.st, 80);
-	clear_pointers(c);
 	soft_st_bytes(c, lin, out, n + 80);
+	__asm__ volatile("fninit");
+	clear_pointers(c);
 	NEXT(c, op);
 }
 

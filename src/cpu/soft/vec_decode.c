@@ -58,6 +58,9 @@ static inline __attribute__((always_inline)) void run(struct soft_cpu *c, const 
 		if (unlikely(lin & d->align))
 			soft_gp(c, 0);
 		mem = (d->mem & VM_STORE) ? vec_wptr(c, lin, n) : vec_rptr(c, lin, n);
+		/* An x87 store pops: all that may abandon the instruction must happen before the stub. */
+		if (unlikely(!mem) && (d->cls & VC_X87_STORE))
+			mem = soft_rmw_ptr(c, lin, n);
 		if (unlikely(!mem)) {
 			if (d->mem & VM_STORE)
 				soft_probe(c, lin, n, true);
