@@ -501,9 +501,10 @@ static void destroy(struct vm *v)
 		chr_flush(v->virtio_console, FLUSH_MS);
 	chr_free(v->console);
 	chr_free(v->virtio_console);
-	cpu_vm_free(v->cpus);
 	if (v->machine)
-		machine_free(v->machine);
+		machine_free(v->machine); /* may still move an interrupt line of a vCPU */
+	if (v->cpus)
+		cpu_vm_free(v->cpus);
 	cpu_model_free(v->model);
 	ram_free(v->ram);
 	for (unsigned i = 0; i < v->nfiles; i++)
