@@ -410,10 +410,13 @@ static int add_devices(struct vm *v, struct err *e)
 			r = virtio_console_new(&dev, v->ram, v->loop, v->virtio_console, e);
 		r = add_virtio(v, r, dev, e);
 	}
-	if (r == 0)
-		r = add_virtio(v, virtio_rng_new(&dev, v->ram, v->loop, e), dev, e);
 	if (r == 0) {
-		r = add_virtio(v, virtio_balloon_new(&dev, v->ram, v->loop, e), dev, e);
+		r = virtio_rng_new(&dev, v->ram, v->loop, e);
+		r = add_virtio(v, r, dev, e);
+	}
+	if (r == 0) {
+		r = virtio_balloon_new(&dev, v->ram, v->loop, e);
+		r = add_virtio(v, r, dev, e);
 		v->balloon = r == 0 ? dev : NULL;
 	}
 	return r;
