@@ -667,10 +667,6 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
 	find_isa(vm);
 	decode_init(vm);
-	if ((r = cache_new(vm, CODE_CACHE_BYTES, e)) < 0 || (r = soft_vec_init(vm, e)) < 0) {
-		cpu_vm_free(v);
-		return r;
-	}
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
 		struct cpu *cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
@@ -686,6 +682,10 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		pthread_mutex_init(&c->tlb_lock, NULL);
 		c->step_block = xcalloc(1, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
 		vm->cpu[i] = c;
+	}
+	if ((r = cache_new(vm, CODE_CACHE_BYTES, e)) < 0 || (r = soft_vec_init(vm, e)) < 0) {
+		cpu_vm_free(v);
+		return r;
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		cpu_reset(cpu_vm_cpu(v, i));
