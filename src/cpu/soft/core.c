@@ -408,7 +408,7 @@ static enum cpu_exit run(struct soft_cpu *c)
 				return CPU_EXIT_STOP;
 			}
 			if (p & PEND_INIT) {
-				atomic_fetch_and(&c->pending, ~(PEND_INIT | PEND_SIPI | PEND_NMI));
+				atomic_fetch_and(&c->pending, ~(PEND_INIT | PEND_NMI)); /* a SIPI after it stays */
 				soft_reset_state(c, true);
 				c->wait_sipi = c->index != 0;
 				continue;
@@ -427,7 +427,7 @@ static enum cpu_exit run(struct soft_cpu *c)
 			}
 			if (p & PEND_KICK) {
 				atomic_fetch_and(&c->pending, ~PEND_KICK);
-				c->halted = false;
+				c->kicked = true;
 			}
 			if ((p & PEND_NMI) && !c->nmi_masked && !c->shadow && !c->wait_sipi) {
 				atomic_fetch_and(&c->pending, ~PEND_NMI);
@@ -453,6 +453,8 @@ static enum cpu_exit run(struct soft_cpu *c)
 		c->op = NULL;
 		if (take_interrupt(c))
 			continue;
+		if (c->halted && c->kicked)
+			c->halted = c->kicked = false;
 		if (unlikely(c->halted || c->wait_sipi)) {
 			cache_leave_guest(c);
 			sleep_halted(c);
@@ -496,6 +498,7 @@ void cpu_raise_nmi(struct cpu *c)
 }
 void cpu_raise_init(struct cpu *c)
 {
+	atomic_fetch_and(&c->s.pending, ~PEND_SIPI); /* one from before it is forgotten */
 	request(&c->s, PEND_INIT);
 }
 void cpu_raise_sipi(struct cpu *c, u8 vector)
@@ -523,7 +526,7 @@ void cpu_reset(struct cpu *cpu)
 	soft_reset_state(c, false);
 	soft_fpu_reset(c, false);
 	c->wait_sipi = c->index != 0;
-	c->halted = c->shadow = c->shadow_ss = c->nmi_masked = c->nmi_latched = false;
+	c->halted = c->kicked = c->shadow = c->shadow_ss = c->nmi_masked = c->nmi_latched = false;
 	c->one_step = c->redo_step = false;
 	c->exc_delivering = -1;
 	c->gpr[GPR_ZERO] = 0;

@@ -298,6 +298,7 @@ struct soft_cpu {
 	bool nmi_masked;
 	bool nmi_latched; /* one came while masked */
 	bool halted;
+	bool kicked; /* ends this HLT, or the next: KVM_HC_KICK_CPU may come just before it */
 	bool wait_sipi;
 	u8 sipi_vector;
 
