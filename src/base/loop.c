@@ -18,8 +18,10 @@ struct loop {
 	int epfd, evfd, tfd;
 	_Atomic bool stop;
 	struct loop_fd ev, tm;
-	unsigned long round;  /* of epoll_wait, on the loop's thread */
-	struct loop_fd *dead; /* deleted since the round began: events for them are dropped */
+	unsigned long round; /* of epoll_wait, on the loop's thread */
+	/* What epoll_wait() gave this round; loop_del() takes its fd's events out. */
+	struct epoll_event evs[32];
+	int nevs;
 
 	pthread_mutex_t lock;      /* guards what follows */
 	struct loop_timer *timers; /* few: a plain list */
@@ -144,18 +146,14 @@ static void wake(struct loop *l)
 
 void loop_run(struct loop *l)
 {
-	struct epoll_event evs[32];
-
 	while (!atomic_load(&l->stop)) {
-		l->dead = NULL;
-		int n = epoll_wait(l->epfd, evs, ARRAY_LEN(evs), -1);
-		for (int i = 0; i < n; i++) {
-			struct loop_fd *f = evs[i].data.ptr, *d = l->dead;
-			while (d && d != f)
-				d = d->dead_next;
-			if (!d)
-				f->fn(f->opaque, evs[i].events);
+		l->nevs = epoll_wait(l->epfd, l->evs, ARRAY_LEN(l->evs), -1);
+		for (int i = 0; i < l->nevs; i++) {
+			struct loop_fd *f = l->evs[i].data.ptr;
+			if (f)
+				f->fn(f->opaque, l->evs[i].events);
 		}
+		l->nevs = 0;
 	}
 	atomic_store(&l->stop, false);
 }
@@ -171,12 +169,6 @@ int loop_add(struct loop *l, struct loop_fd *f, int fd, u32 events, void (*fn)(v
 	struct epoll_event ev = { .events = events, .data.ptr = f };
 
 	must(!f->added);
-	/* Back within the round it was deleted in: out of the list before its link is overwritten. */
-	for (struct loop_fd **p = &l->dead; *p; p = &(*p)->dead_next)
-		if (*p == f) {
-			*p = f->dead_next;
-			break;
-		}
 	*f = (struct loop_fd){ .fd = fd, .fn = fn, .opaque = opaque };
 	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return -errno;
@@ -196,8 +188,10 @@ void loop_del(struct loop *l, struct loop_fd *f)
 		return;
 	epoll_ctl(l->epfd, EPOLL_CTL_DEL, f->fd, NULL);
 	f->added = false;
-	f->dead_next = l->dead;
-	l->dead = f;
+	/* *f may be freed from here on. */
+	for (int i = 0; i < l->nevs; i++)
+		if (l->evs[i].data.ptr == f)
+			l->evs[i].data.ptr = NULL;
 }
 
 void loop_timer_init(struct loop *l, struct loop_timer *t, void (*fn)(void *), void *opaque)

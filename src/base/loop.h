@@ -24,7 +24,6 @@ struct loop_fd {
 	void *opaque;
 	/* the loop's own */
 	bool added;
-	struct loop_fd *dead_next;
 };
 
 struct loop_timer {
@@ -47,7 +46,7 @@ void loop_stop(struct loop *l);
 /* *f stays the caller's and must live until loop_del(). events: EPOLLIN etc. */
 int loop_add(struct loop *l, struct loop_fd *f, int fd, u32 events, void (*fn)(void *opaque, u32 events), void *opaque);
 int loop_mod(struct loop *l, struct loop_fd *f, u32 events);
-void loop_del(struct loop *l, struct loop_fd *f); /* does not close fd; safe in any callback */
+void loop_del(struct loop *l, struct loop_fd *f); /* does not close fd; safe in any callback; then *f is free */
 
 /* Timers: init and fini on any thread; fini only when fn is not running. */
 void loop_timer_init(struct loop *l, struct loop_timer *t, void (*fn)(void *opaque), void *opaque);
