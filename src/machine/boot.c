@@ -16,3 +16,8 @@ int machine_boot(struct machine *m, const struct boot_params *p, struct cpu_stat
 	rc = acpi_write_tables(ram, machine_ncpus(m), e);
 	return rc < 0 ? rc : boot_load(ram, p, state, e);
 }
+
+void machine_boot_other(struct cpu_state *state)
+{
+	state->mtrr_def_type = BOOT_MTRR_DEF_TYPE;
+}

@@ -64,6 +64,8 @@ unsigned boot_mem_map(const struct ram *ram, struct boot_mem map[BOOT_MEM_MAX]);
 /* A kernel's image may go to [gpa, gpa + bytes): low RAM and clear of what we write ourselves. */
 int boot_check_range(const struct ram *ram, const struct boot_file *f, gpa_t gpa, u64 bytes, struct err *e);
 
+#define BOOT_MTRR_DEF_TYPE 0x806 /* enabled, everything write-back: the same on all CPUs */
+
 /* State common to all: caches on, flags, FPU and MSRs as after reset. */
 void boot_state_init(struct cpu_state *s);
 /* Flat 32-bit protected mode without paging, GDT at gdt; entry in rip. */

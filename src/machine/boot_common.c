@@ -58,8 +58,8 @@ void boot_state_init(struct cpu_state *s)
 	s->dr6 = 0xffff0ff0;
 	s->dr7 = 0x400;
 	s->pat = 0x0007040600070406ull;
-	s->mtrr_def_type = 0x806; /* enabled, write-back */
-	s->misc_enable = 1;       /* fast strings */
+	s->mtrr_def_type = BOOT_MTRR_DEF_TYPE;
+	s->misc_enable = 1; /* fast strings */
 	/* x87 and SSE as FNINIT and reset leave them (SDM 1 13.6) */
 	st_le16(s->xsave, 0x37f);
 	st_le32(s->xsave + 24, 0x1f80);

@@ -72,5 +72,7 @@ struct boot_params {
 };
 /* Load and set *state for vCPU 0. What kind of kernel it is is seen from its bytes. */
 int machine_boot(struct machine *m, const struct boot_params *p, struct cpu_state *state, struct err *e);
+/* The other vCPUs, which wait for a SIPI: change their reset state as firmware would have. */
+void machine_boot_other(struct cpu_state *state);
 
 #endif

@@ -214,6 +214,11 @@ static int boot(struct vm *v, struct err *e)
 	int r = machine_boot(v->machine, &p, s, e);
 	if (r == 0)
 		r = cpu_set_state(v->vcpu[0].cpu, s, e);
+	for (unsigned i = 1; r == 0 && i < c->cpus; i++) {
+		cpu_get_state(v->vcpu[i].cpu, s);
+		machine_boot_other(s);
+		r = cpu_set_state(v->vcpu[i].cpu, s, e);
+	}
 	free(s);
 	return r;
 }
