@@ -581,6 +581,10 @@ static void overflow(void **state)
 		candidate(1, 1, 0, -1, op, 3, 9, 2, 0, (u8)rnd(), 2);
 		candidate(1, 0, 0, -1, op, 0, 9, 2, 0, (u8)rnd(), 2);
 	}
+	for (unsigned modrm = 0xc0; modrm < 256; modrm++)
+		try((const u8[]){ 0xd8, (u8)modrm, 0x90 }, 3, 2);
+	for (unsigned reg = 0; reg < 4; reg++)
+		try((const u8[]){ 0xdd, (u8)(reg << 3 | GPR_RBX), 0x90 }, 3, 2);
 	soft_vec_fini(&vm);
 	vm = keep;
 	cpu->vec_scratch_rw = vm.stubs->rw + VEC_CODE_BYTES;

@@ -16,11 +16,15 @@
 /* ---- running ---- */
 
 /* What an x87 instruction leaves for FNSTENV and FXSAVE; op->r0, r1: its opcode bits. */
-static inline void note_x87(struct soft_cpu *c, const struct uop *op)
+static inline void note_x87(struct soft_cpu *c, const struct uop *op, bool mem, u64 offset)
 {
 	c->fip = c->rip;
 	c->fcs = c->seg[SEG_CS].sel;
 	c->fop = (u16)(op->r0 | (op->r1 & 7) << 8);
+	if (mem) {
+		c->fdp = offset;
+		c->fds = c->seg[op->seg].sel;
+	}
 }
 
 /*
@@ -37,49 +41,63 @@ static bool x87_not_stored(u32 fsw)
 	return fsw & ~fcw & 0x1f;
 }
 
+/* The TLB does not serve: through a buffer, or a pointer that soft_rmw_ptr() makes. */
+static __attribute__((noinline)) u32 run_slow(struct soft_cpu *c, const struct vec_desc *d, vec_fn *fn, gva_t lin,
+					      void *rm, void *reg, void *vvvv, void *is4)
+{
+	u8 bounce[32] __attribute__((aligned(16)));
+	unsigned n = d->mem_bytes;
+	void *p;
+	u32 ret;
+
+	if (d->mem == VM_LOAD) {
+		soft_ld_bytes(c, lin, bounce, n);
+		return fn(bounce, rm, reg, vvvv, is4, c);
+	}
+	/* An x87 store pops: all that may abandon the instruction must happen before the stub. */
+	if (d->cls & VC_X87_STORE) {
+		p = soft_rmw_ptr(c, lin, n);
+		if (p)
+			return fn(p, rm, reg, vvvv, is4, c);
+	}
+	soft_probe(c, lin, n, true);
+	ret = fn(bounce, rm, reg, vvvv, is4, c);
+	if (!((d->cls & VC_X87_STORE) && x87_not_stored(ret)))
+		soft_st_bytes(c, lin, bounce, n);
+	return ret;
+}
+
+static inline __attribute__((always_inline)) gva_t run_mem(struct soft_cpu *c, const struct uop *op,
+							   const struct vec_desc *d, vec_fn *fn, void *rm, void *reg,
+							   void *vvvv, void *is4)
+{
+	unsigned n = d->mem_bytes;
+	gva_t lin = vec_ea(c, op, n, d->mem & VM_STORE);
+	void *p;
+
+	if (unlikely(lin & d->align))
+		soft_gp(c, 0);
+	p = (d->mem & VM_STORE) ? vec_wptr(c, lin, n) : vec_rptr(c, lin, n);
+	if (likely(p != NULL))
+		fn(p, rm, reg, vvvv, is4, c);
+	else
+		run_slow(c, d, fn, lin, rm, reg, vvvv, is4);
+	return lin;
+}
+
 static inline __attribute__((always_inline)) void run(struct soft_cpu *c, const struct uop *op,
 						      const struct vec_desc *d, vec_fn *fn)
 {
-	u8 bounce[64] __attribute__((aligned(64)));
 	void *rm = (d->kind & VK_GPR_RM) ? (void *)&c->gpr[op->r1 & 15] : c->vec[op->r1 & 15];
 	void *reg = (d->kind & VK_GPR_REG) ? (void *)&c->gpr[op->r0 & 15] : c->vec[op->r0 & 15];
 	void *vvvv = c->vec[op->aux & 15], *is4 = c->vec[op->aux >> 4];
-	void *mem = NULL;
-	bool bounced = false;
-	gva_t lin = 0;
-	u32 ret;
 
 	VEC_CHECK(c, op, d->cls);
 	SOFT_ENTER(c, op);
-	if (d->mem) {
-		unsigned n = d->mem_bytes;
-
-		lin = vec_ea(c, op, n, d->mem & VM_STORE);
-		if (unlikely(lin & d->align))
-			soft_gp(c, 0);
-		mem = (d->mem & VM_STORE) ? vec_wptr(c, lin, n) : vec_rptr(c, lin, n);
-		/* An x87 store pops: all that may abandon the instruction must happen before the stub. */
-		if (unlikely(!mem) && (d->cls & VC_X87_STORE))
-			mem = soft_rmw_ptr(c, lin, n);
-		if (unlikely(!mem)) {
-			if (d->mem & VM_STORE)
-				soft_probe(c, lin, n, true);
-			else
-				soft_ld_bytes(c, lin, bounce, n);
-			mem = bounce;
-			bounced = true;
-		}
-	}
-	ret = fn(mem, rm, reg, vvvv, is4, c);
-	if (d->cls & VC_X87_PTR) {
-		note_x87(c, op);
-		if (d->mem) {
-			c->fdp = (op->ea & ~EA_STACK) ? soft_ea_offset(c, op) : lin - c->eff_base[op->seg];
-			c->fds = c->seg[op->seg].sel;
-		}
-	}
-	if (bounced && (d->mem & VM_STORE) && !((d->cls & VC_X87_STORE) && x87_not_stored(ret)))
-		soft_st_bytes(c, lin, bounce, d->mem_bytes);
+	if (d->mem)
+		run_mem(c, op, d, fn, rm, reg, vvvv, is4);
+	else
+		fn(NULL, rm, reg, vvvv, is4, c);
 }
 
 static void vec_any(struct soft_cpu *c, const struct uop *op)
@@ -87,6 +105,40 @@ static void vec_any(struct soft_cpu *c, const struct uop *op)
 	const struct vec_stub *s = op->ptr;
 
 	run(c, op, &s->d, s->fn);
+	NEXT(c, op);
+}
+
+static void x87_mem(struct soft_cpu *c, const struct uop *op)
+{
+	const struct vec_stub *s = op->ptr;
+	gva_t lin;
+
+	VEC_CHECK(c, op, VEC_OK_X87);
+	SOFT_ENTER(c, op);
+	lin = run_mem(c, op, &s->d, s->fn, NULL, NULL, NULL, NULL);
+	note_x87(c, op, true, (op->ea & ~EA_STACK) ? soft_ea_offset(c, op) : lin - c->eff_base[op->seg]);
+	NEXT(c, op);
+}
+
+static void x87_reg(struct soft_cpu *c, const struct uop *op)
+{
+	const struct vec_stub *s = op->ptr;
+
+	VEC_CHECK(c, op, VEC_OK_X87);
+	SOFT_ENTER(c, op);
+	s->fn(NULL, NULL, NULL, NULL, NULL, c);
+	note_x87(c, op, false, 0);
+	NEXT(c, op);
+}
+
+/* A load, vector registers else. */
+static void vec_rm(struct soft_cpu *c, const struct uop *op)
+{
+	const struct vec_stub *s = op->ptr;
+
+	VEC_CHECK(c, op, s->d.cls);
+	SOFT_ENTER(c, op);
+	run_mem(c, op, &s->d, s->fn, NULL, c->vec[op->r0], c->vec[op->aux & 15], c->vec[op->aux >> 4]);
 	NEXT(c, op);
 }
 
@@ -114,6 +166,8 @@ static void vec_overflow(struct soft_cpu *c, const struct uop *op)
 	struct vec_desc d = ((const struct overflow *)(const void *)(op + 1))->d;
 
 	run(c, op, &d, vec_scratch_fn(c, &d));
+	if (d.cls & VC_X87_PTR)
+		note_x87(c, op, d.mem, soft_ea_offset(c, op));
 	NEXT(c, op + 1);
 }
 
@@ -451,16 +505,26 @@ u32 vec_features(const ZydisDecodedInstruction *insn)
 
 /* ---- decoding ---- */
 
+static uop_fn *handler(const struct vec_desc *d)
+{
+	if (d->cls & VC_X87_PTR)
+		return d->mem ? x87_mem : x87_reg;
+	if (d->kind & (VK_GPR_REG | VK_GPR_RM))
+		return vec_any;
+	if (d->mem)
+		return d->mem == VM_LOAD ? vec_rm : vec_any;
+	return vec_rr;
+}
+
 static void emit(struct decode *d, const struct vec_desc *desc)
 {
 	const struct vec_stub *s = vec_stub_get(d->c->vm->stubs, desc);
 	struct uop *u = &d->u[0];
-	unsigned plain = (VK_GPR_REG | VK_GPR_RM | VK_ESTR | VK_ECX | VK_FLAGS_R | VK_FLAGS_W);
 
 	u->osize = desc->mem_bytes;
 	d->nu = 1;
 	if (s) {
-		u->fn = !desc->mem && !(desc->kind & plain) && !(desc->cls & VC_X87_PTR) ? vec_rr : vec_any;
+		u->fn = handler(desc);
 		u->ptr = (void *)(uintptr_t)s;
 	} else {
 		struct overflow *o = (struct overflow *)(void *)&d->u[1];
