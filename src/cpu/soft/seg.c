@@ -230,8 +230,9 @@ void sys_drop_inner_segs(struct soft_cpu *c)
 		const struct cpu_seg *s = &c->seg[names[i]];
 		bool conforming = (s->ar & (SEG_AR_S | 0xc)) == (SEG_AR_S | 0xc);
 
-		if (sel_null(s->sel) || (!conforming && (s->ar >> 5 & 3) < c->cpl))
-			sys_set_seg_null(c, names[i], sel_null(s->sel) ? s->sel : 0);
+		/* What is null already keeps its base: a 64-bit user's FS and GS live on it. */
+		if (!sel_null(s->sel) && !conforming && (s->ar >> 5 & 3) < c->cpl)
+			sys_set_seg_null(c, names[i], 0);
 	}
 }
 
