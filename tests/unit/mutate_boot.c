@@ -2,7 +2,7 @@
 /*
  * mutate_boot.c - fuzz_boot.c without a fuzzer: some thousand damaged kernels, the same ones each time.
  *   mutate_boot [ROUNDS]      the default runs in seconds
- *   mutate_boot --seeds DIR   write the undamaged ones, a corpus for the fuzzer
+ *   mutate_boot --seeds DIR   write the undamaged ones: tests/fuzz/corpus/fuzz_boot
  */
 #include "boot_images.h"
 
@@ -63,9 +63,11 @@ static int write_seeds(const char *dir)
 {
 	static u8 buf[IMAGE_MAX];
 
-	for (unsigned k = 0; k < 5; k++) {
+	static const char *const names[] = { "linux", "pvh64", "pvh32", "multiboot-elf", "multiboot-addresses" };
+
+	for (unsigned k = 0; k < ARRAY_LEN(names); k++) {
 		size_t n = image(k, buf);
-		auto_free char *path = xasprintf("%s/%u", dir, k);
+		auto_free char *path = xasprintf("%s/%s", dir, names[k]);
 		auto_fclose FILE *f = fopen(path, "w");
 
 		if (!f || fwrite(buf, 1, n, f) != n) {
