@@ -78,13 +78,23 @@ void op_jmp64(struct soft_cpu *c, const struct uop *op)
 {
 	GOTO_RIP64(c, op, c->gpr[GPR_BLK] + op->imm);
 }
+/* A near branch to a non-canonical address faults at the branch, before it changes anything. */
+always_inline_ u64 target64(struct soft_cpu *c, const struct uop *op, u64 t)
+{
+	if (unlikely(!soft_canonical(t))) {
+		SOFT_ENTER(c, op);
+		soft_gp(c, 0);
+	}
+	return t;
+}
+
 void op_jmpi64(struct soft_cpu *c, const struct uop *op)
 {
-	GOTO_RIP64(c, op, c->gpr[op->r1]);
+	GOTO_RIP64(c, op, target64(c, op, c->gpr[op->r1]));
 }
 void op_jmpi64_m(struct soft_cpu *c, const struct uop *op)
 {
-	GOTO_RIP64(c, op, mem_ld64(c, op, ea(c, op, 8, false)));
+	GOTO_RIP64(c, op, target64(c, op, mem_ld64(c, op, ea(c, op, 8, false))));
 }
 
 always_inline_ void push64(struct soft_cpu *c, const struct uop *op, u64 v)
@@ -106,19 +116,19 @@ void op_call64(struct soft_cpu *c, const struct uop *op)
 }
 void op_calli64(struct soft_cpu *c, const struct uop *op)
 {
-	u64 t = c->gpr[op->r1];
+	u64 t = target64(c, op, c->gpr[op->r1]);
 	push64(c, op, SOFT_NEXT_RIP(c, op));
 	GOTO_RIP64(c, op, t);
 }
 void op_calli64_m(struct soft_cpu *c, const struct uop *op)
 {
-	u64 t = mem_ld64(c, op, ea(c, op, 8, false));
+	u64 t = target64(c, op, mem_ld64(c, op, ea(c, op, 8, false)));
 	push64(c, op, SOFT_NEXT_RIP(c, op));
 	GOTO_RIP64(c, op, t);
 }
 void op_ret64(struct soft_cpu *c, const struct uop *op)
 {
-	u64 t = mem_ld64(c, op, c->gpr[GPR_RSP]);
+	u64 t = target64(c, op, mem_ld64(c, op, c->gpr[GPR_RSP]));
 	c->gpr[GPR_RSP] += op->imm; /* 8 + what RET imm16 drops */
 	GOTO_RIP64(c, op, t);
 }

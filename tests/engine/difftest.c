@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * difftest.c - the engine against the host CPU: seeded random instruction sequences from the same state on
+ * both, everything architectural compared.
+ *
+ *   difftest [--cases N] [--seed S] [--one S] [--len MAX]
+ *
+ * A case is its seed: `--one S` runs it again and prints it. Opcodes, prefixes, ModRM, SIB, displacements and
+ * immediates are random bytes; Zydis says what they are; what the two sides cannot agree on by their nature
+ * (CPUID, time, segment selectors, system calls, instructions that the CPU model leaves out) is passed over.
+ * Flags an instruction leaves undefined are masked, and a sequence stops before something reads them.
+ */
+#include "harness.h"
+
+#include <Zydis/Zydis.h>
+#include <time.h>
+
+static u64 rng;
+static u64 rnd(void)
+{
+	/* splitmix64 */
+	u64 z = (rng += 0x9e3779b97f4a7c15ull);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+static unsigned pick(unsigned n)
+{
+	return (unsigned)(rnd() % n);
+}
+
+static u64 edge(void)
+{
+	static const u64 v[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000u,
+				 0xffffffffu, 0x100000000ull, 0x7fffffffffffffffull, 0x8000000000000000ull, ~0ull, ~1ull };
+	switch (pick(4)) {
+	case 0:
+		return v[pick(ARRAY_LEN(v))];
+	case 1:
+		return rnd() & 0xff;
+	case 2:
+		return (u64)(s64)(s32)rnd();
+	default:
+		return rnd();
+	}
+}
+
+static u64 data_addr(void)
+{
+	switch (pick(16)) {
+	case 0: /* over a page border inside the writable part */
+		return HX_DATA + 4096 - pick(40);
+	case 1: /* over into the read-only page */
+		return HX_DATA + HX_DATA_RW - pick(40);
+	case 2:
+		return HX_DATA + HX_DATA_RW + pick(4096);
+	case 3: /* over into the hole */
+		return HX_DATA + HX_DATA_BYTES - pick(40);
+	case 4:
+		return edge();
+	default:
+		return (HX_DATA + 64 + rnd() % (HX_DATA_RW - 256)) & ~(u64)(pick(2) ? 0 : 31);
+	}
+}
+
+static const char *const sets[] = {
+	"I86", "I186", "I286REAL", "I386", "I486REAL", "I486", "PENTIUMREAL", "PENTIUMMMX", "PPRO", "CMOV", "LONGMODE",
+	"FAT_NOP", "PREFETCH_NOP", "PPRO_UD0_LONG", "LAHF", "X87", "FCMOV", "FCOMI", "SSE3X87", "MMX", "SSE", "SSEMXCSR",
+	"SSE2", "SSE2MMX", "SSE3", "SSSE3", "SSSE3MMX", "SSE4", "SSE42", "POPCNT", "BMI1", "BMI2", "LZCNT", "ADOX_ADCX",
+	"MOVBE", "AES", "PCLMULQDQ", "AVX", "AVX2", "AVX2GATHER", "AVXAES", "FMA", "F16C", "CMPXCHG16B", "SSE_PREFETCH",
+};
+
+static bool wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
+{
+	const char *set = ZydisISASetGetString(in->meta.isa_set);
+	bool ok = false;
+
+	for (unsigned i = 0; i < ARRAY_LEN(sets) && !ok; i++)
+		ok = set && !strcmp(set, sets[i]);
+	if (!ok)
+		return false;
+	for (unsigned i = 0; i < in->operand_count; i++)
+		if (ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
+			return false;
+	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		return false;
+	if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS))
+		return false;
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_INT1:
+	case ZYDIS_MNEMONIC_INT3:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_IRET:
+	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_IRETQ:
+	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_SYSENTER:
+	case ZYDIS_MNEMONIC_SYSEXIT:
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDPMC:
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_LSL:
+	case ZYDIS_MNEMONIC_VERR:
+	case ZYDIS_MNEMONIC_VERW:
+	case ZYDIS_MNEMONIC_SGDT:
+	case ZYDIS_MNEMONIC_SIDT:
+	case ZYDIS_MNEMONIC_SLDT:
+	case ZYDIS_MNEMONIC_SMSW:
+	case ZYDIS_MNEMONIC_STR:
+	case ZYDIS_MNEMONIC_RSM:
+	case ZYDIS_MNEMONIC_FXSAVE: /* instruction pointers of both sides differ: tested on their own */
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FLDCW: /* unmasked exceptions come at the harness's own x87 use */
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_WBINVD:
+	case ZYDIS_MNEMONIC_INVD:
+	case ZYDIS_MNEMONIC_HLT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* One random instruction into buf; its length, or 0 when the bytes were no good. */
+static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, ZydisDecodedOperand *ops)
+{
+	unsigned n = 0, map = pick(10);
+	bool vex = false;
+
+	if (map == 9 && hx_have_avx()) { /* VEX */
+		vex = true;
+		if (pick(3) == 0) {
+			buf[n++] = 0xc5;
+			buf[n++] = (u8)rnd();
+		} else {
+			buf[n++] = 0xc4;
+			buf[n++] = (u8)((rnd() & 0xe0) | (1 + pick(3)));
+			buf[n++] = (u8)rnd();
+		}
+	} else {
+		if (!pick(5))
+			buf[n++] = 0x66;
+		if (!pick(8))
+			buf[n++] = pick(2) ? 0xf2 : 0xf3;
+		if (!pick(20))
+			buf[n++] = 0xf0;
+		if (!pick(30))
+			buf[n++] = 0x67;
+		if (pick(2))
+			buf[n++] = (u8)(0x40 | pick(16));
+		if (map >= 5) {
+			buf[n++] = 0x0f;
+			if (map == 8)
+				buf[n++] = pick(2) ? 0x38 : 0x3a;
+		}
+	}
+	(void)vex;
+	buf[n++] = (u8)rnd();
+	for (unsigned i = n; i < 15; i++)
+		buf[i] = (u8)rnd();
+	if (pick(4)) { /* small displacement, no absolute address */
+		u8 m = buf[n];
+		if ((m & 0xc0) == 0)
+			buf[n] = m | 0x40;
+		else if ((m & 0xc0) == 0x80)
+			buf[n] = (u8)(m - 0x40);
+	}
+	if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)) || !wanted(in, ops))
+		return 0;
+	/* Relative branches go forward, a little: no endless loops. */
+	if (in->raw.imm[0].is_relative) {
+		unsigned o = in->raw.imm[0].offset, sz = in->raw.imm[0].size / 8;
+		memset(buf + o, 0, sz);
+		buf[o] = (u8)pick(24);
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)))
+			return 0;
+	}
+	return in->length;
+}
+
+/* Make the memory operand hit the data by choosing its base register, unless one already relies on it. */
+static void aim(struct hx_state *s, const ZydisDecodedOperand *ops, unsigned n, u32 *fixed)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const ZydisDecodedOperand *o = &ops[i];
+		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.base == ZYDIS_REGISTER_NONE ||
+		    ZydisRegisterGetClass(o->mem.base) != ZYDIS_REGCLASS_GPR64)
+			continue;
+		int b = ZydisRegisterGetId(o->mem.base);
+		int x = o->mem.index != ZYDIS_REGISTER_NONE &&
+					ZydisRegisterGetClass(o->mem.index) == ZYDIS_REGCLASS_GPR64 ?
+				ZydisRegisterGetId(o->mem.index) :
+				-1;
+		if (b < 0 || b > 15 || (*fixed >> b & 1) || b == x)
+			continue;
+		u64 disp = o->mem.disp.has_displacement ? (u64)o->mem.disp.value : 0;
+		if (x >= 0 && !(*fixed >> x & 1)) {
+			s->gpr[x] = pick(3) ? rnd() & 15 : s->gpr[x];
+			*fixed |= 1u << x;
+		}
+		s->gpr[b] = data_addr() - disp - (x >= 0 ? s->gpr[x] * o->mem.scale : 0);
+		*fixed |= 1u << b;
+	}
+}
+
+struct test {
+	u8 code[128];
+	unsigned n, off;
+	u32 undefined; /* flags at the end */
+	struct hx_state in;
+};
+
+static void generate(struct test *t, u64 seed, unsigned maxlen)
+{
+	ZydisDecoder dec;
+	u32 fixed = 0;
+	unsigned want;
+
+	rng = seed;
+	hx_decoder(&dec);
+	memset(t, 0, sizeof(*t));
+	for (unsigned i = 0; i < 16; i++) {
+		t->in.gpr[i] = edge();
+		for (unsigned k = 0; k < 4; k++) {
+			u64 v = pick(3) ? rnd() : edge();
+			if (!pick(3)) { /* plausible floating point numbers */
+				if (pick(2)) {
+					double d = (double)(s64)rnd() / (double)(1ull << pick(63));
+					memcpy(&v, &d, 8);
+				} else {
+					float f[2] = { (float)(s32)rnd() / 1024.0f, (float)pick(1000) };
+					memcpy(&v, f, 8);
+				}
+			}
+			memcpy(t->in.ymm[i] + 8 * k, &v, 8);
+		}
+	}
+	t->in.gpr[4] = HX_DATA + 1024 + (rnd() % 4096 & ~7ull);
+	t->in.gpr[5] = data_addr();
+	t->in.gpr[6] = data_addr();
+	t->in.gpr[7] = data_addr();
+	if (pick(2))
+		t->in.gpr[1] = pick(70);
+	t->in.rflags = 0x202 | (rnd() & 0x8d5) | (pick(6) ? 0 : 0x400);
+	st_le16(t->in.fx, 0x37f);
+	st_le32(t->in.fx + 24, 0x1f80);
+	st_le32(t->in.fx + 28, 0xffff);
+	t->in.fx[4] = (u8)rnd(); /* abridged tag word */
+	st_le16(t->in.fx + 2, (u16)(pick(8) << 11));
+	for (unsigned i = 0; i < 8; i++) {
+		u8 *p = t->in.fx + 32 + 16 * i;
+		st_le64(p, rnd() | 1ull << 63);
+		st_le16(p + 8, (u16)(pick(4) ? 0x3fff + pick(40) - 20 : rnd()) | (u16)(pick(2) << 15));
+	}
+	for (unsigned i = 0; i < HX_DATA_BYTES; i += 8) {
+		u64 v = rnd();
+		memcpy(t->in.data + i, &v, 8);
+	}
+	want = 1 + pick(maxlen);
+	t->off = pick(6) ? 64 + pick(64) : 4096 - pick(24);
+	for (unsigned k = 0, tries = 0; k < want && tries < 1000 && t->n < 100; tries++) {
+		u8 b[16] = { 0 };
+		ZydisDecodedInstruction in;
+		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+		unsigned n = make(b, &dec, &in, ops);
+		if (!n)
+			continue;
+		u32 reads = in.cpu_flags ? in.cpu_flags->tested : 0;
+		if (reads & t->undefined || (t->undefined && (in.mnemonic == ZYDIS_MNEMONIC_PUSHF ||
+							      in.mnemonic == ZYDIS_MNEMONIC_PUSHFQ ||
+							      in.mnemonic == ZYDIS_MNEMONIC_LAHF)))
+			continue;
+		if (in.cpu_flags) {
+			t->undefined &= ~(in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1);
+			t->undefined |= in.cpu_flags->undefined;
+		}
+		/* Shifts by a count of zero keep older undefined flags; keep them masked. */
+		if (in.meta.category == ZYDIS_CATEGORY_SHIFT || in.meta.category == ZYDIS_CATEGORY_ROTATE)
+			t->undefined |= ZYDIS_CPUFLAG_OF | ZYDIS_CPUFLAG_AF;
+		aim(&t->in, ops, in.operand_count, &fixed);
+		memcpy(t->code + t->n, b, n);
+		t->n += n;
+		k++;
+	}
+}
+
+static int differs(const struct test *t, const struct hx_state *a, const struct hx_state *b, FILE *f)
+{
+	static const char *const names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					     "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
+	int bad = 0;
+	u64 fmask = 0xcd5 & ~(u64)t->undefined; /* CF PF AF ZF SF DF OF */
+
+	/* A fault in the middle: an earlier instruction's undefined flags may show. */
+	if (a->vec != 3)
+		fmask = 0x400;
+#define DIFF(cond, ...) \
+	do { \
+		if (cond) { \
+			bad++; \
+			if (f) \
+				fprintf(f, __VA_ARGS__); \
+		} \
+	} while (0)
+#define LL(x) ((unsigned long long)(x))
+	DIFF(a->vec != b->vec, "  exception: host %u, engine %u\n", a->vec, b->vec);
+	DIFF(a->rip != b->rip, "  rip: host %llx, engine %llx\n", LL(a->rip), LL(b->rip));
+	if (a->vec == b->vec && a->vec == 14) {
+		/* What the host kernel, or our tables, have mapped for supervisors alone is not compared. */
+		u64 pmask = a->cr2 >> 47 || a->cr2 < 0x10000 ? ~1ull : ~0ull;
+		DIFF((a->error ^ b->error) & pmask, "  error code: host %llx, engine %llx\n", LL(a->error), LL(b->error));
+		DIFF(a->cr2 != b->cr2, "  cr2: host %llx, engine %llx\n", LL(a->cr2), LL(b->cr2));
+	}
+	for (unsigned i = 0; i < 16; i++)
+		DIFF(a->gpr[i] != b->gpr[i], "  %s: was %llx, host %llx, engine %llx\n", names[i], LL(t->in.gpr[i]),
+		     LL(a->gpr[i]), LL(b->gpr[i]));
+	DIFF((a->rflags ^ b->rflags) & fmask, "  rflags: was %llx, host %llx, engine %llx (undefined %x)\n",
+	     LL(t->in.rflags), LL(a->rflags), LL(b->rflags), t->undefined);
+	for (unsigned i = 0; i < 16; i++)
+		for (unsigned k = 0; k < (hx_have_avx() ? 4u : 2u); k++)
+			DIFF(memcmp(a->ymm[i] + 8 * k, b->ymm[i] + 8 * k, 8), "  ymm%u[%u]: was %llx, host %llx, engine %llx\n",
+			     i, k, LL(ld_le64(t->in.ymm[i] + 8 * k)), LL(ld_le64(a->ymm[i] + 8 * k)),
+			     LL(ld_le64(b->ymm[i] + 8 * k)));
+	DIFF(ld_le16(a->fx) != ld_le16(b->fx), "  fcw: host %x, engine %x\n", ld_le16(a->fx), ld_le16(b->fx));
+	DIFF(ld_le16(a->fx + 2) != ld_le16(b->fx + 2), "  fsw: host %x, engine %x\n", ld_le16(a->fx + 2),
+	     ld_le16(b->fx + 2));
+	DIFF(a->fx[4] != b->fx[4], "  ftw: host %x, engine %x\n", a->fx[4], b->fx[4]);
+	DIFF(ld_le32(a->fx + 24) != ld_le32(b->fx + 24), "  mxcsr: host %x, engine %x\n", ld_le32(a->fx + 24),
+	     ld_le32(b->fx + 24));
+	for (unsigned i = 0; i < 8; i++)
+		DIFF(memcmp(a->fx + 32 + 16 * i, b->fx + 32 + 16 * i, 10), "  st%u: host %04x:%llx, engine %04x:%llx\n", i,
+		     ld_le16(a->fx + 40 + 16 * i), LL(ld_le64(a->fx + 32 + 16 * i)), ld_le16(b->fx + 40 + 16 * i),
+		     LL(ld_le64(b->fx + 32 + 16 * i)));
+	for (unsigned i = 0, shown = 0; i < HX_DATA_BYTES && shown < 4; i += 8)
+		if (memcmp(a->data + i, b->data + i, 8)) {
+			shown++;
+			DIFF(true, "  data[%x]: was %llx, host %llx, engine %llx\n", i, LL(ld_le64(t->in.data + i)),
+			     LL(ld_le64(a->data + i)), LL(ld_le64(b->data + i)));
+		}
+	return bad;
+}
+
+static int run(u64 seed, unsigned maxlen, bool verbose)
+{
+	static struct test t;
+	static struct hx_state a, b;
+
+	generate(&t, seed, maxlen);
+	if (!t.n)
+		return 0;
+	if (verbose) {
+		hx_disasm(stdout, t.code, t.n, HX_CODE + t.off);
+		fflush(stdout);
+	}
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	hx_native(t.code, t.n, t.off, &t.in, &a);
+	hx_engine(t.code, t.n, t.off, &t.in, &b);
+	if (!differs(&t, &a, &b, NULL))
+		return 0;
+	printf("MISMATCH: seed %llu (run again with --one)\n", LL(seed));
+	hx_disasm(stdout, t.code, t.n, HX_CODE + t.off);
+	differs(&t, &a, &b, stdout);
+	fflush(stdout);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	u64 cases = 200000, seed = 1, one = 0;
+	unsigned maxlen = 4, bad = 0;
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		u64 v = strtoull(argv[i + 1], NULL, 0);
+		if (!strcmp(argv[i], "--cases"))
+			cases = v;
+		else if (!strcmp(argv[i], "--seed"))
+			seed = v;
+		else if (!strcmp(argv[i], "--one"))
+			one = v;
+		else if (!strcmp(argv[i], "--len"))
+			maxlen = (unsigned)v;
+		else {
+			fprintf(stderr, "usage: difftest [--cases N] [--seed S] [--one S] [--len MAX]\n");
+			return 2;
+		}
+	}
+	hx_init();
+	if (one)
+		return run(one, maxlen, true);
+	rng = seed;
+	for (u64 i = 0; i < cases && bad < 20; i++) {
+		u64 s = (seed << 40) + i + 1;
+		bad += (unsigned)run(s, maxlen, false);
+	}
+	printf("difftest: %llu cases from seed %llu, %u mismatches\n", LL(cases), LL(seed), bad);
+	return bad ? 1 : 0;
+}
