@@ -66,7 +66,7 @@ static u64 data_addr(void)
 static const char *const sets[] = {
 	"I86", "I186", "I286REAL", "I386", "I486REAL", "I486", "PENTIUMREAL", "PENTIUMMMX", "PPRO", "CMOV", "LONGMODE",
 	"FAT_NOP", "PREFETCH_NOP", "PPRO_UD0_LONG", "LAHF", "X87", "FCMOV", "FCOMI", "SSE3X87", "MMX", "SSE", "SSEMXCSR",
-	"SSE2", "SSE2MMX", "SSE3", "SSSE3", "SSSE3MMX", "SSE4", "SSE42", "POPCNT", "BMI1", "BMI2", "LZCNT", "ADOX_ADCX",
+	"SSE2", "SSE2MMX", "SSE3", "SSSE3", "SSSE3MMX", "SSE4", "SSE42", "POPCNT", "BMI1", "BMI2", "LZCNT",
 	"MOVBE", "AES", "PCLMULQDQ", "AVX", "AVX2", "AVX2GATHER", "AVXAES", "FMA", "F16C", "CMPXCHG16B", "SSE_PREFETCH",
 };
 
@@ -88,6 +88,15 @@ static bool wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand 
 	if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS))
 		return false;
 	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_LOOPE: /* some processors let a REP prefix choose the condition */
+	case ZYDIS_MNEMONIC_LOOPNE:
+		for (unsigned i = 0; i < in->raw.prefix_count; i++)
+			if (in->raw.prefixes[i].value == 0xf2 || in->raw.prefixes[i].value == 0xf3)
+				return false;
+		return true;
+	case ZYDIS_MNEMONIC_MASKMOVQ: /* CR2: the operand's start or its first enabled byte, as models differ */
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
 	case ZYDIS_MNEMONIC_INT:
 	case ZYDIS_MNEMONIC_INT1:
 	case ZYDIS_MNEMONIC_INT3:
@@ -218,6 +227,8 @@ struct test {
 	u8 code[128];
 	unsigned n, off;
 	u32 undefined; /* flags at the end */
+	bool branches; /* into the middle of who knows what: flags are not compared */
+	bool two_mem; /* which of two bad addresses faults first is the model's choice */
 	struct hx_state in;
 };
 
@@ -289,6 +300,8 @@ static void generate(struct test *t, u64 seed, unsigned maxlen)
 		if (in.meta.category == ZYDIS_CATEGORY_SHIFT || in.meta.category == ZYDIS_CATEGORY_ROTATE)
 			t->undefined |= ZYDIS_CPUFLAG_OF | ZYDIS_CPUFLAG_AF;
 		aim(&t->in, ops, in.operand_count, &fixed);
+		t->branches |= in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
+		t->two_mem |= in.meta.category == ZYDIS_CATEGORY_STRINGOP;
 		memcpy(t->code + t->n, b, n);
 		t->n += n;
 		k++;
@@ -303,8 +316,12 @@ static int differs(const struct test *t, const struct hx_state *a, const struct 
 	u64 fmask = 0xcd5 & ~(u64)t->undefined; /* CF PF AF ZF SF DF OF */
 
 	/* A fault in the middle: an earlier instruction's undefined flags may show. */
-	if (a->vec != 3)
+	if (a->vec != 3 || t->branches)
 		fmask = 0x400;
+	if (a->vec == 1 && b->vec == 1)
+		return 0; /* INT1 by chance: hypervisors report it in different ways */
+	if (t->two_mem && (a->vec == 13 || a->vec == 14) && (b->vec == 13 || b->vec == 14))
+		return 0;
 #define DIFF(cond, ...) \
 	do { \
 		if (cond) { \
@@ -315,7 +332,7 @@ static int differs(const struct test *t, const struct hx_state *a, const struct 
 	} while (0)
 #define LL(x) ((unsigned long long)(x))
 	DIFF(a->vec != b->vec, "  exception: host %u, engine %u\n", a->vec, b->vec);
-	DIFF(a->rip != b->rip, "  rip: host %llx, engine %llx\n", LL(a->rip), LL(b->rip));
+	DIFF(a->rip != b->rip, "  rip: host %llx, engine %llx (exception %u)\n", LL(a->rip), LL(b->rip), a->vec);
 	if (a->vec == b->vec && a->vec == 14) {
 		/* What the host kernel, or our tables, have mapped for supervisors alone is not compared. */
 		u64 pmask = a->cr2 >> 47 || a->cr2 < 0x10000 ? ~1ull : ~0ull;

@@ -20,15 +20,12 @@ void decode_init(struct soft_vm *vm)
 		{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
 	};
 
-	/* AMD honours a 66 prefix on near branches in 64-bit code, Intel does not. */
-	bool amd = cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u; /* "Genu" */
-
 	for (unsigned i = 0; i < 3; i++) {
 		ZydisDecoder *d = &vm->decoder[i];
 		must(ZYAN_SUCCESS(ZydisDecoderInit(d, m[i].mode, m[i].stack)));
 		/* What the model has not, decodes as on a processor that has not. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, amd ? ZYAN_TRUE : ZYAN_FALSE);
+		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vm->isa & ISA_AMD_BRANCHES ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_TZCNT, vm->isa & ISA_BMI1 ? ZYAN_TRUE : ZYAN_FALSE);
 	}

@@ -197,15 +197,27 @@ static bool rel64(struct decode *d, const ZydisDecodedOperand *o)
 	return false;
 }
 
+/*
+ * Operand bytes of a near branch. In 64-bit code it is 8 whatever REX.W says; AMD honours a 66 prefix (and so
+ * cuts RIP to 16 bits), Intel does not (APM 3 "near branches in 64-bit mode").
+ */
+static unsigned branch_bytes(const struct decode *d)
+{
+	if (!code64(d))
+		return d->insn->operand_width / 8;
+	bool w = (d->insn->attributes & ZYDIS_ATTRIB_HAS_REX) && d->insn->raw.rex.W;
+	return (d->c->vm->isa & ISA_AMD_BRANCHES) && (d->insn->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !w ? 2 : 8;
+}
+
 static bool jcc(struct decode *d, unsigned cc)
 {
-	if (code64(d) && d->insn->operand_width != 16) {
+	if (branch_bytes(d) == 8) {
 		bool link = rel64(d, &d->ops[0]);
 		return done(d, exec_jcc64[cc][link], false);
 	}
 	d->u->r0 = (u8)cc;
 	d->u->imm = (u64)d->ops[0].imm.value.s;
-	d->u->osize = (u8)(d->insn->operand_width / 8);
+	d->u->osize = (u8)branch_bytes(d);
 	return done(d, op_jcc_legacy, false);
 }
 
@@ -241,12 +253,12 @@ static bool is_far(const struct decode *d)
 static bool jmp_call(struct decode *d, bool call)
 {
 	const ZydisDecodedOperand *o = &d->ops[0];
-	unsigned osize = d->insn->operand_width / 8;
+	unsigned osize = branch_bytes(d);
 	struct uop *u = d->u;
 
 	if (is_far(d))
 		return false;
-	if (code64(d) && d->insn->operand_width != 16) {
+	if (osize == 8) {
 		u->seg = SEG_SS; /* the push's, where there is no memory operand */
 		if (is_imm(o)) {
 			bool link = rel64(d, o);
@@ -308,6 +320,10 @@ static bool string(struct decode *d, uop_fn *fn, unsigned bytes)
 		u->aux |= AUX_REPNE;
 	else if (at & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
 		u->aux |= AUX_REP;
+	else
+		for (unsigned i = 0; i < d->insn->raw.prefix_count; i++)
+			if (d->insn->raw.prefixes[i].value == 0xf2) /* on MOVS, STOS, LODS: as REP */
+				u->aux |= AUX_REP;
 	/* The source segment, where there is one, can be overridden. */
 	u->seg = at & ZYDIS_ATTRIB_HAS_SEGMENT_CS   ? SEG_CS
 		 : at & ZYDIS_ATTRIB_HAS_SEGMENT_SS ? SEG_SS
@@ -643,8 +659,8 @@ bool decode_int(struct decode *d)
 			return false;
 		u->seg = SEG_SS;
 		u->imm = in->operand_count_visible ? o[0].imm.value.u & 0xffff : 0;
-		u->osize = (u8)(in->operand_width / 8);
-		if (code64(d) && in->operand_width == 64) {
+		u->osize = (u8)branch_bytes(d);
+		if (u->osize == 8) {
 			u->imm += 8;
 			return done(d, op_ret64, true);
 		}
@@ -660,9 +676,7 @@ bool decode_int(struct decode *d)
 			: in->mnemonic == ZYDIS_MNEMONIC_LOOP  ? 2
 							       : 3;
 		u->r1 = (u8)(in->address_width / 8);
-		u->osize = (u8)(in->operand_width / 8);
-		if (code64(d) && u->osize == 4)
-			u->osize = 8;
+		u->osize = (u8)branch_bytes(d);
 		u->imm = (u64)o[0].imm.value.s;
 		return done(d, op_loop, true);
 
@@ -729,6 +743,12 @@ bool decode_int(struct decode *d)
 	case ZYDIS_MNEMONIC_PAUSE:
 		return done(d, op_pause, false);
 	case ZYDIS_MNEMONIC_NOP:
+		/* 0F 0D with a register: AMD's PREFETCH takes memory only. */
+		if (in->opcode_map == ZYDIS_OPCODE_MAP_0F && in->opcode == 0x0d && (isa & ISA_AMD_BRANCHES))
+			decode_ud(d);
+		else
+			done(d, op_nop, false);
+		return true;
 	case ZYDIS_MNEMONIC_ENDBR64:
 	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_PREFETCH:

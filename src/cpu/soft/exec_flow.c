@@ -88,6 +88,17 @@ always_inline_ u64 target64(struct soft_cpu *c, const struct uop *op, u64 t)
 	return t;
 }
 
+/* ... and after the push's fault, for a call. */
+always_inline_ u64 call_target64(struct soft_cpu *c, const struct uop *op, u64 t)
+{
+	if (unlikely(!soft_canonical(t))) {
+		SOFT_ENTER(c, op);
+		soft_probe(c, c->gpr[GPR_RSP] - 8, 8, true);
+		soft_gp(c, 0);
+	}
+	return t;
+}
+
 void op_jmpi64(struct soft_cpu *c, const struct uop *op)
 {
 	GOTO_RIP64(c, op, target64(c, op, c->gpr[op->r1]));
@@ -116,13 +127,13 @@ void op_call64(struct soft_cpu *c, const struct uop *op)
 }
 void op_calli64(struct soft_cpu *c, const struct uop *op)
 {
-	u64 t = target64(c, op, c->gpr[op->r1]);
+	u64 t = call_target64(c, op, c->gpr[op->r1]);
 	push64(c, op, SOFT_NEXT_RIP(c, op));
 	GOTO_RIP64(c, op, t);
 }
 void op_calli64_m(struct soft_cpu *c, const struct uop *op)
 {
-	u64 t = target64(c, op, mem_ld64(c, op, ea(c, op, 8, false)));
+	u64 t = call_target64(c, op, mem_ld64(c, op, ea(c, op, 8, false)));
 	push64(c, op, SOFT_NEXT_RIP(c, op));
 	GOTO_RIP64(c, op, t);
 }
