@@ -122,8 +122,9 @@ void soft_mode_changed(struct soft_cpu *c)
 
 void soft_step_changed(struct soft_cpu *c)
 {
-	bool step =
-	    (c->sysflags & (FL_TF | FL_RF)) || c->shadow || c->one_step || (c->dr7 & 0xff) || (c->trace & TRACE_EXEC);
+	/* An instruction being run alone may change all of the reasons; it still must come back. */
+	bool step = c->stepping || (c->sysflags & (FL_TF | FL_RF)) || c->shadow || c->one_step || (c->dr7 & 0xff) ||
+		    (c->trace & TRACE_EXEC);
 
 	if (step)
 		atomic_fetch_or_explicit(&c->pending, PEND_STEP, memory_order_relaxed);
@@ -270,7 +271,9 @@ static void step(struct soft_cpu *c)
 	c->gpr[GPR_BLK] = c->rip;
 	(void)was_shadow;
 	u32 rf = c->sysflags & FL_RF;
+	c->stepping = true;
 	run_uops(c, b->op);
+	c->stepping = false;
 	if (rf && c->rip != c->gpr[GPR_BLK])
 		c->sysflags &= ~FL_RF;
 	c->redo_step = false;
@@ -363,7 +366,10 @@ static bool take_interrupt(struct soft_cpu *c)
 
 static enum cpu_exit run(struct soft_cpu *c)
 {
-	switch (_setjmp(c->jb)) {
+	int how = _setjmp(c->jb);
+
+	c->stepping = false;
+	switch (how) {
 	case 0:
 		break;
 	case 2: /* core_redo_stepped() */

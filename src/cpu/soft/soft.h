@@ -266,6 +266,7 @@ struct soft_cpu {
 	bool redo_step; /* it is being run alone */
 	u32 pauses;
 	bool one_step; /* run the next instruction alone */
+	bool stepping; /* running one alone now: PEND_STEP stays */
 	u64 redo_gpa;
 	u32 redo_bytes;
 	u8 jc_salt_idx;
