@@ -79,6 +79,7 @@ bool sys_vme_int(struct soft_cpu *c, u8 vec, u64 ret_rip)
 {
 	if (!vme_redirects(c, vec))
 		return false;
+	c->no_step_trap = true;
 	deliver_vme(c, vec, ret_rip);
 	return true;
 }
@@ -261,6 +262,9 @@ static void deliver_legacy(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 er
 
 void sys_deliver(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
 {
+	/* INT n clears TF, and with it its own single-step trap (3B 17.3.1.4). */
+	if (ev == EV_SOFT || ev == EV_ICEBP)
+		c->no_step_trap = true;
 	if (soft_real_mode(c))
 		deliver_real(c, vec, ret_rip);
 	else if (sys_lma(c))
@@ -310,8 +314,6 @@ bool soft_deliver_exc(struct soft_cpu *c)
 	c->exc_delivering = vec;
 	sys_deliver(c, vec, EV_EXC, error, c->rip);
 	c->exc_delivering = -1;
-	if (vec < ARRAY_LEN(c->st.exc))
-		c->st.exc[vec]++;
 	return true;
 }
 
@@ -338,12 +340,9 @@ void soft_step_before(struct soft_cpu *c)
 {
 	u64 hits = 0;
 
-	if (c->sysflags & FL_RF) {
-		/* Good for one instruction; a fault in it saves RF set by itself. */
-		c->sysflags &= ~FL_RF;
-		return;
-	}
-	if (c->shadow_ss || !(c->dr7 & 0xff))
+	c->no_step_trap = false;
+	/* The run loop takes RF away when the instruction is done. */
+	if ((c->sysflags & FL_RF) || c->shadow_ss || !(c->dr7 & 0xff))
 		return;
 	gva_t lin = sys_lin(c, c->eff_base[SEG_CS] + c->rip);
 	for (unsigned i = 0; i < 4; i++)
@@ -374,7 +373,7 @@ void soft_step_after(struct soft_cpu *c, bool tf_was_set)
 	 * single step (3A 6.8.3). */
 	if (c->shadow_ss)
 		return;
-	if (tf_was_set)
+	if (tf_was_set && !c->no_step_trap)
 		hits |= 1u << 14;
 	c->dr6_pending = 0;
 	if (hits)

@@ -32,14 +32,20 @@ void sys_sti(struct soft_cpu *c, const struct uop *op)
 		c->sysflags |= FL_VIF;
 	} else if (!(c->sysflags & FL_IF)) {
 		c->sysflags |= FL_IF;
-		c->shadow = true;
-		soft_step_changed(c);
-		c->rip = SOFT_NEXT_RIP(c, op);
-		soft_exit(c);
-		return;
+		/*
+		 * Where nothing waits, going on inside the block is shadow enough: interrupts are looked for
+		 * at its end, at least one instruction later. Where one waits, or nothing follows in the block,
+		 * the next instruction is run alone.
+		 */
+		if (c->intr_line || c->pending || !op[1].len) {
+			c->shadow = true;
+			soft_step_changed(c);
+			c->rip = SOFT_NEXT_RIP(c, op);
+			soft_exit(c);
+			return;
+		}
 	}
-	c->rip = SOFT_NEXT_RIP(c, op);
-	soft_leave(c, op);
+	NEXT(c, op);
 }
 
 void sys_hlt(struct soft_cpu *c, const struct uop *op)

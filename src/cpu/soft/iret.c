@@ -200,5 +200,8 @@ void sys_iret(struct soft_cpu *c, const struct uop *op)
 		iret_prot(c, op);
 	}
 	c->nmi_masked = false;
-	soft_leave(c, op);
+	if (unlikely(c->nmi_latched))
+		soft_exit(c);
+	else
+		soft_leave(c, op);
 }

@@ -285,6 +285,7 @@ struct soft_cpu {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 pat, tsc_aux, misc_enable, spec_ctrl, mtrr_def_type;
 	u64 mtrr_var[16], mtrr_fix[11]; /* kept for firmware and OS; RAM is always write-back */
+	bool no_step_trap;              /* the running instruction ended single-stepping itself */
 	u64 dr6_pending;                /* data breakpoints met by the running instruction */
 	u64 tsc_offset, tsc_adjust;
 	/* FPU words not live in the host: fpu.c. Guest addresses of the last x87 instruction. */

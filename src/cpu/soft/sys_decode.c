@@ -358,7 +358,7 @@ bool decode_sys(struct decode *d)
 	case ZYDIS_MNEMONIC_CLI:
 		return take(d, sys_cli);
 	case ZYDIS_MNEMONIC_STI:
-		return take_end(d, sys_sti);
+		return take(d, sys_sti);
 	case ZYDIS_MNEMONIC_PUSHF:
 	case ZYDIS_MNEMONIC_PUSHFD:
 	case ZYDIS_MNEMONIC_PUSHFQ:

@@ -31,6 +31,7 @@ void sys_syscall(struct soft_cpu *c, const struct uop *op)
 	}
 	sys_set_ss_flat(c, (u16)(cs + 8), 0);
 	c->cpl = 0;
+	c->no_step_trap = !(fl & FL_TF); /* FMASK counts for the trap after SYSCALL itself */
 	soft_set_rflags(c, fl);
 	soft_mode_changed(c);
 	soft_leave(c, op);

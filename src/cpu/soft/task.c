@@ -169,6 +169,9 @@ void sys_task_switch(struct soft_cpu *c, u16 sel, struct sys_desc *d, enum sys_s
 	soft_probe_priv(c, old_d.lin, 8, true, false);
 	soft_probe_priv(c, d->lin, 8, true, false);
 
+	/* From here on it cannot be begun again, even where it writes to the page it runs from. */
+	bool redo = c->redo_step;
+	c->redo_step = true;
 	u32 flags = (u32)soft_get_rflags(c);
 	if (why == SWITCH_IRET)
 		flags &= ~FL_NT;
@@ -206,6 +209,8 @@ void sys_task_switch(struct soft_cpu *c, u16 sel, struct sys_desc *d, enum sys_s
 	}
 	if (c->rip > c->seg[SEG_CS].limit)
 		sys_fault_0(c, EXC_GP);
+	c->no_step_trap = true; /* the old task's TF */
+	c->redo_step = redo;
 	if (t.trap)
 		soft_raise_db(c, 1ull << 15, true);
 }
