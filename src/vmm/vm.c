@@ -547,6 +547,9 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 
 int vm_start(struct vm *v, struct err *e)
 {
+	int rc = blk_start_threads(e);
+	if (rc < 0)
+		return rc;
 	for (; v->nthreads < v->cfg->cpus; v->nthreads++) {
 		struct vcpu *c = &v->vcpu[v->nthreads];
 		int r = pthread_create(&c->thread, NULL, vcpu_main, c);
