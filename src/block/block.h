@@ -90,6 +90,9 @@ struct blk_params {
 int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e);
 /* Waits for requests in flight, flushes. On the loop's thread, or when the loop does not run. */
 void blk_close(struct blk *b);
+/* Start the threads that open disks need. A process that gives up rights calls this after giving up those
+ * that threads inherit and before it forbids itself new threads; otherwise the first request does it. */
+int blk_start_threads(struct err *e);
 /* Before the first request. */
 void blk_set_client(struct blk *b, const struct blk_client *c);
 u64 blk_bytes(const struct blk *b);

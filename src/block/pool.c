@@ -2,9 +2,10 @@
 /*
  * pool.c - the thread-pool engine, for hosts that refuse io_uring.
  *
- * Theory: POOL_THREADS threads, all started when the disk is opened (a sandboxed process cannot start
- * more), take requests from one queue. Reads in a plugged batch are first tried on the submitting
- * thread without blocking (RWF_NOWAIT): what is in the page cache costs no thread switch.
+ * Theory: POOL_THREADS threads take requests from one queue. They are started by blk_start_threads(),
+ * between the process giving up its privileges (which a thread inherits, and which want a process of one
+ * thread) and its forbidding itself new threads; or else by the first request. Reads in a plugged batch are first tried
+ * on the submitting thread without blocking (RWF_NOWAIT): what is in the page cache costs no thread switch.
  */
 #include "block/engine.h"
 
@@ -18,10 +19,11 @@
 
 struct pool {
 	struct engine en;
+	struct pool *next; /* in `pools` */
+
+	pthread_mutex_t lock; /* guards what follows; taken after pools_lock */
 	pthread_t thread[POOL_THREADS];
 	unsigned nthreads;
-
-	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t more;
 	struct blk_io *queue, **queue_tail;
 	struct blk_io *finished, **finished_tail;
@@ -29,6 +31,9 @@ struct pool {
 	unsigned quiet;
 	bool stop;
 };
+
+static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pool *pools;
 
 static int run(struct blk_io *io)
 {
@@ -100,6 +105,36 @@ static void *pool_thread(void *arg)
 	return NULL;
 }
 
+static int start_threads_locked(struct pool *p)
+{
+	sigset_t all, old;
+	int rc = 0;
+
+	/* The process's signals are for other threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (p->nthreads < POOL_THREADS && rc == 0) {
+		rc = pthread_create(&p->thread[p->nthreads], NULL, pool_thread, p);
+		p->nthreads += rc == 0;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return p->nthreads ? 0 : -rc;
+}
+
+int blk_start_threads(struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&pools_lock);
+	for (struct pool *p = pools; p && rc == 0; p = p->next) {
+		pthread_mutex_lock(&p->lock);
+		rc = start_threads_locked(p);
+		pthread_mutex_unlock(&p->lock);
+	}
+	pthread_mutex_unlock(&pools_lock);
+	return rc < 0 ? err_sys(e, -rc, "cannot start threads for disk I/O") : 0;
+}
+
 static void pool_submit(struct engine *en, struct blk_io *io)
 {
 	struct pool *p = container_of(en, struct pool, en);
@@ -117,6 +152,8 @@ static void pool_submit(struct engine *en, struct blk_io *io)
 	}
 	pthread_mutex_lock(&p->lock);
 	if (ready) {
+		finish_locked(p, io);
+	} else if (!p->nthreads && (io->res = start_threads_locked(p)) < 0) {
 		finish_locked(p, io);
 	} else {
 		*p->queue_tail = io;
@@ -174,6 +211,13 @@ static void pool_free(struct engine *en)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
+	pthread_mutex_lock(&pools_lock);
+	struct pool **at = &pools;
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	pthread_mutex_unlock(&pools_lock);
+
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
 	pthread_cond_broadcast(&p->more);
@@ -200,13 +244,11 @@ static const struct engine_ops pool_ops = {
 int pool_engine_new(struct engine **out, struct err *e)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
-	sigset_t all, old;
-	int rc = 0;
 
 	p->en.ops = &pool_ops;
 	p->en.evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->en.evfd < 0) {
-		rc = errno;
+		int rc = errno;
 		free(p);
 		return err_sys(e, rc, "cannot make an event fd for disk I/O");
 	}
@@ -214,18 +256,10 @@ int pool_engine_new(struct engine **out, struct err *e)
 	pthread_cond_init(&p->more, NULL);
 	p->queue_tail = &p->queue;
 	p->finished_tail = &p->finished;
-	/* The process's signals are for other threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (p->nthreads < POOL_THREADS && rc == 0) {
-		rc = pthread_create(&p->thread[p->nthreads], NULL, pool_thread, p);
-		p->nthreads += rc == 0;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!p->nthreads) {
-		pool_free(&p->en);
-		return err_sys(e, rc, "cannot start threads for disk I/O");
-	}
+	pthread_mutex_lock(&pools_lock);
+	p->next = pools;
+	pools = p;
+	pthread_mutex_unlock(&pools_lock);
 	*out = &p->en;
 	return 0;
 }

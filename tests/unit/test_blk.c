@@ -7,9 +7,11 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -417,6 +419,100 @@ static void test_many(void **state)
 		}
 }
 
+/* A thread's requests outlive it. */
+static int gone_res[40];
+static void *submit_and_end(void *arg)
+{
+	struct blk *b = arg;
+	static struct blk_req r[40];
+	static u8 buf[20][65536];
+	static struct iovec iov[20];
+
+	for (unsigned i = 0; i < 40; i++) {
+		gone_res[i] = 1;
+		r[i] = (struct blk_req){ .op = i % 2 ? BLK_FLUSH : BLK_WRITE, .done = on_done, .opaque = &gone_res[i] };
+		if (i % 2 == 0) {
+			memset(buf[i / 2], 0x40 + (int)i, 65536);
+			iov[i / 2] = (struct iovec){ buf[i / 2], 65536 };
+			r[i].off = 65536 * (i / 2);
+			r[i].bytes = 65536;
+			r[i].iov = &iov[i / 2];
+			r[i].niov = 1;
+		}
+		blk_submit(b, &r[i]);
+	}
+	return NULL;
+}
+
+static void test_submitter_ends(void **state)
+{
+	for (int k = BLK_ENGINE_AUTO; k <= BLK_ENGINE_POOL; k += BLK_ENGINE_POOL)
+		for (int direct = 0; direct < 2; direct++) {
+			struct blk_params p = { .path = img, .engine = (enum blk_engine)k, .direct = direct };
+			struct blk *b;
+			pthread_t t;
+			u8 c;
+
+			make_image(DISK, 3);
+			if (blk_open(&b, L, &p, NULL) < 0) {
+				assert_true(direct);
+				continue;
+			}
+			pthread_create(&t, NULL, submit_and_end, b);
+			pthread_join(t, NULL);
+			blk_drain(b);
+			for (unsigned i = 0; i < 40; i++)
+				assert_int_equal(gone_res[i], 0);
+			blk_close(b);
+			int fd = open(img, O_RDONLY);
+			for (unsigned i = 0; i < 20; i++) {
+				assert_int_equal(pread(fd, &c, 1, 65536 * i + 60000), 1);
+				assert_int_equal(c, 0x40 + 2 * i);
+			}
+			close(fd);
+		}
+}
+
+/* A filter forbids io_uring, as Docker's does, then new threads too. */
+static int without_uring(void)
+{
+	struct blk_params p = { .path = img };
+	scmp_filter_ctx c = seccomp_init(SCMP_ACT_ALLOW);
+	struct blk *b;
+	u8 buf[512];
+	struct iovec iov = { buf, 512 };
+
+	seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0);
+	if (seccomp_load(c) < 0 || blk_open(&b, L, &p, NULL) < 0 || strcmp(blk_engine_name(b), "threads"))
+		return 1;
+	if (blk_start_threads(NULL) < 0)
+		return 2;
+	seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 0);
+	seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone3), 0);
+	if (seccomp_load(c) < 0)
+		return 3;
+	if (io(b, BLK_READ, 512, 512, &iov, 1, false) || buf[0] != 3 || io(b, BLK_FLUSH, 0, 0, NULL, 0, true))
+		return 4;
+	blk_close(b);
+	p.engine = BLK_ENGINE_URING;
+	struct err e = { 0 };
+	if (blk_open(&b, L, &p, &e) != -EPERM || !strstr(e.msg, "io_uring"))
+		return 5;
+	return 0;
+}
+
+static void test_without_uring(void **state)
+{
+	int status;
+
+	make_image(DISK, 3);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(without_uring());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -429,6 +525,8 @@ int main(void)
 		T(test_truncated),
 		T(test_flush_reaches_the_disk),
 		T(test_many),
+		T(test_submitter_ends),
+		T(test_without_uring),
 	};
 	return cmocka_run_group_tests_name("blk", tests, NULL, NULL);
 }

@@ -428,8 +428,10 @@ int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 		   const char *serial, struct err *e)
 {
 	(void)loop; /* completions come through blk's */
-	if (!nqueues || nqueues > QUEUES_MAX)
+	if (!nqueues || nqueues > QUEUES_MAX) {
+		blk_close(blk);
 		return err_set(e, EINVAL, "a virtio disk has 1 to %d queues, not %u", QUEUES_MAX, nqueues);
+	}
 
 	struct vblk *vb = xcalloc(1, sizeof(*vb));
 	vb->blk = blk;
