@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lapic_int.h - what lapic.c (registers), lapic_timer.c and lapic_msg.c share. */
+/* lapic_int.h - what lapic.c, lapic_regs.c, lapic_timer.c and lapic_msg.c share. */
 #ifndef MICA_LAPIC_INT_H
 #define MICA_LAPIC_INT_H
 
@@ -70,10 +70,17 @@ static inline enum timer_mode lapic_timer_mode(const struct lapic *l)
 	return (enum timer_mode)((l->lvt[LVT_TIMER] >> 17) & 3);
 }
 
+/* SDM 3A 11.12.10.2: clusters of 16 by id */
+static inline u32 lapic_x2apic_ldr(const struct lapic *l)
+{
+	return (l->index >> 4) << 16 | 1u << (l->index & 15);
+}
+
 /* lapic.c; all with l->lock held */
 void lapic_update_locked(struct lapic *l);                        /* PPR and the INTR line from the rest */
 void lapic_accept_locked(struct lapic *l, u8 vector, bool level); /* a fixed interrupt; calls update */
 void lapic_error_locked(struct lapic *l, u32 esr_bit);
+int lapic_eoi_locked(struct lapic *l); /* the vector the I/O APIC must hear of, or -1 */
 void lapic_power_on_locked(struct lapic *l, bool init);
 
 /* lapic_timer.c; all with l->lock held */
