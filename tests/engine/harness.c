@@ -267,7 +267,7 @@ void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 	s.idt_limit = 32 * 16 - 1;
 	s.cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
 	s.cr3 = G_PML4;
-	s.cr4 = 0x40620 | 0x80; /* OSXSAVE OSXMMEXCPT OSFXSR PGE PAE */
+	s.cr4 = 0x50620 | 0x80; /* OSXSAVE OSXMMEXCPT OSFXSR PGE PAE */
 	if (!have_avx)
 		s.cr4 &= ~0x40000ull;
 	s.xcr0 = have_avx ? 7 : 3;
