@@ -84,6 +84,11 @@ void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o)
 	u->ea = aw == 32 ? EA_A32 : aw == 16 ? EA_A16 : 0;
 	if (!(d->mode & MODE_CODE64) || aw != 64)
 		u->ea |= EA_SLOW;
+	/* Zydis 4.0.0 takes SIB base 101 with mod 0 for R13D, where REX.B is set and addresses are 32-bit. */
+	bool no_base = d->insn->raw.modrm.mod == 0 && d->insn->raw.modrm.rm == 4 && d->insn->raw.disp.size == 32 &&
+		       o->mem.base == ZYDIS_REGISTER_R13D && !o->mem.disp.has_displacement;
+	if (no_base)
+		disp = d->insn->raw.disp.value;
 	u->index = o->mem.index == ZYDIS_REGISTER_NONE ? GPR_ZERO : decode_gpr(o->mem.index);
 	u->scale = o->mem.scale == 8 ? 3 : o->mem.scale == 4 ? 2 : o->mem.scale == 2 ? 1 : 0;
 	if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP) {
@@ -95,7 +100,7 @@ void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o)
 			u->ea |= EA_SLOW | EA_RIP;
 		}
 	} else {
-		u->base = o->mem.base == ZYDIS_REGISTER_NONE ? GPR_ZERO : decode_gpr(o->mem.base);
+		u->base = o->mem.base == ZYDIS_REGISTER_NONE || no_base ? GPR_ZERO : decode_gpr(o->mem.base);
 	}
 	u->disp = (s32)disp;
 	if (disp != (s32)disp) {
