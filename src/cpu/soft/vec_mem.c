@@ -47,8 +47,11 @@ static void gather(struct soft_cpu *c, const struct uop *op)
 		u8 *m = mask + i * g.elem;
 		s64 x;
 
-		if (!top_bit(m, g.elem))
+		/* Cleared on the way, enabled or not, as processors do it. */
+		if (!top_bit(m, g.elem)) {
+			memset(m, 0, g.elem);
 			continue;
+		}
 		x = g.idx == 4 ? (s32)ld_le32(index + i * 4) : (s64)ld_le64(index + i * 8);
 		soft_ld_bytes(c, element(c, op, off + ((u64)x << g.scale), g.elem, false), dst + i * g.elem, g.elem);
 		memset(m, 0, g.elem);
