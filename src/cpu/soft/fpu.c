@@ -294,7 +294,7 @@ static void compose(struct soft_cpu *c, struct fx *f, bool wide)
 }
 
 /* op->aux: the REX.W form */
-static void fxsave(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_fxsave(struct soft_cpu *c, const struct uop *op)
 {
 	struct fx f;
 	gva_t lin;
@@ -307,10 +307,10 @@ static void fxsave(struct soft_cpu *c, const struct uop *op)
 	compose(c, &f, op->aux);
 	soft_probe(c, lin, 512, true);
 	soft_st_bytes(c, lin, f.b, FX_XMM + xmm_count(c) * 16);
-	NEXT(c, op);
 }
+DEF_HANDLER(fxsave)
 
-static void fxrstor(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_fxrstor(struct soft_cpu *c, const struct uop *op)
 {
 	struct fx f = { 0 };
 	gva_t lin;
@@ -327,8 +327,8 @@ static void fxrstor(struct soft_cpu *c, const struct uop *op)
 	for (unsigned i = 0; i < xmm_count(c); i++)
 		memcpy(c->vec[i], f.b + FX_XMM + i * 16, 16);
 	restore(c, &f);
-	NEXT(c, op);
 }
+DEF_HANDLER(fxrstor)
 
 static void xsave_check(struct soft_cpu *c, const struct uop *op)
 {
@@ -364,7 +364,7 @@ static u64 in_use(const struct soft_cpu *c, const struct fx *f)
 }
 
 /* op->aux bit 0: the REX.W form; bit 1: XSAVEOPT. No modified-optimisation. */
-static void xsave(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_xsave(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned nx = xmm_count(c);
 	u64 rfbm, use, bv, put;
@@ -397,11 +397,11 @@ static void xsave(struct soft_cpu *c, const struct uop *op)
 		soft_st_bytes(c, lin + XS_AVX, avx, nx * 16);
 	}
 	soft_st64(c, lin + XS_HEADER, (bv & ~rfbm) | (rfbm & use));
-	NEXT(c, op);
 }
+DEF_HANDLER(xsave)
 
 /* SDM 1 13.8. The compacted form belongs to XSAVEC, which is not offered: #GP. */
-static void xrstor(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_xrstor(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned nx = xmm_count(c);
 	u64 rfbm, bv;
@@ -458,8 +458,8 @@ static void xrstor(struct soft_cpu *c, const struct uop *op)
 	} else if (rfbm & (XF_SSE | XF_AVX)) {
 		set_mxcsr(ld_le32(f.b + FX_MXCSR));
 	}
-	NEXT(c, op);
 }
+DEF_HANDLER(xrstor)
 
 /* ---- MXCSR ---- */
 
@@ -582,7 +582,7 @@ static unsigned env_from_guest(const struct soft_cpu *c, struct env32 *e, struct
  * state as they store, and a store may be abandoned and done again (mmu.c): so the state is put
  * back, and changed when memory has it.
  */
-static void fnstenv(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_fnstenv(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
 	struct env32 e;
@@ -600,10 +600,10 @@ static void fnstenv(struct soft_cpu *c, const struct uop *op)
 	env_to_guest(c, &e, out, op->aux);
 	soft_st_bytes(c, lin, out, n);
 	__asm__ volatile("fnstenv %0" : "=m"(e.w));
-	NEXT(c, op);
 }
+DEF_HANDLER(fnstenv)
 
-static void fnsave(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_fnsave(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
 	struct env32 e;
@@ -623,8 +623,8 @@ static void fnsave(struct soft_cpu *c, const struct uop *op)
 	soft_st_bytes(c, lin, out, n + 80);
 	__asm__ volatile("fninit");
 	clear_pointers(c);
-	NEXT(c, op);
 }
+DEF_HANDLER(fnsave)
 
 static void take_env(struct soft_cpu *c, const struct pointers *p)
 {
@@ -636,7 +636,7 @@ static void take_env(struct soft_cpu *c, const struct pointers *p)
 }
 
 /* And these do wait, so they run in stubs. */
-static void fldenv(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_fldenv(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
 	struct pointers p;
@@ -649,10 +649,10 @@ static void fldenv(struct soft_cpu *c, const struct uop *op)
 	env_from_guest(c, &e, &p, in, op->aux);
 	c->vm->stubs->fldenv(&e, NULL, NULL, NULL, NULL, c);
 	take_env(c, &p);
-	NEXT(c, op);
 }
+DEF_HANDLER(fldenv)
 
-static void frstor(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_frstor(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
 	struct pointers p;
@@ -666,8 +666,8 @@ static void frstor(struct soft_cpu *c, const struct uop *op)
 	memcpy(e.st, in + n, 80);
 	c->vm->stubs->frstor(&e, NULL, NULL, NULL, NULL, c);
 	take_env(c, &p);
-	NEXT(c, op);
 }
+DEF_HANDLER(frstor)
 
 static void fninit(struct soft_cpu *c, const struct uop *op)
 {

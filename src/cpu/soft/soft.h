@@ -336,6 +336,8 @@ struct soft_cpu {
 	struct block *step_block; /* scratch for single instructions */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
+	u8 vec_buf[32]
+	    __attribute__((aligned(32))); /* a load that the TLB does not serve; not on the stack: INV-CHAIN-1 */
 };
 
 /* ---- leaving: exceptions (never return) ---- */
@@ -377,6 +379,14 @@ noreturn_ cold_ void soft_raise_db(struct soft_cpu *c, u64 dr6, bool trap);
  * may therefore have no local whose address is taken: that goes into a noinline function of its own.
  * tests/engine/check_tailcalls.py looks at the object code. */
 #define NEXT(c, op) GOTO_UOP(c, (op) + 1)
+/* The handler `name` around do_name(), whose locals may be pointed to. */
+#define DEF_HANDLER(name) \
+	static void name(struct soft_cpu *c, const struct uop *op) \
+	{ \
+		do_##name(c, op); \
+		NEXT(c, op); \
+	}
+#define noinline_ __attribute__((noinline))
 /*
  * Last thing of a handler that ends its block (the decoder must have been told: dec->end = true)
  * because control flow, mode, paging or interruptibility changed: set c->rip to where to go on,

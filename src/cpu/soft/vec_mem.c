@@ -62,7 +62,7 @@ static void gather(struct soft_cpu *c, const struct uop *op)
 }
 
 /* VMASKMOVPS/PD, VPMASKMOVD/Q. r0: data, aux: mask register; osize: element bytes; r1: elements. */
-static void maskmov_load(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_maskmov_load(struct soft_cpu *c, const struct uop *op)
 {
 	const u8 *mask = c->vec[op->aux];
 	u8 v[32] = { 0 };
@@ -76,8 +76,8 @@ static void maskmov_load(struct soft_cpu *c, const struct uop *op)
 			soft_ld_bytes(c, element(c, op, off + i * op->osize, op->osize, false), v + i * op->osize,
 				      op->osize);
 	memcpy(c->vec[op->r0], v, 32);
-	NEXT(c, op);
 }
+DEF_HANDLER(maskmov_load)
 
 static void maskmov_store(struct soft_cpu *c, const struct uop *op)
 {
@@ -123,7 +123,7 @@ static void maskmovdqu(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-static void maskmovq(struct soft_cpu *c, const struct uop *op)
+static noinline_ void do_maskmovq(struct soft_cpu *c, const struct uop *op)
 {
 	const struct vec_stubs *st = c->vm->stubs;
 	u8 v[8], m[8];
@@ -133,8 +133,8 @@ static void maskmovq(struct soft_cpu *c, const struct uop *op)
 	st->mm_store[op->r0](v, NULL, NULL, NULL, NULL, c);
 	st->mm_store[op->r1](m, NULL, NULL, NULL, NULL, c);
 	store_bytes(c, op, v, m, 8);
-	NEXT(c, op);
 }
+DEF_HANDLER(maskmovq)
 
 static void vzeroupper(struct soft_cpu *c, const struct uop *op)
 {

@@ -65,9 +65,9 @@ static inline __attribute__((always_inline)) void store(struct soft_cpu *c, cons
 #define DEF_LOAD(name, ok, n, to, align) \
 	static void name(struct soft_cpu *c, const struct uop *op) \
 	{ \
-		u8 buf[n], *dst = c->vec[op->r0]; \
+		u8 *dst = c->vec[op->r0]; \
 		VEC_CHECK(c, op, ok); \
-		memcpy(dst, load(c, op, buf, n, align), n); \
+		memcpy(dst, load(c, op, c->vec_buf, n, align), n); \
 		if ((to) > (n)) \
 			ZERO(c, op->r0, n, to); \
 		NEXT(c, op); \
@@ -86,10 +86,8 @@ DEF_LOAD(ld8lo, VEC_OK_SSE, 8, 8, 1)
 
 static void ld8hi(struct soft_cpu *c, const struct uop *op)
 {
-	u8 buf[8];
-
 	VEC_CHECK(c, op, VEC_OK_SSE);
-	memcpy(c->vec[op->r0] + 8, load(c, op, buf, 8, 1), 8);
+	memcpy(c->vec[op->r0] + 8, load(c, op, c->vec_buf, 8, 1), 8);
 	NEXT(c, op);
 }
 
@@ -226,10 +224,9 @@ static void pmovmskb(struct soft_cpu *c, const struct uop *op)
 	} \
 	static void rm_##mn(struct soft_cpu *c, const struct uop *op) \
 	{ \
-		u8 buf[16]; \
 		__m128i v; \
 		VEC_CHECK(c, op, VEC_OK_SSE); \
-		v = _mm_loadu_si128(load(c, op, buf, 16, 16)); \
+		v = _mm_loadu_si128(load(c, op, c->vec_buf, 16, 16)); \
 		set(c, op->r0, intrinsic(get(c, op->r0), v)); \
 		NEXT(c, op); \
 	}
