@@ -271,7 +271,22 @@ user64:
 	out	%eax, $0xe9
 	next64
 	jmp	*noncanon(%rip)
-1:	int	$0x81
+1:	/* ring 3 compatibility mode */
+	lea	P(c32_1), %r15d
+	ljmpl	*far_user32(%rip)
+	.globl user64_again
+user64_again:
+	mov	%cs, %eax
+	out	%eax, $0xe9
+	int	$0x81
+
+	.globl syscall_compat
+syscall_compat:
+	log	$0xc57a
+	mov	%ecx, %eax
+	sub	$P(c32_1), %eax		/* the return address is right behind SYSCALL */
+	out	%eax, $0xe9
+	sysretl
 
 	.globl int64_82
 int64_82:
@@ -280,6 +295,7 @@ int64_82:
 	out	%eax, $0xe9
 1:	iretq
 
+far_user32: .long P(user32c); .word 0x1b
 far_null:	.long 0; .word 0
 far_data:	.long 0; .word 0x10
 far_compat:	.long P(compat); .word 0x50
@@ -287,6 +303,18 @@ far_gate:	.long 0; .word 0x43
 noncanon:	.quad 0x8000000000000000
 
 	.code32
+user32c:
+	mov	%cs, %eax
+	out	%eax, $0xe9
+	int	$0x80
+	mov	$0x7fffffff, %eax
+	syscall				/* AMD's; #UD on Intel */
+c32_1:	mov	%cs, %eax
+	out	%eax, $0xe9
+	mov	%ss, %eax
+	out	%eax, $0xe9
+	ljmp	$0x2b, $P(user64_again)
+
 compat:
 	mov	%cs, %eax
 	out	%eax, $0xe9

@@ -24,7 +24,7 @@
 #define LOG_MAX 256
 
 extern const u8 sys_blob[], sys_blob_end[];
-extern const u8 vec64[], int64_80[], int64_81[], int64_82[], syscall64[], gate64[], k_long[];
+extern const u8 vec64[], int64_80[], int64_81[], int64_82[], syscall64[], syscall_compat[], gate64[], k_long[];
 extern const u8 vec32[], k_prot[], task_b[], task_df[], gate32[], int32_82[];
 extern const u8 k_boot[], k_boot_int[], k_boot_de[];
 
@@ -248,6 +248,7 @@ static void long_mode(void **state)
 	s.seg[SEG_LDTR] = seg(0, 0, 0, SEG_AR_UNUSABLE);
 	s.star = 0x0018000800000000ull;
 	s.lstar = phys(syscall64);
+	s.cstar = phys(syscall_compat);
 	s.fmask = 0x600;
 	s.dr6 = 0xffff0ff0;
 	s.dr7 = 0x400;
@@ -256,6 +257,7 @@ static void long_mode(void **state)
 	struct err e = { 0 };
 	assert_int_equal(cpu_set_state(c, &s, &e), 0);
 
+	bool amd = cpu_model_is_amd(r->model);
 	const u32 want[] = {
 		EXC(6, 0),
 		EXC(0, 0),
@@ -333,9 +335,21 @@ static void long_mode(void **state)
 		0x23,
 		0x2b,
 		EXC(13, 0),
-		0x81,
+		/* compatibility mode */
+		0x1b,
+		0x80,
+		0x1b,
+		0x23,
+		0,
+		STACK0 - 40,
+		amd ? 0xc57a : EXC(6, 0),
 	};
-	run_and_compare(r, want, ARRAY_LEN(want));
+	const u32 last[] = { 0, 0x1b, 0x23, 0x2b, 0x81 };
+	u32 all[ARRAY_LEN(want) + ARRAY_LEN(last)];
+	unsigned n = ARRAY_LEN(want), skip = amd ? 0 : 1;
+	memcpy(all, want, n * sizeof(u32));
+	memcpy(all + n, last + skip, (ARRAY_LEN(last) - skip) * sizeof(u32));
+	run_and_compare(r, all, n + ARRAY_LEN(last) - skip);
 	close_rig(r);
 }
 

@@ -291,6 +291,8 @@ bool soft_deliver_exc(struct soft_cpu *c)
 	s64 error = c->exc.has_error ? (s64)c->exc.error : EXC_NO_ERROR;
 	int first = c->exc_delivering;
 
+	if (!c->exc.is_trap)
+		c->dr6_pending = 0; /* the instruction will run again, and meet its breakpoints again */
 	if (vec == EXC_PF)
 		c->cr2 = c->exc.cr2;
 	if (first >= 0 && first < DELIVERING_INTR) {
@@ -361,6 +363,16 @@ void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool wr
 		if (!bp_enabled(c->dr7, i) || (rw != 3 && !(rw == 1 && write)))
 			continue;
 		if (lin < at + len && at < lin + bytes)
+			c->dr6_pending |= 1u << i;
+	}
+}
+
+void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		u64 len = bp_len(c->dr7, i), at = c->dr[i] & ~(len - 1);
+
+		if (bp_enabled(c->dr7, i) && (c->dr7 >> (16 + 4 * i) & 3) == 2 && port < at + len && at < port + bytes)
 			c->dr6_pending |= 1u << i;
 	}
 }

@@ -21,6 +21,8 @@ static inline void check_port(struct soft_cpu *c, u16 port, unsigned bytes)
 {
 	if (sys_vm86(c) || c->cpl > sys_iopl(c))
 		check_bitmap(c, port, bytes);
+	if (unlikely((c->dr7 & 0xff) && (c->cr4 & CR4_DE)))
+		sys_io_breakpoint(c, port, bytes);
 }
 
 static u32 port_in(struct soft_cpu *c, u16 port, unsigned bytes)

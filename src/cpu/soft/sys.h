@@ -206,6 +206,9 @@ enum sys_switch { SWITCH_JMP, SWITCH_CALL, SWITCH_IRET, SWITCH_INT };
  * the old TSS. error: pushed on the new stack unless EXC_NO_ERROR. */
 void sys_task_switch(struct soft_cpu *c, u16 tss_sel, struct sys_desc *d, enum sys_switch why, u64 next_rip, s64 error);
 
+/* Note an I/O access for DR7 breakpoints of that kind (CR4.DE). */
+void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes);
+
 /* ---- handlers, by file; sys_decode.c names them ---- */
 uop_fn sys_iret;
 uop_fn sys_jmp_far_ptr, sys_jmp_far_mem, sys_call_far_ptr, sys_call_far_mem, sys_ret_far;

@@ -144,6 +144,7 @@ static void load_registers(struct soft_cpu *c, const struct tss *t, bool t32)
 					 FL_VIF | FL_VIP | FL_ID)) |
 			       2);
 	c->cr0 |= CR0_TS;
+	soft_vec_changed(c);
 	c->dr7 &= ~0x155ull; /* the local enables, LE */
 	soft_step_changed(c);
 	soft_mode_changed(c);
@@ -199,7 +200,6 @@ void sys_task_switch(struct soft_cpu *c, u16 sel, struct sys_desc *d, enum sys_s
 		load_data(c, SEG_GS, t.seg[SEG_GS]);
 	}
 	soft_mode_changed(c);
-	soft_vec_changed(c); /* CR0.TS */
 	if (error >= 0) {
 		struct sys_stack s;
 

@@ -94,10 +94,10 @@ static outline_ void do_enter(struct soft_cpu *c, const struct uop *op)
 	u64 top = width == 8 ? s.sp : width == 4 ? (u32)s.sp : (u16)s.sp;
 	soft_probe(c, soft_seg_lin(c, SEG_SS, top, n, true), n, true);
 	sys_stack_commit(c, &s);
-	if (n == 2)
+	if (width == 2)
 		c->gpr[GPR_RBP] = (c->gpr[GPR_RBP] & ~0xffffull) | (u16)frame;
 	else
-		c->gpr[GPR_RBP] = n == 4 ? (u32)frame : frame;
+		c->gpr[GPR_RBP] = width == 4 ? (u32)frame : frame;
 }
 void sys_enter(struct soft_cpu *c, const struct uop *op)
 {
