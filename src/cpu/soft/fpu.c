@@ -645,6 +645,7 @@ static noinline_ void do_fldenv(struct soft_cpu *c, const struct uop *op)
 
 	VEC_CHECK(c, op, VEC_OK_X87);
 	SOFT_ENTER(c, op);
+	c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c); /* #MF before #PF */
 	soft_ld_bytes(c, soft_ea(c, op, n, false), in, n);
 	env_from_guest(c, &e, &p, in, op->aux);
 	c->vm->stubs->fldenv(&e, NULL, NULL, NULL, NULL, c);
@@ -661,6 +662,7 @@ static noinline_ void do_frstor(struct soft_cpu *c, const struct uop *op)
 
 	VEC_CHECK(c, op, VEC_OK_X87);
 	SOFT_ENTER(c, op);
+	c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c); /* #MF before #PF */
 	soft_ld_bytes(c, soft_ea(c, op, n + 80, false), in, n + 80);
 	env_from_guest(c, &e, &p, in, op->aux);
 	memcpy(e.st, in + n, 80);

@@ -63,6 +63,7 @@ enum vec_feat {
 #define VC_MMX 0x10u       /* CR0.EM gives #UD, not #NM */
 #define VC_X87_PTR 0x20u   /* x87, not control: sets the instruction and data pointers */
 #define VC_X87_STORE 0x40u /* the stub returns FSW: an unmasked fault keeps memory as it was */
+#define VC_WAITS 0x80u     /* looks for pending x87 exceptions before anything else */
 /* mem */
 #define VM_LOAD 1u
 #define VM_STORE 2u

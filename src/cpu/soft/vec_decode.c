@@ -7,9 +7,7 @@
  * FPU's own state (fpu.c). All else is described from what Zydis says of its operands, and runs in
  * a stub (vec_stub.c).
  *
- * An x87 store with a pending exception: the operand is read or probed before the x87 unit looks
- * at pending exceptions, so a #PF comes before a #MF where real machines do it the other way
- * round; after the #PF the #MF follows. #AC is not raised for vector operands.
+ * #AC is not raised for vector operands.
  */
 #include "cpu/soft/vec.h"
 
@@ -50,6 +48,9 @@ static __attribute__((noinline)) u32 run_slow(struct soft_cpu *c, const struct v
 	void *p;
 	u32 ret;
 
+	/* The access may fault, and #MF comes before that. */
+	if (d->cls & VC_WAITS)
+		c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c);
 	if (d->mem == VM_LOAD) {
 		soft_ld_bytes(c, lin, bounce, n);
 		return fn(bounce, rm, reg, vvvv, is4, c);
@@ -72,11 +73,17 @@ static inline __attribute__((always_inline)) gva_t run_mem(struct soft_cpu *c, c
 							   void *vvvv, void *is4)
 {
 	unsigned n = d->mem_bytes;
-	gva_t lin = vec_ea(c, op, n, d->mem & VM_STORE);
+	gva_t lin;
 	void *p;
 
-	if (unlikely(lin & d->align))
+	if (unlikely(op->ea & ~EA_STACK) && (d->cls & VC_WAITS))
+		c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c);
+	lin = vec_ea(c, op, n, d->mem & VM_STORE);
+	if (unlikely(lin & d->align)) {
+		if (d->cls & VC_WAITS)
+			c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c);
 		soft_gp(c, 0);
+	}
 	p = (d->mem & VM_STORE) ? vec_wptr(c, lin, n) : vec_rptr(c, lin, n);
 	if (likely(p != NULL))
 		fn(p, rm, reg, vvvv, is4, c);
@@ -163,11 +170,11 @@ static_assert(sizeof(struct overflow) == sizeof(struct uop), "a description ride
 
 static void vec_overflow(struct soft_cpu *c, const struct uop *op)
 {
-	struct vec_desc d = ((const struct overflow *)(const void *)(op + 1))->d;
+	const struct vec_desc *d = &((const struct overflow *)(const void *)(op + 1))->d;
 
-	run(c, op, &d, vec_scratch_fn(c, &d));
-	if (d.cls & VC_X87_PTR)
-		note_x87(c, op, d.mem, soft_ea_offset(c, op));
+	run(c, op, d, vec_scratch_fn(c, d));
+	if (d->cls & VC_X87_PTR)
+		note_x87(c, op, d->mem, soft_ea_offset(c, op));
 	NEXT(c, op + 1);
 }
 
@@ -398,6 +405,8 @@ bool vec_describe(struct vec_desc *out, const ZydisDecodedInstruction *insn, con
 			return false;
 		d.enc[d.len++] = insn->opcode;
 		d.cls = has_xmm ? VEC_OK_SSE : VEC_OK_X87 | VC_MMX;
+		if (has_mmx)
+			d.cls |= VC_WAITS;
 	}
 	if (insn->attributes & ZYDIS_ATTRIB_HAS_MODRM)
 		d.enc[d.len++] = (u8)((memform ? 0 : 0xc0) | reg << 3 | rm);
@@ -541,7 +550,7 @@ static void emit(struct decode *d, const struct vec_desc *desc)
 static bool decode_x87(struct decode *d)
 {
 	const ZydisDecodedInstruction *insn = d->insn;
-	struct vec_desc desc = { .cls = VEC_OK_X87 | VC_X87_PTR };
+	struct vec_desc desc = { .cls = VEC_OK_X87 | VC_X87_PTR | VC_WAITS };
 	u8 modrm = d->bytes[insn->raw.modrm.offset];
 	bool memform = insn->raw.modrm.mod != 3;
 	struct uop *u = &d->u[0];
@@ -563,7 +572,7 @@ static bool decode_x87(struct decode *d)
 	u->r0 = modrm;
 	u->r1 = insn->opcode & 7;
 	if (insn->opcode == 0xd9 && memform && (insn->raw.modrm.reg == 5 || insn->raw.modrm.reg == 7))
-		desc.cls = VEC_OK_X87; /* FLDCW, FNSTCW are control instructions */
+		desc.cls = VEC_OK_X87 | (insn->raw.modrm.reg == 5 ? VC_WAITS : 0); /* FLDCW, FNSTCW: control */
 	if (insn->opcode == 0xdd && memform && insn->raw.modrm.reg == 7)
 		desc.cls = VEC_OK_X87; /* FNSTSW */
 	if ((insn->opcode == 0xda || insn->opcode == 0xdb) && !memform && insn->raw.modrm.reg < 4)
