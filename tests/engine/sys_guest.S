@@ -327,6 +327,119 @@ compat:
 	.long	P(back64)
 	.word	0x08
 
+/* ================= interrupts: port 0x80 raises one, 0x81 an NMI ================= */
+	.code64
+.macro mark64
+	lea	9f - sys_blob, %r14
+.endm
+	.globl int64_40, int64_nmi, k_intr, k_triple
+int64_40:	/* vector, RIP from the mark, what is left of a REP */
+	push	%rax
+	mov	$0x40, %eax
+	out	%eax, $0xe9
+	mov	8(%rsp), %rax
+	sub	$P(sys_blob), %rax
+	sub	%r14d, %eax
+	out	%eax, $0xe9
+	mov	%ecx, %eax
+	out	%eax, $0xe9
+	pop	%rax
+	iretq
+int64_nmi:
+	push	%rax
+	dec	%ebx
+	jz	1f
+	out	%al, $0x81		/* masked until the IRET */
+	mov	$0x2a, %eax
+	jmp	2f
+1:	mov	$0x2b, %eax
+2:	out	%eax, $0xe9
+	pop	%rax
+	iretq
+
+k_intr:
+	xor	%ecx, %ecx
+	mark64
+	out	%al, $0x80		/* STI's shadow covers HLT */
+	sti
+	hlt
+9:	cli
+	mark64
+	out	%al, $0x80
+	sti
+	cli				/* no window */
+	log	$1
+	sti
+	nop
+9:	cli				/* one here */
+	log	$2
+	mark64
+	sti
+	nop
+	nop
+	out	%al, $0x80
+9:	nop
+	cli
+	mark64
+	out	%al, $0x80		/* POPF has no shadow */
+	pushfq
+	orl	$0x200, (%rsp)
+	popfq
+9:	nop
+	cli
+	mark64
+	mov	%ss, %eax
+	out	%al, $0x80
+	sti				/* MOV SS holds back one more */
+	mov	%eax, %ss
+	nop
+9:	cli
+	mark64
+	out	%al, $0x80
+	push	$0x10			/* IRET has no shadow */
+	lea	8(%rsp), %rax
+	push	%rax
+	push	$0x202
+	push	$0x08
+	lea	9f(%rip), %rax
+	push	%rax
+	iretq
+9:	nop
+	cli
+
+	mov	$2, %ebx
+	out	%al, $0x81
+	log	$4
+
+	/* REP INS, cut by an interrupt that comes with the third byte */
+	mark64
+	mov	$0x7200, %edi
+	mov	$6, %ecx
+	mov	$0x90, %edx
+	sti
+	nop
+9:	rep insb
+	cli
+	mov	0x7200, %eax
+	out	%eax, $0xe9
+	mov	0x7204, %eax
+	out	%eax, $0xe9
+	mov	%edi, %eax
+	out	%eax, $0xe9
+	mov	$0x7203, %esi
+	mov	$2, %ecx
+	std
+	rep outsb
+	cld
+	out	%al, $0xf4
+	hlt
+
+k_triple:
+	lidt	no_idt(%rip)
+	ud2
+no_idt:	.word 0; .quad 0
+
+	.code32
 /* ================= 32-bit ================= */
 	.globl vec32
 	.balign 16

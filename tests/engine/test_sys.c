@@ -25,6 +25,7 @@
 
 extern const u8 sys_blob[], sys_blob_end[];
 extern const u8 vec64[], int64_80[], int64_81[], int64_82[], syscall64[], syscall_compat[], gate64[], k_long[];
+extern const u8 int64_40[], int64_nmi[], k_intr[], k_triple[];
 extern const u8 vec32[], k_prot[], task_b[], task_df[], gate32[], int32_82[];
 extern const u8 k_boot[], k_boot_int[], k_boot_de[];
 
@@ -34,6 +35,8 @@ struct rig {
 	struct cpu_model *model;
 	u32 log[LOG_MAX];
 	unsigned nlog;
+	unsigned bytes_in; /* from port 0x90 */
+	bool intr;
 	bool done;
 };
 
@@ -47,13 +50,27 @@ static void mmio_write(void *o, unsigned cpu, gpa_t gpa, unsigned bytes, u64 v)
 }
 static u32 pio_read(void *o, unsigned cpu, u16 port, unsigned bytes)
 {
-	return ~0u;
+	struct rig *r = o;
+
+	if (port != 0x90)
+		return ~0u;
+	if (++r->bytes_in == 3) {
+		r->intr = true;
+		cpu_set_intr(cpu_vm_cpu(r->vm, cpu), true);
+	}
+	return 0xa0 + r->bytes_in;
 }
 static void pio_write(void *o, unsigned cpu, u16 port, unsigned bytes, u32 v)
 {
 	struct rig *r = o;
 
-	if (port == 0xe9 && r->nlog < LOG_MAX)
+	if (port == 0x80) {
+		r->intr = true;
+		cpu_set_intr(cpu_vm_cpu(r->vm, cpu), true);
+	}
+	if (port == 0x81)
+		cpu_raise_nmi(cpu_vm_cpu(r->vm, cpu));
+	if ((port == 0xe9 || port == 0x90) && r->nlog < LOG_MAX)
 		r->log[r->nlog++] = v;
 	if (port == 0xf4 || r->nlog == LOG_MAX) {
 		r->done = port == 0xf4;
@@ -62,7 +79,13 @@ static void pio_write(void *o, unsigned cpu, u16 port, unsigned bytes, u32 v)
 }
 static int intr_ack(void *o, unsigned cpu)
 {
-	return -1;
+	struct rig *r = o;
+
+	if (!r->intr)
+		return -1;
+	r->intr = false;
+	cpu_set_intr(cpu_vm_cpu(r->vm, cpu), false);
+	return 0x40;
 }
 static bool msr_read(void *o, unsigned cpu, u32 msr, u64 *v)
 {
@@ -200,6 +223,26 @@ static struct cpu_seg seg(u16 sel, u32 base, u32 limit, u32 ar)
 #define DPL3 0x60
 #define EXC(vec, err) ((u32)(vec) << 24 | (err))
 
+static void state64(struct rig *r, struct cpu_state *s, const u8 *entry)
+{
+	cpu_get_state(cpu_vm_cpu(r->vm, 0), s);
+	s->cr0 = 0x80010033;
+	s->cr3 = PML4;
+	s->cr4 = 0x20 | 0x800; /* PAE, UMIP */
+	s->efer = 0x501;
+	s->rip = phys(entry);
+	s->rflags = 2;
+	s->gpr[GPR_RSP] = 0xc000;
+	s->gdt_base = GDT;
+	s->gdt_limit = 0x5f;
+	s->idt_base = IDT;
+	s->idt_limit = 16 * 0x83 - 1;
+	s->seg[SEG_CS] = seg(0x08, 0, ~0u, AR_CODE64);
+	s->seg[SEG_SS] = s->seg[SEG_DS] = s->seg[SEG_ES] = s->seg[SEG_FS] = s->seg[SEG_GS] = seg(0x10, 0, ~0u, AR_DATA);
+	s->seg[SEG_TR] = seg(0x30, TSS_A, 0x167, 0x8b);
+	s->seg[SEG_LDTR] = seg(0, 0, 0, SEG_AR_UNUSABLE);
+}
+
 /* ---- 64-bit kernel ---- */
 static void long_mode(void **state)
 {
@@ -230,22 +273,7 @@ static void long_mode(void **state)
 	put64(r, TSS_A + 0x68 + (0x70 / 8), 0xff); /* ports 0x70-0x77 */
 
 	struct cpu *c = cpu_vm_cpu(r->vm, 0);
-	cpu_get_state(c, &s);
-	s.cr0 = 0x80010033;
-	s.cr3 = PML4;
-	s.cr4 = 0x20 | 0x800; /* PAE, UMIP */
-	s.efer = 0x501;
-	s.rip = phys(k_long);
-	s.rflags = 2;
-	s.gpr[GPR_RSP] = 0xc000;
-	s.gdt_base = GDT;
-	s.gdt_limit = 0x5f;
-	s.idt_base = IDT;
-	s.idt_limit = 16 * 0x83 - 1;
-	s.seg[SEG_CS] = seg(0x08, 0, ~0u, AR_CODE64);
-	s.seg[SEG_SS] = s.seg[SEG_DS] = s.seg[SEG_ES] = s.seg[SEG_FS] = s.seg[SEG_GS] = seg(0x10, 0, ~0u, AR_DATA);
-	s.seg[SEG_TR] = seg(0x30, TSS_A, 0x167, 0x8b);
-	s.seg[SEG_LDTR] = seg(0, 0, 0, SEG_AR_UNUSABLE);
+	state64(r, &s, k_long);
 	s.star = 0x0018000800000000ull;
 	s.lstar = phys(syscall64);
 	s.cstar = phys(syscall_compat);
@@ -350,6 +378,54 @@ static void long_mode(void **state)
 	memcpy(all, want, n * sizeof(u32));
 	memcpy(all + n, last + skip, (ARRAY_LEN(last) - skip) * sizeof(u32));
 	run_and_compare(r, all, n + ARRAY_LEN(last) - skip);
+	close_rig(r);
+}
+
+/* ---- interrupts, their shadows, NMIs, shutdown ---- */
+static void set64(struct rig *r, const u8 *entry)
+{
+	struct cpu_state s;
+	struct err e = { 0 };
+
+	page_tables(r);
+	desc(r, 0x08, 0, 0xfffff, AR_CODE64);
+	desc(r, 0x10, 0, 0xfffff, AR_DATA);
+	gate16b(r, IDT + 16 * 2, 0x08, phys(int64_nmi), 0x8e, 0);
+	gate16b(r, IDT + 16 * 0x40, 0x08, phys(int64_40), 0x8e, 0);
+	state64(r, &s, entry);
+	assert_int_equal(cpu_set_state(cpu_vm_cpu(r->vm, 0), &s, &e), 0);
+}
+
+static void interrupts(void **state)
+{
+	(void)state;
+	struct rig *r = open_rig();
+
+	set64(r, k_intr);
+	const u32 want[] = {
+		0x40, 0,    0,                             /* STI; HLT */
+		1,                                         /* STI; CLI */
+		0x40, 0,    0, 2,                          /* STI; NOP; CLI */
+		0x40, 0,    0,                             /* with IF on */
+		0x40, 0,    0,                             /* POPF */
+		0x40, 0,    0,                             /* STI; MOV SS; NOP */
+		0x40, 0,    0,                             /* IRET */
+		0x2a, 0x2b, 4,                             /* NMIs, one after the other */
+		0x40, 0,    3, 0xa4a3a2a1, 0xa6a5, 0x7206, /* REP INSB */
+		0xa4, 0xa3,                                /* REP OUTSB, downwards */
+	};
+	run_and_compare(r, want, ARRAY_LEN(want));
+	close_rig(r);
+}
+
+static void triple_fault(void **state)
+{
+	(void)state;
+	struct rig *r = open_rig();
+	struct err e = { 0 };
+
+	set64(r, k_triple);
+	assert_int_equal(cpu_run(cpu_vm_cpu(r->vm, 0), &e), CPU_EXIT_SHUTDOWN);
 	close_rig(r);
 }
 
@@ -505,9 +581,8 @@ static void all_modes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(long_mode),
-		cmocka_unit_test(protected_mode),
-		cmocka_unit_test(all_modes),
+		cmocka_unit_test(long_mode),      cmocka_unit_test(interrupts), cmocka_unit_test(triple_fault),
+		cmocka_unit_test(protected_mode), cmocka_unit_test(all_modes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
