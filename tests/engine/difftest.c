@@ -264,8 +264,9 @@ static void generate(struct test *t, u64 seed, unsigned maxlen)
 	if (pick(2))
 		t->in.gpr[1] = pick(70);
 	t->in.rflags = 0x202 | (rnd() & 0x8d5) | (pick(6) ? 0 : 0x400);
-	st_le16(t->in.fx, 0x37f);
-	st_le32(t->in.fx + 24, 0x1f80);
+	/* Rounding, flushing and unmasked exceptions too. */
+	st_le16(t->in.fx, pick(4) ? 0x37f : (u16)(0x340 | (rnd() & 0xc3f)));
+	st_le32(t->in.fx + 24, pick(4) ? 0x1f80 : (u32)(rnd() & 0xffc0));
 	st_le32(t->in.fx + 28, 0xffff);
 	t->in.fx[4] = (u8)rnd(); /* abridged tag word */
 	st_le16(t->in.fx + 2, (u16)(pick(8) << 11));

@@ -447,6 +447,50 @@ static bool skipped(void)
 	}
 }
 
+/*
+ * A handler must end in a tail call, or a guest's loop would eat the host's stack (INV-CHAIN-1): the same
+ * uops many times over must end at the depth at which they end once.
+ */
+static void *depth;
+static void note_depth(struct soft_cpu *c, const struct uop *op)
+{
+	depth = __builtin_frame_address(0);
+}
+
+static void check_depth(const u8 *bytes, unsigned len)
+{
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
+	enum { COPIES = 16 };
+	static uop_fn *seen[512];
+	static unsigned nseen;
+	static struct uop chain[4 * COPIES + 1];
+	unsigned nu = 0;
+	void *once;
+
+	for (unsigned i = 0; i < nseen; i++)
+		if (seen[i] == uops[0].fn)
+			return;
+	must(nseen < ARRAY_LEN(seen));
+	seen[nseen++] = uops[0].fn;
+	while (uops[nu].fn != stop)
+		nu++;
+	memset(cpu->vec, 0, sizeof(cpu->vec));
+	for (unsigned copies = 1; copies <= COPIES; copies += COPIES - 1) {
+		for (unsigned i = 0; i < copies; i++)
+			memcpy(chain + i * nu, uops, nu * sizeof(*uops));
+		chain[copies * nu].fn = note_depth;
+		once = depth;
+		depth = NULL;
+		soft_fpu_enter(cpu);
+		if (!setjmp(escape))
+			chain[0].fn(cpu, chain);
+		soft_fpu_leave(cpu);
+	}
+	if (!depth || once != depth)
+		dump_fail(bytes, len, "stack depth");
+#endif
+}
+
 static void try(const u8 *bytes, unsigned len, unsigned times)
 {
 	bool vsib = false;
@@ -462,6 +506,9 @@ static void try(const u8 *bytes, unsigned len, unsigned times)
 		tlb(serve);
 		compare_once(bytes, insn.length, vsib);
 	}
+	cpu->gpr[GPR_RBX] = (uintptr_t)mem + OPERAND;
+	cpu->gpr[GPR_RDI] = (uintptr_t)mem + OPERAND + 64;
+	check_depth(bytes, insn.length);
 }
 
 /* reg, rm below 16, neither 4 (rsp) nor 15 (the native side's own); mod 0: [rbx], 3: registers. */
@@ -763,7 +810,14 @@ static void unmasked(void **state)
 	assert_int_equal(ld_le16(cpu->fxsave_area + 2) & 0x8084, 0x8084);
 	DECODE(0x0f, 0xfe, 0xc1); /* MMX waits too */
 	assert_int_equal(run(), EXC_MF);
-	DECODE(0xdf, 0xe0); /* fnstsw does not */
+	tlb(false);
+	bad_page = (uintptr_t)mem & PAGE_MASK;
+	DECODE(0xd9, 0x03); /* #MF goes before #PF */
+	assert_int_equal(run(), EXC_MF);
+	DECODE(0xd9, 0x3b); /* fnstcw does not wait */
+	assert_int_equal(run(), EXC_PF);
+	bad_page = 1;
+	DECODE(0xdf, 0xe0); /* nor fnstsw */
 	assert_int_equal(run(), -1);
 	assert_int_equal(cpu->gpr[GPR_RAX] & 0x84, 0x84);
 	DECODE(0xdb, 0xe2); /* fnclex */
