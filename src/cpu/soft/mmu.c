@@ -37,8 +37,20 @@ struct walk {
 enum tlb_index mmu_index(const struct soft_cpu *c)
 {
 	if (c->cpl == 3)
-		return TLB_USER;
+		return unlikely((c->sysflags & FL_AC) && (c->cr0 & CR0_AM)) ? TLB_USER_ALIGN : TLB_USER;
 	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
+}
+
+static inline bool is_user(enum tlb_index idx)
+{
+	return idx == TLB_USER || idx == TLB_USER_ALIGN;
+}
+
+/* #AC comes after the page fault (SDM 3A 6.9): call this when the access is known to be allowed. */
+static inline void check_align(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)
+{
+	if (unlikely(idx == TLB_USER_ALIGN) && (lin & (bytes - 1)))
+		soft_raise(c, EXC_AC, 0);
 }
 
 /* Set bits in a paging entry as the processor does: atomically, and only if it is unchanged. */
@@ -67,7 +79,7 @@ static u64 phys_reserved(const struct soft_cpu *c)
 static u32 walk(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, struct walk *w)
 {
 	bool pae = c->cr4 & CR4_PAE, lma = c->efer & EFER_LMA, nxe = c->efer & EFER_NXE;
-	bool user = idx == TLB_USER, write = acc == ACC_W;
+	bool user = is_user(idx), write = acc == ACC_W;
 	u32 err = 1u << 31 | (user ? PF_U : 0) | (write ? PF_W : 0) |
 		  (acc == ACC_X && ((pae && nxe) || (c->cr4 & CR4_SMEP)) ? PF_I : 0);
 	u64 rsvd = phys_reserved(c) | (nxe ? 0 : PTE_NX);
@@ -192,7 +204,7 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 		return NULL;
 
 	/* Fill. What else may be done to this page by the same kind of looker, besides acc. */
-	bool paging = c->cr0 & CR0_PG, user = idx == TLB_USER;
+	bool paging = c->cr0 & CR0_PG, user = is_user(idx);
 	bool r = !paging || acc != ACC_X || user || !(w.user && (c->cr4 & CR4_SMAP) && idx != TLB_SUPER_AC);
 	bool wr = r && w.dirty && (w.writable || (!user && !(c->cr0 & CR0_WP)));
 	bool x = !paging || (user ? w.user && !w.nx : !w.nx && !(w.user && (c->cr4 & CR4_SMEP)));
@@ -203,6 +215,8 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	if (unlikely(c->dr7 & 0xff) && (c->dr7 & 0x33330000u)) {
 		r = wr = false; /* data breakpoints watch in the slow path */
 	}
+	if (unlikely(idx == TLB_USER_ALIGN))
+		r = wr = false;
 	pthread_mutex_lock(&c->tlb_lock);
 	if (wr) {
 		u8 f = atomic_load_explicit(flags, memory_order_relaxed);
@@ -328,12 +342,14 @@ static u64 ld_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned b
 	data_bp(c, lin, bytes, false);
 	if (likely(!crosses(lin, bytes))) {
 		u8 *p = mmu_translate(c, idx, lin, ACC_R, &gpa);
+		check_align(c, idx, lin, bytes);
 		return p ? host_ld(p, bytes) : mmio_read(c, gpa, bytes);
 	}
 	unsigned n1 = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
 	gpa_t gpa2;
 	u8 *p1 = mmu_translate(c, idx, lin, ACC_R, &gpa);
 	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_R, &gpa2);
+	check_align(c, idx, lin, bytes);
 	u64 v = 0;
 	for (unsigned i = 0; i < bytes; i++) {
 		u64 b = i < n1 ? (p1 ? p1[i] : mmio_read(c, gpa + i, 1))
@@ -361,6 +377,7 @@ static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned 
 	data_bp(c, lin, bytes, true);
 	if (likely(!crosses(lin, bytes))) {
 		u8 *p = mmu_translate(c, idx, lin, ACC_W, &gpa);
+		check_align(c, idx, lin, bytes);
 		if (p)
 			st_ram(c, p, gpa, bytes, v);
 		else
@@ -371,6 +388,7 @@ static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned 
 	gpa_t gpa2;
 	u8 *p1 = mmu_translate(c, idx, lin, ACC_W, &gpa);
 	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_W, &gpa2);
+	check_align(c, idx, lin, bytes);
 	if (p1 && is_code(c, p1))
 		mmu_code_check(c, p1, n1);
 	if (p2 && is_code(c, p2))
@@ -568,9 +586,11 @@ void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
 	data_bp(c, lin, bytes, true);
 	if (crosses(lin, bytes)) {
 		probe(c, cur(c), lin, bytes, true);
+		check_align(c, cur(c), lin, bytes);
 		return NULL;
 	}
 	u8 *p = mmu_translate(c, cur(c), lin, ACC_W, &gpa);
+	check_align(c, cur(c), lin, bytes);
 	if (!p)
 		return NULL;
 	if (is_code(c, p)) {
@@ -589,6 +609,9 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 	pthread_mutex_lock(&c->tlb_lock);
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		c->tlbs[TLB_USER][i].rtag = c->tlbs[TLB_USER][i].wtag = c->tlbs[TLB_USER][i].xtag = TLB_NONE;
+	if (global) /* a reset; nothing is ever filled in here but xtag, which is not looked at */
+		for (unsigned i = 0; i < TLB_SIZE; i++)
+			c->tlbs[TLB_USER_ALIGN][i].rtag = c->tlbs[TLB_USER_ALIGN][i].wtag = TLB_NONE;
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		c->tlbs[TLB_SUPER_AC][i].rtag = c->tlbs[TLB_SUPER_AC][i].wtag = c->tlbs[TLB_SUPER_AC][i].xtag =
 		    TLB_NONE;

@@ -151,8 +151,9 @@ struct tlb_entry {
 	u64 rtag, wtag, xtag;
 	u64 addend;
 };
-/* One table per way of looking: user, supervisor, supervisor with EFLAGS.AC (SMAP off). */
-enum tlb_index { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_COUNT };
+/* One table per way of looking: user, supervisor, supervisor with EFLAGS.AC (SMAP off), user with
+ * alignment checks (CR0.AM and EFLAGS.AC), whose data accesses all take the slow path. */
+enum tlb_index { TLB_USER, TLB_SUPER, TLB_SUPER_AC, TLB_USER_ALIGN, TLB_COUNT };
 static inline unsigned tlb_hash(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
