@@ -889,6 +889,84 @@ static void environment(void **state)
 	assert_int_equal(ld_le16(cpu->fxsave_area + 2), 0x3800);
 }
 
+/* Real mode has linear addresses and the opcode in its images. */
+static void environment_real(void **state)
+{
+	static const u8 st32[] = { 0x66, 0xd9, 0x37, 0x90 }, st16[] = { 0xd9, 0x37, 0x90 },
+			ld32[] = { 0x66, 0xd9, 0x27 }, ld16[] = { 0xd9, 0x27, 0x90 };
+	ZydisDecoder dec16;
+	u8 *p = mem + OPERAND;
+
+	clean();
+	ZydisDecoderInit(&dec16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+	cpu->mode = 0;
+	cpu->fip = 0x5678;
+	cpu->fcs = 0x1000;
+	cpu->fdp = 0x1234;
+	cpu->fds = 0xa000;
+	cpu->fop = 0x2a5;
+	memset(p, 0xee, 64);
+	assert_true(decode(st32, sizeof(st32), &dec16));
+	assert_int_equal(run(), -1);
+	assert_int_equal(ld_le16(p + 12), 0x5678);
+	assert_int_equal(ld_le32(p + 16), 0x1 << 12 | 0x2a5);
+	assert_int_equal(ld_le16(p + 20), 0x1234);
+	assert_int_equal(ld_le32(p + 24), 0xa << 12);
+	assert_int_equal(p[28], 0xee);
+	assert_true(decode(ld32, sizeof(ld32), &dec16));
+	assert_int_equal(run(), -1);
+	assert_int_equal(cpu->fip, 0x15678);
+	assert_int_equal(cpu->fdp, 0xa1234);
+	assert_int_equal(cpu->fop, 0x2a5);
+	memset(p, 0xee, 64);
+	assert_true(decode(st16, sizeof(st16), &dec16));
+	assert_int_equal(run(), -1);
+	assert_int_equal(ld_le16(p), 0x37f);
+	assert_int_equal(ld_le16(p + 6), 0x5678);
+	assert_int_equal(ld_le16(p + 8), 0x12a5);
+	assert_int_equal(ld_le16(p + 10), 0x1234);
+	assert_int_equal(ld_le16(p + 12), 0xa000);
+	assert_int_equal(p[14], 0xee);
+	fpu_clear_pointers(cpu);
+	assert_true(decode(ld16, sizeof(ld16), &dec16));
+	assert_int_equal(run(), -1);
+	assert_int_equal(cpu->fip, 0x15678);
+	assert_int_equal(cpu->fop, 0x2a5);
+	cpu->mode = MODE_CODE64 | MODE_PE | MODE_LMA;
+}
+
+/* Outside of 64-bit code there are eight registers, and the others are left alone. */
+static void eight_registers(void **state)
+{
+	static const u8 save[] = { 0x0f, 0xae, 0x03, 0x90 }, load[] = { 0x0f, 0xae, 0x0b, 0x90 },
+			zero[] = { 0xc5, 0xfc, 0x77, 0x90 };
+	ZydisDecoder dec32;
+	u8 vec[16][32];
+
+	clean();
+	ZydisDecoderInit(&dec32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+	cpu->mode = MODE_CODE32 | MODE_PE | MODE_SS32;
+	fill(cpu->vec[0], sizeof(cpu->vec));
+	memcpy(vec, cpu->vec, sizeof(vec));
+	memset(mem, 0xcc, MEM_BYTES);
+	assert_true(decode(save, sizeof(save), &dec32));
+	assert_int_equal(run(), -1);
+	assert_memory_equal(mem + OPERAND + 160 + 7 * 16, vec[7], 16);
+	assert_int_equal(mem[OPERAND + 160 + 8 * 16], 0xcc);
+	memset(cpu->vec, 0, sizeof(vec) / 2);
+	assert_true(decode(load, sizeof(load), &dec32));
+	assert_int_equal(run(), -1);
+	assert_memory_equal(cpu->vec[7], vec[7], 16);
+	assert_memory_equal(cpu->vec[8], vec[8], 32 * 8);
+	if (vm.stubs->feat & VF_AVX) {
+		assert_true(decode(zero, sizeof(zero), &dec32));
+		assert_int_equal(run(), -1);
+		assert_int_equal(ld_le64(cpu->vec[7]), 0);
+		assert_memory_equal(cpu->vec[8], vec[8], 32 * 8);
+	}
+	cpu->mode = MODE_CODE64 | MODE_PE | MODE_LMA;
+}
+
 static void fxsave_round(void **state)
 {
 	static const u8 save[2][4] = { { 0x0f, 0xae, 0x03, 0x90 }, { 0x48, 0x0f, 0xae, 0x03 } };
@@ -1058,6 +1136,8 @@ int main(void)
 		cmocka_unit_test(unmasked),
 		cmocka_unit_test(x87_store_kept),
 		cmocka_unit_test(environment),
+		cmocka_unit_test(environment_real),
+		cmocka_unit_test(eight_registers),
 		cmocka_unit_test(fxsave_round),
 		cmocka_unit_test(xsave_round),
 		cmocka_unit_test(state_in_out),

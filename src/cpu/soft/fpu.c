@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * fpu.c - the FPU's own state: which instructions may run, the hand-over between the host's and the
- * guest's x87, and the instructions that store and load the state as a whole.
+ * guest's x87, and the instructions that store and load the state as a whole (the
+ * x87 environment's are in fpu_env.c).
  *
  * Theory of operation: between soft_fpu_enter() and soft_fpu_leave() the x87 registers, control,
  * status and tag words and MXCSR in this thread's host FPU are the guest's. XMM and YMM are not:
@@ -84,14 +85,6 @@ void vec_refuse(struct soft_cpu *c, const struct uop *op, unsigned cls)
 
 /* ---- the host FPU ---- */
 
-#define CLOBBER_XMM \
-	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", \
-	    "xmm13", "xmm14", "xmm15"
-
-struct fx {
-	u8 b[512] __attribute__((aligned(64)));
-};
-
 static u32 get_mxcsr(void)
 {
 	u32 v;
@@ -105,26 +98,15 @@ static void set_mxcsr(u32 v)
 	__asm__ volatile("ldmxcsr %0" ::"m"(v));
 }
 
-static void host_fxsave(struct fx *f)
-{
-	__asm__ volatile("fxsave64 %0" : "=m"(*f));
-}
-
-/* Load x87 and MXCSR; what XMM become is nobody's concern. */
-static void host_fxrstor(const struct fx *f)
-{
-	__asm__ volatile("fxrstor64 %0" ::"m"(*f) : CLOBBER_XMM);
-}
-
 static u32 mxcsr_mask(void)
 {
 	static _Atomic u32 known;
 	u32 m = known;
 
 	if (!m) {
-		struct fx f = { 0 };
+		struct fpu_image f = { 0 };
 
-		host_fxsave(&f);
+		fpu_host_save(&f);
 		m = ld_le32(f.b + FX_MASK);
 		m = (m ? m : 0xffbf) & MXCSR_KNOWN;
 		known = m;
@@ -139,7 +121,7 @@ void soft_fpu_enter(struct soft_cpu *c)
 	vec_current = c;
 	__asm__ volatile("fnstcw %0" : "=m"(c->host_fcw));
 	c->host_mxcsr = get_mxcsr();
-	host_fxrstor((const struct fx *)(const void *)c->fxsave_area);
+	fpu_host_load((const struct fpu_image *)(const void *)c->fxsave_area);
 	c->fpu_loaded = true;
 }
 
@@ -147,7 +129,7 @@ void soft_fpu_leave(struct soft_cpu *c)
 {
 	if (!c->fpu_loaded)
 		return;
-	host_fxsave((struct fx *)(void *)c->fxsave_area);
+	fpu_host_save((struct fpu_image *)(void *)c->fxsave_area);
 	memset(c->fxsave_area + FX_FOP, 0, FX_MXCSR - FX_FOP);
 	c->mxcsr = ld_le32(c->fxsave_area + FX_MXCSR);
 	__asm__ volatile("fninit; fldcw %0" ::"m"(c->host_fcw));
@@ -157,37 +139,31 @@ void soft_fpu_leave(struct soft_cpu *c)
 }
 
 /* The guest's x87 and MXCSR as an image for the host: pointers zero, XMM unspecified. */
-static void save(struct soft_cpu *c, struct fx *f)
+static void save(struct soft_cpu *c, struct fpu_image *f)
 {
 	if (c->fpu_loaded)
-		host_fxsave(f);
+		fpu_host_save(f);
 	else
 		memcpy(f, c->fxsave_area, sizeof(*f));
 	memset(f->b + FX_FOP, 0, FX_MXCSR - FX_FOP);
 }
 
-static void restore(struct soft_cpu *c, struct fx *f)
+static void restore(struct soft_cpu *c, struct fpu_image *f)
 {
 	f->b[FX_FTW + 1] = 0;
 	memset(f->b + FX_FOP, 0, FX_MXCSR - FX_FOP);
 	st_le32(f->b + FX_MXCSR, ld_le32(f->b + FX_MXCSR) & mxcsr_mask());
 	if (c->fpu_loaded)
-		host_fxrstor(f);
+		fpu_host_load(f);
 	else
 		memcpy(c->fxsave_area, f, sizeof(*f));
 }
 
-static void init_x87(struct fx *f)
+static void init_x87(struct fpu_image *f)
 {
 	memset(f->b, 0, FX_MXCSR);
 	memset(f->b + FX_ST, 0, FX_XMM - FX_ST);
 	st_le16(f->b + FX_FCW, FCW_INIT);
-}
-
-static void clear_pointers(struct soft_cpu *c)
-{
-	c->fip = c->fdp = 0;
-	c->fop = c->fcs = c->fds = 0;
 }
 
 /* Put the guest's pointers into an FXSAVE image. wide: the REX.W form. */
@@ -217,7 +193,7 @@ static void take_pointers(struct soft_cpu *c, const u8 *b, bool wide)
 /* SDM 3A table 9-1. INIT keeps all of it. */
 void soft_fpu_reset(struct soft_cpu *c, bool init)
 {
-	struct fx f = { 0 };
+	struct fpu_image f = { 0 };
 
 	if (init)
 		return;
@@ -227,14 +203,14 @@ void soft_fpu_reset(struct soft_cpu *c, bool init)
 	restore(c, &f);
 	c->mxcsr = MXCSR_INIT;
 	memset(c->vec, 0, sizeof(c->vec));
-	clear_pointers(c);
+	fpu_clear_pointers(c);
 }
 
 /* ---- state across the waist ---- */
 
 void soft_fpu_get(struct soft_cpu *c, u8 area[1024])
 {
-	struct fx f;
+	struct fpu_image f;
 
 	memset(area, 0, 1024);
 	save(c, &f);
@@ -251,14 +227,14 @@ void soft_fpu_get(struct soft_cpu *c, u8 area[1024])
 int soft_fpu_set(struct soft_cpu *c, const u8 area[1024])
 {
 	u64 bv = ld_le64(area + XS_HEADER);
-	struct fx f = { 0 };
+	struct fpu_image f = { 0 };
 
 	if ((bv & ~(u64)(XF_X87 | XF_SSE | XF_AVX)) || ld_le64(area + XS_HEADER + 8))
 		return -EINVAL;
 	if (ld_le32(area + FX_MXCSR) & ~mxcsr_mask())
 		return -EINVAL;
 	init_x87(&f);
-	clear_pointers(c);
+	fpu_clear_pointers(c);
 	if (bv & XF_X87) {
 		memcpy(f.b, area, FX_XMM);
 		take_pointers(c, area, true);
@@ -284,7 +260,7 @@ static unsigned xmm_count(const struct soft_cpu *c)
 }
 
 /* The legacy region, all but the bytes that are software's. */
-static void compose(struct soft_cpu *c, struct fx *f, bool wide)
+static void compose(struct soft_cpu *c, struct fpu_image *f, bool wide)
 {
 	save(c, f);
 	put_pointers(c, f->b, wide);
@@ -296,7 +272,7 @@ static void compose(struct soft_cpu *c, struct fx *f, bool wide)
 /* op->aux: the REX.W form */
 static noinline_ void do_fxsave(struct soft_cpu *c, const struct uop *op)
 {
-	struct fx f;
+	struct fpu_image f;
 	gva_t lin;
 
 	VEC_CHECK(c, op, VEC_OK_X87);
@@ -312,7 +288,7 @@ DEF_HANDLER(fxsave)
 
 static noinline_ void do_fxrstor(struct soft_cpu *c, const struct uop *op)
 {
-	struct fx f = { 0 };
+	struct fpu_image f = { 0 };
 	gva_t lin;
 
 	VEC_CHECK(c, op, VEC_OK_X87);
@@ -345,10 +321,10 @@ static u64 requested(const struct soft_cpu *c)
 }
 
 /* XINUSE (SDM 1 13.6). f: the x87 image with the guest's pointers not in it. */
-static u64 in_use(const struct soft_cpu *c, const struct fx *f)
+static u64 in_use(const struct soft_cpu *c, const struct fpu_image *f)
 {
 	u64 use = 0, lo = 0, hi = 0;
-	struct fx init;
+	struct fpu_image init;
 
 	init_x87(&init);
 	for (unsigned i = 0; i < 8; i++)
@@ -369,7 +345,7 @@ static noinline_ void do_xsave(struct soft_cpu *c, const struct uop *op)
 	unsigned nx = xmm_count(c);
 	u64 rfbm, use, bv, put;
 	u8 avx[256];
-	struct fx f;
+	struct fpu_image f;
 	gva_t lin;
 
 	xsave_check(c, op);
@@ -406,7 +382,7 @@ static noinline_ void do_xrstor(struct soft_cpu *c, const struct uop *op)
 	unsigned nx = xmm_count(c);
 	u64 rfbm, bv;
 	u8 avx[256], head[24];
-	struct fx f, now;
+	struct fpu_image f, now;
 	gva_t lin;
 
 	xsave_check(c, op);
@@ -446,7 +422,7 @@ static noinline_ void do_xrstor(struct soft_cpu *c, const struct uop *op)
 			take_pointers(c, f.b, op->aux & 1);
 		} else {
 			init_x87(&f);
-			clear_pointers(c);
+			fpu_clear_pointers(c);
 		}
 		st_le32(f.b + FX_MXCSR, mxcsr);
 		/* Often it is what is there already; FXRSTOR is dear. */
@@ -485,236 +461,9 @@ static void stmxcsr(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* ---- the x87 environment (SDM 1 8.1.10) ---- */
-
-/* The host's 32-bit protected-mode image: seven dwords, then (FNSAVE) 80 bytes of registers. */
-struct env32 {
-	u32 w[7];
-	u8 st[80];
-};
-
-static bool real_format(const struct soft_cpu *c)
-{
-	return !(c->mode & MODE_PE) || (c->mode & MODE_VM86);
-}
-
-/* To the guest's format; returns its bytes. */
-static unsigned env_to_guest(const struct soft_cpu *c, const struct env32 *e, u8 *out, bool op16)
-{
-	if (op16) {
-		for (unsigned i = 0; i < 3; i++)
-			st_le16(out + i * 2, (u16)e->w[i]);
-		if (real_format(c)) {
-			u32 ip = (u32)(c->fip + ((u32)c->fcs << 4)), dp = (u32)(c->fdp + ((u32)c->fds << 4));
-
-			st_le16(out + 6, (u16)ip);
-			st_le16(out + 8, (u16)((ip >> 16 & 15) << 12 | c->fop));
-			st_le16(out + 10, (u16)dp);
-			st_le16(out + 12, (u16)((dp >> 16 & 15) << 12));
-		} else {
-			st_le16(out + 6, (u16)c->fip);
-			st_le16(out + 8, c->fcs);
-			st_le16(out + 10, (u16)c->fdp);
-			st_le16(out + 12, c->fds);
-		}
-		return 14;
-	}
-	for (unsigned i = 0; i < 3; i++)
-		st_le32(out + i * 4, e->w[i] | 0xffff0000u);
-	if (real_format(c)) {
-		u32 ip = (u32)(c->fip + ((u32)c->fcs << 4)), dp = (u32)(c->fdp + ((u32)c->fds << 4));
-
-		st_le32(out + 12, 0xffff0000u | (ip & 0xffff));
-		st_le32(out + 16, (ip >> 16) << 12 | c->fop);
-		st_le32(out + 20, 0xffff0000u | (dp & 0xffff));
-		st_le32(out + 24, (dp >> 16) << 12);
-	} else {
-		st_le32(out + 12, (u32)c->fip);
-		st_le32(out + 16, (u32)c->fop << 16 | c->fcs);
-		st_le32(out + 20, (u32)c->fdp);
-		st_le32(out + 24, 0xffff0000u | c->fds);
-	}
-	return 28;
-}
-
-struct pointers {
-	u64 ip, dp;
-	u16 op, cs, ds;
-};
-
-static unsigned env_from_guest(const struct soft_cpu *c, struct env32 *e, struct pointers *p, const u8 *in, bool op16)
-{
-	memset(e, 0, sizeof(*e));
-	memset(p, 0, sizeof(*p));
-	for (unsigned i = 0; i < 3; i++)
-		e->w[i] = 0xffff0000u | ld_le16(in + i * (op16 ? 2 : 4));
-	if (op16) {
-		u16 hi = ld_le16(in + 8);
-
-		p->ip = ld_le16(in + 6);
-		p->dp = ld_le16(in + 10);
-		if (real_format(c)) {
-			p->ip |= (u32)(hi >> 12) << 16;
-			p->dp |= (u32)(ld_le16(in + 12) >> 12) << 16;
-			p->op = hi & 0x7ff;
-		} else {
-			p->cs = hi;
-			p->ds = ld_le16(in + 12);
-		}
-		return 14;
-	}
-	if (real_format(c)) {
-		p->ip = ld_le16(in + 12) | (ld_le32(in + 16) >> 12 & 0xffff) << 16;
-		p->dp = ld_le16(in + 20) | (ld_le32(in + 24) >> 12 & 0xffff) << 16;
-		p->op = ld_le16(in + 16) & 0x7ff;
-	} else {
-		p->ip = ld_le32(in + 12);
-		p->cs = ld_le16(in + 16);
-		p->op = ld_le16(in + 18) & 0x7ff;
-		p->dp = ld_le32(in + 20);
-		p->ds = ld_le16(in + 24);
-	}
-	return 28;
-}
-
-/*
- * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. They change
- * state as they store, and a store may be abandoned and done again (mmu.c): so the state is put
- * back, and changed when memory has it.
- */
-static noinline_ void do_fnstenv(struct soft_cpu *c, const struct uop *op)
-{
-	unsigned n = op->aux ? 14 : 28;
-	struct env32 e;
-	struct fx f;
-	u8 out[28];
-	gva_t lin;
-
-	VEC_CHECK(c, op, VEC_OK_X87);
-	SOFT_ENTER(c, op);
-	lin = soft_ea(c, op, n, true);
-	soft_probe(c, lin, n, true);
-	host_fxsave(&f);
-	__asm__ volatile("fnstenv %0" : "=m"(e.w)); /* and masks all exceptions */
-	host_fxrstor(&f);
-	env_to_guest(c, &e, out, op->aux);
-	soft_st_bytes(c, lin, out, n);
-	__asm__ volatile("fnstenv %0" : "=m"(e.w));
-}
-DEF_HANDLER(fnstenv)
-
-static noinline_ void do_fnsave(struct soft_cpu *c, const struct uop *op)
-{
-	unsigned n = op->aux ? 14 : 28;
-	struct env32 e;
-	struct fx f;
-	u8 out[108];
-	gva_t lin;
-
-	VEC_CHECK(c, op, VEC_OK_X87);
-	SOFT_ENTER(c, op);
-	lin = soft_ea(c, op, n + 80, true);
-	soft_probe(c, lin, n + 80, true);
-	host_fxsave(&f);
-	__asm__ volatile("fnsave %0" : "=m"(e)); /* and initializes */
-	host_fxrstor(&f);
-	env_to_guest(c, &e, out, op->aux);
-	memcpy(out + n, e.st, 80);
-	soft_st_bytes(c, lin, out, n + 80);
-	__asm__ volatile("fninit");
-	clear_pointers(c);
-}
-DEF_HANDLER(fnsave)
-
-static void take_env(struct soft_cpu *c, const struct pointers *p)
-{
-	c->fip = p->ip;
-	c->fdp = p->dp;
-	c->fop = p->op;
-	c->fcs = p->cs;
-	c->fds = p->ds;
-}
-
-/* And these do wait, so they run in stubs. */
-static noinline_ void do_fldenv(struct soft_cpu *c, const struct uop *op)
-{
-	unsigned n = op->aux ? 14 : 28;
-	struct pointers p;
-	struct env32 e;
-	u8 in[28];
-
-	VEC_CHECK(c, op, VEC_OK_X87);
-	SOFT_ENTER(c, op);
-	c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c); /* #MF before #PF */
-	soft_ld_bytes(c, soft_ea(c, op, n, false), in, n);
-	env_from_guest(c, &e, &p, in, op->aux);
-	c->vm->stubs->fldenv(&e, NULL, NULL, NULL, NULL, c);
-	take_env(c, &p);
-}
-DEF_HANDLER(fldenv)
-
-static noinline_ void do_frstor(struct soft_cpu *c, const struct uop *op)
-{
-	unsigned n = op->aux ? 14 : 28;
-	struct pointers p;
-	struct env32 e;
-	u8 in[108];
-
-	VEC_CHECK(c, op, VEC_OK_X87);
-	SOFT_ENTER(c, op);
-	c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c); /* #MF before #PF */
-	soft_ld_bytes(c, soft_ea(c, op, n + 80, false), in, n + 80);
-	env_from_guest(c, &e, &p, in, op->aux);
-	memcpy(e.st, in + n, 80);
-	c->vm->stubs->frstor(&e, NULL, NULL, NULL, NULL, c);
-	take_env(c, &p);
-}
-DEF_HANDLER(frstor)
-
-static void fninit(struct soft_cpu *c, const struct uop *op)
-{
-	VEC_CHECK(c, op, VEC_OK_X87);
-	__asm__ volatile("fninit");
-	clear_pointers(c);
-	NEXT(c, op);
-}
-
-static void fnclex(struct soft_cpu *c, const struct uop *op)
-{
-	VEC_CHECK(c, op, VEC_OK_X87);
-	__asm__ volatile("fnclex");
-	NEXT(c, op);
-}
-
-/* FNENI, FNDISI, FNSETPM: the 8087's and 80287's, nothing since. */
-static void fnnop(struct soft_cpu *c, const struct uop *op)
-{
-	VEC_CHECK(c, op, VEC_OK_X87);
-	NEXT(c, op);
-}
-
-static void fnstsw_ax(struct soft_cpu *c, const struct uop *op)
-{
-	u16 sw;
-
-	VEC_CHECK(c, op, VEC_OK_X87);
-	__asm__ volatile("fnstsw %0" : "=a"(sw));
-	c->gpr[GPR_RAX] = (c->gpr[GPR_RAX] & ~0xffffull) | sw;
-	NEXT(c, op);
-}
-
-/* FWAIT, in a stub as it may raise #MF. */
-static void fwait(struct soft_cpu *c, const struct uop *op)
-{
-	VEC_CHECK(c, op, VEC_OK_WAIT);
-	SOFT_ENTER(c, op);
-	c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c);
-	NEXT(c, op);
-}
-
 /* ---- decoding ---- */
 
-static bool take_mem(struct decode *d, uop_fn *fn, unsigned aux)
+bool fpu_take_mem(struct decode *d, uop_fn *fn, unsigned aux)
 {
 	for (unsigned i = 0; i < d->insn->operand_count; i++)
 		if (d->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -727,75 +476,37 @@ static bool take_mem(struct decode *d, uop_fn *fn, unsigned aux)
 	return false;
 }
 
-static bool take(struct decode *d, uop_fn *fn)
-{
-	d->u[0].fn = fn;
-	d->nu = 1;
-	return true;
-}
-
-/* Zydis does not say how wide an environment is. */
-static bool operand16(const struct decode *d)
-{
-	bool op16 = !(d->mode & (MODE_CODE64 | MODE_CODE32));
-
-	for (unsigned i = 0; i < d->insn->raw.prefix_count; i++)
-		if (d->insn->raw.prefixes[i].value == 0x66)
-			return !op16;
-	return op16;
-}
-
 bool vec_decode_fpu(struct decode *d)
 {
 	unsigned ok = d->insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? VEC_OK_AVX : VEC_OK_SSE;
 
 	switch (d->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_FXSAVE:
-		return take_mem(d, fxsave, 0);
+		return fpu_take_mem(d, fxsave, 0);
 	case ZYDIS_MNEMONIC_FXSAVE64:
-		return take_mem(d, fxsave, 1);
+		return fpu_take_mem(d, fxsave, 1);
 	case ZYDIS_MNEMONIC_FXRSTOR:
-		return take_mem(d, fxrstor, 0);
+		return fpu_take_mem(d, fxrstor, 0);
 	case ZYDIS_MNEMONIC_FXRSTOR64:
-		return take_mem(d, fxrstor, 1);
+		return fpu_take_mem(d, fxrstor, 1);
 	case ZYDIS_MNEMONIC_XSAVE:
-		return take_mem(d, xsave, 0);
+		return fpu_take_mem(d, xsave, 0);
 	case ZYDIS_MNEMONIC_XSAVE64:
-		return take_mem(d, xsave, 1);
+		return fpu_take_mem(d, xsave, 1);
 	case ZYDIS_MNEMONIC_XSAVEOPT:
-		return take_mem(d, xsave, 2);
+		return fpu_take_mem(d, xsave, 2);
 	case ZYDIS_MNEMONIC_XSAVEOPT64:
-		return take_mem(d, xsave, 3);
+		return fpu_take_mem(d, xsave, 3);
 	case ZYDIS_MNEMONIC_XRSTOR:
-		return take_mem(d, xrstor, 0);
+		return fpu_take_mem(d, xrstor, 0);
 	case ZYDIS_MNEMONIC_XRSTOR64:
-		return take_mem(d, xrstor, 1);
+		return fpu_take_mem(d, xrstor, 1);
 	case ZYDIS_MNEMONIC_LDMXCSR:
 	case ZYDIS_MNEMONIC_VLDMXCSR:
-		return take_mem(d, ldmxcsr, ok);
+		return fpu_take_mem(d, ldmxcsr, ok);
 	case ZYDIS_MNEMONIC_STMXCSR:
 	case ZYDIS_MNEMONIC_VSTMXCSR:
-		return take_mem(d, stmxcsr, ok);
-	case ZYDIS_MNEMONIC_FNSTENV:
-		return take_mem(d, fnstenv, operand16(d));
-	case ZYDIS_MNEMONIC_FNSAVE:
-		return take_mem(d, fnsave, operand16(d));
-	case ZYDIS_MNEMONIC_FLDENV:
-		return take_mem(d, fldenv, operand16(d));
-	case ZYDIS_MNEMONIC_FRSTOR:
-		return take_mem(d, frstor, operand16(d));
-	case ZYDIS_MNEMONIC_FNINIT:
-		return take(d, fninit);
-	case ZYDIS_MNEMONIC_FNCLEX:
-		return take(d, fnclex);
-	case ZYDIS_MNEMONIC_FENI8087_NOP:
-	case ZYDIS_MNEMONIC_FDISI8087_NOP:
-	case ZYDIS_MNEMONIC_FSETPM287_NOP:
-		return take(d, fnnop);
-	case ZYDIS_MNEMONIC_FNSTSW:
-		return d->insn->opcode == 0xdf && take(d, fnstsw_ax);
-	case ZYDIS_MNEMONIC_FWAIT:
-		return take(d, fwait);
+		return fpu_take_mem(d, stmxcsr, ok);
 	default:
 		return false;
 	}

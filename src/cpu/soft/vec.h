@@ -145,6 +145,30 @@ noreturn_ cold_ void vec_refuse(struct soft_cpu *c, const struct uop *op, unsign
 			vec_refuse(c, op, cls_); \
 	} while (0)
 
+/* ---- the host's x87 and MXCSR ---- */
+struct fpu_image {
+	u8 b[512] __attribute__((aligned(64)));
+};
+static inline void fpu_host_save(struct fpu_image *f)
+{
+	__asm__ volatile("fxsave64 %0" : "=m"(*f));
+}
+/* What becomes of XMM is nobody's concern: theirs are in c->vec. */
+static inline void fpu_host_load(const struct fpu_image *f)
+{
+	__asm__ volatile("fxrstor64 %0" ::"m"(*f)
+			 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+			   "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+static inline void fpu_clear_pointers(struct soft_cpu *c)
+{
+	c->fip = c->fdp = 0;
+	c->fop = c->fcs = c->fds = 0;
+}
+/* fpu.c, fpu_env.c: decoding helpers */
+bool fpu_take_mem(struct decode *d, uop_fn *fn, unsigned aux);
+bool fpu_decode_env(struct decode *d);
+
 /* ---- memory operands ---- */
 static inline gva_t vec_ea(struct soft_cpu *c, const struct uop *op, unsigned bytes, bool write)
 {

@@ -4,7 +4,7 @@
  *
  * Order of trying: moves and a few hot integer operations have handlers in C (vec_move.c), so have
  * those with memory forms a stub cannot carry (vec_mem.c: gathers, masked moves) and those about the
- * FPU's own state (fpu.c). All else is described from what Zydis says of its operands, and runs in
+ * FPU's own state (fpu.c, fpu_env.c). All else is described from what Zydis says of its operands, and runs in
  * a stub (vec_stub.c).
  *
  * #AC is not raised for vector operands.
@@ -602,7 +602,7 @@ bool decode_vec(struct decode *d)
 		decode_ud(d);
 		return true;
 	}
-	if (vec_decode_fpu(d) || vec_decode_move(d) || vec_decode_mem(d))
+	if (vec_decode_fpu(d) || fpu_decode_env(d) || vec_decode_move(d) || vec_decode_mem(d))
 		return true;
 	if (insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && insn->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return insn->opcode >= 0xd8 && insn->opcode <= 0xdf && decode_x87(d);
