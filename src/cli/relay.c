@@ -58,6 +58,15 @@ static void on_crash(int sig)
 	raise(sig); /* SA_RESETHAND: now it kills */
 }
 
+/* In the background the terminal belongs to somebody else, until SIGCONT brings us forward. One that is not our
+ * controlling terminal (ENOTTY) knows no foreground. */
+static bool foreground(void)
+{
+	pid_t fg = tcgetpgrp(STDIN_FILENO);
+
+	return fg == getpgrp() || (fg < 0 && errno == ENOTTY);
+}
+
 bool relay_term_raw(void)
 {
 	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
@@ -67,9 +76,8 @@ bool relay_term_raw(void)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
 		sigaction(crashes[i], &sa, NULL);
-	/* In the background the terminal belongs to somebody else until SIGCONT brings us forward. */
 	term_ours = true;
-	if (tcgetpgrp(STDIN_FILENO) == getpgrp())
+	if (foreground())
 		set_raw();
 	return true;
 }
@@ -288,7 +296,7 @@ static bool on_signals(struct state *s, int *wstatus)
 			raise(SIGSTOP);
 			break;
 		case SIGCONT:
-			if (term_ours && tcgetpgrp(STDIN_FILENO) == getpgrp())
+			if (term_ours && foreground())
 				set_raw();
 			break;
 		default:
