@@ -27,6 +27,7 @@
 #include <termios.h>
 
 #define QUIT_MS 5000
+#define AGAIN_MS 500 /* timeout(1) and service managers signal twice in one breath */
 #define KEY_ESCAPE 0x01 /* Ctrl-a */
 
 /* ---- the terminal ---- */
@@ -140,11 +141,13 @@ static void quit(struct state *s, int status)
 {
 	if (status >= 0 && s->status < 0)
 		s->status = status;
-	if (s->kill_at_ns) { /* asked twice: at once */
-		kill(s->r->pid, SIGKILL);
+	u64 now = clock_mono_ns();
+	if (s->kill_at_ns) { /* asked once more: at once */
+		if (now >= s->kill_at_ns - (QUIT_MS - AGAIN_MS) * 1000000ull)
+			kill(s->r->pid, SIGKILL);
 		return;
 	}
-	s->kill_at_ns = clock_mono_ns() + QUIT_MS * 1000000ull;
+	s->kill_at_ns = now + QUIT_MS * 1000000ull;
 	command(s, "quit");
 }
 

@@ -145,8 +145,10 @@ class Relay(unittest.TestCase):
         p = subprocess.Popen(self.args("hang"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         p.stdout.readline()
         p.terminate()
-        time.sleep(0.3)
-        p.terminate()  # asked twice: at once
+        p.terminate()  # one breath: timeout(1) does so
+        time.sleep(0.8)
+        self.assertIsNone(p.poll())
+        p.terminate()  # asked again: at once
         self.assertEqual(p.wait(3), 128 + signal.SIGTERM)
         self.assertIn(b"killed", p.stderr.read())
         p.stdout.close()
