@@ -191,9 +191,18 @@ static void on_unpark(void *o, unsigned c)
 	(void)o, (void)c;
 }
 static const struct cpu_bus bus = {
-	.mmio_read = no_mmio_read, .mmio_write = no_mmio_write, .pio_read = no_pio_read, .pio_write = no_pio_write,
-	.intr_ack = no_ack, .msr_read = no_msr_read, .msr_write = no_msr_write, .tpr_get = no_tpr,
-	.tpr_set = no_set_tpr, .hypercall = no_call, .park = on_park, .unpark = on_unpark,
+	.mmio_read = no_mmio_read,
+	.mmio_write = no_mmio_write,
+	.pio_read = no_pio_read,
+	.pio_write = no_pio_write,
+	.intr_ack = no_ack,
+	.msr_read = no_msr_read,
+	.msr_write = no_msr_write,
+	.tpr_get = no_tpr,
+	.tpr_set = no_set_tpr,
+	.hypercall = no_call,
+	.park = on_park,
+	.unpark = on_unpark,
 };
 
 static void put64(u32 gpa, unsigned i, u64 v)
@@ -234,7 +243,8 @@ static void engine_init(void)
 	must(ram_put(ram, G_TSS + 102, &no_io_map, 2) == 0);
 	for (unsigned v = 0; v < 32; v++) {
 		u64 h = G_STUBS + v * 16, dpl = v == 3 || v == 4 ? 3 : 0;
-		put64(G_IDT, 2 * v, (h & 0xffff) | 0x08ull << 16 | 1ull << 32 | (0x8eull | dpl << 5) << 40 | (h >> 16) << 48);
+		put64(G_IDT, 2 * v,
+		      (h & 0xffff) | 0x08ull << 16 | 1ull << 32 | (0x8eull | dpl << 5) << 40 | (h >> 16) << 48);
 		put64(G_IDT, 2 * v + 1, 0);
 		static const u8 stub[2] = { 0xf4, 0xf4 }; /* HLT */
 		must(ram_put(ram, (gpa_t)h, stub, 2) == 0);
@@ -259,6 +269,8 @@ void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		s.seg[i] = (struct cpu_seg){ .sel = 0x23, .ar = 0xc0f3, .limit = ~0u };
 	s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x1b, .ar = 0xa0fb, .limit = ~0u };
+	/* Thread-local storage of the host's side, should a test come by it. */
+	s.seg[SEG_FS].base = (u64)(uintptr_t)__builtin_thread_pointer();
 	s.seg[SEG_LDTR] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
 	s.seg[SEG_TR] = (struct cpu_seg){ .sel = 0x28, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
 	s.gdt_base = G_GDT;
@@ -316,11 +328,13 @@ void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 
 void hx_decoder(ZydisDecoder *d)
 {
-	unsigned a, b, c, x;
+	static unsigned vendor; /* asked once: CPUID may trap, which is slow */
+	unsigned a, c, x;
 
-	__cpuid(0, a, b, c, x);
+	if (!vendor)
+		__cpuid(0, a, vendor, c, x);
 	must(ZYAN_SUCCESS(ZydisDecoderInit(d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
-	ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, b != 0x756e6547u ? ZYAN_TRUE : ZYAN_FALSE);
+	ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vendor != 0x756e6547u ? ZYAN_TRUE : ZYAN_FALSE);
 }
 
 bool hx_have_avx(void)

@@ -25,7 +25,8 @@ void decode_init(struct soft_vm *vm)
 		must(ZYAN_SUCCESS(ZydisDecoderInit(d, m[i].mode, m[i].stack)));
 		/* What the model has not, decodes as on a processor that has not. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vm->isa & ISA_AMD_BRANCHES ? ZYAN_TRUE : ZYAN_FALSE);
+		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES,
+				       vm->isa & ISA_AMD_BRANCHES ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_TZCNT, vm->isa & ISA_BMI1 ? ZYAN_TRUE : ZYAN_FALSE);
 	}
@@ -207,11 +208,16 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 		memset(d.u, 0, 3 * sizeof(*d.u));
 		ZyanStatus st = ZydisDecoderDecodeFull(dec, bytes, room, &in, ops);
 		if (ZYAN_SUCCESS(st)) {
+			/* Where the stack is the only memory operand, a bad address is #SS. */
+			bool stack = false;
+			for (unsigned i = in.operand_count_visible; i < in.operand_count; i++)
+				stack |=
+				    ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && ops[i].mem.segment == ZYDIS_REGISTER_SS;
 			for (unsigned i = 0; i < 3; i++) {
 				d.u[i].rip_off = (u16)off;
 				d.u[i].len = in.length;
 				d.u[i].base = d.u[i].index = GPR_ZERO;
-				d.u[i].seg = SEG_DS;
+				d.u[i].seg = stack ? SEG_SS : SEG_DS;
 			}
 			if (!decode_int(&d) && !decode_sys(&d) && !decode_vec(&d))
 				decode_ud(&d);

@@ -86,12 +86,12 @@ static void string_io(struct soft_cpu *c, const struct uop *op, bool in)
 	u16 port = (u16)c->gpr[GPR_RDX];
 
 	SOFT_ENTER(c, op);
+	check_port(c, port, n); /* also for a count of zero, as processors have it */
 	if (op->r0 && !get_low(c->gpr[GPR_RCX], a)) {
 		c->rip = SOFT_NEXT_RIP(c, op);
 		soft_leave(c, op);
 		return;
 	}
-	check_port(c, port, n);
 	for (;;) {
 		gva_t lin = soft_seg_lin(c, in ? SEG_ES : op->seg, get_low(*ptr, a), n, in);
 
