@@ -8,6 +8,7 @@ import os
 import re
 import selectors
 import subprocess
+import tempfile
 import time
 
 
@@ -18,8 +19,12 @@ class ConsoleError(Exception):
 class Machine:
     """Runs argv with its standard input and output as the guest's console."""
 
-    def __init__(self, argv, echo=None, **popen):
+    def __init__(self, argv, echo=None, keep_errors=False, **popen):
+        """keep_errors: standard error goes to a file of its own, shown when something fails; else it is ours."""
         self.start = time.monotonic()
+        self.errors_file = tempfile.TemporaryFile("w+") if keep_errors else None
+        if keep_errors:
+            popen["stderr"] = self.errors_file
         self.log = ""
         self.seen = 0  # what expect() has consumed of log
         self.echo = echo
@@ -34,7 +39,15 @@ class Machine:
 
     def tail(self, lines=25):
         text = re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|c)", "", self.log).replace("\r", "")
-        return "\n".join("    | " + l for l in text.splitlines()[-lines:])
+        shown = "\n".join("    | " + l for l in text.splitlines()[-lines:])
+        return shown + ("\nstandard error:\n" + self.errors() if self.errors() else "")
+
+    def errors(self):
+        """What came on standard error, with keep_errors."""
+        if not self.errors_file:
+            return ""
+        self.errors_file.seek(0)
+        return self.errors_file.read()
 
     def pump(self, seconds):
         """Takes in what the guest prints, for at most `seconds`; returns whether something came."""
@@ -107,9 +120,10 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for f in (self.process.stdin, self.process.stdout):
+        for f in (self.process.stdin, self.process.stdout, self.errors_file):
             try:
-                f.close()
+                if f:
+                    f.close()
             except OSError:
                 pass
 

@@ -54,7 +54,7 @@ def run(mica):
     started = []
 
     def start(*args, **popen):
-        vm = console.Machine([mica, "run", *args], stderr=subprocess.PIPE, start_new_session=True, **popen)
+        vm = console.Machine([mica, "run", *args], keep_errors=True, start_new_session=True, **popen)
         started.append(vm)
         return vm
     yield start

@@ -17,7 +17,7 @@ def says(vm, name, seconds=BOOT):
 
 def ends(vm, status=0, seconds=60):
     got = vm.wait(seconds)
-    assert got == status, f"exit status {got}, not {status}\n{vm.tail()}\n{vm.process.stderr.read().decode()}"
+    assert got == status, f"exit status {got}, not {status}\n{vm.tail()}"
 
 
 @pytest.mark.parametrize("cpus,memory", [(1, "512M"), (4, "3328M")])
