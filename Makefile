@@ -25,14 +25,18 @@ help:
 deps:
 	@tools/deps.sh build run
 
-build:
-	@tools/deps.sh build
-	@test -f $(B)/build.ninja || meson setup $(B) .
+build: $(B)/build.ninja
 	@ninja -C $(B)
 
-# Not a prerequisite chain, so that the guest's console is this process's own terminal.
-run: build
-	@tools/deps.sh run
+$(B)/build.ninja:
+	@tools/deps.sh build
+	@meson setup $(B) .
+
+# Only the programs, not the tests: a person waits.
+run:
+	@tools/deps.sh build run
+	@test -f $(B)/build.ninja || meson setup $(B) .
+	@ninja -C $(B) --quiet mica mica-vmm mica-slirp
 	@BUILD='$(B)' FRESH='$(FRESH)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' tools/run $(ARGS)
 
 test:

@@ -3,6 +3,7 @@
 #include "cli/options.h"
 #include "cli/optarg.h"
 #include "cpu/cpu.h"
+#include "net/net.h"
 #include "vmm/i18n.h"
 
 #include <getopt.h>
@@ -182,14 +183,18 @@ static int set_net(struct run_opts *o, const char *arg, struct err *e)
 		*n = (struct vmm_net){ .type = xstrdup("user") };
 		for (unsigned i = 1; r == 0 && v[i]; i++) {
 			const char *val;
-			if ((val = optarg_key(v[i], "hostfwd")))
-				vmm_strv_add(&n->hostfwd, &n->nhostfwd, val);
-			else if ((val = optarg_key(v[i], "mac")))
+			struct net_hostfwd f;
+			if ((val = optarg_key(v[i], "hostfwd"))) {
+				r = net_hostfwd_parse(&f, val, e);
+				if (r == 0)
+					vmm_strv_add(&n->hostfwd, &n->nhostfwd, val);
+			} else if ((val = optarg_key(v[i], "mac"))) {
 				put(&n->mac, val);
-			else
+			} else {
 				r = err_set(e, EINVAL,
 					    _("'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT or mac=ADDRESS"),
 					    v[i]);
+			}
 		}
 	}
 	if (r == 0 && o->net_none && o->cfg.nnets)

@@ -485,8 +485,11 @@ static int build(struct vm *v, int *status, struct err *e)
 			return r;
 		v->files[v->nfiles - 1].path = c->modules[i];
 	}
-	if ((r = cpu_model_new(&v->model, c->cpu, c->cpus, e)) < 0)
+	if ((r = cpu_model_new(&v->model, c->cpu, c->cpus, e)) < 0) {
+		if (r == -EINVAL)
+			*status = STATUS_USAGE;
 		return err_prefix(e, "cpu");
+	}
 	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
 		return r;
 	mc.ram = v->ram;
