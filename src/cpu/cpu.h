@@ -71,6 +71,20 @@ bool cpu_model_is_amd(const struct cpu_model *m);
 /* IA32_ARCH_CAPABILITIES, where leaf 7 offers it. */
 u64 cpu_model_arch_capabilities(const struct cpu_model *m);
 
+/* What a saved VM was promised, host or engine notwithstanding. */
+#define CPU_MODEL_WORDS 10
+struct cpu_model_promise {
+	char name[16];             /* "mica-v2"; NUL-terminated */
+	char vendor[12];           /* as CPUID has it */
+	u32 word[CPU_MODEL_WORDS]; /* feature bits: 1.ECX 1.EDX 6.EAX 7.EBX 7.ECX 7.EDX DH.1.EAX, 8000_0001.ECX .EDX,
+				    * 8000_0007.EDX */
+	u64 xcr0, arch_capabilities;
+	u32 ncpus;
+};
+void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p);
+/* Make m promise exactly p: -ENOTSUP, with what is missing named, when m (this host, this engine) lacks any of it. */
+int cpu_model_keep(struct cpu_model *m, const struct cpu_model_promise *p, struct err *e);
+
 /* ---- architectural state ---- */
 enum cpu_seg_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 
@@ -107,13 +121,47 @@ struct cpu_state {
 	u64 dr[4], dr6, dr7;
 	u64 efer, star, lstar, cstar, fmask, kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
-	u64 pat, tsc_aux, tsc; /* tsc: value when saved */
+	u64 pat, tsc_aux, tsc; /* tsc: value when saved; 0 to cpu_set_state(): leave the TSC alone */
+	u64 tsc_adjust;
 	u64 misc_enable, spec_ctrl;
 	u64 mtrr_def_type;
+	u64 mtrr_var[16];                            /* MSRs 200H-20FH: base, mask of each range */
+	u64 mtrr_fix[11];                            /* 250H, 258H, 259H, 268H-26FH */
 	u8 xsave[1024] __attribute__((aligned(64))); /* standard form, x87 + SSE + AVX (SDM 1 13.4) */
 	enum cpu_run_state run_state;
 	bool intr_shadow, nmi_masked, nmi_pending;
+	bool shadow_ss;    /* intr_shadow is MOV SS's: debug traps wait, too */
+	bool kicked;       /* the next HLT falls through (KVM_HC_KICK_CPU came before it) */
+	bool init_pending; /* an INIT has arrived and not been acted upon */
+	bool sipi_pending; /* ... after it, or while waiting: a SIPI */
+	u8 sipi_vector;
+	/* An exception whose instruction has run, and which has not been delivered (KVM can stop there; the
+	 * soft engine stops before or after). rip is what its frame will hold. */
+	struct {
+		bool valid, has_error;
+		u8 vector;
+		u32 error;
+		u64 payload;      /* #PF: CR2, #DB: bits to set in DR6 */
+		bool has_payload; /* false: CR2, DR6 are set already */
+	} exc;
+	/* An interrupt taken from its controller (in service there) and not delivered. soft: INT n that rip points
+	 * at and that runs again. */
+	struct {
+		bool valid, soft;
+		u8 vector;
+	} intr;
+	/* There is no SMM on this board, hence no SMI state. */
 };
+
+/* ---- state that an engine may hold for the board (cpu/board_state.h) ---- */
+struct board_state;
+/*
+ * The chips that the engine has in itself (KVM's in-kernel interrupt controllers, timer, paravirtual clock)
+ * put their state over what machine_save() found on the board, and take theirs from what is loaded. The soft engine
+ * has none and does nothing. No vCPU is in cpu_run(); when set is called, all vCPUs have their state.
+ */
+void cpu_vm_get_board(struct cpu_vm *vm, struct board_state *b);
+int cpu_vm_set_board(struct cpu_vm *vm, const struct board_state *b, struct err *e);
 
 /* ---- running ---- */
 enum cpu_exit {

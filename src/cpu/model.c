@@ -114,6 +114,7 @@ struct cpu_model {
 	u32 l1_ecx, l1_edx, l6_eax, l7_ebx, l7_ecx, l7_edx, ld1_eax, e1_ecx, e1_edx, e7_edx;
 	u64 xcr0, arch_cap;
 	char vendor[12];
+	char name[16];
 	char brand[48];
 };
 
@@ -254,6 +255,7 @@ int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, stru
 	}
 	if (m->amd)
 		m->e1_edx |= (m->l1_edx & 0x0183f3ffu) | 1u << 22; /* the mirror, MMXEXT */
+	snprintf(m->name, sizeof(m->name), "%s", name);
 	snprintf(m->brand, sizeof(m->brand), "Mica virtual CPU (%s)", name);
 	*out = m;
 	return 0;
@@ -275,6 +277,76 @@ bool cpu_model_is_amd(const struct cpu_model *m)
 u64 cpu_model_arch_capabilities(const struct cpu_model *m)
 {
 	return m->arch_cap;
+}
+
+/* ---- what a saved VM was promised ---- */
+
+/* In the order of cpu_model_promise.word. */
+static void words(struct cpu_model *m, u32 *w[CPU_MODEL_WORDS])
+{
+	u32 *all[] = { &m->l1_ecx, &m->l1_edx,  &m->l6_eax, &m->l7_ebx, &m->l7_ecx,
+		       &m->l7_edx, &m->ld1_eax, &m->e1_ecx, &m->e1_edx, &m->e7_edx };
+
+	memcpy(w, all, sizeof(all));
+}
+
+void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p)
+{
+	struct cpu_model copy = *m;
+	u32 *w[CPU_MODEL_WORDS];
+
+	words(&copy, w);
+	*p = (struct cpu_model_promise){ .xcr0 = m->xcr0, .arch_capabilities = m->arch_cap, .ncpus = m->ncpus };
+	memcpy(p->name, m->name, sizeof(p->name));
+	memcpy(p->vendor, m->vendor, sizeof(p->vendor));
+	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
+		p->word[i] = *w[i];
+}
+
+/* Names of the bits in `lacks`, as /proc/cpuinfo has them. */
+static void name_features(struct cpu_model *m, unsigned word, u32 lacks, char *buf, size_t bytes)
+{
+	u32 *w[CPU_MODEL_WORDS];
+	size_t at = strlen(buf);
+
+	words(m, w);
+	for (unsigned i = 0; i < ARRAY_LEN(features) && at < bytes; i++)
+		if (feature_word(m, &features[i]) == w[word] && lacks >> features[i].bit & 1) {
+			at += (size_t)snprintf(buf + at, bytes - at, "%s%s", at ? ", " : "", features[i].name);
+			lacks &= ~(1u << features[i].bit);
+		}
+	if (lacks && at < bytes)
+		snprintf(buf + at, bytes - at, "%sfeature bits %#x of CPUID word %u", at ? ", " : "", lacks, word);
+}
+
+int cpu_model_keep(struct cpu_model *m, const struct cpu_model_promise *p, struct err *e)
+{
+	char lacks[256] = "";
+	u32 *w[CPU_MODEL_WORDS];
+
+	if (memcmp(p->vendor, m->vendor, sizeof(p->vendor)))
+		return err_set(
+		    e, ENOTSUP,
+		    "the VM was saved on a host whose CPU is %.12s, and this one's is %.12s: guests tell them "
+		    "apart; resume it on a host of the same make",
+		    p->vendor, m->vendor);
+	if (p->ncpus != m->ncpus)
+		return err_set(e, EINVAL, "the VM was saved with %u CPUs, not %u", p->ncpus, m->ncpus);
+	words(m, w);
+	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
+		if (p->word[i] & ~*w[i])
+			name_features(m, i, p->word[i] & ~*w[i], lacks, sizeof(lacks));
+	if (!lacks[0] && (p->xcr0 & ~m->xcr0))
+		snprintf(lacks, sizeof(lacks), "XCR0 bits %#llx", (unsigned long long)(p->xcr0 & ~m->xcr0));
+	if (lacks[0])
+		return err_set(e, ENOTSUP,
+			       "the saved VM's CPU model %.16s has what this host's CPU or engine lacks: %s", p->name,
+			       lacks);
+	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
+		*w[i] = p->word[i];
+	m->xcr0 = p->xcr0;
+	m->arch_cap = p->arch_capabilities;
+	return 0;
 }
 
 /* ---- the leaves ---- */

@@ -371,13 +371,17 @@ static enum cpu_exit run(struct soft_cpu *c)
 	c->stepping = false;
 	switch (how) {
 	case 0:
-		break;
+		if (likely(!c->exc_waits))
+			break;
+		c->exc_waits = false;
+		goto deliver;
 	case 2: /* core_redo_stepped() */
 		c->redo_step = true;
 		c->one_step = true;
 		soft_step_changed(c);
 		break;
 	default:
+	deliver:
 		c->redo_bytes = 0;
 		if (c->one_step) {
 			c->one_step = false;
@@ -399,6 +403,15 @@ static enum cpu_exit run(struct soft_cpu *c)
 	}
 	if (!atomic_load_explicit(&c->in_guest, memory_order_relaxed))
 		cache_enter_guest(c);
+	if (unlikely(c->intr_waits >= 0)) {
+		u8 vec = (u8)c->intr_waits;
+		c->intr_waits = -1;
+		c->halted = false;
+		c->op = NULL;
+		c->redo_step = true;
+		soft_deliver_intr(c, vec);
+		c->redo_step = false;
+	}
 	for (;;) {
 		u32 p = atomic_load(&c->pending);
 
@@ -535,6 +548,8 @@ void cpu_reset(struct cpu *cpu)
 	c->halted = c->kicked = c->shadow = c->shadow_ss = c->nmi_masked = c->nmi_latched = false;
 	c->one_step = c->redo_step = false;
 	c->exc_delivering = -1;
+	c->exc_waits = false;
+	c->intr_waits = -1;
 	c->gpr[GPR_ZERO] = 0;
 	soft_mode_changed(c);
 	soft_tlb_flush(c, true);
@@ -578,12 +593,52 @@ void cpu_get_state(struct cpu *cpu, struct cpu_state *s)
 	s->tsc = cpu_tsc(cpu);
 	s->misc_enable = c->misc_enable;
 	s->spec_ctrl = c->spec_ctrl;
+	s->tsc_adjust = c->tsc_adjust;
 	s->mtrr_def_type = c->mtrr_def_type;
+	memcpy(s->mtrr_var, c->mtrr_var, sizeof(s->mtrr_var));
+	memcpy(s->mtrr_fix, c->mtrr_fix, sizeof(s->mtrr_fix));
 	soft_fpu_get(c, s->xsave);
+	/* XSTATE_BV: no component that the model has not. */
+	st_le64(s->xsave + 512, ld_le64(s->xsave + 512) & (cpu_model_xcr0(c->model) | 3));
 	s->run_state = c->wait_sipi ? CPU_WAIT_SIPI : c->halted ? CPU_HALTED : CPU_RUNNING;
 	s->intr_shadow = c->shadow;
+	s->shadow_ss = c->shadow_ss;
 	s->nmi_masked = c->nmi_masked;
-	s->nmi_pending = c->nmi_latched || (atomic_load(&c->pending) & PEND_NMI);
+	u32 p = atomic_load(&c->pending);
+	s->nmi_pending = c->nmi_latched || (p & PEND_NMI);
+	s->kicked = c->kicked || (p & PEND_KICK);
+	s->init_pending = p & PEND_INIT;
+	s->sipi_pending = p & PEND_SIPI;
+	s->sipi_vector = c->sipi_vector;
+	s->exc.valid = c->exc_waits;
+	if (c->exc_waits) {
+		s->exc.vector = c->exc.vec;
+		s->exc.has_error = c->exc.has_error;
+		s->exc.error = c->exc.error;
+		s->exc.payload = c->exc.vec == EXC_PF ? c->exc.cr2 : c->exc.vec == EXC_DB ? c->exc.dr6 : 0;
+		s->exc.has_payload = true;
+	}
+	s->intr.valid = c->intr_waits >= 0;
+	s->intr.vector = c->intr_waits >= 0 ? (u8)c->intr_waits : 0;
+}
+
+/* What came with the state and is not part of any register. */
+static void set_events(struct soft_cpu *c, const struct cpu_state *s)
+{
+	c->exc_waits = s->exc.valid;
+	if (s->exc.valid) {
+		c->exc.vec = s->exc.vector;
+		c->exc.has_error = s->exc.has_error;
+		c->exc.error = s->exc.error;
+		c->exc.cr2 = s->exc.has_payload ? s->exc.payload : s->cr2;
+		c->exc.dr6 = s->exc.has_payload ? s->exc.payload : 0;
+		c->exc.is_trap = s->exc.vector == EXC_DB;
+	}
+	c->intr_waits = s->intr.valid && !s->intr.soft ? s->intr.vector : -1;
+	c->kicked = s->kicked;
+	c->sipi_vector = s->sipi_vector;
+	atomic_fetch_and(&c->pending, ~(PEND_INIT | PEND_SIPI | PEND_NMI | PEND_KICK));
+	atomic_fetch_or(&c->pending, (s->init_pending ? PEND_INIT : 0) | (s->sipi_pending ? PEND_SIPI : 0));
 }
 
 int cpu_set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
@@ -622,13 +677,17 @@ int cpu_set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 		c->tsc_offset = s->tsc - clock_tsc();
 	c->misc_enable = s->misc_enable;
 	c->spec_ctrl = s->spec_ctrl;
+	c->tsc_adjust = s->tsc_adjust;
 	c->mtrr_def_type = s->mtrr_def_type;
+	memcpy(c->mtrr_var, s->mtrr_var, sizeof(c->mtrr_var));
+	memcpy(c->mtrr_fix, s->mtrr_fix, sizeof(c->mtrr_fix));
 	c->wait_sipi = s->run_state == CPU_WAIT_SIPI;
 	c->halted = s->run_state == CPU_HALTED;
 	c->shadow = s->intr_shadow;
-	c->shadow_ss = false;
+	c->shadow_ss = s->intr_shadow && s->shadow_ss;
 	c->nmi_masked = s->nmi_masked;
 	c->nmi_latched = s->nmi_pending;
+	set_events(c, s);
 	c->sysflags = 2;
 	soft_set_rflags(c, s->rflags);
 	/* CPL is SS.DPL (SDM 3A 5.5); real mode and VM86 are soft_mode_changed()'s. */
@@ -723,6 +782,17 @@ void cpu_vm_free(struct cpu_vm *v)
 	cache_free(vm);
 	free(vm->cpu);
 	free(v);
+}
+
+void cpu_vm_get_board(struct cpu_vm *v, struct board_state *b)
+{
+	(void)v, (void)b; /* no chip is in here */
+}
+
+int cpu_vm_set_board(struct cpu_vm *v, const struct board_state *b, struct err *e)
+{
+	(void)v, (void)b, (void)e;
+	return 0;
 }
 
 struct cpu *cpu_vm_cpu(struct cpu_vm *v, unsigned index)

@@ -315,7 +315,10 @@ struct soft_cpu {
 		bool is_trap; /* rip already past the instruction */
 	} exc;
 	int exc_delivering; /* vector being delivered, -1 none: for double faults */
-	jmp_buf jb;         /* of the run loop */
+	/* Events that a state which was set brought along, to be delivered before the next instruction: */
+	bool exc_waits; /* exc is filled */
+	s16 intr_waits; /* vector, -1: none */
+	jmp_buf jb;     /* of the run loop */
 
 	struct soft_vm *vm;
 	const struct cpu_bus *bus;
