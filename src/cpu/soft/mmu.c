@@ -32,6 +32,7 @@
 struct walk {
 	gpa_t gpa; /* of the page containing lin, 4 KiB */
 	bool writable, user, nx, global, dirty;
+	u8 shift; /* of the page's size */
 };
 
 enum tlb_index mmu_index(const struct soft_cpu *c)
@@ -147,6 +148,7 @@ again:
 		base = leaf & PTE_ADDR & ~((1ull << shift) - 1);
 	w->gpa = (base | (lin & ((1ull << shift) - 1))) & PAGE_MASK;
 	w->global = (c->cr4 & CR4_PGE) && (leaf & PTE_G);
+	w->shift = (u8)shift;
 
 	/* Rights (SDM 3A 4.6). */
 	if (user) {
@@ -232,6 +234,8 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	pthread_mutex_unlock(&c->tlb_lock);
 	if (!w.global && idx == TLB_SUPER)
 		c->super_nonglobal = true;
+	if (unlikely(w.shift > MAX(c->large[lin >> 63], PAGE_SHIFT)))
+		c->large[lin >> 63] = w.shift;
 	return host + (lin & (PAGE_BYTES - 1));
 }
 
@@ -620,14 +624,44 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 		for (unsigned i = 0; i < TLB_SIZE; i++)
 			c->tlbs[TLB_SUPER][i].rtag = c->tlbs[TLB_SUPER][i].wtag = c->tlbs[TLB_SUPER][i].xtag = TLB_NONE;
 		c->super_nonglobal = false;
+		c->large[0] = c->large[1] = 0;
 		jc_clear(c->jcs[0], JC_SIZE);
 	}
 	pthread_mutex_unlock(&c->tlb_lock);
 	jc_clear(c->jcs[1], JC_SIZE);
 }
 
+/* INVLPG drops a large page whole (SDM 3A 4.10.4.1), of which the TLBs hold pieces of 4 KiB and no note of
+ * what they are pieces of: drop all that may be. */
+static cold_ void flush_large(struct soft_cpu *c, gva_t lin, unsigned shift)
+{
+	u64 size = 1ull << shift, start = lin & ~(size - 1);
+
+	pthread_mutex_lock(&c->tlb_lock);
+	for (unsigned t = 0; t < TLB_COUNT; t++)
+		for (unsigned i = 0; i < TLB_SIZE; i++) {
+			struct tlb_entry *e = &c->tlbs[t][i];
+
+			if (e->rtag - start < size || e->wtag - start < size || e->xtag - start < size)
+				e->rtag = e->wtag = e->xtag = TLB_NONE;
+		}
+	pthread_mutex_unlock(&c->tlb_lock);
+	for (unsigned t = 0; t < 2; t++)
+		for (unsigned i = 0; i < JC_SIZE; i++) {
+			struct jc_entry *e = &c->jcs[t][i];
+			u64 key = e->key & ~(3ull << 61), from = (start - PAGE_BYTES) & ~(3ull << 61); /* the salt */
+
+			if (key - from < size + PAGE_BYTES)
+				jc_clear(e, 1);
+		}
+}
+
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
 {
+	if (c->large[lin >> 63]) {
+		flush_large(c, lin, c->large[lin >> 63]);
+		return;
+	}
 	pthread_mutex_lock(&c->tlb_lock);
 	for (unsigned t = 0; t < TLB_COUNT; t++) {
 		struct tlb_entry *e = &c->tlbs[t][tlb_hash(lin)];

@@ -263,6 +263,7 @@ struct soft_cpu {
 	bool shadow;          /* interrupts blocked until after the next instruction (STI, MOV SS) */
 	bool shadow_ss;       /* ... and debug traps (MOV SS) */
 	bool super_nonglobal; /* TLB_SUPER holds pages that are not global */
+	u8 large[2];          /* shift of the largest page in the TLBs, lower and upper half; 0: all 4 KiB */
 	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
 	u32 pauses;
