@@ -27,7 +27,7 @@
 #include <termios.h>
 
 #define QUIT_MS 5000
-#define AGAIN_MS 500 /* timeout(1) and service managers signal twice in one breath */
+#define AGAIN_MS 500    /* timeout(1) and service managers signal twice in one breath */
 #define KEY_ESCAPE 0x01 /* Ctrl-a */
 
 /* ---- the terminal ---- */

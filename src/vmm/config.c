@@ -260,6 +260,21 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 
 /* ---- checking ---- */
 
+int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
+{
+	unsigned b[6];
+	char junk;
+
+	if (sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &junk) != 6 ||
+	    strlen(s) != 17)
+		return err_set(e, EINVAL, _("net: mac=%s is not an address; write mac=02:00:00:12:34:56"), s);
+	if (b[0] & 1)
+		return err_set(e, EINVAL, _("net: mac=%s is a multicast address; its first byte must be even"), s);
+	for (int i = 0; i < 6; i++)
+		mac[i] = (u8)b[i];
+	return 0;
+}
+
 static int check_chardev(const char *key, const char *type, const char *path, int fd, struct err *e)
 {
 	if (!strcmp(type, "none"))
@@ -303,10 +318,14 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->nnets > VMM_NETS_MAX)
 		return err_set(e, EINVAL, _("nets: %u are too many; at most %d"), c->nnets, VMM_NETS_MAX);
-	for (unsigned i = 0; i < c->nnets; i++)
+	for (unsigned i = 0; i < c->nnets; i++) {
+		u8 mac[6];
 		if (!c->nets[i].type || strcmp(c->nets[i].type, "user"))
 			return err_set(e, EINVAL, _("net: '%s' is not known; write user or none"),
 				       c->nets[i].type ? c->nets[i].type : "");
+		if (c->nets[i].mac && (r = vmm_mac_parse(mac, c->nets[i].mac, e)) < 0)
+			return r;
+	}
 	r = check_chardev("console", c->console, c->console_path, c->console_fd, e);
 	if (r == 0)
 		r = check_chardev("virtio_console", c->virtio_console, c->virtio_console_path, c->virtio_console_fd, e);

@@ -67,6 +67,8 @@ void vmm_strv_add(char ***v, unsigned *n, const char *s);
 json_t *vmm_config_to_json(const struct vmm_config *c);
 /* c is initialised here, also on failure. */
 int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e);
+/* "02:00:00:12:34:56", not a multicast address. */
+int vmm_mac_parse(u8 mac[6], const char *s, struct err *e);
 /* Bounds and what excludes what. Messages name JSON keys, which are spelt as the options are. */
 int vmm_config_check(const struct vmm_config *c, struct err *e);
 

@@ -342,21 +342,6 @@ static int add_disk(struct vm *v, const struct vmm_disk *d, struct err *e)
 	return add_virtio(v, r, dev, e);
 }
 
-static int parse_mac(u8 mac[6], const char *s, struct err *e)
-{
-	unsigned b[6];
-	char junk;
-
-	if (sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &junk) != 6 ||
-	    strlen(s) != 17)
-		return err_set(e, EINVAL, _("net: mac=%s is not an address; write mac=02:00:00:12:34:56"), s);
-	if (b[0] & 1)
-		return err_set(e, EINVAL, _("net: mac=%s is a multicast address; its first byte must be even"), s);
-	for (int i = 0; i < 6; i++)
-		mac[i] = (u8)b[i];
-	return 0;
-}
-
 static int add_net(struct vm *v, const struct vmm_net *n, unsigned index, struct err *e)
 {
 	/* Locally administered; "mica" and the card's number. */
@@ -364,7 +349,7 @@ static int add_net(struct vm *v, const struct vmm_net *n, unsigned index, struct
 	struct net_hostfwd *fwd = xcalloc(n->nhostfwd + 1, sizeof(*fwd));
 	struct virtio_dev *dev = NULL;
 	pid_t pid;
-	int fd, r = n->mac ? parse_mac(mac, n->mac, e) : 0;
+	int fd, r = n->mac ? vmm_mac_parse(mac, n->mac, e) : 0;
 
 	for (unsigned i = 0; r == 0 && i < n->nhostfwd; i++)
 		r = net_hostfwd_parse(&fwd[i], n->hostfwd[i], e);
