@@ -68,6 +68,44 @@ to_long:
 	movl	%edx, %edx
 	jmp	*%rdx
 
+/* Where an application processor starts, once copied to AP_START; ap_main() gets its number from 0. */
+	AP_START = 0x8000
+	.globl ap_start, ap_end
+	.code16
+ap_start:
+	cli
+	xorw	%ax, %ax
+	movw	%ax, %ds
+	lgdtl	AP_START + ap_gdtr - ap_start
+	movl	%cr0, %eax
+	orl	$1, %eax
+	movl	%eax, %cr0
+	ljmpl	$0x18, $ap_prot
+ap_gdtr:
+	.word 0x1f
+	.long boot_gdt
+ap_end:
+	.code32
+ap_prot:
+	movl	$0x10, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	movl	$1, %ebx
+	lock	xaddl %ebx, ap_started
+	movl	%ebx, %esp
+	andl	$7, %esp
+	incl	%esp
+	shll	$13, %esp
+	addl	$ap_stacks, %esp
+	call	to_long
+	.code64
+	movl	%esp, %esp
+	movl	%ebx, %edi
+	call	ap_main
+	hlt
+	.weak	ap_main
+
 	.globl stubs
 	.balign 16
 stubs:
@@ -180,19 +218,23 @@ try_user_cs:	/* code, arg, flags, cs */
 	.data
 	.balign 16
 boot_gdtr:
-	.word 0x17
+	.word 0x1f
 	.quad boot_gdt
 	.balign 8
 boot_gdt:
-	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
 try_sp:	.quad 0
 
 	.bss
 	.balign 4096
-	.globl pml4, pdpt, pd
+	.globl pml4, pdpt, pd, ap_started
 pml4:	.skip 4096
 pdpt:	.skip 4096
 pd:	.skip 4 * 4096
+ap_stacks:
+	.skip 8 * 8192
+ap_started:
+	.skip 4096
 	.skip 32768
 stack_top:
 	.skip 4096
