@@ -133,14 +133,40 @@ static struct block *find(struct code_cache *k, u64 phys, u64 phys2_or_any, u32 
 	return NULL;
 }
 
-bool cache_overlaps(const struct block *b, u64 off, u64 bytes)
+static bool overlaps(const struct block *b, u64 off, u64 bytes)
 {
-	if (!b)
-		return false;
 	u64 n1 = b->phys2 == UINT64_MAX ? b->bytes : PAGE_BYTES - (b->phys & (PAGE_BYTES - 1));
 	if (off < b->phys + n1 && b->phys < off + bytes)
 		return true;
 	return b->phys2 != UINT64_MAX && off < b->phys2 + (b->bytes - n1) && b->phys2 < off + bytes;
+}
+
+bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
+{
+	struct code_cache *k = c->vm->cache;
+	u64 page = off >> PAGE_SHIFT;
+	gva_t lin = c->mode & MODE_CODE64 ? c->gpr[GPR_BLK] : (u32)(c->eff_base[SEG_CS] + c->gpr[GPR_BLK]);
+	const struct tlb_entry *e = &c->tlbs[c->cpl == 3 ? TLB_USER : TLB_SUPER][tlb_hash(lin)];
+	bool found = false, hit = false;
+
+	if (c->stepping)
+		return false; /* nothing after this instruction is decoded yet */
+	pthread_mutex_lock(&k->lock);
+	for (u32 ref = k->page_head[page]; ref && !found;) {
+		const struct block *b = at(k, ref);
+		ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
+		found = (uintptr_t)c->op >= (uintptr_t)b->op && (uintptr_t)c->op < (uintptr_t)(b->op + b->nops);
+		hit = found && overlaps(b, off, bytes);
+	}
+	pthread_mutex_unlock(&k->lock);
+	if (found)
+		return hit;
+	/* It lies on another page, or is dead and on no list. */
+	u64 at_host = lin + e->addend - (u64)(uintptr_t)c->ram->host;
+	bool elsewhere =
+	    e->xtag == (lin & PAGE_MASK) && at_host >> PAGE_SHIFT != page &&
+	    (lin & (PAGE_BYTES - 1)) <= PAGE_BYTES - 15; /* else one instruction may reach over the border */
+	return !elsewhere;
 }
 
 static void unlink_page(struct code_cache *k, struct block *b, u32 ref, u64 page)
@@ -193,7 +219,7 @@ unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
 				for (u32 ref = k->page_head[page]; ref;) {
 					struct block *b = at(k, ref);
 					ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
-					if (cache_overlaps(b, off, n)) {
+					if (overlaps(b, off, n)) {
 						kill_block(k, b);
 						killed++;
 					}

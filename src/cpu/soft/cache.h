@@ -57,8 +57,9 @@ void cache_free(struct soft_vm *vm);
 struct block *cache_get(struct soft_cpu *c, gva_t lin);
 /* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
-/* Does [off, off+bytes) of guest RAM overlap block b (NULL: no)? */
-bool cache_overlaps(const struct block *b, u64 off, u64 bytes);
+/* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
+ * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
+bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
 
 /* Empty n jump cache entries: they match nothing alive. */
 void jc_clear(struct jc_entry *e, unsigned n);
@@ -101,8 +102,6 @@ void mmu_protect_code(struct soft_cpu *c, u64 page);
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
 
 /* core.c */
-/* The block that c is running, found from gpr[GPR_BLK]; NULL if it is gone from the tables. */
-const struct block *core_current_block(struct soft_cpu *c);
 /* Abandon the current instruction and run it again alone, see mmu.c's store to own block. */
 noreturn_ void core_redo_stepped(struct soft_cpu *c);
 

@@ -139,16 +139,6 @@ static inline gva_t lin_rip(const struct soft_cpu *c)
 	return c->mode & MODE_CODE64 ? c->rip : (u32)(c->eff_base[SEG_CS] + c->rip);
 }
 
-const struct block *core_current_block(struct soft_cpu *c)
-{
-	gva_t lin = c->mode & MODE_CODE64 ? c->gpr[GPR_BLK] : (u32)(c->eff_base[SEG_CS] + c->gpr[GPR_BLK]);
-	const struct jc_entry *e = &c->jc[jc_hash(lin)];
-
-	if (e->key == (lin ^ c->jc_salt) && !e->block->dead)
-		return e->block;
-	return cache_get(c, lin);
-}
-
 void soft_leave(struct soft_cpu *c, const struct uop *op)
 {
 	(void)op;

@@ -16,15 +16,17 @@ void exec_link(struct soft_cpu *c, const struct uop *op)
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
 	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed))) {
+		u64 generation = c->vm->cache->generation;
 		if (unlikely(e->key != lin || e->block->dead)) {
 			struct block *b = cache_get(c, lin);
 			e->key = lin;
 			e->block = b;
 		}
 		/* A block that reaches into the next page depends on that page's mapping: not linked.
-		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers.
+		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers; but
+		 * cache_get() may have emptied the arena, and then *op is gone.
 		 * A single-stepped instruction (which has pending set) never comes here. */
-		if (e->block->phys2 == UINT64_MAX)
+		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation)
 			__atomic_store_n((struct block **)(uintptr_t)&op->ptr, e->block, __ATOMIC_RELAXED);
 	}
 	LEAVE(c, op);

@@ -269,7 +269,7 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes)
 {
-	if (!c->redo_step && cache_overlaps(core_current_block(c), (u64)(host - c->ram->host), bytes))
+	if (!c->redo_step && cache_running_overlaps(c, (u64)(host - c->ram->host), bytes))
 		core_redo_stepped(c);
 }
 
