@@ -64,7 +64,7 @@ always_inline_ gva_t ea(struct soft_cpu *c, const struct uop *op, unsigned bytes
 	{ \
 		const struct tlb_entry *e = &c->tlb[tlb_hash(lin)]; \
 		if (likely(((lin + bits / 8 - 1) & PAGE_MASK) == e->rtag)) \
-			return *(const volatile u##bits *)(uintptr_t)(lin + e->addend); \
+			return *(const volatile guest_u##bits *)(uintptr_t)(lin + e->addend); \
 		SOFT_ENTER(c, op); \
 		return soft_ld##bits(c, lin); \
 	} \
@@ -72,18 +72,18 @@ always_inline_ gva_t ea(struct soft_cpu *c, const struct uop *op, unsigned bytes
 	{ \
 		const struct tlb_entry *e = &c->tlb[tlb_hash(lin)]; \
 		if (likely(((lin + bits / 8 - 1) & PAGE_MASK) == e->wtag)) { \
-			*(volatile u##bits *)(uintptr_t)(lin + e->addend) = v; \
+			*(volatile guest_u##bits *)(uintptr_t)(lin + e->addend) = v; \
 			return; \
 		} \
 		SOFT_ENTER(c, op); \
 		soft_st##bits(c, lin, v); \
 	} \
 	/* Host pointer for read-modify-write, or NULL: then soft_ld and soft_st. */ \
-	always_inline_ u##bits *mem_rmw##bits(struct soft_cpu *c, const struct uop *op, gva_t lin) \
+	always_inline_ guest_u##bits *mem_rmw##bits(struct soft_cpu *c, const struct uop *op, gva_t lin) \
 	{ \
 		const struct tlb_entry *e = &c->tlb[tlb_hash(lin)]; \
 		if (likely(((lin + bits / 8 - 1) & PAGE_MASK) == e->wtag)) \
-			return (u##bits *)(uintptr_t)(lin + e->addend); \
+			return (guest_u##bits *)(uintptr_t)(lin + e->addend); \
 		SOFT_ENTER(c, op); \
 		return soft_rmw_ptr(c, lin, bits / 8); \
 	}

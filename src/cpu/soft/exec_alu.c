@@ -23,7 +23,7 @@
 		set_fl(c, f); \
 		return a; \
 	} \
-	always_inline_ void m_##name##bits(struct soft_cpu *c, u##bits *p, u##bits b) \
+	always_inline_ void m_##name##bits(struct soft_cpu *c, guest_u##bits *p, u##bits b) \
 	{ \
 		u32 f; \
 		__asm__ volatile(PRE(sfx) insn sfx " %[b], %[a]" FLAGS_OUT \
@@ -32,7 +32,7 @@
 				 : "cc"); \
 		set_fl(c, f); \
 	} \
-	always_inline_ void l_##name##bits(struct soft_cpu *c, u##bits *p, u##bits b) \
+	always_inline_ void l_##name##bits(struct soft_cpu *c, guest_u##bits *p, u##bits b) \
 	{ \
 		u32 f; \
 		__asm__ volatile(PRE(sfx) "lock " insn sfx " %[b], %[a]" FLAGS_OUT \
@@ -69,7 +69,7 @@
 	always_inline_ void name##bits##_rmw(struct soft_cpu *c, const struct uop *op, u##bits b, bool lock) \
 	{ \
 		gva_t lin = ea(c, op, bits / 8, true); \
-		u##bits *p = mem_rmw##bits(c, op, lin); \
+		guest_u##bits *p = mem_rmw##bits(c, op, lin); \
 		if (likely(p)) { \
 			if (lock) \
 				l_##name##bits(c, p, b); \
@@ -255,7 +255,7 @@ uop_fn *const exec_lea[3] = { lea16, lea32, lea64 };
 	always_inline_ void name##bits##_mem(struct soft_cpu *c, const struct uop *op, bool lock) \
 	{ \
 		gva_t lin = ea(c, op, bits / 8, true); \
-		u##bits *p = mem_rmw##bits(c, op, lin); \
+		guest_u##bits *p = mem_rmw##bits(c, op, lin); \
 		if (likely(p)) { \
 			u32 f; \
 			if (lock) \
@@ -334,7 +334,7 @@ uop_fn *const exec_unary[UN_COUNT][4][3] = {
 	always_inline_ void name##bits##_mem(struct soft_cpu *c, const struct uop *op, u8 n) \
 	{ \
 		gva_t lin = ea(c, op, bits / 8, true); \
-		u##bits *p = mem_rmw##bits(c, op, lin); \
+		guest_u##bits *p = mem_rmw##bits(c, op, lin); \
 		if (likely(p)) { \
 			*p = f_##name##bits(c, *p, n); \
 			return; \

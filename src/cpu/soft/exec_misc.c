@@ -29,10 +29,10 @@ static struct rmw rmw_of(struct soft_cpu *c, const struct uop *op, unsigned byte
 
 static u64 host_ld(const void *p, unsigned n)
 {
-	return n == 8   ? *(const volatile u64 *)p
-	       : n == 4 ? *(const volatile u32 *)p
-	       : n == 2 ? *(const volatile u16 *)p
-			: *(const volatile u8 *)p;
+	return n == 8   ? *(const volatile guest_u64 *)p
+	       : n == 4 ? *(const volatile guest_u32 *)p
+	       : n == 2 ? *(const volatile guest_u16 *)p
+			: *(const volatile guest_u8 *)p;
 }
 
 static u64 rmw_rd(struct soft_cpu *c, const struct uop *op, const struct rmw *m, unsigned n)

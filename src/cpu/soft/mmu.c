@@ -302,11 +302,11 @@ static u64 host_ld(const u8 *p, unsigned bytes)
 	case 1:
 		return *(const volatile u8 *)p;
 	case 2:
-		return *(const volatile u16 *)(const void *)p;
+		return *(const volatile guest_u16 *)(const void *)p;
 	case 4:
-		return *(const volatile u32 *)(const void *)p;
+		return *(const volatile guest_u32 *)(const void *)p;
 	default:
-		return *(const volatile u64 *)(const void *)p;
+		return *(const volatile guest_u64 *)(const void *)p;
 	}
 }
 
@@ -317,13 +317,13 @@ static void host_st(u8 *p, unsigned bytes, u64 v)
 		*(volatile u8 *)p = (u8)v;
 		break;
 	case 2:
-		*(volatile u16 *)(void *)p = (u16)v;
+		*(volatile guest_u16 *)(void *)p = (u16)v;
 		break;
 	case 4:
-		*(volatile u32 *)(void *)p = (u32)v;
+		*(volatile guest_u32 *)(void *)p = (u32)v;
 		break;
 	default:
-		*(volatile u64 *)(void *)p = v;
+		*(volatile guest_u64 *)(void *)p = v;
 		break;
 	}
 }

@@ -438,6 +438,12 @@ void soft_probe_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write, 
  * crosses pages: then load, compute, and soft_st(). */
 void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes);
 
+/* Guest operands where they lie in the host: at any address, and anything else may be at the same place. */
+typedef u8 guest_u8 __attribute__((may_alias));
+typedef u16 guest_u16 __attribute__((aligned(1), may_alias));
+typedef u32 guest_u32 __attribute__((aligned(1), may_alias));
+typedef u64 guest_u64 __attribute__((aligned(1), may_alias));
+
 /* ---- flags ---- */
 u64 soft_get_rflags(struct soft_cpu *c);
 /* Set all of RFLAGS from v (the caller has applied privilege and reserved-bit rules); refreshes what
