@@ -580,6 +580,8 @@ static bool decode_x87(struct decode *d)
 	if ((insn->opcode == 0xdb || insn->opcode == 0xdf) && !memform &&
 	    (insn->raw.modrm.reg == 5 || insn->raw.modrm.reg == 6))
 		desc.kind = VK_FLAGS_R | VK_FLAGS_W; /* F(U)COMI(P) */
+	if (!(desc.cls & VC_X87_PTR))
+		u->r0 = u->r1 = 0; /* else vec_rm() takes them for vector registers */
 	desc.enc[0] = insn->opcode;
 	desc.enc[1] = memform ? (u8)((modrm & 0x38) | 7) : modrm;
 	desc.len = 2;
