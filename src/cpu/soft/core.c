@@ -164,14 +164,24 @@ void soft_leave(struct soft_cpu *c, const struct uop *op)
 	GOTO_UOP(c, b->op);
 }
 
+#ifdef SOFT_TRAMPOLINE
+static void burn(struct soft_cpu *c)
+{
+	if (c->fuel && !--c->fuel)
+		atomic_fetch_or(&c->pending, PEND_STOP);
+}
+#endif
+
 static void enter_chain(struct soft_cpu *c)
 {
 #ifdef SOFT_TRAMPOLINE
 	c->next_op = NULL;
+	burn(c); /* also where no uop is reached: faults of the fetch, over and over */
 	soft_leave(c, NULL);
 	while (c->next_op) {
 		const struct uop *o = c->next_op;
 		c->next_op = NULL;
+		burn(c);
 		o->fn(c, o);
 	}
 #else
@@ -184,6 +194,7 @@ static void run_uops(struct soft_cpu *c, const struct uop *o)
 #ifdef SOFT_TRAMPOLINE
 	do {
 		c->next_op = NULL;
+		burn(c);
 		o->fn(c, o);
 		o = c->next_op;
 	} while (o);

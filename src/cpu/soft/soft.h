@@ -258,6 +258,7 @@ struct soft_cpu {
 	u64 rip;
 	const struct uop *op;      /* of the instruction being executed, see SOFT_ENTER */
 	const struct uop *next_op; /* SOFT_TRAMPOLINE */
+	u64 fuel;                  /* SOFT_TRAMPOLINE: uops until cpu_stop(), so that tests end alike; 0: no end */
 	u8 cpl;
 	u8 vec_ok;            /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
 	bool shadow;          /* interrupts blocked until after the next instruction (STI, MOV SS) */
