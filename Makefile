@@ -9,6 +9,12 @@ CPUS    ?= 1
 MEMORY  ?= 512M
 ARGS    ?=
 
+# What meson found is only worth reading when it did not find something.
+SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
+
+# The programs and their translations: what a person waits for, without the tests.
+PROGRAMS = mica mica-vmm mica-slirp mica-gmo
+
 .PHONY: all help deps build run test bench install clean distclean
 all: build
 
@@ -30,13 +36,13 @@ build: $(B)/build.ninja
 
 $(B)/build.ninja:
 	@tools/deps.sh build
-	@meson setup $(B) .
+	@$(SETUP)
 
 # Only the programs, not the tests: a person waits.
 run:
 	@tools/deps.sh build run
-	@test -f $(B)/build.ninja || meson setup $(B) .
-	@ninja -C $(B) --quiet mica mica-vmm mica-slirp
+	@test -f $(B)/build.ninja || { $(SETUP); }
+	@ninja -C $(B) --quiet $(PROGRAMS)
 	@BUILD='$(B)' FRESH='$(FRESH)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' tools/run $(ARGS)
 
 test:
@@ -49,11 +55,12 @@ bench: build
 	@bench/idle --build '$(B)'
 
 # The prefix is known to the programs (where mica-vmm and the translations lie), so it has a build of its own.
+# It has the same flags as what make test tests.
 install:
 	@test "$$(id -u)" != 0 || tools/deps.sh build
-	@meson setup --buildtype=release --prefix='$(abspath $(PREFIX))' $(B)/install . $$(test -f $(B)/install/build.ninja && echo --reconfigure) >/dev/null
-	@ninja -C $(B)/install
-	@DESTDIR='$(DESTDIR)' meson install -C $(B)/install --no-rebuild
+	@meson setup --prefix='$(abspath $(PREFIX))' $(B)/install . $$(test -f $(B)/install/build.ninja && echo --reconfigure) >/dev/null
+	@ninja -C $(B)/install --quiet $(PROGRAMS)
+	@DESTDIR='$(DESTDIR)' meson install -C $(B)/install --no-rebuild --strip
 
 clean:
 	@test ! -d $(B) || find $(B) -mindepth 1 -maxdepth 1 ! -name images ! -name run -exec rm -rf {} +
