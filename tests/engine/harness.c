@@ -215,7 +215,7 @@ static void engine_init(void)
 	struct err e = { 0 };
 
 	must(ram_new(&ram, 16 * MIB, &e) == 0);
-	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new_soft(&vm, &bus, ram, model, 1, &e) < 0) {
+	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new(&vm, CPU_ENGINE_SOFT, &bus, ram, model, 1, &e) < 0) {
 		fprintf(stderr, "%s\n", e.msg);
 		exit(1);
 	}
