@@ -28,6 +28,8 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	static const int map[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 				     REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 
+	/* The test code's EFLAGS.AC is still on in here. */
+	__asm__ volatile("pushfq\n\tandl $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
 	(void)sig;
 	(void)si;
 	if (!got)
@@ -233,9 +235,10 @@ static void engine_init(void)
 		put64(G_PTD, i, (G_DATA + i * 4096) | (i * 4096 < HX_DATA_RW ? 7 : 5) | 1ull << 63);
 	put64(G_GDT, 1, 0x00af9b000000ffffull); /* 08: code 0 */
 	put64(G_GDT, 2, 0x00cf93000000ffffull); /* 10: data 0 */
-	put64(G_GDT, 3, 0x00affb000000ffffull); /* 18: code 3 */
-	put64(G_GDT, 4, 0x00cff3000000ffffull); /* 20: data 3 */
-	put64(G_GDT, 5, 0x00008b0000000067ull | (u64)G_TSS << 16);
+	/* The selectors Linux gives its user code, so that what stores one gets the same. */
+	put64(G_GDT, 5, 0x00cff3000000ffffull); /* 28: data 3 */
+	put64(G_GDT, 6, 0x00affb000000ffffull); /* 30: code 3 */
+	put64(G_GDT, 7, 0x00008b0000000067ull | (u64)G_TSS << 16);
 	u64 ist = G_STACK;
 	must(ram_put(ram, G_TSS + 4, &ist, 8) == 0);
 	must(ram_put(ram, G_TSS + 36, &ist, 8) == 0);
@@ -267,14 +270,15 @@ void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 	s.rip = HX_CODE + off;
 	s.rflags = in->rflags | 2;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		s.seg[i] = (struct cpu_seg){ .sel = 0x23, .ar = 0xc0f3, .limit = ~0u };
-	s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x1b, .ar = 0xa0fb, .limit = ~0u };
+		s.seg[i] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
+	s.seg[SEG_SS] = (struct cpu_seg){ .sel = 0x2b, .ar = 0xc0f3, .limit = ~0u };
+	s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x33, .ar = 0xa0fb, .limit = ~0u };
 	/* Thread-local storage of the host's side, should a test come by it. */
 	s.seg[SEG_FS].base = (u64)(uintptr_t)__builtin_thread_pointer();
 	s.seg[SEG_LDTR] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
-	s.seg[SEG_TR] = (struct cpu_seg){ .sel = 0x28, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
+	s.seg[SEG_TR] = (struct cpu_seg){ .sel = 0x38, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
 	s.gdt_base = G_GDT;
-	s.gdt_limit = 6 * 8 + 7;
+	s.gdt_limit = 8 * 8 + 7;
 	s.idt_base = G_IDT;
 	s.idt_limit = 32 * 16 - 1;
 	s.cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
