@@ -11,6 +11,7 @@ struct blk {
 	struct engine *en;
 	struct blk_node *top;
 	bool readonly; /* as the guest sees it */
+	bool snapshot;
 	char *name;
 	_Atomic unsigned pending; /* submitted, done() not yet returned */
 };
@@ -88,6 +89,22 @@ void blk_drain(struct blk *b)
 	}
 }
 
+int blk_sync(struct blk *b)
+{
+	blk_drain(b);
+	return b->readonly || !b->top->drv->sync ? 0 : b->top->drv->sync(b->top);
+}
+
+bool blk_is_snapshot(const struct blk *b)
+{
+	return b->snapshot;
+}
+
+u64 blk_mtime_ns(const struct blk *b)
+{
+	return b->top->drv->mtime_ns ? b->top->drv->mtime_ns(b->top) : 0;
+}
+
 void blk_set_client(struct blk *b, const struct blk_client *c)
 {
 	b->en->client = *c;
@@ -144,6 +161,7 @@ int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, st
 	b->en = en;
 	b->top = top;
 	b->readonly = p->readonly;
+	b->snapshot = top != base;
 	b->name = xstrdup(p->path ? p->path : "(given descriptor)");
 	log_info("disk '%s': %llu MiB, %s%s%s", b->name, (unsigned long long)(top->bytes / MIB), en->ops->name,
 		 b->readonly ? ", read-only" : "", top != base ? ", snapshot" : "");

@@ -106,5 +106,11 @@ void blk_plug(struct blk *b);
 void blk_unplug(struct blk *b);
 /* Wait until nothing is in flight. Any thread, the client's lock not held; no new requests meanwhile. */
 void blk_drain(struct blk *b);
+/* For saving a VM: drain, and everything to stable storage; 0 or -errno. As blk_drain(). */
+int blk_sync(struct blk *b);
+/* Do writes go to a temporary file (snapshot=on)? */
+bool blk_is_snapshot(const struct blk *b);
+/* When the image was last written, ns since 1970; 0 where that is not known (block devices). */
+u64 blk_mtime_ns(const struct blk *b);
 
 #endif

@@ -15,6 +15,7 @@ struct blk_driver {
 	void (*submit)(struct blk_node *n, struct blk_req *r);
 	int (*sync)(struct blk_node *n); /* at close: everything to stable storage; 0 or -errno */
 	void (*close)(struct blk_node *n);
+	u64 (*mtime_ns)(struct blk_node *n); /* optional: when the image was last written; 0: not known */
 };
 
 struct blk_node {

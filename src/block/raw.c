@@ -9,6 +9,7 @@
  * second one without it: the host's page cache is the bounce buffer, and the kernel keeps both views of
  * a file coherent. A flush by either reaches the disk.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "block/node.h"
 
@@ -143,6 +144,16 @@ static int raw_sync(struct blk_node *n)
 	return fdatasync(w->fd) < 0 ? -errno : 0;
 }
 
+static u64 raw_mtime_ns(struct blk_node *n)
+{
+	struct raw *w = container_of(n, struct raw, n);
+	struct stat st;
+
+	if (fstat(w->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	return (u64)st.st_mtim.tv_sec * NSEC_PER_SEC + (u64)st.st_mtim.tv_nsec;
+}
+
 static void raw_close(struct blk_node *n)
 {
 	struct raw *w = container_of(n, struct raw, n);
@@ -159,6 +170,7 @@ static const struct blk_driver raw_driver = {
 	.submit = raw_submit,
 	.sync = raw_sync,
 	.close = raw_close,
+	.mtime_ns = raw_mtime_ns,
 };
 
 /* ---- opening ---- */

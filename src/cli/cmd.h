@@ -3,7 +3,12 @@
 #ifndef MICA_CMD_H
 #define MICA_CMD_H
 
+#include <stdio.h>
+
 /* argv[0] is the command's own name. */
 int cmd_run(int argc, char **argv);
+int cmd_save(int argc, char **argv);
+/* Their --help. */
+void save_help(FILE *f);
 
 #endif

@@ -57,6 +57,7 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 		inherit(cfg->console_fd);
 		inherit(cfg->virtio_console_fd);
 		inherit(cfg->control_fd);
+		inherit(cfg->restore_fd);
 		if (stderr_fd >= 0)
 			dup2(stderr_fd, STDERR_FILENO);
 		execv(path, argv);

@@ -26,8 +26,8 @@ static void put(char **where, const char *s)
 
 static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 {
-	if (strcmp(arg, "auto") && strcmp(arg, "kvm") && strcmp(arg, "soft"))
-		return err_set(e, EINVAL, _("'%s' is not known; write auto, kvm or soft"), arg);
+	if (strcmp(arg, "auto") && strcmp(arg, "soft"))
+		return err_set(e, EINVAL, _("'%s' is not known; write auto or soft"), arg);
 	put(&o->cfg.engine, arg);
 	return 0;
 }
@@ -249,6 +249,11 @@ static int set_control(struct run_opts *o, const char *arg, struct err *e)
 	return 0;
 }
 
+static int set_restore(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_file(&o->restore, arg, e);
+}
+
 static int set_trace(struct run_opts *o, const char *arg, struct err *e)
 {
 	static const char *const known[] = { "exec", "exc", "intr", "block" };
@@ -292,13 +297,16 @@ static const struct opt table[] = {
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL", set_cpu, 0, N_("CPU model: mica-v2, mica-v3 or host; default mica-v2") },
-	{ "engine", "auto|kvm|soft", set_engine, 0, N_("what executes the guest's instructions; default auto") },
+	{ "engine", "auto|soft", set_engine, 0, N_("what executes the guest's instructions; default auto") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },
+	{ "restore", "FILE", set_restore, 0,
+	  N_("go on from a state that mica save wrote, with its machine; --disk, --net and consoles may be given "
+	     "anew") },
 	{ "control", "PATH", set_control, 0, N_("listen for control commands on this unix socket") },
 	{ "trace", "WHAT[,WHAT]...", set_trace, 0,
 	  N_("write to standard error what the CPUs do: exec, exc, intr, block") },
@@ -312,6 +320,16 @@ const char *run_opts_name(unsigned i)
 	return i < ARRAY_LEN(table) ? table[i].name : NULL;
 }
 
+_Static_assert(ARRAY_LEN(table) <= 64, "run_opts.given has a bit for each");
+
+bool run_opts_given(const struct run_opts *o, const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
+		if (!strcmp(table[i].name, name))
+			return o->given >> i & 1;
+	must(!"an option's name");
+}
+
 void run_opts_init(struct run_opts *o)
 {
 	memset(o, 0, sizeof(*o));
@@ -323,6 +341,7 @@ void run_opts_init(struct run_opts *o)
 void run_opts_fini(struct run_opts *o)
 {
 	vmm_config_fini(&o->cfg);
+	free(o->restore);
 }
 
 int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
@@ -351,6 +370,7 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 			return err_set(e, EINVAL, _("%s: no such option; see mica run --help"), shown);
 		}
 		const struct opt *t = &table[c - 256];
+		o->given |= 1ull << (c - 256);
 		if (!t->set) {
 			*(bool *)((char *)&o->cfg + t->flag) = true;
 			continue;
@@ -365,7 +385,7 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 		return err_set(e, EINVAL,
 			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
 			       argv[optind]);
-	if (!o->cfg.kernel && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
+	if (!o->cfg.kernel && !o->restore && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
 		return err_set(e, EINVAL,
 			       _("--initrd, --append and --module belong to a kernel; give it with --kernel FILE"));
 	return 0;

@@ -15,6 +15,8 @@ struct run_opts {
 	struct vmm_config cfg; /* console fds not yet there */
 	enum run_console console, virtio_console;
 	bool net_none, help;
+	char *restore; /* a saved state to go on from */
+	u64 given;     /* a bit for each option of the table */
 };
 
 void run_opts_init(struct run_opts *o);
@@ -23,6 +25,8 @@ void run_opts_fini(struct run_opts *o);
 int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e);
 /* The text of mica run --help. */
 void run_opts_help(FILE *f);
+/* Was the option on the command line? */
+bool run_opts_given(const struct run_opts *o, const char *name);
 /* Option names without dashes, in the table's order; NULL ends. */
 const char *run_opts_name(unsigned i);
 

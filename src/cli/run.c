@@ -4,6 +4,7 @@
 #include "cli/launch.h"
 #include "cli/options.h"
 #include "cli/relay.h"
+#include "cli/restore.h"
 #include "vmm/i18n.h"
 #include "vmm/status.h"
 
@@ -131,6 +132,8 @@ int cmd_run(int argc, char **argv)
 		status = STATUS_OK;
 		goto out;
 	}
+	if (r == 0 && o.restore)
+		r = restore_prepare(&o, &e);
 	if (r == 0) {
 		/* What the table cannot see alone; the same check the VMM makes of what it is sent. */
 		r = vmm_config_check(&o.cfg, &e);

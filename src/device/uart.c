@@ -14,6 +14,7 @@
  * OUT2 does not gate the interrupt, as on a PC it would: kernels written on other emulators forget it.
  */
 #include "device/uart.h"
+#include "base/state.h"
 
 #include <pthread.h>
 
@@ -140,7 +141,8 @@ static void feed(struct uart *u)
 {
 	if (u->starved && !u->rx_count && !(u->mcr & MCR_LOOP)) {
 		u->starved = false;
-		chr_ready(u->chr);
+		if (u->chr)
+			chr_ready(u->chr);
 	}
 }
 
@@ -336,4 +338,37 @@ void uart_free(struct uart *u)
 	bus_unmap_pio(u->bus, &u->io);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
+}
+
+int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e)
+{
+	int r = state_section(s, "uart", instance, 1, e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&u->lock);
+	state_u8(s, &u->ier);
+	state_u8(s, &u->fcr);
+	state_u8(s, &u->lcr);
+	state_u8(s, &u->mcr);
+	state_u8(s, &u->scr);
+	state_u8(s, &u->dll);
+	state_u8(s, &u->dlm);
+	state_u8(s, &u->lsr_errors);
+	state_u8(s, &u->msr);
+	state_bytes(s, u->rx, sizeof(u->rx));
+	state_uint(s, &u->rx_head, FIFO_BYTES - 1);
+	state_uint(s, &u->rx_count, FIFO_BYTES);
+	state_bool(s, &u->thre_pending);
+	if (state_loading(s)) {
+		u->ier &= 0x0f;
+		u->fcr = u->fcr & FCR_ENABLE ? u->fcr & 0xc9 : 0;
+		u->mcr &= 0x1f;
+		u->lsr_errors &= LSR_ERRORS;
+		u->starved = true; /* whatever waits with the host is wanted as soon as there is room */
+		update_irq(u);
+		feed(u);
+	}
+	pthread_mutex_unlock(&u->lock);
+	return state_end(s, e);
 }

@@ -15,4 +15,8 @@ int uart_new(struct uart **out, struct bus *bus, u16 base_port, struct irq_line 
 void uart_free(struct uart *u); /* on the loop's thread, or when the loop does not run */
 void uart_reset(struct uart *u);
 
+/* Save or load; no vCPU runs, on the loop's thread. */
+struct state;
+int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e);
+
 #endif

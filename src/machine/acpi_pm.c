@@ -10,6 +10,7 @@
 #include "machine/acpi_pm.h"
 
 #include "base/clock.h"
+#include "base/state.h"
 #include "machine/layout.h"
 
 #include <pthread.h>
@@ -172,6 +173,29 @@ void acpi_pm_reset(struct acpi_pm *a)
 	a->gpe_sts = a->gpe_en = 0;
 	timer_update(a);
 	sci_update(a);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void acpi_pm_state(struct acpi_pm *a, struct state *s)
+{
+	pthread_mutex_lock(&a->lock);
+	timer_update(a);
+	u64 now = a->cfg.now_ns(), ran_ns = now - a->start_ns;
+	state_u64(s, &ran_ns);
+	state_u64(s, &a->carries);
+	state_u16(s, &a->sts);
+	state_u16(s, &a->en);
+	state_u16(s, &a->cnt);
+	state_u32(s, &a->gpe_sts);
+	state_u32(s, &a->gpe_en);
+	if (state_loading(s)) {
+		a->start_ns = now - ran_ns;
+		a->sts &= STS_WRITABLE;
+		a->en &= EN_WRITABLE;
+		a->cnt &= CNT_KEPT;
+		timer_update(a);
+		sci_update(a);
+	}
 	pthread_mutex_unlock(&a->lock);
 }
 

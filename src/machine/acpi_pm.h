@@ -32,4 +32,8 @@ void acpi_pm_power_button(struct acpi_pm *a);
 /* Raise general-purpose event n (0-31); the guest clears it. */
 void acpi_pm_gpe(struct acpi_pm *a, unsigned n);
 
+/* Save or load; no vCPU runs. */
+struct state;
+void acpi_pm_state(struct acpi_pm *a, struct state *s);
+
 #endif

@@ -18,7 +18,9 @@
 #include "machine/machine.h"
 
 #include "base/clock.h"
+#include "base/state.h"
 #include "machine/acpi_pm.h"
+#include "machine/board_state.h"
 #include "machine/ioapic.h"
 #include "machine/lapic.h"
 #include "machine/layout.h"
@@ -62,6 +64,13 @@ static void gsi_set(void *opaque, unsigned gsi, bool level)
 		pic_set_irq(m->pic, gsi, level);
 	/* The PIT's wire arrives at pin 2, as the MADT's override says. */
 	ioapic_set_pin(m->ioapic, gsi == LAYOUT_GSI_PIT ? 2 : gsi, level);
+}
+
+static void hook_eoi(void *opaque, u8 vector)
+{
+	struct machine *m = opaque;
+
+	ioapic_eoi(m->ioapic, vector);
 }
 
 static int hook_pic_ack(void *opaque)
@@ -112,8 +121,7 @@ static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
 	struct machine *m = opaque;
 	u64 v;
 
-	if (in_lapic(gpa, bytes) && !lapic_in_engine(m->lapics) &&
-	    lapic_mmio_read(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, &v))
+	if (in_lapic(gpa, bytes) && lapic_mmio_read(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, &v))
 		return v;
 	return bus_mmio_read(m->bus, gpa, bytes);
 }
@@ -122,8 +130,7 @@ static void mmio_write(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u6
 {
 	struct machine *m = opaque;
 
-	if (in_lapic(gpa, bytes) && !lapic_in_engine(m->lapics) &&
-	    lapic_mmio_write(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, val))
+	if (in_lapic(gpa, bytes) && lapic_mmio_write(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, val))
 		return;
 	bus_mmio_write(m->bus, gpa, bytes, val);
 }
@@ -198,13 +205,6 @@ static void unpark(void *opaque, unsigned cpu)
 	lapic_unpark(m->lapics, cpu);
 }
 
-static void eoi(void *opaque, u8 vector)
-{
-	struct machine *m = opaque;
-
-	ioapic_eoi(m->ioapic, vector);
-}
-
 static const struct cpu_bus cpu_bus_ops = {
 	.mmio_read = mmio_read,
 	.mmio_write = mmio_write,
@@ -218,7 +218,6 @@ static const struct cpu_bus cpu_bus_ops = {
 	.hypercall = hypercall,
 	.park = park,
 	.unpark = unpark,
-	.eoi = eoi,
 };
 
 /* ---- assembly ---- */
@@ -231,7 +230,7 @@ struct irq_line machine_irq(struct machine *m, unsigned gsi)
 
 static int add_chips(struct machine *m)
 {
-	struct lapic_hooks hooks = { .opaque = m, .eoi = m->cpu_bus.eoi, .pic_ack = hook_pic_ack };
+	struct lapic_hooks hooks = { .opaque = m, .eoi = hook_eoi, .pic_ack = hook_pic_ack };
 	struct acpi_pm_config acpi = {
 		.sci = machine_irq(m, LAYOUT_GSI_SCI),
 		.loop = m->cfg.loop,
@@ -305,20 +304,9 @@ const struct cpu_bus *machine_cpu_bus(struct machine *m)
 	return &m->cpu_bus;
 }
 
-static int set_doorbell(void *opaque, gpa_t gpa, unsigned bytes, int fd, bool on)
-{
-	return cpu_vm_doorbell(opaque, gpa, bytes, fd, on);
-}
-
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 {
-	struct doorbell_maker bells = { .set = set_doorbell, .opaque = vm, .loop = m->cfg.loop };
-
 	m->vm = vm;
-	if (cpu_vm_has_lapic(vm))
-		lapic_use_engine(m->lapics, vm);
-	if (cpu_vm_has_doorbells(vm))
-		bus_offer_doorbells(m->bus, &bells);
 	for (unsigned i = 0; i < m->cfg.ncpus; i++) {
 		lapic_attach(m->lapics, i, cpu_vm_cpu(vm, i));
 		pv_attach(m->pv, i, cpu_vm_cpu(vm, i));
@@ -376,4 +364,62 @@ void machine_reset(struct machine *m)
 	ioapic_reset(m->ioapic);
 	pv_reset(m->pv);
 	lapic_reset(m->lapics);
+}
+
+/* ---- saved state ---- */
+
+static void get_board(struct machine *m, struct board_state *b)
+{
+	pic_get_state(m->pic, b->pic);
+	ioapic_get_state(m->ioapic, &b->ioapic);
+	pit_get_state(m->pit, &b->pit);
+	pv_get_state(m->pv, &b->pv);
+	for (unsigned i = 0; i < b->ncpus; i++)
+		lapic_get_state(m->lapics, i, &b->lapic[i]);
+	if (m->vm)
+		cpu_vm_get_board(m->vm, b);
+}
+
+/* The 8259s before the local APICs, which hear of their output; local APICs last: what moved on the way is gone. */
+static int set_board(struct machine *m, const struct board_state *b, struct err *e)
+{
+	pit_set_state(m->pit, &b->pit);
+	ioapic_set_state(m->ioapic, &b->ioapic);
+	pic_set_state(m->pic, b->pic);
+	pv_set_state(m->pv, &b->pv);
+	for (unsigned i = 0; i < b->ncpus; i++)
+		lapic_set_state(m->lapics, i, &b->lapic[i]);
+	return m->vm ? cpu_vm_set_board(m->vm, b, e) : 0;
+}
+
+static int chip_sections(struct machine *m, struct state *s, struct err *e)
+{
+	int r = state_section(s, "rtc", 0, 1, e);
+
+	if (r < 0)
+		return r;
+	rtc_state(m->rtc, s);
+	if ((r = state_end(s, e)) < 0 || (r = state_section(s, "acpi-pm", 0, 1, e)) < 0)
+		return r;
+	acpi_pm_state(m->acpi, s);
+	if ((r = state_end(s, e)) < 0 || (r = state_section(s, "reset", 0, 1, e)) < 0)
+		return r;
+	reset_state(m->reset, s);
+	return state_end(s, e);
+}
+
+int machine_state(struct machine *m, struct state *s, struct err *e)
+{
+	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
+	int r = pci_bus_state(m->pci, s, e);
+
+	if (r == 0)
+		r = chip_sections(m, s, e);
+	if (r < 0)
+		return r;
+	b->ncpus = m->cfg.ncpus;
+	if (!state_loading(s))
+		get_board(m, b);
+	r = board_state_sections(s, b, e);
+	return r == 0 && state_loading(s) ? set_board(m, b, e) : r;
 }

@@ -9,6 +9,7 @@
  */
 #include "machine/ioapic.h"
 
+#include "cpu/board_state.h"
 #include "machine/layout.h"
 
 #include <pthread.h>
@@ -32,8 +33,9 @@ struct ioapic {
 	u32 pins; /* asserted now */
 };
 
-static struct lapic_msg message(u64 rte)
+static void send_locked(struct ioapic *io, unsigned pin)
 {
+	u64 rte = io->rte[pin];
 	struct lapic_msg m = {
 		.dest = (u32)(rte >> 56),
 		.broadcast = (rte >> 56) == 0xff,
@@ -46,22 +48,8 @@ static struct lapic_msg message(u64 rte)
 	/* Only fixed and lowest-priority interrupts are ever finished by an EOI. */
 	if (m.mode != LAPIC_FIXED && m.mode != LAPIC_LOWEST)
 		m.level = false;
-	return m;
-}
-
-static void send_locked(struct ioapic *io, unsigned pin)
-{
-	struct lapic_msg m = message(io->rte[pin]);
-
 	if (lapic_deliver(io->lapics, &m) && m.level)
 		io->rte[pin] |= RTE_REMOTE_IRR;
-}
-
-static void tell_pin_locked(struct ioapic *io, unsigned pin)
-{
-	struct lapic_msg m = message(io->rte[pin]);
-
-	lapic_set_pin(io->lapics, pin, &m, !(io->rte[pin] & RTE_MASKED));
 }
 
 static void service_level_locked(struct ioapic *io, unsigned pin)
@@ -111,7 +99,6 @@ static void rte_write_locked(struct ioapic *io, unsigned pin, u64 val)
 	io->rte[pin] = (val & RTE_WRITABLE) | (old & RTE_REMOTE_IRR);
 	if (!(val & RTE_LEVEL))
 		io->rte[pin] &= ~RTE_REMOTE_IRR; /* old kernels clear a stuck one by a turn as edge */
-	tell_pin_locked(io, pin);
 	service_level_locked(io, pin);
 }
 
@@ -199,8 +186,27 @@ void ioapic_reset(struct ioapic *io)
 	io->id = 0;
 	for (unsigned i = 0; i < IOAPIC_PINS; i++)
 		io->rte[i] = RTE_MASKED;
+	pthread_mutex_unlock(&io->lock);
+}
+
+_Static_assert(IOAPIC_PINS == BOARD_IOAPIC_PINS, "board_state.h has every pin");
+
+void ioapic_get_state(struct ioapic *io, struct ioapic_state *st)
+{
+	pthread_mutex_lock(&io->lock);
+	*st = (struct ioapic_state){ .select = io->select, .id = io->id, .pins = io->pins };
+	memcpy(st->rte, io->rte, sizeof(st->rte));
+	pthread_mutex_unlock(&io->lock);
+}
+
+void ioapic_set_state(struct ioapic *io, const struct ioapic_state *st)
+{
+	pthread_mutex_lock(&io->lock);
+	io->select = st->select;
+	io->id = st->id & 0x0f000000;
+	io->pins = st->pins & ((1u << IOAPIC_PINS) - 1);
 	for (unsigned i = 0; i < IOAPIC_PINS; i++)
-		tell_pin_locked(io, i);
+		io->rte[i] = st->rte[i] & (RTE_WRITABLE | RTE_REMOTE_IRR);
 	pthread_mutex_unlock(&io->lock);
 }
 

@@ -23,4 +23,9 @@ void ioapic_set_pin(struct ioapic *io, unsigned pin, bool level);
 /* A local APIC has finished a level-triggered vector. */
 void ioapic_eoi(struct ioapic *io, u8 vector);
 
+/* No vCPU runs. set: sends nothing; the local APICs have what was sent before. */
+struct ioapic_state;
+void ioapic_get_state(struct ioapic *io, struct ioapic_state *st);
+void ioapic_set_state(struct ioapic *io, const struct ioapic_state *st);
+
 #endif

@@ -48,11 +48,6 @@ struct lapics *lapic_new(struct loop *loop, unsigned ncpus, const struct lapic_h
 void lapic_free(struct lapics *b);
 /* Before vCPUs run. */
 void lapic_attach(struct lapics *b, unsigned cpu, struct cpu *c);
-/* The engine has local APICs of its own: from now on these only pass on what comes for them. Before vCPUs run. */
-void lapic_use_engine(struct lapics *b, struct cpu_vm *vm);
-bool lapic_in_engine(const struct lapics *b);
-/* What a pin of the I/O APIC would send, for the engine's sake; used: it is not masked. */
-void lapic_set_pin(struct lapics *b, unsigned pin, const struct lapic_msg *m, bool used);
 /* All to power-on state; no vCPU runs. */
 void lapic_reset(struct lapics *b);
 
@@ -77,6 +72,12 @@ void lapic_msi_send(void *lapics, u64 addr, u32 data);
 void lapic_lint0(struct lapics *b, bool level);
 /* Pulse LINT1 of every APIC. */
 void lapic_lint1(struct lapics *b);
+
+/* No vCPU runs. set: after the vCPU has its state, as timers depend on its TSC. Anything a file may hold is
+ * taken: what no APIC could have is made into something it could. */
+struct lapic_state;
+void lapic_get_state(struct lapics *b, unsigned cpu, struct lapic_state *st);
+void lapic_set_state(struct lapics *b, unsigned cpu, const struct lapic_state *st);
 
 #define MSR_IA32_APIC_BASE 0x1b
 #define MSR_IA32_TSC_DEADLINE 0x6e0

@@ -48,7 +48,6 @@ struct lapic {
 struct lapics {
 	struct lapic_hooks hooks;
 	struct loop *loop;
-	struct cpu_vm *engine; /* whose local APICs there are in place of these; NULL: none */
 	unsigned n;
 	unsigned next; /* where the search for a lowest-priority destination begins */
 	bool lint0;
@@ -94,6 +93,9 @@ void lapic_timer_set_divide_locked(struct lapic *l, u32 divide);
 void lapic_timer_set_lvt_locked(struct lapic *l, u32 lvt);
 void lapic_timer_set_tsc_locked(struct lapic *l, u64 tsc);
 u32 lapic_timer_count_locked(struct lapic *l);
+struct lapic_state;
+void lapic_timer_resume_locked(struct lapic *l, const struct lapic_state *st); /* LVTs are set */
+u32 lapic_lvt_sane(enum lvt i, u32 val); /* lapic_regs.c: bits that an LVT register can hold */
 
 /* lapic_msg.c; no lock held */
 void lapic_send_ipi(struct lapic *from, u32 icr_lo, u32 dest);

@@ -100,6 +100,11 @@ static bool reg_read_locked(struct lapic *l, unsigned reg, u32 *val)
 	return false;
 }
 
+u32 lapic_lvt_sane(enum lvt i, u32 val)
+{
+	return val & lvt_writable[i];
+}
+
 static void lvt_write_locked(struct lapic *l, enum lvt i, u32 val)
 {
 	val &= lvt_writable[i];

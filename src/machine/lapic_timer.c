@@ -9,6 +9,7 @@
  *
  * A masked timer counts but wakes nobody; its expiry is noticed, and lost, at the next look.
  */
+#include "cpu/board_state.h"
 #include "machine/lapic_int.h"
 
 #include "base/clock.h"
@@ -186,6 +187,29 @@ u32 lapic_timer_count_locked(struct lapic *l)
 	if (now >= l->deadline_ns)
 		return 0;
 	return (u32)MIN((l->deadline_ns - now) / divisor(l), l->init_count);
+}
+
+void lapic_timer_resume_locked(struct lapic *l, const struct lapic_state *st)
+{
+	u64 now = clock_mono_ns();
+
+	l->init_count = st->timer_init;
+	l->divide = st->timer_divide & 0xb;
+	l->period_ns = (u64)l->init_count * divisor(l);
+	l->deadline_ns = UINT64_MAX;
+	if (lapic_timer_mode(l) == TIMER_TSC_DEADLINE) {
+		l->init_count = 0;
+		l->period_ns = 0;
+		l->tsc_deadline = st->tsc_deadline;
+		if (l->tsc_deadline && l->cpu)
+			l->deadline_ns = tsc_to_deadline(l, now);
+	} else if (l->init_count && st->timer_left_ns != BOARD_NEVER) {
+		if (lapic_timer_mode(l) == TIMER_PERIODIC)
+			l->period_ns = MAX(l->period_ns, PERIOD_MIN_NS);
+		l->deadline_ns = now + MIN(st->timer_left_ns, l->period_ns);
+	}
+	lapic_timer_poll_locked(l);
+	lapic_timer_program_locked(l);
 }
 
 u64 lapic_park(struct lapics *b, unsigned cpu)

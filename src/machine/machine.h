@@ -60,6 +60,14 @@ void machine_nmi(struct machine *m);
  * cpu_run(). The vCPUs themselves are the caller's: cpu_reset(). */
 void machine_reset(struct machine *m);
 
+/*
+ * Save or load all chips, and PCI configuration space with MSI-X; no vCPU is in cpu_run(). What was added to the
+ * board (virtio, UART) is its owner's to save: before this, as wires change while they are saved or loaded. The
+ * vCPUs have their state already.
+ */
+struct state;
+int machine_state(struct machine *m, struct state *s, struct err *e);
+
 /* ---- boot: machine/boot.c ---- */
 struct boot_params {
 	const char *kernel, *initrd, *append; /* paths; initrd and append may be NULL */

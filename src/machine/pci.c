@@ -15,6 +15,7 @@
 #include "machine/pci.h"
 
 #include "base/log.h"
+#include "base/state.h"
 #include "machine/layout.h"
 #include "machine/pci_internal.h"
 
@@ -88,14 +89,6 @@ void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct i
 {
 	must(bytes >= 4 && bytes <= 256);
 	add_bar(d, index, bytes, true, false, ops, dev);
-}
-
-void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n)
-{
-	must(!d->bus && off + (u64)step * n <= d->bar[index].bytes);
-	d->bar[index].bells.off = off;
-	d->bar[index].bells.step = step;
-	d->bar[index].bells.n = n;
 }
 
 unsigned pci_add_cap(struct pci_dev *d, u8 id, unsigned bytes)
@@ -355,10 +348,6 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 		d->devfn = (u8)(slot << 3);
 		d->bus = b;
 		b->dev[d->devfn] = d;
-		for (unsigned i = 0; i < 6; i++)
-			if (d->bar[i].bells.n)
-				bus_add_doorbells(b->bus, &d->bar[i].region, d->bar[i].bells.off, d->bar[i].bells.step,
-						  d->bar[i].bells.n);
 		if (d->cfg[PCI_INT_PIN])
 			d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
 	}
@@ -377,8 +366,6 @@ static void unregister(struct pci_dev *d)
 			bus_unmap_pio(b->bus, &d->bar[i].region);
 		else
 			bus_unmap_mmio(b->bus, &d->bar[i].region);
-		if (d->bar[i].bells.n)
-			bus_del_doorbells(&d->bar[i].region);
 	}
 	pthread_mutex_lock(&d->msix_lock);
 	d->intx_level = false;
@@ -529,4 +516,70 @@ int pci_bus_assign(struct pci_bus *b)
 	}
 	pthread_mutex_unlock(&b->lock);
 	return rc;
+}
+
+/* ---- saved state ---- */
+
+#define CFG_SAVED 256 /* nothing here has extended capabilities */
+
+/* What the guest cannot write says what the function is: it must be the same. */
+static void cfg_fields_locked(struct pci_dev *d, struct state *s)
+{
+	u8 in[CFG_SAVED];
+
+	memcpy(in, d->cfg, sizeof(in));
+	state_bytes(s, in, sizeof(in));
+	for (unsigned i = 0; i < CFG_SAVED; i++) {
+		if ((in[i] ^ d->cfg[i]) & (u8)~d->wmask[i])
+			state_bad(s, "it is another PCI device, or one with other capabilities");
+		d->cfg[i] = (u8)((d->cfg[i] & ~d->wmask[i]) | (in[i] & d->wmask[i]));
+	}
+}
+
+static int function_section(struct pci_bus *b, struct pci_dev *d, struct state *s, struct err *e)
+{
+	int r = state_section(s, "pci", d->devfn, 1, e);
+
+	if (r < 0)
+		return r;
+	cfg_fields_locked(d, s);
+	pthread_mutex_lock(&d->msix_lock);
+	state_bool(s, &d->intx_level);
+	pci_msix_state_locked(d, s);
+	pthread_mutex_unlock(&d->msix_lock);
+	r = state_end(s, e);
+	if (r == 0 && state_loading(s)) {
+		update_bars_locked(b, d);
+		update_interrupts(d);
+	}
+	return r;
+}
+
+int pci_bus_state(struct pci_bus *b, struct state *s, struct err *e)
+{
+	u32 present[256 / 32] = { 0 };
+
+	pthread_mutex_lock(&b->lock);
+	for (unsigned i = 0; i < 256; i++)
+		if (b->dev[i])
+			present[i / 32] |= 1u << (i % 32);
+	int r = state_section(s, "pci-bus", 0, 1, e);
+	if (r == 0) {
+		state_u32(s, &b->latch);
+		b->latch &= 0x80fffffc;
+		for (unsigned i = 0; i < ARRAY_LEN(present); i++)
+			state_same(s, present[i], "other PCI slots are in use");
+		r = state_end(s, e);
+	}
+	/* Decoding off first: a function may stand where another is to go. */
+	for (unsigned i = 0; r == 0 && state_loading(s) && i < 256; i++)
+		if (b->dev[i]) {
+			st_le16(b->dev[i]->cfg + PCI_COMMAND, 0);
+			update_bars_locked(b, b->dev[i]);
+		}
+	for (unsigned i = 0; r == 0 && i < 256; i++)
+		if (b->dev[i])
+			r = function_section(b, b->dev[i], s, e);
+	pthread_mutex_unlock(&b->lock);
+	return r;
 }

@@ -35,6 +35,9 @@ bool pci_msix_send_locked(struct pci_dev *d, const struct msi_target *t, unsigne
 /* Send what is pending and no longer masked. */
 void pci_msix_flush_locked(struct pci_dev *d, const struct msi_target *t);
 void pci_msix_reset_locked(struct pci_dev *d);
+/* Save or load the table and pending bits. */
+struct state;
+void pci_msix_state_locked(struct pci_dev *d, struct state *s);
 /* In pci.c: pci_msix_flush_locked() with the bus's target. */
 void pci_msix_kick_locked(struct pci_dev *d);
 

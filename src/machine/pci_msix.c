@@ -9,6 +9,7 @@
  */
 #include "machine/pci.h"
 
+#include "base/state.h"
 #include "machine/pci_internal.h"
 
 #include <assert.h>
@@ -83,6 +84,21 @@ bool pci_msix_enabled(struct pci_dev *d)
 	bool on = d->msix_on;
 	pthread_mutex_unlock(&d->msix_lock);
 	return on;
+}
+
+void pci_msix_state_locked(struct pci_dev *d, struct state *s)
+{
+	state_same(s, d->msix_n, "another number of MSI-X vectors");
+	state_u64(s, &d->msix_pending);
+	for (unsigned v = 0; v < d->msix_n; v++) {
+		state_u64(s, &d->msix[v].addr);
+		state_u32(s, &d->msix[v].data);
+		state_u32(s, &d->msix[v].ctrl);
+		d->msix[v].addr &= ~3ull;
+		d->msix[v].ctrl &= VEC_MASKED;
+	}
+	if (d->msix_n < 64)
+		d->msix_pending &= (1ull << d->msix_n) - 1;
 }
 
 /* ---- the BAR ---- */

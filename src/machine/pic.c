@@ -9,6 +9,7 @@
  */
 #include "machine/pic.h"
 
+#include "cpu/board_state.h"
 #include "machine/layout.h"
 
 #include <pthread.h>
@@ -310,6 +311,63 @@ void pic_reset(struct pic *p)
 		c->init = INIT_DONE;
 		c->base = 0;
 		c->imr = 0xff; /* as firmware would leave it to a kernel that does not know 8259s */
+	}
+	refresh_locked(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static const u8 step_number[] = { [INIT_DONE] = 0, [INIT_ICW2] = 2, [INIT_ICW3] = 3, [INIT_ICW4] = 4 };
+
+void pic_get_state(struct pic *p, struct pic_state *st)
+{
+	pthread_mutex_lock(&p->lock);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct chip *c = &p->chip[i];
+
+		st[i] = (struct pic_state){
+			.lines = c->lines,
+			.irr = c->irr,
+			.imr = c->imr,
+			.isr = c->isr,
+			.elcr = c->elcr,
+			.base = c->base,
+			.lowest = c->lowest,
+			.init = step_number[c->init],
+			.icw4 = c->icw4,
+			.single = c->single,
+			.auto_eoi = c->auto_eoi,
+			.rotate_aeoi = c->rotate_aeoi,
+			.nested = c->nested,
+			.special_mask = c->special_mask,
+			.read_isr = c->read_isr,
+			.poll = c->poll,
+		};
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pic_set_state(struct pic *p, const struct pic_state *st)
+{
+	pthread_mutex_lock(&p->lock);
+	for (unsigned i = 0; i < 2; i++) {
+		struct chip *c = &p->chip[i];
+
+		c->lines = st[i].lines;
+		c->irr = st[i].irr;
+		c->imr = st[i].imr;
+		c->isr = st[i].isr;
+		c->elcr = st[i].elcr & elcr_writable[i];
+		c->base = st[i].base & 0xf8;
+		c->lowest = st[i].lowest & 7;
+		c->init = st[i].init >= 2 && st[i].init <= 4 ? INIT_ICW2 + (st[i].init - 2u) : INIT_DONE;
+		c->icw4 = st[i].icw4;
+		c->single = st[i].single;
+		c->auto_eoi = st[i].auto_eoi;
+		c->rotate_aeoi = st[i].rotate_aeoi;
+		c->nested = st[i].nested;
+		c->special_mask = st[i].special_mask;
+		c->read_isr = st[i].read_isr;
+		c->poll = st[i].poll;
 	}
 	refresh_locked(p);
 	pthread_mutex_unlock(&p->lock);

@@ -19,4 +19,9 @@ void pic_set_irq(struct pic *p, unsigned irq, bool level); /* irq 0-15, not 2 */
 /* Interrupt acknowledge: the vector, or -1 when no request is left. */
 int pic_ack(struct pic *p);
 
+/* No vCPU runs; st[0]: master, st[1]: slave. set also tells the output. */
+struct pic_state;
+void pic_get_state(struct pic *p, struct pic_state *st);
+void pic_set_state(struct pic *p, const struct pic_state *st);
+
 #endif

@@ -9,6 +9,7 @@
 #include "machine/pit.h"
 
 #include "base/clock.h"
+#include "cpu/board_state.h"
 #include "machine/layout.h"
 
 #include <pthread.h>
@@ -335,6 +336,73 @@ void pit_reset(struct pit *p)
 	for (unsigned i = 0; i < 3; i++)
 		p->ch[i] = (struct channel){ .mode = 3, .access = 3, .gate = i != 2, .reload = 0x10000 };
 	p->speaker = 0;
+	schedule_locked(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A count that has run for longer than this is as good as new at the same phase: products stay in range. */
+#define RAN_MAX_NS (1ull << 60)
+
+void pit_get_state(struct pit *p, struct pit_state *st)
+{
+	pthread_mutex_lock(&p->lock);
+	u64 now = p->now_ns();
+	*st = (struct pit_state){ .speaker = p->speaker };
+	for (unsigned i = 0; i < 3; i++) {
+		const struct channel *c = &p->ch[i];
+
+		st->ch[i] = (struct pit_channel_state){
+			.mode = c->mode,
+			.access = c->access,
+			.bcd = c->bcd,
+			.gate = c->gate,
+			.loaded = c->loaded,
+			.started = c->started,
+			.reload = c->reload,
+			.ran_ns = c->started ? now - c->start_ns : 0,
+			.held_ns = c->held_ns,
+			.ticks_out = c->ticks_out,
+			.write_high = c->write_high,
+			.read_high = c->read_high,
+			.write_low = c->write_low,
+			.latched = c->latched,
+			.latch = c->latch,
+			.status_latched = c->status_latched,
+			.status = c->status,
+		};
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pit_set_state(struct pit *p, const struct pit_state *st)
+{
+	pthread_mutex_lock(&p->lock);
+	u64 now = p->now_ns();
+	p->speaker = st->speaker & 3;
+	for (unsigned i = 0; i < 3; i++) {
+		const struct pit_channel_state *in = &st->ch[i];
+		struct channel *c = &p->ch[i];
+
+		*c = (struct channel){
+			.mode = in->mode <= 5 ? in->mode : 3,
+			.access = in->access >= 1 && in->access <= 3 ? in->access : 3,
+			.bcd = in->bcd,
+			.gate = i != 2 || in->gate,
+			.loaded = in->loaded,
+			.started = in->started,
+			.reload = in->reload >= 1 && in->reload <= 0x10000 ? in->reload : 0x10000,
+			.start_ns = now - MIN(in->ran_ns, RAN_MAX_NS),
+			.held_ns = MIN(in->held_ns, RAN_MAX_NS),
+			.write_high = in->write_high,
+			.read_high = in->read_high,
+			.write_low = in->write_low,
+			.latched = MIN(in->latched, 2),
+			.latch = in->latch,
+			.status_latched = in->status_latched,
+			.status = in->status,
+		};
+		c->ticks_out = MIN(in->ticks_out, elapsed_ticks(c, now) / c->reload);
+	}
 	schedule_locked(p);
 	pthread_mutex_unlock(&p->lock);
 }

@@ -20,4 +20,9 @@ int pit_new(struct pit **out, struct bus *bus, struct loop *loop, struct irq_lin
 void pit_free(struct pit *p);
 void pit_reset(struct pit *p);
 
+/* No vCPU runs. */
+struct pit_state;
+void pit_get_state(struct pit *p, struct pit_state *st);
+void pit_set_state(struct pit *p, const struct pit_state *st);
+
 #endif

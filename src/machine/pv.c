@@ -10,6 +10,8 @@
 #include "machine/pv.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "cpu/board_state.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -264,4 +266,60 @@ s64 pv_hypercall(struct pv *p, unsigned cpu, u64 nr, const u64 arg[4])
 		return 0;
 	}
 	return HC_ENOSYS;
+}
+
+/* ---- saved state ---- */
+
+/* As a guest computes it from mul and shift. */
+static u64 ticks_to_ns(u64 ticks, u64 khz)
+{
+	u32 mul;
+	s8 shift;
+
+	scale(khz, &mul, &shift);
+	unsigned __int128 t = ticks;
+	t = shift >= 0 ? t << shift : t >> -shift;
+	return (u64)((t * mul) >> 32);
+}
+
+void pv_get_state(struct pv *p, struct pvclock_state *st)
+{
+	pthread_mutex_lock(&p->lock);
+	*st = (struct pvclock_state){ .wall_clock = p->wall_clock, .tsc_khz = (u32)clock_tsc_khz() };
+	memcpy(st->system_time, p->system_time, sizeof(st->system_time));
+	if (p->cpu[0]) {
+		take_ref(p);
+		st->tsc = cpu_tsc(p->cpu[0]);
+		st->clock_ns = p->ref_ns - p->boot_ns + ticks_to_ns(st->tsc - p->ref_tsc, st->tsc_khz);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pv_set_state(struct pv *p, const struct pvclock_state *st)
+{
+	u64 khz = clock_tsc_khz();
+
+	/* Clocks are measured to some ten parts per million. */
+	if (st->tsc_khz && (st->tsc_khz > khz + khz / 1000 || st->tsc_khz < khz - khz / 1000))
+		log_warn("the VM was saved where the TSC runs at %u kHz, here it runs at %llu kHz: a guest that keeps "
+			 "time by "
+			 "the TSC alone (not kvm-clock) will be off by the ratio",
+			 st->tsc_khz, (unsigned long long)khz);
+	pthread_mutex_lock(&p->lock);
+	p->wall_clock = st->wall_clock;
+	memset(p->system_time, 0, sizeof(p->system_time));
+	p->have_ref = false;
+	if (p->cpu[0]) {
+		take_ref(p);
+		/* The vCPUs' TSCs went on from their saved values a moment ago. */
+		u64 ran = p->ref_tsc - st->tsc;
+		u64 clock_ns = st->clock_ns + ((s64)ran > 0 ? ticks_to_ns(ran, khz) : 0);
+		p->boot_ns = p->ref_ns - clock_ns;
+		for (unsigned i = 0; i < p->n; i++) {
+			p->system_time[i] = st->system_time[i];
+			if (st->system_time[i] & 1)
+				put_system_time(p, i, st->system_time[i] & ~1ull);
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
 }

@@ -27,4 +27,9 @@ bool pv_msr_read(struct pv *p, unsigned cpu, u32 msr, u64 *val);
 bool pv_msr_write(struct pv *p, unsigned cpu, u32 msr, u64 val);
 s64 pv_hypercall(struct pv *p, unsigned cpu, u64 nr, const u64 arg[4]);
 
+/* The clock; no vCPU runs. set: all vCPUs have their state. Guest time goes on from what it was. */
+struct pvclock_state;
+void pv_get_state(struct pv *p, struct pvclock_state *st);
+void pv_set_state(struct pv *p, const struct pvclock_state *st);
+
 #endif

@@ -9,6 +9,7 @@
  */
 #include "machine/reset.h"
 
+#include "base/state.h"
 #include "machine/layout.h"
 
 #include <pthread.h>
@@ -234,6 +235,19 @@ void reset_reset(struct reset *r)
 	r->kbc_out = 0xcf;  /* reset line high, A20 open */
 	r->kbc_byte = 0;
 	r->kbc_arg = 0;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void reset_state(struct reset *r, struct state *s)
+{
+	pthread_mutex_lock(&r->lock);
+	state_u8(s, &r->cf9);
+	state_u8(s, &r->port92);
+	state_u8(s, &r->kbc_status);
+	state_u8(s, &r->kbc_mode);
+	state_u8(s, &r->kbc_out);
+	state_u8(s, &r->kbc_byte);
+	state_u8(s, &r->kbc_arg);
 	pthread_mutex_unlock(&r->lock);
 }
 

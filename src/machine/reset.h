@@ -24,4 +24,8 @@ int reset_new(struct reset **out, struct bus *bus, const struct reset_config *cf
 void reset_free(struct reset *r);
 void reset_reset(struct reset *r);
 
+/* Save or load; no vCPU runs. */
+struct state;
+void reset_state(struct reset *r, struct state *s);
+
 #endif

@@ -11,6 +11,7 @@
 #include "machine/rtc.h"
 
 #include "base/clock.h"
+#include "base/state.h"
 #include "machine/layout.h"
 
 #include <pthread.h>
@@ -368,6 +369,27 @@ void rtc_reset(struct rtc *r)
 	alarm_changed(r);
 	irq_update(r);
 	schedule(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void rtc_state(struct rtc *r, struct state *s)
+{
+	pthread_mutex_lock(&r->lock);
+	catch_up(r);
+	u64 offset = (u64)r->offset_ns;
+	state_u8(s, &r->index);
+	state_bytes(s, r->reg, sizeof(r->reg));
+	state_u64(s, &offset);
+	state_u64(s, &r->seen_ns);
+	if (state_loading(s)) {
+		r->index &= 0x7f;
+		r->offset_ns = (s64)offset;
+		/* As if the board had stood without power: what became due meanwhile is noticed now. */
+		alarm_changed(r);
+		catch_up(r);
+		irq_update(r);
+		schedule(r);
+	}
 	pthread_mutex_unlock(&r->lock);
 }
 

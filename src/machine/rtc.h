@@ -18,4 +18,8 @@ int rtc_new(struct rtc **out, struct bus *bus, struct loop *loop, struct irq_lin
 void rtc_free(struct rtc *r);
 void rtc_reset(struct rtc *r); /* the time goes on */
 
+/* Save or load; no vCPU runs. The guest's time goes on with the host's, also while the VM does not run. */
+struct state;
+void rtc_state(struct rtc *r, struct state *s);
+
 #endif

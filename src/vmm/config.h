@@ -34,7 +34,7 @@ struct vmm_net {
 
 struct vmm_config {
 	char *name;
-	char *engine; /* "auto", "kvm", "soft" */
+	char *engine; /* "auto", "soft" */
 	char *cpu;    /* model name */
 	unsigned cpus;
 	u64 memory_bytes;
@@ -55,6 +55,8 @@ struct vmm_config {
 	char **trace;
 	unsigned ntrace;
 	bool no_reboot, debug_exit, stats, verbose;
+	int restore_fd;     /* a saved state to go on from, open for reading; -1: boot */
+	bool restore_disks; /* disks are not those of the saved configuration, whoever gives them answers for them */
 };
 
 /* Defaults: 1 CPU, 512 MiB, no console, no network. */

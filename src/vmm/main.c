@@ -149,6 +149,7 @@ int main(int argc, char **argv)
 		keep_private(cfg.console_fd);
 		keep_private(cfg.virtio_console_fd);
 		keep_private(cfg.control_fd);
+		keep_private(cfg.restore_fd);
 		log_level = cfg.verbose ? LOG_LVL_INFO : LOG_LVL_WARN;
 		status = run(&cfg, &e);
 	}

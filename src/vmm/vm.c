@@ -12,6 +12,9 @@
  *   PARK    each is on its way to the gate or waits there
  *   LEAVE   threads return; vm_free() joins them
  *
+ * Saving (vm_save()) is done by act() as well, after whatever else is wished. A VM that was saved is held: its
+ * vCPUs stay parked until vm_release(), so that who saved it can make the file safe before it ends or goes on.
+ *
  * INV-VM-1: act() and everything below it run only while nparked == ncpus.
  */
 #include "vmm/vm.h"
@@ -27,6 +30,7 @@
 #include "net/net.h"
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
+#include "vmm/snapshot.h"
 #include "vmm/status.h"
 
 #include <fcntl.h>
@@ -59,6 +63,10 @@ struct vm {
 	struct chr *console, *virtio_console;
 	struct uart *uart;
 	struct virtio_dev *balloon;
+	struct blk *disks[VMM_DISKS_MAX]; /* virtio-blk owns them */
+	unsigned ndisks;
+	char *cwd;               /* where we were started, for relative paths in a saved state */
+	struct state *restore;   /* what to go on from, while building */
 	struct boot_file *files; /* kernel, initrd, modules: open, for every boot */
 	unsigned nfiles;
 	struct vcpu vcpu[CPU_MAX];
@@ -76,6 +84,12 @@ struct vm {
 	enum vm_ask asked;
 	unsigned asked_value;
 	bool posted; /* act() is on its way */
+	bool held;   /* saved, and waiting for who saved it */
+	struct {
+		int fd; /* -1: nobody wants to save */
+		vm_saved_fn *done;
+		void *opaque;
+	} save;
 	struct err engine_err;
 };
 
@@ -85,10 +99,23 @@ static void act(void *opaque);
 
 static void post_if_still_locked(struct vm *v)
 {
-	if (v->asked == VM_NOTHING || v->posted || v->nparked != v->cfg->cpus)
+	if ((v->asked == VM_NOTHING && v->save.fd < 0) || v->posted || v->nparked != v->cfg->cpus)
 		return;
 	v->posted = true;
 	loop_post(v->loop, act, v);
+}
+
+static void park_locked(struct vm *v)
+{
+	if (v->gate == RUN)
+		v->gate = PARK;
+	post_if_still_locked(v);
+}
+
+static void stop_cpus(struct vm *v)
+{
+	for (unsigned i = 0; v->cpus && i < v->cfg->cpus; i++)
+		cpu_stop(v->vcpu[i].cpu);
 }
 
 void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
@@ -98,12 +125,9 @@ void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
 		v->asked = what;
 		v->asked_value = value;
 	}
-	if (v->gate == RUN)
-		v->gate = PARK;
-	post_if_still_locked(v);
+	park_locked(v);
 	pthread_mutex_unlock(&v->lock);
-	for (unsigned i = 0; v->cpus && i < v->cfg->cpus; i++)
-		cpu_stop(v->vcpu[i].cpu);
+	stop_cpus(v);
 }
 
 /* True: go on and run. */
@@ -211,13 +235,11 @@ static int boot(struct vm *v, struct err *e)
 	struct cpu_state *s = aligned_alloc(64, ROUND_UP(sizeof(*s), 64));
 	must(s);
 	cpu_get_state(v->vcpu[0].cpu, s);
-	s->tsc = 0; /* all TSCs run on, in step */
 	int r = machine_boot(v->machine, &p, s, e);
 	if (r == 0)
 		r = cpu_set_state(v->vcpu[0].cpu, s, e);
 	for (unsigned i = 1; r == 0 && i < c->cpus; i++) {
 		cpu_get_state(v->vcpu[i].cpu, s);
-		s->tsc = 0;
 		machine_boot_other(s);
 		r = cpu_set_state(v->vcpu[i].cpu, s, e);
 	}
@@ -261,6 +283,89 @@ static void reset_or_finish(struct vm *v, int status, const char *why)
 	}
 }
 
+/* ---- saving ---- */
+
+static struct snapshot_vm parts(struct vm *v)
+{
+	return (struct snapshot_vm){
+		.cfg = v->cfg,
+		.cwd = v->cwd,
+		.ram = v->ram,
+		.model = v->model,
+		.machine = v->machine,
+		.cpus = v->cpus,
+		.uart = v->uart,
+		.disks = v->disks,
+	};
+}
+
+int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e)
+{
+	struct snapshot_vm p = parts(v);
+	int r = snapshot_possible(&p, e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&v->lock);
+	bool busy = v->save.fd >= 0 || v->held || v->gate == LEAVE;
+	if (!busy) {
+		v->save.fd = fd;
+		v->save.done = done;
+		v->save.opaque = opaque;
+		park_locked(v);
+	}
+	pthread_mutex_unlock(&v->lock);
+	if (busy)
+		return err_set(e, EBUSY, _("the VM is being saved already, or ends"));
+	stop_cpus(v);
+	return 0;
+}
+
+bool vm_held(struct vm *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool held = v->held;
+	pthread_mutex_unlock(&v->lock);
+	return held;
+}
+
+void vm_release(struct vm *v)
+{
+	pthread_mutex_lock(&v->lock);
+	if (v->held && v->gate == PARK && v->asked == VM_NOTHING) {
+		v->gate = RUN;
+		pthread_cond_broadcast(&v->cond);
+	}
+	v->held = false;
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* In act(): what was wished besides has been done. */
+static void save_if_wished(struct vm *v)
+{
+	struct snapshot_vm p = parts(v);
+	struct snapshot_size size = { 0 };
+	struct err e;
+	int fd, r;
+
+	pthread_mutex_lock(&v->lock);
+	fd = v->save.fd;
+	v->save.fd = -1;
+	bool over = v->gate == LEAVE;
+	pthread_mutex_unlock(&v->lock);
+	if (fd < 0)
+		return;
+	if (over)
+		r = err_set(&e, ESHUTDOWN, _("the VM ended before it could be saved"));
+	else
+		r = snapshot_save(&p, fd, &size, &e);
+	close(fd);
+	pthread_mutex_lock(&v->lock);
+	v->held = r == 0;
+	pthread_mutex_unlock(&v->lock);
+	v->save.done(v->save.opaque, r < 0 ? &e : NULL, size.file_bytes, size.memory_bytes);
+}
+
 /* On the loop, all vCPUs parked. */
 static void act(void *opaque)
 {
@@ -295,11 +400,12 @@ static void act(void *opaque)
 		finish(v, (int)value);
 		break;
 	}
+	save_if_wished(v);
 	/* Wishes noted until here came from a machine that is gone. */
 	pthread_mutex_lock(&v->lock);
 	v->asked = VM_NOTHING;
 	v->posted = false;
-	if (v->gate == PARK) {
+	if (v->gate == PARK && !v->held) {
 		v->gate = RUN;
 		pthread_cond_broadcast(&v->cond);
 	}
@@ -340,6 +446,7 @@ static int add_disk(struct vm *v, const struct vmm_disk *d, struct err *e)
 
 	if (r < 0)
 		return r;
+	v->disks[v->ndisks++] = blk;
 	r = virtio_blk_new(&dev, v->ram, v->loop, blk, MIN(v->cfg->cpus, 4), d->serial ? d->serial : "", e);
 	return add_virtio(v, r, dev, e);
 }
@@ -433,10 +540,12 @@ static int add_cpus(struct vm *v, int *status, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
 
-	enum cpu_engine_kind kind = !strcmp(c->engine, "kvm") ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
-
-	log_info(kind == CPU_ENGINE_KVM ? _("engine: kvm (as asked for)") : _("engine: soft (as asked for)"));
-	int r = cpu_vm_new(&v->cpus, kind, machine_cpu_bus(v->machine), v->ram, v->model, c->cpus, e);
+	/* The one engine there is: auto need not choose. */
+	if (!strcmp(c->engine, "auto"))
+		log_info(_("engine: soft (this build has no engine for KVM)"));
+	else
+		log_info(_("engine: soft (as asked for)"));
+	int r = cpu_vm_new_soft(&v->cpus, machine_cpu_bus(v->machine), v->ram, v->model, c->cpus, e);
 	if (r < 0) {
 		*status = STATUS_ENGINE;
 		return r;
@@ -447,6 +556,32 @@ static int add_cpus(struct vm *v, int *status, struct err *e)
 		cpu_vm_trace(v->cpus, trace_mask(c));
 	machine_attach_cpus(v->machine, v->cpus);
 	return 0;
+}
+
+static int open_boot_files(struct vm *v, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	int r;
+
+	if ((r = open_boot_file(v, c->kernel, e)) < 0 || (c->initrd && (r = open_boot_file(v, c->initrd, e)) < 0))
+		return r;
+	for (unsigned i = 0; i < c->nmodules; i++) {
+		auto_free char *path = xstrdup(c->modules[i]);
+		path[strcspn(path, " ")] = '\0';
+		if ((r = open_boot_file(v, path, e)) < 0)
+			return r;
+		v->files[v->nfiles - 1].path = c->modules[i];
+	}
+	return 0;
+}
+
+static int restore(struct vm *v, struct err *e)
+{
+	struct snapshot_vm p = parts(v);
+	int r = snapshot_load(&p, v->restore, e);
+
+	state_free(steal(&v->restore));
+	return r < 0 ? err_prefix(e, _("restore")) : 0;
 }
 
 static int build(struct vm *v, int *status, struct err *e)
@@ -461,27 +596,27 @@ static int build(struct vm *v, int *status, struct err *e)
 	};
 	int r;
 
-	if ((r = open_boot_file(v, c->kernel, e)) < 0 || (c->initrd && (r = open_boot_file(v, c->initrd, e)) < 0))
-		return r;
-	for (unsigned i = 0; i < c->nmodules; i++) {
-		auto_free char *path = xstrdup(c->modules[i]);
-		path[strcspn(path, " ")] = '\0';
-		if ((r = open_boot_file(v, path, e)) < 0)
-			return r;
-		v->files[v->nfiles - 1].path = c->modules[i];
+	r = open_boot_files(v, e);
+	if (r < 0 && c->restore_fd >= 0) {
+		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), e->msg);
+		r = 0;
 	}
+	if (r < 0)
+		return r;
 	if ((r = cpu_model_new(&v->model, c->cpu, c->cpus, e)) < 0) {
 		if (r == -EINVAL)
 			*status = STATUS_USAGE;
 		return err_prefix(e, "cpu");
 	}
+	if (c->restore_fd >= 0 && (r = snapshot_open(&v->restore, c->restore_fd, c, v->model, e)) < 0)
+		return err_prefix(e, _("restore"));
 	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
 		return r;
 	mc.ram = v->ram;
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = add_cpus(v, status, e)) < 0 ||
 	    (r = add_devices(v, e)) < 0)
 		return r;
-	return boot(v, e);
+	return v->restore ? restore(v, e) : boot(v, e);
 }
 
 /* Everything vm_new() and vm_start() made; the threads are gone. */
@@ -503,6 +638,8 @@ static void destroy(struct vm *v)
 		cpu_vm_free(v->cpus);
 	cpu_model_free(v->model);
 	ram_free(v->ram);
+	state_free(v->restore);
+	free(v->cwd);
 	for (unsigned i = 0; i < v->nfiles; i++)
 		close(v->files[i].fd);
 	free(v->files);
@@ -520,6 +657,10 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 	v->cfg = cfg;
 	v->loop = loop;
 	v->gate = PARK;
+	v->save.fd = -1;
+	v->cwd = getcwd(NULL, 0);
+	if (!v->cwd)
+		v->cwd = xstrdup("/");
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_cond_init(&v->cond, NULL);
 	v->proc_status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -617,10 +758,10 @@ json_t *vm_stats_json(struct vm *v)
 json_t *vm_status_json(struct vm *v)
 {
 	pthread_mutex_lock(&v->lock);
-	const char *state = v->gate == RUN ? "running" : v->gate == PARK ? "stopping" : "ended";
+	const char *state = v->gate == RUN ? "running" : v->held ? "paused" : v->gate == PARK ? "stopping" : "ended";
 	pthread_mutex_unlock(&v->lock);
 	return json_pack(
-	    "{s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine", cpu_vm_engine(v->cpus), "cpu",
+	    "{s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine", "soft", "cpu",
 	    v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
 }

@@ -28,6 +28,16 @@ void vm_ask(struct vm *v, enum vm_ask what, unsigned value);
 /* After the loop has stopped: join, flush consoles and disks, print --stats. Returns the exit status. */
 int vm_free(struct vm *v);
 
+/*
+ * Save the VM's state to fd (owned on success, opened for writing). The vCPUs are stopped first; done is called
+ * from the loop afterwards, never from in here. When it was saved, the VM stays held (paused) until vm_release(), or
+ * a wish of vm_ask() that ends it. e NULL: saved, so many bytes in the file, so many of guest memory.
+ */
+typedef void vm_saved_fn(void *opaque, const struct err *e, u64 file_bytes, u64 memory_bytes);
+int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e);
+bool vm_held(struct vm *v);
+void vm_release(struct vm *v);
+
 /* ---- for the control socket ---- */
 void vm_power_button(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */

@@ -21,6 +21,7 @@ static const char full[] =
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,"
     "\"control_fd\":9,\"control_path\":\"/ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
+    "\"restore_fd\":11,\"restore_disks\":true,"
     "\"stats\":true,\"verbose\":true,"
     "\"disks\":[{\"path\":\"/"
     "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true}],"
@@ -73,7 +74,7 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":4096}", "memory: 4096 bytes" },
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":1048577}", "memory: 1048577 bytes" },
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":9223372036854775807}", "memory: " },
-		{ "{\"kernel\":\"/k\",\"engine\":\"hvf\"}", "engine: 'hvf'" },
+		{ "{\"kernel\":\"/k\",\"engine\":\"kvm\"}", "engine: 'kvm'" },
 		{ "{}", "no kernel" },
 		{ "{\"kernel\":\"/k\",\"disks\":{}}", "disks: not a list" },
 		{ "{\"kernel\":\"/k\",\"disks\":[1]}", "disks: : not an object" },

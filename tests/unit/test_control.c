@@ -42,6 +42,29 @@ json_t *vm_stats_json(struct vm *v)
 	return json_pack("{s:i}", "blocks", 7);
 }
 
+static bool held;
+static unsigned released;
+static int save_fd = -1;
+static vm_saved_fn *save_done;
+static void *save_opaque;
+
+int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e)
+{
+	save_fd = fd;
+	save_done = done;
+	save_opaque = opaque;
+	return 0;
+}
+bool vm_held(struct vm *v)
+{
+	return held;
+}
+void vm_release(struct vm *v)
+{
+	released++;
+	held = false;
+}
+
 /* ---- helpers ---- */
 
 static struct loop *loop;

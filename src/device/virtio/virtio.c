@@ -16,6 +16,7 @@
  */
 #include "device/virtio/virtio.h"
 #include "base/log.h"
+#include "base/state.h"
 
 #define DESC_F_NEXT 1
 #define DESC_F_WRITE 2
@@ -401,6 +402,37 @@ void virtio_reset(struct virtio_dev *d)
 	d->features = 0;
 	for (unsigned q = 0; q < d->nqueues; q++)
 		d->queue[q] = (struct virtio_queue){ .size = VIRTIO_QUEUE_MAX, .vector = VIRTIO_NO_VECTOR };
+}
+
+static void queue_fields(struct virtio_queue *vq, struct state *s)
+{
+	state_u16(s, &vq->size);
+	state_bool(s, &vq->ready);
+	state_u64(s, &vq->desc);
+	state_u64(s, &vq->avail);
+	state_u64(s, &vq->used);
+	state_u16(s, &vq->vector);
+	state_u16(s, &vq->last_avail);
+	state_u16(s, &vq->used_idx);
+	state_u16(s, &vq->signalled_used);
+	state_bool(s, &vq->signalled_valid);
+	state_bool(s, &vq->notify_off);
+}
+
+void virtio_state(struct virtio_dev *d, struct state *s)
+{
+	state_same(s, d->cls->id, "another virtio device");
+	state_same(s, d->nqueues, "another number of queues");
+	state_u8(s, &d->status);
+	state_u64(s, &d->features);
+	state_u32(s, &d->cfg_generation);
+	/* The rings are checked at each use. */
+	for (unsigned q = 0; q < d->nqueues; q++)
+		queue_fields(&d->queue[q], s);
+	if (d->cls->state)
+		d->cls->state(d, s);
+	if (state_loading(s) && (d->status & VIRTIO_S_FEATURES_OK) && (d->features & ~d->features_offered))
+		state_bad(s, "the guest uses a feature that this device does not offer");
 }
 
 struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, unsigned nqueues, void *impl)

@@ -46,6 +46,7 @@
 #define VIRTIO_NO_VECTOR 0xffff
 
 struct virtio_dev;
+struct state; /* base/state.h */
 
 /* One chain of buffers taken from a queue. Host addresses are checked to be RAM; the bytes behind
  * them stay the guest's to change at any time. */
@@ -71,6 +72,10 @@ struct virtio_class {
 	 * for requests in flight: queues are seen empty meanwhile. */
 	void (*reset)(struct virtio_dev *d);
 	void (*free)(struct virtio_dev *d); /* lock not held */
+	/* Saved state (all optional). quiesce: nothing is in flight afterwards; lock not held, no vCPU runs. state:
+	 * save or load what is the device's own. */
+	void (*quiesce)(struct virtio_dev *d);
+	void (*state)(struct virtio_dev *d, struct state *s);
 };
 
 struct virtio_queue {
@@ -155,6 +160,9 @@ void virtio_notify(struct virtio_dev *d, unsigned q);
 /* As after power-on. */
 void virtio_reset(struct virtio_dev *d);
 
+/* Save or load status, features, queues, and what the class has; inside a section. */
+void virtio_state(struct virtio_dev *d, struct state *s);
+
 /* ---- transport: virtio over PCI, modern only (virtio_pci.c) ---- */
 struct pci_bus;
 /* Owns d from then on; slot -1: the next free one. */
@@ -162,6 +170,12 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct e
 void virtio_pci_free_all(struct pci_bus *bus);
 /* System reset: every virtio function of the bus as after power-on. No vCPU runs; lock not held. */
 void virtio_pci_reset_all(struct pci_bus *bus);
+/* Saved state, on the loop's thread while no vCPU runs, lock not held. First let requests in flight end; */
+void virtio_pci_quiesce_all(struct pci_bus *bus);
+/* then save or load, in slot order; */
+int virtio_pci_state_all(struct pci_bus *bus, struct state *s, struct err *e);
+/* and when all of the machine is loaded: look at every queue, as notifications may have come before. */
+void virtio_pci_resume_all(struct pci_bus *bus);
 
 /* ---- the devices ---- */
 struct blk;         /* block/block.h */
@@ -173,7 +187,8 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 		   Ethernet frame a message */
 		   ,
 		   const u8 mac[6], struct err *e);
-/* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add(). */
+/* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add().
+ */
 void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
 int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
 		       struct err *e);

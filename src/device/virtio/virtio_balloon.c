@@ -11,6 +11,7 @@
  * from 2 on can only be the reporting queue.
  */
 #include "device/virtio/virtio.h"
+#include "base/state.h"
 
 enum { INFLATEQ, DEFLATEQ, REPORTQ_LINUX, REPORTQ = 4, QUEUES };
 
@@ -102,6 +103,11 @@ static void balloon_free(struct virtio_dev *d)
 	free(d->impl);
 }
 
+static void balloon_state(struct virtio_dev *d, struct state *s)
+{
+	state_bytes(s, ((struct balloon *)d->impl)->cfg, sizeof(((struct balloon *)d->impl)->cfg));
+}
+
 static const struct virtio_class virtio_balloon_class = {
 	.name = "virtio-balloon",
 	.id = VIRTIO_ID_BALLOON,
@@ -112,6 +118,7 @@ static const struct virtio_class virtio_balloon_class = {
 	.notify = balloon_notify,
 	.reset = balloon_reset,
 	.free = balloon_free,
+	.state = balloon_state,
 };
 
 void virtio_balloon_target(struct virtio_dev *d, u64 bytes)

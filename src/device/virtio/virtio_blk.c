@@ -15,6 +15,7 @@
  * back.
  */
 #include "base/log.h"
+#include "base/state.h"
 #include "block/block.h"
 #include "device/virtio/virtio.h"
 
@@ -413,6 +414,22 @@ static void vblk_free(struct virtio_dev *d)
 	free(vb);
 }
 
+static void blk_quiesce(struct virtio_dev *d)
+{
+	struct vblk *vb = d->impl;
+
+	/* Ends also what waited for a struct req: finished requests take it up. */
+	blk_drain(vb->blk);
+	must(!vb->inflight);
+}
+
+static void vblk_state(struct virtio_dev *d, struct state *s)
+{
+	struct vblk *vb = d->impl;
+
+	state_same(s, vb->cfg.capacity, "a disk has another size now than when the VM was saved");
+}
+
 static const struct virtio_class virtio_blk_class = {
 	.name = "virtio-blk",
 	.id = VIRTIO_ID_BLOCK,
@@ -422,6 +439,8 @@ static const struct virtio_class virtio_blk_class = {
 	.notify = blk_notify,
 	.reset = blk_reset,
 	.free = vblk_free,
+	.quiesce = blk_quiesce,
+	.state = vblk_state,
 };
 
 int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct blk *blk, unsigned nqueues,

@@ -20,6 +20,7 @@
  */
 #include "device/virtio/virtio.h"
 #include "base/log.h"
+#include "base/state.h"
 #include "net/net.h"
 
 #include <fcntl.h>
@@ -326,6 +327,19 @@ static void net_free(struct virtio_dev *d)
 	free(n);
 }
 
+/* Frames on their way are lost, as networks may. The guest keeps its address; the link is this network's. */
+static void net_state(struct virtio_dev *d, struct state *s)
+{
+	struct vnet *n = d->impl;
+
+	state_bytes(s, n->cfg, 6);
+	if (state_loading(s)) {
+		n->frame_bytes = 0;
+		n->rx_stalled = true; /* until resumed */
+		n->tx_stalled = false;
+	}
+}
+
 static const struct virtio_class virtio_net_class = {
 	.name = "virtio-net",
 	.id = VIRTIO_ID_NET,
@@ -336,6 +350,7 @@ static const struct virtio_class virtio_net_class = {
 	.notify = net_notify,
 	.reset = net_reset,
 	.free = net_free,
+	.state = net_state,
 };
 
 void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu)

@@ -17,6 +17,7 @@
  * device's lock. Lock order: virtio_dev.lock, then pci_dev.msix_lock and what lies below.
  */
 #include "base/log.h"
+#include "base/state.h"
 #include "device/virtio/virtio.h"
 #include "machine/pci.h"
 
@@ -448,7 +449,6 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct e
 	st_le16(v->pci.cfg + 0x2e, (u16)(PCI_DEVICE_MODERN + d->cls->id));
 	v->pci.cfg[0x3d] = 1; /* INTA */
 	pci_add_bar(&v->pci, 0, BAR_BYTES, false, &bar_ops, v);
-	pci_add_doorbells(&v->pci, 0, OFF_NOTIFY, NOTIFY_MULT, d->nqueues);
 	pci_add_msix(&v->pci, 1, v->vectors);
 	add_vcap(v, VCAP_COMMON, OFF_COMMON, COMMON_BYTES, 0);
 	add_vcap(v, VCAP_ISR, OFF_ISR, 1, 0);
@@ -507,5 +507,69 @@ void virtio_pci_reset_all(struct pci_bus *bus)
 			status_write(v, 0);
 			virtio_unlock(v->vdev);
 		}
+	pthread_mutex_unlock(&all_lock);
+}
+
+/* ---- saved state ---- */
+
+/* The next function in slot order; all_lock held. */
+static struct virtio_pci *next_on(struct pci_bus *bus, int after)
+{
+	struct virtio_pci *best = NULL;
+
+	for (struct virtio_pci *v = all; v; v = v->next)
+		if (v->on == bus && v->pci.devfn > after && (!best || v->pci.devfn < best->pci.devfn))
+			best = v;
+	return best;
+}
+
+void virtio_pci_quiesce_all(struct pci_bus *bus)
+{
+	pthread_mutex_lock(&all_lock);
+	for (struct virtio_pci *v = all; v; v = v->next)
+		if (v->on == bus && v->vdev->cls->quiesce)
+			v->vdev->cls->quiesce(v->vdev);
+	pthread_mutex_unlock(&all_lock);
+}
+
+static int state_one(struct virtio_pci *v, struct state *s, struct err *e)
+{
+	int r = state_section(s, "virtio", v->pci.devfn, 1, e);
+
+	if (r < 0)
+		return r;
+	virtio_lock(v->vdev);
+	state_u32(s, &v->dev_feat_sel);
+	state_u32(s, &v->drv_feat_sel);
+	state_u16(s, &v->msix_config);
+	state_u16(s, &v->q_sel);
+	state_u8(s, &v->isr);
+	virtio_state(v->vdev, s);
+	virtio_unlock(v->vdev);
+	return state_end(s, e);
+}
+
+int virtio_pci_state_all(struct pci_bus *bus, struct state *s, struct err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&all_lock);
+	for (struct virtio_pci *v = next_on(bus, -1); v && r == 0; v = next_on(bus, v->pci.devfn))
+		r = state_one(v, s, e);
+	pthread_mutex_unlock(&all_lock);
+	return r;
+}
+
+void virtio_pci_resume_all(struct pci_bus *bus)
+{
+	pthread_mutex_lock(&all_lock);
+	for (struct virtio_pci *v = all; v; v = v->next) {
+		if (v->on != bus)
+			continue;
+		virtio_lock(v->vdev);
+		for (unsigned q = 0; q < v->vdev->nqueues; q++)
+			virtio_notify(v->vdev, q);
+		virtio_unlock(v->vdev);
+	}
 	pthread_mutex_unlock(&all_lock);
 }

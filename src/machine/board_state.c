@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* board_state.c - struct board_state (cpu/board_state.h) in a saved state. */
+#include "machine/board_state.h"
+
+static void u32s(struct state *s, u32 *v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		state_u32(s, &v[i]);
+}
+
+static int lapic_section(struct state *s, unsigned index, struct lapic_state *l, struct err *e)
+{
+	int r = state_section(s, "lapic", index, 1, e);
+
+	if (r < 0)
+		return r;
+	state_u64(s, &l->base);
+	state_u32(s, &l->tpr);
+	state_u32(s, &l->ldr);
+	state_u32(s, &l->dfr);
+	state_u32(s, &l->svr);
+	state_u32(s, &l->icr_lo);
+	state_u32(s, &l->icr_hi);
+	state_u32(s, &l->esr);
+	state_u32(s, &l->esr_new);
+	u32s(s, l->lvt, BOARD_LVTS);
+	u32s(s, l->irr, 8);
+	u32s(s, l->isr, 8);
+	u32s(s, l->tmr, 8);
+	state_u32(s, &l->timer_init);
+	state_u32(s, &l->timer_divide);
+	state_u64(s, &l->timer_left_ns);
+	state_u64(s, &l->tsc_deadline);
+	return state_end(s, e);
+}
+
+static int ioapic_section(struct state *s, struct ioapic_state *io, struct err *e)
+{
+	int r = state_section(s, "ioapic", 0, 1, e);
+
+	if (r < 0)
+		return r;
+	state_u8(s, &io->select);
+	state_u32(s, &io->id);
+	for (unsigned i = 0; i < BOARD_IOAPIC_PINS; i++)
+		state_u64(s, &io->rte[i]);
+	state_u32(s, &io->pins);
+	return state_end(s, e);
+}
+
+static int pic_section(struct state *s, struct pic_state pic[2], struct err *e)
+{
+	int r = state_section(s, "pic", 0, 1, e);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < 2; i++) {
+		struct pic_state *p = &pic[i];
+
+		state_u8(s, &p->lines);
+		state_u8(s, &p->irr);
+		state_u8(s, &p->imr);
+		state_u8(s, &p->isr);
+		state_u8(s, &p->elcr);
+		state_u8(s, &p->base);
+		state_u8(s, &p->lowest);
+		state_u8(s, &p->init);
+		state_bool(s, &p->icw4);
+		state_bool(s, &p->single);
+		state_bool(s, &p->auto_eoi);
+		state_bool(s, &p->rotate_aeoi);
+		state_bool(s, &p->nested);
+		state_bool(s, &p->special_mask);
+		state_bool(s, &p->read_isr);
+		state_bool(s, &p->poll);
+	}
+	return state_end(s, e);
+}
+
+static int pit_section(struct state *s, struct pit_state *p, struct err *e)
+{
+	int r = state_section(s, "pit", 0, 1, e);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < 3; i++) {
+		struct pit_channel_state *c = &p->ch[i];
+
+		state_u8(s, &c->mode);
+		state_u8(s, &c->access);
+		state_bool(s, &c->bcd);
+		state_bool(s, &c->gate);
+		state_bool(s, &c->loaded);
+		state_bool(s, &c->started);
+		state_u32(s, &c->reload);
+		state_u64(s, &c->ran_ns);
+		state_u64(s, &c->held_ns);
+		state_u64(s, &c->ticks_out);
+		state_bool(s, &c->write_high);
+		state_bool(s, &c->read_high);
+		state_u8(s, &c->write_low);
+		state_u8(s, &c->latched);
+		state_u16(s, &c->latch);
+		state_bool(s, &c->status_latched);
+		state_u8(s, &c->status);
+	}
+	state_u8(s, &p->speaker);
+	return state_end(s, e);
+}
+
+static int pvclock_section(struct state *s, unsigned ncpus, struct pvclock_state *p, struct err *e)
+{
+	int r = state_section(s, "pvclock", 0, 1, e);
+
+	if (r < 0)
+		return r;
+	state_u64(s, &p->clock_ns);
+	state_u64(s, &p->tsc);
+	state_u32(s, &p->tsc_khz);
+	state_u64(s, &p->wall_clock);
+	for (unsigned i = 0; i < ncpus; i++)
+		state_u64(s, &p->system_time[i]);
+	return state_end(s, e);
+}
+
+int board_state_sections(struct state *s, struct board_state *b, struct err *e)
+{
+	int r;
+
+	must(b->ncpus >= 1 && b->ncpus <= CPU_MAX);
+	if ((r = pic_section(s, b->pic, e)) < 0 || (r = ioapic_section(s, &b->ioapic, e)) < 0 ||
+	    (r = pit_section(s, &b->pit, e)) < 0 || (r = pvclock_section(s, b->ncpus, &b->pv, e)) < 0)
+		return r;
+	for (unsigned i = 0; i < b->ncpus; i++)
+		if ((r = lapic_section(s, i, &b->lapic[i], e)) < 0)
+			return r;
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* saved_config.c - see saved_config.h. */
+#include "vmm/saved_config.h"
+#include "vmm/i18n.h"
+
+/* ---- saving ---- */
+
+static char *absolute(const char *cwd, const char *path)
+{
+	if (!path)
+		return NULL;
+	return *path == '/' ? xstrdup(path) : xasprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
+}
+
+static void set_absolute(json_t *o, const char *key, const char *cwd)
+{
+	const char *path = json_string_value(json_object_get(o, key));
+	auto_free char *abs = absolute(cwd, path);
+
+	if (abs)
+		json_object_set_new(o, key, json_string(abs));
+}
+
+/* What another host, process and terminal will have of its own. */
+static void strip(json_t *o, const char *cwd)
+{
+	static const char *const gone[] = {
+		"console",           "console_path", "console_fd",    "virtio_console", "virtio_console_path",
+		"virtio_console_fd", "control_fd",   "control_path",  "trace",          "stats",
+		"verbose",           "restore_fd",   "restore_disks", "engine"
+	};
+	json_t *v;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(gone); i++)
+		json_object_del(o, gone[i]);
+	set_absolute(o, "kernel", cwd);
+	set_absolute(o, "initrd", cwd);
+	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
+	json_array_foreach(json_object_get(o, "modules"), i, v)
+	{
+		auto_free char *abs = absolute(cwd, json_string_value(v));
+		json_array_set_new(json_object_get(o, "modules"), i, json_string(abs));
+	}
+}
+
+int saved_config_save(struct state *s, const struct vmm_config *cfg, const char *cwd, struct err *e)
+{
+	json_t *o = vmm_config_to_json(cfg);
+	int r = o ? state_section(s, "config", 0, 1, e) : err_set(e, EILSEQ, _("a file name is not valid UTF-8"));
+
+	if (r == 0) {
+		strip(o, cwd);
+		json_t *whole = json_pack("{s:s s:b s:O}", "version", MICA_VERSION, "virtio_console",
+					  strcmp(cfg->virtio_console, "none") != 0, "config", o);
+		auto_free char *text = whole ? json_dumps(whole, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+		json_decref(whole);
+		must(text);
+		state_bytes(s, text, strlen(text));
+		r = state_end(s, e);
+	}
+	json_decref(o);
+	return r;
+}
+
+/* ---- loading ---- */
+
+static int from_json(struct saved_config *c, const json_t *whole, struct err *e)
+{
+	const json_t *o = json_object_get(whole, "config"), *vcon = json_object_get(whole, "virtio_console");
+
+	if (!json_is_object(o) || !json_is_boolean(vcon))
+		return err_set(e, EBADMSG, _("the saved state has no configuration"));
+	c->virtio_console = json_is_true(vcon);
+	int r = vmm_config_from_json(&c->cfg, o, e);
+	if (r < 0)
+		vmm_config_fini(&c->cfg);
+	return r < 0 ? err_prefix(e, _("the saved state")) : 0;
+}
+
+int saved_config_load(struct state *s, struct saved_config *c, struct err *e)
+{
+	int r = state_section(s, "config", 0, 1, e);
+	json_error_t je;
+	size_t n;
+
+	if (r < 0)
+		return r;
+	const u8 *text = state_rest(s, &n);
+	json_t *whole = json_loadb((const char *)text, n, JSON_REJECT_DUPLICATES, &je);
+	if (!whole)
+		state_bad(s, "not JSON");
+	r = state_end(s, e);
+	if (r == 0)
+		r = from_json(c, whole, e);
+	json_decref(whole);
+	return r;
+}
+
+void saved_config_fini(struct saved_config *c)
+{
+	vmm_config_fini(&c->cfg);
+}
+
+int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg, struct err *e)
+{
+	const struct vmm_config *was = &c->cfg;
+
+	if (was->cpus != cfg->cpus)
+		return err_set(e, EINVAL, _("the saved VM has %u CPUs, not %u"), was->cpus, cfg->cpus);
+	if (was->memory_bytes != cfg->memory_bytes)
+		return err_set(e, EINVAL, _("the saved VM has %llu MiB of memory, not %llu"),
+			       (unsigned long long)(was->memory_bytes / MIB),
+			       (unsigned long long)(cfg->memory_bytes / MIB));
+	if (strcmp(was->cpu, cfg->cpu))
+		return err_set(e, EINVAL, _("the saved VM has the CPU model %s, not %s"), was->cpu, cfg->cpu);
+	if (was->ndisks != cfg->ndisks)
+		return err_set(e, EINVAL, _("the saved VM has %u disks, not %u"), was->ndisks, cfg->ndisks);
+	if (was->nnets != cfg->nnets)
+		return err_set(e, EINVAL, _("the saved VM has %u network cards, not %u"), was->nnets, cfg->nnets);
+	if (c->virtio_console != (strcmp(cfg->virtio_console, "none") != 0))
+		return err_set(e, EINVAL,
+			       c->virtio_console ? _("the saved VM has a virtio console; say where it goes with "
+						     "--virtio-console")
+						 : _("the saved VM has no virtio console"));
+	if (was->debug_exit != cfg->debug_exit)
+		return err_set(e, EINVAL, _("the saved VM differs in --debug-exit"));
+	for (unsigned i = 0; i < was->ndisks; i++)
+		if (was->disks[i].readonly != cfg->disks[i].readonly)
+			return err_set(e, EINVAL, _("disk %s: the saved VM has it %s"), cfg->disks[i].path,
+				       was->disks[i].readonly ? "readonly=on" : "readonly=off");
+	return 0;
+}
