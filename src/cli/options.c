@@ -73,7 +73,9 @@ static int set_memory(struct run_opts *o, const char *arg, struct err *e)
 
 static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 {
-	(void)e; /* the VMM knows the models of its engines */
+	/* cpu_model_new() knows them; whether this host can be one is found out by the VMM. */
+	if (strcmp(arg, "mica-v2") && strcmp(arg, "mica-v3") && strcmp(arg, "host"))
+		return err_set(e, EINVAL, _("'%s' is no CPU model; write mica-v2, mica-v3 or host"), arg);
 	put(&o->cfg.cpu, arg);
 	return 0;
 }
