@@ -26,8 +26,8 @@ static void put(char **where, const char *s)
 
 static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 {
-	if (strcmp(arg, "auto") && strcmp(arg, "soft"))
-		return err_set(e, EINVAL, _("'%s' is not known; write auto or soft"), arg);
+	if (strcmp(arg, "auto") && strcmp(arg, "kvm") && strcmp(arg, "soft"))
+		return err_set(e, EINVAL, _("'%s' is not known; write auto, kvm or soft"), arg);
 	put(&o->cfg.engine, arg);
 	return 0;
 }
@@ -299,7 +299,7 @@ static const struct opt table[] = {
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL", set_cpu, 0, N_("CPU model: mica-v2, mica-v3 or host; default mica-v2") },
-	{ "engine", "auto|soft", set_engine, 0, N_("what executes the guest's instructions; default auto") },
+	{ "engine", "auto|kvm|soft", set_engine, 0, N_("what executes the guest's instructions; default auto") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },

@@ -49,6 +49,9 @@ struct cpu_bus {
 	 */
 	u64 (*park)(void *opaque, unsigned cpu);
 	void (*unpark)(void *opaque, unsigned cpu);
+	/* An engine that has the local APICs (cpu_vm_has_lapic()): a level-triggered vector that came through
+	 * cpu_vm_set_pin() is finished. */
+	void (*eoi)(void *opaque, u8 vector);
 };
 
 /* ---- CPU models: what CPUID promises ---- */
@@ -170,10 +173,14 @@ enum cpu_exit {
 	CPU_EXIT_ERROR,    /* the engine cannot go on; the message is in *e */
 };
 
+enum cpu_engine_kind { CPU_ENGINE_SOFT, CPU_ENGINE_KVM };
+
 /* Create a VM with ncpus vCPUs. bus, ram, model are borrowed and outlive it. The vCPUs are in
  * reset state: vCPU 0 running at the reset vector, the others waiting for SIPI. */
-int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-		    unsigned ncpus, struct err *e);
+int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_bus *bus, struct ram *ram,
+	       const struct cpu_model *model, unsigned ncpus, struct err *e);
+/* "soft", "kvm". */
+const char *cpu_vm_engine(const struct cpu_vm *vm);
 void cpu_vm_free(struct cpu_vm *vm);
 struct cpu *cpu_vm_cpu(struct cpu_vm *vm, unsigned index);
 
@@ -187,7 +194,8 @@ int cpu_set_state(struct cpu *c, const struct cpu_state *s, struct err *e);
 /* As after power-on (SDM 3A 9.1). */
 void cpu_reset(struct cpu *c);
 
-/* The interrupt line of the local APIC, a level. */
+/* The interrupt line of the local APIC, a level; where the engine has the local APICs, the 8259s' line into
+ * LINT0, which intr_ack() acknowledges. */
 void cpu_set_intr(struct cpu *c, bool up);
 void cpu_raise_nmi(struct cpu *c);
 void cpu_raise_init(struct cpu *c);
@@ -197,6 +205,29 @@ void cpu_kick_halted(struct cpu *c);
 
 /* The guest's TSC now, on this vCPU (host TSC + offset). */
 u64 cpu_tsc(struct cpu *c);
+
+/*
+ * ---- local APICs in the engine ----
+ * An engine may run the local APICs itself (KVM's are in the kernel). Then the machine's own step aside: it
+ * sends messages with cpu_vm_msi(), the 8259s' output with cpu_set_intr(), and is told of EOIs.
+ */
+bool cpu_vm_has_lapic(const struct cpu_vm *vm);
+/* An interrupt message as on the bus (SDM 3A 11.11). Any thread. */
+void cpu_vm_msi(struct cpu_vm *vm, u64 addr, u32 data);
+/* What pin `pin` (< CPU_PINS) of the I/O APIC would send; used: false when the pin is masked. The engine must know,
+ * to tell of the EOIs of level-triggered ones. Any thread. */
+#define CPU_PINS 24
+void cpu_vm_set_pin(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used);
+/* Pulse LINT1 of this vCPU's local APIC. Any thread. */
+void cpu_lint1(struct cpu *c);
+
+/*
+ * ---- doorbells ----
+ * A write to [gpa, gpa + bytes) of any value only signals fd (an eventfd, borrowed) and does not stop the vCPU.
+ * -ENOTSUP where the engine has no such thing: the write goes to the bus as ever. bytes 0: any width. Any thread.
+ */
+bool cpu_vm_has_doorbells(const struct cpu_vm *vm);
+int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on);
 
 /* Counters for --stats and the control socket: appended as "name value\n" lines to f. */
 void cpu_vm_stats(struct cpu_vm *vm, FILE *f);

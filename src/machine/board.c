@@ -66,13 +66,6 @@ static void gsi_set(void *opaque, unsigned gsi, bool level)
 	ioapic_set_pin(m->ioapic, gsi == LAYOUT_GSI_PIT ? 2 : gsi, level);
 }
 
-static void hook_eoi(void *opaque, u8 vector)
-{
-	struct machine *m = opaque;
-
-	ioapic_eoi(m->ioapic, vector);
-}
-
 static int hook_pic_ack(void *opaque)
 {
 	struct machine *m = opaque;
@@ -121,7 +114,8 @@ static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
 	struct machine *m = opaque;
 	u64 v;
 
-	if (in_lapic(gpa, bytes) && lapic_mmio_read(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, &v))
+	if (in_lapic(gpa, bytes) && !lapic_in_engine(m->lapics) &&
+	    lapic_mmio_read(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, &v))
 		return v;
 	return bus_mmio_read(m->bus, gpa, bytes);
 }
@@ -130,7 +124,8 @@ static void mmio_write(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u6
 {
 	struct machine *m = opaque;
 
-	if (in_lapic(gpa, bytes) && lapic_mmio_write(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, val))
+	if (in_lapic(gpa, bytes) && !lapic_in_engine(m->lapics) &&
+	    lapic_mmio_write(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, val))
 		return;
 	bus_mmio_write(m->bus, gpa, bytes, val);
 }
@@ -205,6 +200,13 @@ static void unpark(void *opaque, unsigned cpu)
 	lapic_unpark(m->lapics, cpu);
 }
 
+static void eoi(void *opaque, u8 vector)
+{
+	struct machine *m = opaque;
+
+	ioapic_eoi(m->ioapic, vector);
+}
+
 static const struct cpu_bus cpu_bus_ops = {
 	.mmio_read = mmio_read,
 	.mmio_write = mmio_write,
@@ -218,6 +220,7 @@ static const struct cpu_bus cpu_bus_ops = {
 	.hypercall = hypercall,
 	.park = park,
 	.unpark = unpark,
+	.eoi = eoi,
 };
 
 /* ---- assembly ---- */
@@ -230,7 +233,7 @@ struct irq_line machine_irq(struct machine *m, unsigned gsi)
 
 static int add_chips(struct machine *m)
 {
-	struct lapic_hooks hooks = { .opaque = m, .eoi = hook_eoi, .pic_ack = hook_pic_ack };
+	struct lapic_hooks hooks = { .opaque = m, .eoi = m->cpu_bus.eoi, .pic_ack = hook_pic_ack };
 	struct acpi_pm_config acpi = {
 		.sci = machine_irq(m, LAYOUT_GSI_SCI),
 		.loop = m->cfg.loop,
@@ -304,9 +307,20 @@ const struct cpu_bus *machine_cpu_bus(struct machine *m)
 	return &m->cpu_bus;
 }
 
+static int set_doorbell(void *opaque, gpa_t gpa, unsigned bytes, int fd, bool on)
+{
+	return cpu_vm_doorbell(opaque, gpa, bytes, fd, on);
+}
+
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 {
+	struct doorbell_maker bells = { .set = set_doorbell, .opaque = vm, .loop = m->cfg.loop };
+
 	m->vm = vm;
+	if (cpu_vm_has_lapic(vm))
+		lapic_use_engine(m->lapics, vm);
+	if (cpu_vm_has_doorbells(vm))
+		bus_offer_doorbells(m->bus, &bells);
 	for (unsigned i = 0; i < m->cfg.ncpus; i++) {
 		lapic_attach(m->lapics, i, cpu_vm_cpu(vm, i));
 		pv_attach(m->pv, i, cpu_vm_cpu(vm, i));

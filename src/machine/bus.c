@@ -16,6 +16,8 @@
  */
 #include "machine/bus.h"
 
+#include "machine/doorbell.h"
+
 #include <pthread.h>
 #include <sched.h>
 
@@ -38,6 +40,7 @@ struct space {
 struct bus {
 	pthread_mutex_t lock; /* writers of both spaces */
 	struct space mmio, pio;
+	struct doorbell_maker maker; /* set NULL: nobody offers doorbells */
 };
 
 struct hit {
@@ -218,6 +221,8 @@ int bus_map_mmio(struct bus *b, struct io_region *r, gpa_t base, u64 bytes)
 {
 	pthread_mutex_lock(&b->lock);
 	int rc = space_add(&b->mmio, r, base, bytes);
+	if (rc == 0 && r->bells)
+		doorbells_map(r->bells, base);
 	pthread_mutex_unlock(&b->lock);
 	return rc;
 }
@@ -235,6 +240,8 @@ int bus_map_pio(struct bus *b, struct io_region *r, u16 base, u16 bytes)
 void bus_unmap_mmio(struct bus *b, struct io_region *r)
 {
 	pthread_mutex_lock(&b->lock);
+	if (r->bells && r->mapped)
+		doorbells_unmap(r->bells);
 	space_del(&b->mmio, r);
 	pthread_mutex_unlock(&b->lock);
 }
@@ -244,6 +251,25 @@ void bus_unmap_pio(struct bus *b, struct io_region *r)
 	pthread_mutex_lock(&b->lock);
 	space_del(&b->pio, r);
 	pthread_mutex_unlock(&b->lock);
+}
+
+void bus_offer_doorbells(struct bus *b, const struct doorbell_maker *m)
+{
+	b->maker = *m;
+}
+
+void bus_add_doorbells(struct bus *b, struct io_region *r, u64 off, unsigned step, unsigned n)
+{
+	must(!r->mapped && !r->bells);
+	if (b->maker.set)
+		r->bells = doorbells_new(&b->maker, r, off, step, n);
+}
+
+void bus_del_doorbells(struct io_region *r)
+{
+	must(!r->mapped);
+	doorbells_free(r->bells);
+	r->bells = NULL;
 }
 
 /* ---- accesses ---- */

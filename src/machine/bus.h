@@ -13,6 +13,8 @@
 #include "base/base.h"
 
 struct bus;
+struct loop;
+struct doorbells;
 
 /* off: from the region's start; off + bytes lies within it. bytes: 1 2 4 8, naturally aligned or not:
  * ops must cope. */
@@ -28,6 +30,7 @@ struct io_region {
 	u64 base, bytes; /* as mapped now */
 	const char *name;
 	bool mapped;
+	struct doorbells *bells; /* bus_add_doorbells() */
 };
 
 struct bus *bus_new(void);
@@ -40,6 +43,25 @@ int bus_map_mmio(struct bus *b, struct io_region *r, gpa_t base, u64 bytes);
 int bus_map_pio(struct bus *b, struct io_region *r, u16 base, u16 bytes);
 void bus_unmap_mmio(struct bus *b, struct io_region *r);
 void bus_unmap_pio(struct bus *b, struct io_region *r);
+
+/*
+ * ---- doorbells: registers of which a write only says "look", with any value ----
+ * Where the CPU engine can turn such a write into a signal (cpu_vm_doorbell()), the vCPU does not stop for it: the
+ * region's ops->write comes later on the loop's thread, with value 0 and once for several writes. Else
+ * the write comes as ever. Devices cannot tell and need not.
+ */
+struct doorbell_maker {
+	/* bytes 0: of any width. 0, or -errno: not possible. Any thread. */
+	int (*set)(void *opaque, gpa_t gpa, unsigned bytes, int fd, bool on);
+	void *opaque;
+	struct loop *loop;
+};
+/* Before regions with doorbells are added and mapped; *m is copied. */
+void bus_offer_doorbells(struct bus *b, const struct doorbell_maker *m);
+/* r, not mapped yet: n doorbells of step bytes from offset off on. Does nothing where nobody offers any; before the loop
+ * runs. The end is bus_del_doorbells() on an unmapped r, on the loop's thread. */
+void bus_add_doorbells(struct bus *b, struct io_region *r, u64 off, unsigned step, unsigned n);
+void bus_del_doorbells(struct io_region *r);
 
 u64 bus_mmio_read(struct bus *b, gpa_t gpa, unsigned bytes);
 void bus_mmio_write(struct bus *b, gpa_t gpa, unsigned bytes, u64 val);

@@ -33,9 +33,8 @@ struct ioapic {
 	u32 pins; /* asserted now */
 };
 
-static void send_locked(struct ioapic *io, unsigned pin)
+static struct lapic_msg message(u64 rte)
 {
-	u64 rte = io->rte[pin];
 	struct lapic_msg m = {
 		.dest = (u32)(rte >> 56),
 		.broadcast = (rte >> 56) == 0xff,
@@ -48,8 +47,22 @@ static void send_locked(struct ioapic *io, unsigned pin)
 	/* Only fixed and lowest-priority interrupts are ever finished by an EOI. */
 	if (m.mode != LAPIC_FIXED && m.mode != LAPIC_LOWEST)
 		m.level = false;
+	return m;
+}
+
+static void send_locked(struct ioapic *io, unsigned pin)
+{
+	struct lapic_msg m = message(io->rte[pin]);
+
 	if (lapic_deliver(io->lapics, &m) && m.level)
 		io->rte[pin] |= RTE_REMOTE_IRR;
+}
+
+static void tell_pin_locked(struct ioapic *io, unsigned pin)
+{
+	struct lapic_msg m = message(io->rte[pin]);
+
+	lapic_set_pin(io->lapics, pin, &m, !(io->rte[pin] & RTE_MASKED));
 }
 
 static void service_level_locked(struct ioapic *io, unsigned pin)
@@ -99,6 +112,7 @@ static void rte_write_locked(struct ioapic *io, unsigned pin, u64 val)
 	io->rte[pin] = (val & RTE_WRITABLE) | (old & RTE_REMOTE_IRR);
 	if (!(val & RTE_LEVEL))
 		io->rte[pin] &= ~RTE_REMOTE_IRR; /* old kernels clear a stuck one by a turn as edge */
+	tell_pin_locked(io, pin);
 	service_level_locked(io, pin);
 }
 
@@ -186,6 +200,8 @@ void ioapic_reset(struct ioapic *io)
 	io->id = 0;
 	for (unsigned i = 0; i < IOAPIC_PINS; i++)
 		io->rte[i] = RTE_MASKED;
+	for (unsigned i = 0; i < IOAPIC_PINS; i++)
+		tell_pin_locked(io, i);
 	pthread_mutex_unlock(&io->lock);
 }
 

@@ -63,7 +63,7 @@ void lapic_update_locked(struct lapic *l)
 
 	SHARED_SET(l->ppr, (l->tpr & 0xf0) >= in_service ? l->tpr : in_service); /* SDM 3A 11.8.3.1 */
 	bool up = deliverable(l) >= 0 || extint(l);
-	if (up != l->up && l->cpu) {
+	if (up != l->up && l->cpu && !l->bank->engine) {
 		l->up = up;
 		cpu_set_intr(l->cpu, up);
 	}
@@ -94,6 +94,8 @@ int lapic_intr_ack(struct lapics *b, unsigned cpu)
 {
 	struct lapic *l = &b->l[cpu];
 
+	if (b->engine) /* it asks for the 8259s' vector only */
+		return b->hooks.pic_ack(b->hooks.opaque);
 	pthread_mutex_lock(&l->lock);
 	if (extint(l)) {
 		pthread_mutex_unlock(&l->lock);
@@ -162,6 +164,10 @@ void lapic_lint0(struct lapics *b, bool level)
 {
 	struct lapic *l = &b->l[0];
 
+	if (b->engine) {
+		cpu_set_intr(l->cpu, level);
+		return;
+	}
 	pthread_mutex_lock(&l->lock);
 	bool rose = level && !b->lint0;
 	SHARED_SET(b->lint0, level);
@@ -174,6 +180,10 @@ void lapic_lint0(struct lapics *b, bool level)
 void lapic_lint1(struct lapics *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
+		if (b->engine) {
+			cpu_lint1(b->l[i].cpu);
+			continue;
+		}
 		pthread_mutex_lock(&b->l[i].lock);
 		pin_edge_locked(&b->l[i], LVT_LINT1);
 		pthread_mutex_unlock(&b->l[i].lock);
@@ -217,7 +227,7 @@ void lapic_reset(struct lapics *b)
 
 		pthread_mutex_lock(&l->lock);
 		lapic_power_on_locked(l, false);
-		if (l->cpu)
+		if (l->cpu && !b->engine)
 			cpu_set_intr(l->cpu, l->up); /* whatever cpu_reset() made of it */
 		pthread_mutex_unlock(&l->lock);
 	}
@@ -252,6 +262,16 @@ void lapic_attach(struct lapics *b, unsigned cpu, struct cpu *c)
 	l->cpu = c;
 	lapic_update_locked(l);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void lapic_use_engine(struct lapics *b, struct cpu_vm *vm)
+{
+	b->engine = vm;
+}
+
+bool lapic_in_engine(const struct lapics *b)
+{
+	return b->engine;
 }
 
 void lapic_free(struct lapics *b)

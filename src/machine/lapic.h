@@ -48,6 +48,11 @@ struct lapics *lapic_new(struct loop *loop, unsigned ncpus, const struct lapic_h
 void lapic_free(struct lapics *b);
 /* Before vCPUs run. */
 void lapic_attach(struct lapics *b, unsigned cpu, struct cpu *c);
+/* The engine has local APICs of its own: from now on these only pass on what comes for them. Before vCPUs run. */
+void lapic_use_engine(struct lapics *b, struct cpu_vm *vm);
+bool lapic_in_engine(const struct lapics *b);
+/* What a pin of the I/O APIC would send, for the engine's sake; used: it is not masked. */
+void lapic_set_pin(struct lapics *b, unsigned pin, const struct lapic_msg *m, bool used);
 /* All to power-on state; no vCPU runs. */
 void lapic_reset(struct lapics *b);
 

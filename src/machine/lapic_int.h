@@ -48,6 +48,7 @@ struct lapic {
 struct lapics {
 	struct lapic_hooks hooks;
 	struct loop *loop;
+	struct cpu_vm *engine; /* whose local APICs there are in place of these; NULL: none */
 	unsigned n;
 	unsigned next; /* where the search for a lowest-priority destination begins */
 	bool lint0;

@@ -83,10 +83,32 @@ static unsigned deliver_lowest(struct lapics *b, const struct lapic_msg *m)
 	return best && give(best, m);
 }
 
+/* The message in the form of a bus write (11.11.1, 11.11.2). */
+static u64 msi_addr(const struct lapic_msg *m)
+{
+	return 0xfee00000 | (u64)(m->dest & 0xff) << 12 | (m->mode == LAPIC_LOWEST ? 8 : 0) | (m->logical ? 4 : 0);
+}
+
+static u32 msi_data(const struct lapic_msg *m)
+{
+	return m->vector | (u32)m->mode << 8 | (m->level ? 1u << 14 | 1u << 15 : 0);
+}
+
+void lapic_set_pin(struct lapics *b, unsigned pin, const struct lapic_msg *m, bool used)
+{
+	if (b->engine)
+		cpu_vm_set_pin(b->engine, pin, msi_addr(m), msi_data(m), used);
+}
+
 unsigned lapic_deliver(struct lapics *b, const struct lapic_msg *m)
 {
 	unsigned taken = 0;
 
+	if (b->engine) {
+		if (m->mode != LAPIC_EXTINT) /* as give() has it */
+			cpu_vm_msi(b->engine, msi_addr(m), msi_data(m));
+		return 1;
+	}
 	if (m->mode == LAPIC_LOWEST)
 		return deliver_lowest(b, m);
 	if (!m->logical && !m->broadcast) {
@@ -148,6 +170,10 @@ void lapic_msi_send(void *opaque, u64 addr, u32 data)
 
 	if ((addr & ~0xfffffull) != 0xfee00000)
 		return;
+	if (b->engine) {
+		cpu_vm_msi(b->engine, addr, data);
+		return;
+	}
 	u32 dest = (addr >> 12) & 0xff;
 	struct lapic_msg m = {
 		.dest = dest,

@@ -91,6 +91,14 @@ void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct i
 	add_bar(d, index, bytes, true, false, ops, dev);
 }
 
+void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n)
+{
+	must(!d->bus && off + (u64)step * n <= d->bar[index].bytes);
+	d->bar[index].bells.off = off;
+	d->bar[index].bells.step = step;
+	d->bar[index].bells.n = n;
+}
+
 unsigned pci_add_cap(struct pci_dev *d, u8 id, unsigned bytes)
 {
 	unsigned at = d->cap_next;
@@ -348,6 +356,10 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 		d->devfn = (u8)(slot << 3);
 		d->bus = b;
 		b->dev[d->devfn] = d;
+		for (unsigned i = 0; i < 6; i++)
+			if (d->bar[i].bells.n)
+				bus_add_doorbells(b->bus, &d->bar[i].region, d->bar[i].bells.off, d->bar[i].bells.step,
+						  d->bar[i].bells.n);
 		if (d->cfg[PCI_INT_PIN])
 			d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
 	}
@@ -366,6 +378,8 @@ static void unregister(struct pci_dev *d)
 			bus_unmap_pio(b->bus, &d->bar[i].region);
 		else
 			bus_unmap_mmio(b->bus, &d->bar[i].region);
+		if (d->bar[i].bells.n)
+			bus_del_doorbells(&d->bar[i].region);
 	}
 	pthread_mutex_lock(&d->msix_lock);
 	d->intx_level = false;

@@ -39,6 +39,10 @@ struct pci_dev {
 		struct io_region region; /* ops, dev set by pci_add_bar */
 		u64 bytes;               /* power of two, 0: no such BAR */
 		bool io, is64;
+		struct {
+			u64 off;
+			unsigned step, n;
+		} bells; /* pci_add_doorbells() */
 	} bar[6];
 	unsigned cap_next; /* where the next capability goes */
 	unsigned cap_last;
@@ -62,6 +66,9 @@ void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *
 void pci_dev_fini(struct pci_dev *d);
 /* Memory BAR with its own ops; dev is handed to them. 64-bit BARs take index and index + 1. */
 void pci_add_bar(struct pci_dev *d, unsigned index, u64 bytes, bool is64, const struct io_ops *ops, void *dev);
+/* Of a memory BAR: n registers, step bytes apart, of which a write only says "look" (bus.h, doorbells). Before
+ * pci_register(). */
+void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n);
 /* The same in I/O port space; bytes up to 256. */
 void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct io_ops *ops, void *dev);
 /* A capability of `bytes` (with id and next bytes filled); returns its config offset. */

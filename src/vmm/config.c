@@ -299,8 +299,8 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		    e, EINVAL,
 		    _("memory: %llu bytes will not do; write a multiple of 4K between %llu MiB and %llu GiB"),
 		    (unsigned long long)c->memory_bytes, VMM_MEMORY_MIN / MIB, VMM_MEMORY_MAX / GIB);
-	if (strcmp(c->engine, "auto") && strcmp(c->engine, "soft"))
-		return err_set(e, EINVAL, _("engine: '%s' is not known; write auto or soft"), c->engine);
+	if (strcmp(c->engine, "auto") && strcmp(c->engine, "kvm") && strcmp(c->engine, "soft"))
+		return err_set(e, EINVAL, _("engine: '%s' is not known; write auto, kvm or soft"), c->engine);
 	if (!c->kernel)
 		return err_set(e, EINVAL,
 			       _("no kernel: booting from a disk's own boot loader is not there yet; give the kernel "

@@ -34,7 +34,7 @@ struct vmm_net {
 
 struct vmm_config {
 	char *name;
-	char *engine; /* "auto", "soft" */
+	char *engine; /* "auto", "kvm", "soft" */
 	char *cpu;    /* model name */
 	unsigned cpus;
 	u64 memory_bytes;

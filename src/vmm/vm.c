@@ -235,11 +235,13 @@ static int boot(struct vm *v, struct err *e)
 	struct cpu_state *s = aligned_alloc(64, ROUND_UP(sizeof(*s), 64));
 	must(s);
 	cpu_get_state(v->vcpu[0].cpu, s);
+	s->tsc = 0; /* all TSCs run on, in step */
 	int r = machine_boot(v->machine, &p, s, e);
 	if (r == 0)
 		r = cpu_set_state(v->vcpu[0].cpu, s, e);
 	for (unsigned i = 1; r == 0 && i < c->cpus; i++) {
 		cpu_get_state(v->vcpu[i].cpu, s);
+		s->tsc = 0;
 		machine_boot_other(s);
 		r = cpu_set_state(v->vcpu[i].cpu, s, e);
 	}
@@ -540,12 +542,10 @@ static int add_cpus(struct vm *v, int *status, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
 
-	/* The one engine there is: auto need not choose. */
-	if (!strcmp(c->engine, "auto"))
-		log_info(_("engine: soft (this build has no engine for KVM)"));
-	else
-		log_info(_("engine: soft (as asked for)"));
-	int r = cpu_vm_new_soft(&v->cpus, machine_cpu_bus(v->machine), v->ram, v->model, c->cpus, e);
+	enum cpu_engine_kind kind = !strcmp(c->engine, "kvm") ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
+
+	log_info(kind == CPU_ENGINE_KVM ? _("engine: kvm (as asked for)") : _("engine: soft (as asked for)"));
+	int r = cpu_vm_new(&v->cpus, kind, machine_cpu_bus(v->machine), v->ram, v->model, c->cpus, e);
 	if (r < 0) {
 		*status = STATUS_ENGINE;
 		return r;
@@ -761,7 +761,7 @@ json_t *vm_status_json(struct vm *v)
 	const char *state = v->gate == RUN ? "running" : v->held ? "paused" : v->gate == PARK ? "stopping" : "ended";
 	pthread_mutex_unlock(&v->lock);
 	return json_pack(
-	    "{s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine", "soft", "cpu",
+	    "{s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine", cpu_vm_engine(v->cpus), "cpu",
 	    v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
 }

@@ -13,7 +13,6 @@
 #include "harness.h"
 
 #include <Zydis/Zydis.h>
-#include <time.h>
 
 static u64 rng;
 static u64 rnd(void)
@@ -110,6 +109,8 @@ static bool wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand 
 			return false;
 	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
+	if (in->mnemonic == ZYDIS_MNEMONIC_MOVSXD && in->operand_width == 16)
+		return false; /* reads two bytes on Intel, four on AMD */
 	if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS))
 		return false;
 	switch (in->mnemonic) {
@@ -212,14 +213,6 @@ static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, Zy
 	}
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)) || !wanted(in, ops))
 		return 0;
-	/* Relative branches go forward, a little: no endless loops. */
-	if (in->raw.imm[0].is_relative) {
-		unsigned o = in->raw.imm[0].offset, sz = in->raw.imm[0].size / 8;
-		memset(buf + o, 0, sz);
-		buf[o] = (u8)pick(24);
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)))
-			return 0;
-	}
 	return in->length;
 }
 
@@ -261,7 +254,10 @@ static void generate(struct test *t, u64 seed, unsigned maxlen)
 {
 	ZydisDecoder dec;
 	u32 fixed = 0;
-	unsigned want;
+	unsigned want, nbr = 0;
+	struct {
+		unsigned at, bytes, next;
+	} br[16];
 
 	rng = seed;
 	hx_decoder(&dec);
@@ -318,19 +314,34 @@ static void generate(struct test *t, u64 seed, unsigned maxlen)
 		    (t->undefined && (in.mnemonic == ZYDIS_MNEMONIC_PUSHF || in.mnemonic == ZYDIS_MNEMONIC_PUSHFQ ||
 				      in.mnemonic == ZYDIS_MNEMONIC_LAHF)))
 			continue;
+		u32 before = t->undefined;
 		if (in.cpu_flags) {
 			t->undefined &= ~(in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1);
 			t->undefined |= in.cpu_flags->undefined;
 		}
 		/* Shifts by a count of zero keep older undefined flags; keep them masked. */
 		if (in.meta.category == ZYDIS_CATEGORY_SHIFT || in.meta.category == ZYDIS_CATEGORY_ROTATE)
-			t->undefined |= ZYDIS_CPUFLAG_OF | ZYDIS_CPUFLAG_AF;
+			t->undefined |= before | ZYDIS_CPUFLAG_OF | ZYDIS_CPUFLAG_AF;
+		/* Counts beyond the operand: every flag is undefined. */
+		if ((in.mnemonic == ZYDIS_MNEMONIC_SHLD || in.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+		    in.operand_width == 16)
+			t->undefined |= 0x8d5;
 		aim(&t->in, ops, in.operand_count, &fixed);
 		t->branches |= in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
 		t->two_mem |= in.meta.category == ZYDIS_CATEGORY_STRINGOP;
 		memcpy(t->code + t->n, b, n);
 		t->n += n;
+		if (in.raw.imm[0].is_relative && nbr < ARRAY_LEN(br)) {
+			br[nbr].at = t->n - n + in.raw.imm[0].offset;
+			br[nbr].bytes = in.raw.imm[0].size / 8;
+			br[nbr++].next = t->n;
+		}
 		k++;
+	}
+	/* Relative branches go to the end: no endless loops, nothing run from its middle. */
+	for (unsigned i = 0; i < nbr; i++) {
+		memset(t->code + br[i].at, 0, br[i].bytes);
+		t->code[br[i].at] = (u8)(t->n - br[i].next);
 	}
 }
 
@@ -346,7 +357,8 @@ static int differs(const struct test *t, const struct hx_state *a, const struct 
 		fmask = 0x400;
 	if (a->vec == 1 && b->vec == 1)
 		return 0; /* INT1 by chance: hypervisors report it in different ways */
-	if ((t->two_mem || t->branches) && (a->vec == 13 || a->vec == 14) && (b->vec == 13 || b->vec == 14))
+	if ((t->two_mem || t->branches) && (a->vec == 13 || a->vec == 14 || a->vec == 17) &&
+	    (b->vec == 13 || b->vec == 14 || b->vec == 17))
 		return 0;
 #define DIFF(cond, ...) \
 	do { \
@@ -360,8 +372,8 @@ static int differs(const struct test *t, const struct hx_state *a, const struct 
 	DIFF(a->vec != b->vec, "  exception: host %u, engine %u\n", a->vec, b->vec);
 	DIFF(a->rip != b->rip, "  rip: host %llx, engine %llx (exception %u)\n", LL(a->rip), LL(b->rip), a->vec);
 	if (a->vec == b->vec && a->vec == 14) {
-		/* What the host kernel, or our tables, have mapped for supervisors alone is not compared. */
-		u64 pmask = a->cr2 >> 47 || a->cr2 < 0x10000 ? ~1ull : ~0ull;
+		/* What else the two sides have mapped, and for whom, is not compared. */
+		u64 pmask = a->cr2 - (HX_DATA - 4096) > HX_DATA_BYTES + 8192 ? ~1ull : ~0ull;
 		DIFF((a->error ^ b->error) & pmask, "  error code: host %llx, engine %llx\n", LL(a->error),
 		     LL(b->error));
 		DIFF(a->cr2 != b->cr2, "  cr2: host %llx, engine %llx\n", LL(a->cr2), LL(b->cr2));
@@ -410,6 +422,8 @@ static int run(u64 seed, unsigned maxlen, bool verbose)
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
 	hx_native(t.code, t.n, t.off, &t.in, &a);
+	if (a.vec == HX_ENDLESS)
+		return 0;
 	hx_engine(t.code, t.n, t.off, &t.in, &b);
 	if (!differs(&t, &a, &b, NULL))
 		return 0;

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <ucontext.h>
 
 /* ---- native ---- */
@@ -28,6 +29,8 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	static const int map[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 				     REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 
+	/* The test code's EFLAGS.AC is still on in here. */
+	__asm__ volatile("pushfq\n\tandl $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
 	(void)sig;
 	(void)si;
 	if (!got)
@@ -50,6 +53,25 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 			memset(got->ymm[i] + 16, 0, 16);
 	}
 	siglongjmp(back, 1);
+}
+
+/* Bytes run from their middle may loop for ever. */
+static volatile unsigned ticks;
+static void on_tick(int sig)
+{
+	__asm__ volatile("pushfq\n\tandl $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
+	(void)sig;
+	ticks++;
+	if (got && ticks >= 3) {
+		got->vec = HX_ENDLESS;
+		siglongjmp(back, 1);
+	}
+	if (ticks > 200) {
+		static const char text[] = "the engine does not end what the host CPU ended\n";
+		ssize_t r = write(STDOUT_FILENO, text, sizeof(text) - 1);
+		(void)r;
+		_exit(1);
+	}
 }
 
 static noreturn_ void enter(void)
@@ -95,10 +117,12 @@ void hx_native(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 	/* The engine has a SIGFPE handler of its own. */
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
 	must(sigaction(SIGFPE, &sa, &old) == 0);
+	ticks = 0;
 	got = out;
 	if (!sigsetjmp(back, 1))
 		enter();
 	got = NULL;
+	ticks = 0;
 	must(sigaction(SIGFPE, &old, NULL) == 0);
 	__asm__ volatile("cld; fninit; emms");
 	if (have_avx)
@@ -215,7 +239,7 @@ static void engine_init(void)
 	struct err e = { 0 };
 
 	must(ram_new(&ram, 16 * MIB, &e) == 0);
-	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new_soft(&vm, &bus, ram, model, 1, &e) < 0) {
+	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new(&vm, CPU_ENGINE_SOFT, &bus, ram, model, 1, &e) < 0) {
 		fprintf(stderr, "%s\n", e.msg);
 		exit(1);
 	}
@@ -233,9 +257,10 @@ static void engine_init(void)
 		put64(G_PTD, i, (G_DATA + i * 4096) | (i * 4096 < HX_DATA_RW ? 7 : 5) | 1ull << 63);
 	put64(G_GDT, 1, 0x00af9b000000ffffull); /* 08: code 0 */
 	put64(G_GDT, 2, 0x00cf93000000ffffull); /* 10: data 0 */
-	put64(G_GDT, 3, 0x00affb000000ffffull); /* 18: code 3 */
-	put64(G_GDT, 4, 0x00cff3000000ffffull); /* 20: data 3 */
-	put64(G_GDT, 5, 0x00008b0000000067ull | (u64)G_TSS << 16);
+	/* The selectors Linux gives its user code, so that what stores one gets the same. */
+	put64(G_GDT, 5, 0x00cff3000000ffffull); /* 28: data 3 */
+	put64(G_GDT, 6, 0x00affb000000ffffull); /* 30: code 3 */
+	put64(G_GDT, 7, 0x00008b0000000067ull | (u64)G_TSS << 16);
 	u64 ist = G_STACK;
 	must(ram_put(ram, G_TSS + 4, &ist, 8) == 0);
 	must(ram_put(ram, G_TSS + 36, &ist, 8) == 0);
@@ -267,14 +292,15 @@ void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 	s.rip = HX_CODE + off;
 	s.rflags = in->rflags | 2;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		s.seg[i] = (struct cpu_seg){ .sel = 0x23, .ar = 0xc0f3, .limit = ~0u };
-	s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x1b, .ar = 0xa0fb, .limit = ~0u };
+		s.seg[i] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
+	s.seg[SEG_SS] = (struct cpu_seg){ .sel = 0x2b, .ar = 0xc0f3, .limit = ~0u };
+	s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x33, .ar = 0xa0fb, .limit = ~0u };
 	/* Thread-local storage of the host's side, should a test come by it. */
 	s.seg[SEG_FS].base = (u64)(uintptr_t)__builtin_thread_pointer();
 	s.seg[SEG_LDTR] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
-	s.seg[SEG_TR] = (struct cpu_seg){ .sel = 0x28, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
+	s.seg[SEG_TR] = (struct cpu_seg){ .sel = 0x38, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
 	s.gdt_base = G_GDT;
-	s.gdt_limit = 6 * 8 + 7;
+	s.gdt_limit = 8 * 8 + 7;
 	s.idt_base = G_IDT;
 	s.idt_limit = 32 * 16 - 1;
 	s.cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
@@ -357,6 +383,9 @@ void hx_init(void)
 	must(sigaltstack(&ss, NULL) == 0);
 	engine_init(); /* its own SIGFPE handler first: ours replaces it while native code runs */
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction tick = { .sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART };
+	struct itimerval it = { { 0, 100000 }, { 0, 100000 } };
+	must(sigaction(SIGALRM, &tick, NULL) == 0 && setitimer(ITIMER_REAL, &it, NULL) == 0);
 	static const int sigs[] = { SIGSEGV, SIGBUS, SIGILL, SIGTRAP };
 	for (unsigned i = 0; i < ARRAY_LEN(sigs); i++)
 		must(sigaction(sigs[i], &sa, NULL) == 0);

@@ -21,6 +21,8 @@
 #define HX_DATA_RW 8192
 #define HX_DATA_BYTES (3 * 4096)
 
+#define HX_ENDLESS 1000 /* vec: the host CPU did not come to an end; the engine need not be asked */
+
 struct hx_state {
 	u64 gpr[16], rip, rflags;
 	u8 ymm[16][32];

@@ -768,5 +768,51 @@ real2:
 	out	%al, $0xf4
 	hlt
 
+/* PAE paging: tables at 0x5000 (good), 0x7000 (reserved bits), 0x7020 (as long as nothing there is present) */
+	.code32
+	.globl k_pae
+k_pae:
+	mov	$0x7000, %eax
+	mov	%eax, %cr3		/* no paging yet: just a number */
+	mov	%cr4, %eax
+	or	$0x20, %al
+	mov	%eax, %cr4
+	mov	%cr0, %ebx
+	bts	$31, %ebx
+	next32
+	mov	%ebx, %cr0
+1:	mov	$0x5000, %eax
+	mov	%eax, %cr3
+	mov	%ebx, %cr0
+	next32
+	mov	$0x7000, %eax
+	mov	%eax, %cr3
+1:	mov	%cr3, %eax
+	out	%eax, $0xe9
+	mov	$0x7020, %eax
+	mov	%eax, %cr3
+	mov	%cr3, %eax
+	out	%eax, $0xe9
+	orl	$1, 0x7020 + 24
+	mov	%cr4, %eax
+	xor	$0x80, %al
+	next32
+	mov	%eax, %cr4		/* PGE */
+1:	mov	%cr4, %eax
+	out	%eax, $0xe9
+	mov	%ebx, %eax
+	bts	$30, %eax
+	next32
+	mov	%eax, %cr0		/* CD */
+1:	mov	%ebx, %eax
+	btr	$31, %eax
+	mov	%eax, %cr0		/* paging off: not looked at */
+	next32
+	mov	%ebx, %cr0
+1:	mov	%cr0, %eax
+	out	%eax, $0xe9
+	out	%al, $0xf4
+	hlt
+
 sys_blob_end:
 	.section .note.GNU-stack, "", @progbits

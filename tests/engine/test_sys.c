@@ -26,7 +26,7 @@
 extern const u8 sys_blob[], sys_blob_end[];
 extern const u8 vec64[], int64_80[], int64_81[], int64_82[], syscall64[], syscall_compat[], gate64[], k_long[];
 extern const u8 int64_40[], int64_nmi[], k_intr[], k_triple[];
-extern const u8 vec32[], k_prot[], task_b[], task_df[], gate32[], int32_82[];
+extern const u8 vec32[], k_prot[], k_pae[], task_b[], task_df[], gate32[], int32_82[];
 extern const u8 k_boot[], k_boot_int[], k_boot_de[];
 
 struct rig {
@@ -179,7 +179,7 @@ static struct rig *open_rig(void)
 	bus.opaque = r;
 	assert_int_equal(ram_new(&r->ram, RAM_BYTES, &e), 0);
 	assert_int_equal(cpu_model_new(&r->model, "mica-v2", 1, &e), 0);
-	assert_int_equal(cpu_vm_new_soft(&r->vm, &bus, r->ram, r->model, 1, &e), 0);
+	assert_int_equal(cpu_vm_new(&r->vm, CPU_ENGINE_SOFT, &bus, r->ram, r->model, 1, &e), 0);
 	assert_int_equal(ram_put(r->ram, BLOB, sys_blob, (u64)(sys_blob_end - sys_blob)), 0);
 	if (getenv("SYS_TRACE"))
 		cpu_vm_trace(r->vm, TRACE_EXEC | TRACE_EXC);
@@ -549,6 +549,42 @@ static void protected_mode(void **state)
 	close_rig(r);
 }
 
+/* ---- PAE: who loads the PDPTEs checks them ---- */
+static void pae(void **state)
+{
+	(void)state;
+	struct rig *r = open_rig();
+	struct cpu *c = cpu_vm_cpu(r->vm, 0);
+	struct cpu_state s;
+	struct err e = { 0 };
+
+	page_tables(r);
+	put64(r, 0x5000, 0x6001);
+	put64(r, 0x7000, 0x6001);
+	put64(r, 0x7018, 0x1e7);
+	put64(r, 0x7020, 0x6001);
+	put64(r, 0x7038, 0x1e6);
+	desc(r, 0x08, 0, 0xfffff, AR_CODE32);
+	for (u32 i = 0; i < 0x20; i++)
+		gate(r, IDT + 8 * i, 0x08, phys(vec32) + 16 * i, 0x8e, 0);
+	cpu_get_state(c, &s);
+	s.cr0 = 0x33;
+	s.rip = phys(k_pae);
+	s.rflags = 2;
+	s.gpr[GPR_RSP] = 0xc000;
+	s.gdt_base = GDT;
+	s.gdt_limit = 0xf;
+	s.idt_base = IDT;
+	s.idt_limit = 8 * 0x20 - 1;
+	s.seg[SEG_CS] = seg(0x08, 0, ~0u, AR_CODE32);
+	s.seg[SEG_SS] = s.seg[SEG_DS] = s.seg[SEG_ES] = seg(0x10, 0, ~0u, AR_DATA);
+	assert_int_equal(cpu_set_state(c, &s, &e), 0);
+
+	const u32 want[] = { EXC(13, 0), EXC(13, 0), 0x5000, 0x7020, EXC(13, 0), 0x20, EXC(13, 0), EXC(13, 0), 0x33 };
+	run_and_compare(r, want, ARRAY_LEN(want));
+	close_rig(r);
+}
+
 /* ---- reset vector, real, protected, long, and back ---- */
 static void all_modes(void **state)
 {
@@ -582,7 +618,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_mode),      cmocka_unit_test(interrupts), cmocka_unit_test(triple_fault),
-		cmocka_unit_test(protected_mode), cmocka_unit_test(all_modes),
+		cmocka_unit_test(protected_mode), cmocka_unit_test(pae),        cmocka_unit_test(all_modes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

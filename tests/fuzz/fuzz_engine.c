@@ -889,7 +889,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			       .hypercall = hypercall,
 			       .park = park,
 			       .unpark = unpark };
-	must(cpu_vm_new_soft(&f.vm, &bus, &f.ram, model, f.ncpus, &e) == 0);
+	must(cpu_vm_new(&f.vm, CPU_ENGINE_SOFT, &bus, &f.ram, model, f.ncpus, &e) == 0);
 	for (unsigned i = 0; i < f.ncpus; i++) {
 		struct cpu_state s = { 0 };
 		f.cpu_seed[i] = f.seed * (i + 3) | 1;

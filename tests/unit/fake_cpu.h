@@ -39,6 +39,32 @@ u64 cpu_tsc(struct cpu *c)
 	return clock_tsc() + (u64)c->tsc_offset;
 }
 
+/* An engine that leaves the local APICs to the machine and has no doorbells. */
+bool cpu_vm_has_lapic(const struct cpu_vm *vm)
+{
+	return false;
+}
+bool cpu_vm_has_doorbells(const struct cpu_vm *vm)
+{
+	return false;
+}
+void cpu_vm_msi(struct cpu_vm *vm, u64 addr, u32 data)
+{
+	must(!"no engine's APIC here");
+}
+void cpu_vm_set_pin(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used)
+{
+	must(!"no engine's APIC here");
+}
+void cpu_lint1(struct cpu *c)
+{
+	must(!"no engine's APIC here");
+}
+int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on)
+{
+	return -ENOTSUP;
+}
+
 void cpu_vm_get_board(struct cpu_vm *vm, struct board_state *b)
 {
 }

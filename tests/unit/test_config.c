@@ -74,7 +74,7 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":4096}", "memory: 4096 bytes" },
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":1048577}", "memory: 1048577 bytes" },
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":9223372036854775807}", "memory: " },
-		{ "{\"kernel\":\"/k\",\"engine\":\"kvm\"}", "engine: 'kvm'" },
+		{ "{\"kernel\":\"/k\",\"engine\":\"hvf\"}", "engine: 'hvf'" },
 		{ "{}", "no kernel" },
 		{ "{\"kernel\":\"/k\",\"disks\":{}}", "disks: not a list" },
 		{ "{\"kernel\":\"/k\",\"disks\":[1]}", "disks: : not an object" },

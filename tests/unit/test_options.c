@@ -84,7 +84,7 @@ static void test_refused(void **state)
 		{ "--cpus|65", "--cpus: 65 is out of range" },
 		{ "--cpus|two", "--cpus: 'two' is not a number" },
 		{ "--cpus|99999999999999999999", "--cpus: " },
-		{ "--engine|kvm", "--engine: 'kvm' is not known" },
+		{ "--engine|hvf", "--engine: 'hvf' is not known" },
 		{ "--kernel|nothere", "--kernel: nothere: cannot read it: No such file" },
 		{ "--initrd|nothere", "--initrd: nothere: cannot read it" },
 		{ "--module|nothere a b", "--module: nothere: cannot read it" },

@@ -14,6 +14,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "cpu/engine.h"
 #include "cpu/soft/cache.h"
 
 #include <inttypes.h>
@@ -23,12 +24,24 @@
 /* The arena of decoded blocks; with everything else the VMM stays below 64 MiB beside guest RAM. */
 #define CODE_CACHE_BYTES (32 * MIB)
 
-struct cpu {
-	struct soft_cpu s;
+struct one {
+	struct cpu head;
+	struct soft_cpu s __attribute__((aligned(64)));
 };
-struct cpu_vm {
+struct all {
+	struct cpu_vm head;
 	struct soft_vm s;
 };
+
+static struct soft_cpu *soft(struct cpu *c)
+{
+	return &container_of(c, struct one, head)->s;
+}
+
+static struct soft_vm *soft_vm(struct cpu_vm *v)
+{
+	return &container_of(v, struct all, head)->s;
+}
 
 /* ---- raising ---- */
 
@@ -488,9 +501,9 @@ static enum cpu_exit run(struct soft_cpu *c)
 	}
 }
 
-enum cpu_exit cpu_run(struct cpu *cpu, struct err *e)
+static enum cpu_exit engine_run(struct cpu *cpu, struct err *e)
 {
-	struct soft_cpu *c = &cpu->s;
+	struct soft_cpu *c = soft(cpu);
 
 	(void)e;
 	soft_fpu_enter(c);
@@ -500,46 +513,46 @@ enum cpu_exit cpu_run(struct cpu *cpu, struct err *e)
 	return r;
 }
 
-void cpu_stop(struct cpu *c)
+static void engine_stop(struct cpu *c)
 {
-	request(&c->s, PEND_STOP);
+	request(soft(c), PEND_STOP);
 }
-void cpu_set_intr(struct cpu *cpu, bool up)
+static void set_intr(struct cpu *cpu, bool up)
 {
-	struct soft_cpu *c = &cpu->s;
+	struct soft_cpu *c = soft(cpu);
 
 	atomic_store(&c->intr_line, up);
 	if (up)
 		request(c, PEND_INTR);
 }
-void cpu_raise_nmi(struct cpu *c)
+static void raise_nmi(struct cpu *c)
 {
-	request(&c->s, PEND_NMI);
+	request(soft(c), PEND_NMI);
 }
-void cpu_raise_init(struct cpu *c)
+static void raise_init(struct cpu *c)
 {
-	atomic_fetch_and(&c->s.pending, ~PEND_SIPI); /* one from before it is forgotten */
-	request(&c->s, PEND_INIT);
+	atomic_fetch_and(&soft(c)->pending, ~PEND_SIPI); /* one from before it is forgotten */
+	request(soft(c), PEND_INIT);
 }
-void cpu_raise_sipi(struct cpu *c, u8 vector)
+static void raise_sipi(struct cpu *c, u8 vector)
 {
-	c->s.sipi_vector = vector;
-	request(&c->s, PEND_SIPI);
+	soft(c)->sipi_vector = vector;
+	request(soft(c), PEND_SIPI);
 }
-void cpu_kick_halted(struct cpu *c)
+static void kick_halted(struct cpu *c)
 {
-	request(&c->s, PEND_KICK);
+	request(soft(c), PEND_KICK);
 }
-u64 cpu_tsc(struct cpu *c)
+static u64 engine_tsc(struct cpu *c)
 {
-	return clock_tsc() + c->s.tsc_offset;
+	return clock_tsc() + soft(c)->tsc_offset;
 }
 
 /* ---- state ---- */
 
-void cpu_reset(struct cpu *cpu)
+static void engine_reset(struct cpu *cpu)
 {
-	struct soft_cpu *c = &cpu->s;
+	struct soft_cpu *c = soft(cpu);
 
 	atomic_store(&c->pending, 0);
 	atomic_store(&c->intr_line, false);
@@ -558,9 +571,9 @@ void cpu_reset(struct cpu *cpu)
 	soft_step_changed(c);
 }
 
-void cpu_get_state(struct cpu *cpu, struct cpu_state *s)
+static void get_state(struct cpu *cpu, struct cpu_state *s)
 {
-	struct soft_cpu *c = &cpu->s;
+	struct soft_cpu *c = soft(cpu);
 
 	*s = (struct cpu_state){ 0 };
 	memcpy(s->gpr, c->gpr, sizeof(s->gpr));
@@ -591,7 +604,7 @@ void cpu_get_state(struct cpu *cpu, struct cpu_state *s)
 	s->sysenter_eip = c->sysenter_eip;
 	s->pat = c->pat;
 	s->tsc_aux = c->tsc_aux;
-	s->tsc = cpu_tsc(cpu);
+	s->tsc = engine_tsc(cpu);
 	s->misc_enable = c->misc_enable;
 	s->spec_ctrl = c->spec_ctrl;
 	s->tsc_adjust = c->tsc_adjust;
@@ -642,9 +655,9 @@ static void set_events(struct soft_cpu *c, const struct cpu_state *s)
 	atomic_fetch_or(&c->pending, (s->init_pending ? PEND_INIT : 0) | (s->sipi_pending ? PEND_SIPI : 0));
 }
 
-int cpu_set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
+static int set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 {
-	struct soft_cpu *c = &cpu->s;
+	struct soft_cpu *c = soft(cpu);
 
 	if (soft_fpu_set(c, s->xsave) < 0)
 		return err_set(e, EINVAL, "vCPU %u: the saved XSAVE area is not valid for this CPU model", c->index);
@@ -721,14 +734,41 @@ static void find_isa(struct soft_vm *vm)
 		  (cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u ? ISA_AMD_BRANCHES : 0); /* not "Genu" */
 }
 
-int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-		    unsigned ncpus, struct err *e)
+static void vm_free(struct cpu_vm *v)
+{
+	struct soft_vm *vm = soft_vm(v);
+	vm->ram->on_write = NULL;
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct soft_cpu *c = vm->cpu[i];
+		if (!c)
+			continue;
+		pthread_mutex_destroy(&c->tlb_lock);
+		free(c->step_block);
+		free(container_of(c, struct one, s));
+	}
+	soft_vec_fini(vm);
+	cache_free(vm);
+	free(vm->cpu);
+	free(container_of(v, struct all, head));
+}
+
+static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
+{
+	struct soft_vm *vm = soft_vm(v);
+
+	must(index < vm->ncpus);
+	return &container_of(vm->cpu[index], struct one, s)->head;
+}
+
+static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		  unsigned ncpus, struct err *e)
 {
 	must(ncpus >= 1 && ncpus <= CPU_MAX);
-	struct cpu_vm *v = xcalloc(1, sizeof(*v));
+	struct all *v = xcalloc(1, sizeof(*v));
 	struct soft_vm *vm = &v->s;
 	int r;
 
+	v->head.engine = &cpu_engine_soft;
 	vm->ram = ram;
 	vm->bus = bus;
 	vm->model = model;
@@ -739,9 +779,10 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	decode_init(vm);
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
-		struct cpu *cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
+		struct one *cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
 		must(cpu);
 		memset(cpu, 0, sizeof(*cpu));
+		cpu->head.engine = &cpu_engine_soft;
 		struct soft_cpu *c = &cpu->s;
 		c->vm = vm;
 		c->bus = bus;
@@ -754,57 +795,31 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		vm->cpu[i] = c;
 	}
 	if ((r = cache_new(vm, CODE_CACHE_BYTES, e)) < 0 || (r = soft_vec_init(vm, e)) < 0) {
-		cpu_vm_free(v);
+		vm_free(&v->head);
 		return r;
 	}
 	for (unsigned i = 0; i < ncpus; i++)
-		cpu_reset(cpu_vm_cpu(v, i));
+		engine_reset(vm_cpu(&v->head, i));
 	ram->on_write_opaque = vm;
 	ram->on_write = on_ram_write;
-	*out = v;
+	*out = &v->head;
 	return 0;
 }
 
-void cpu_vm_free(struct cpu_vm *v)
-{
-	if (!v)
-		return;
-	struct soft_vm *vm = &v->s;
-	vm->ram->on_write = NULL;
-	for (unsigned i = 0; i < vm->ncpus; i++) {
-		struct soft_cpu *c = vm->cpu[i];
-		if (!c)
-			continue;
-		pthread_mutex_destroy(&c->tlb_lock);
-		free(c->step_block);
-		free(container_of(c, struct cpu, s));
-	}
-	soft_vec_fini(vm);
-	cache_free(vm);
-	free(vm->cpu);
-	free(v);
-}
-
-void cpu_vm_get_board(struct cpu_vm *v, struct board_state *b)
+static void vm_get_board(struct cpu_vm *v, struct board_state *b)
 {
 	(void)v, (void)b; /* no chip is in here */
 }
 
-int cpu_vm_set_board(struct cpu_vm *v, const struct board_state *b, struct err *e)
+static int vm_set_board(struct cpu_vm *v, const struct board_state *b, struct err *e)
 {
 	(void)v, (void)b, (void)e;
 	return 0;
 }
 
-struct cpu *cpu_vm_cpu(struct cpu_vm *v, unsigned index)
+static void vm_stats(struct cpu_vm *v, FILE *f)
 {
-	must(index < v->s.ncpus);
-	return container_of(v->s.cpu[index], struct cpu, s);
-}
-
-void cpu_vm_stats(struct cpu_vm *v, FILE *f)
-{
-	struct soft_vm *vm = &v->s;
+	struct soft_vm *vm = soft_vm(v);
 
 	fprintf(f, "cache_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64 "\n", vm->cache->used,
 		vm->cache->resets, vm->cache->invalidated);
@@ -823,12 +838,36 @@ void cpu_vm_stats(struct cpu_vm *v, FILE *f)
 	}
 }
 
-void cpu_vm_trace(struct cpu_vm *v, unsigned mask)
+static void vm_trace(struct cpu_vm *v, unsigned mask)
 {
-	for (unsigned i = 0; i < v->s.ncpus; i++) {
-		struct soft_cpu *c = v->s.cpu[i];
+	struct soft_vm *vm = soft_vm(v);
+
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct soft_cpu *c = vm->cpu[i];
 		c->trace = mask;
 		if (mask & TRACE_EXEC)
 			request(c, PEND_STEP);
 	}
 }
+
+const struct cpu_engine cpu_engine_soft = {
+	.name = "soft",
+	.vm_new = vm_new,
+	.vm_free = vm_free,
+	.vm_cpu = vm_cpu,
+	.vm_get_board = vm_get_board,
+	.vm_set_board = vm_set_board,
+	.vm_stats = vm_stats,
+	.vm_trace = vm_trace,
+	.run = engine_run,
+	.stop = engine_stop,
+	.get_state = get_state,
+	.set_state = set_state,
+	.reset = engine_reset,
+	.set_intr = set_intr,
+	.raise_nmi = raise_nmi,
+	.raise_init = raise_init,
+	.raise_sipi = raise_sipi,
+	.kick_halted = kick_halted,
+	.tsc = engine_tsc,
+};

@@ -11,6 +11,13 @@ static void go_on_slow(struct soft_cpu *c, const struct uop *op)
 	soft_exit(c);
 }
 
+/* Moves to control registers that load the PDPTEs under PAE paging, with the values they are about to have. */
+static void load_pdptes(struct soft_cpu *c, u64 cr0, u64 cr4, u64 cr3)
+{
+	if ((cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(c->efer & EFER_LME) && !mmu_pdptes_ok(c, cr3))
+		sys_fault_0(c, EXC_GP);
+}
+
 /* ---- CR0 (SDM 2, MOV to CR; 3A 2.5) ---- */
 static void set_cr0(struct soft_cpu *c, u64 v)
 {
@@ -22,6 +29,8 @@ static void set_cr0(struct soft_cpu *c, u64 v)
 	if (((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
 		sys_fault_0(c, EXC_GP);
 	flip = v ^ old;
+	if (flip & (CR0_PG | CR0_CD | CR0_NW))
+		load_pdptes(c, v, c->cr4, c->cr3);
 	if (flip & CR0_PG) {
 		if (v & CR0_PG) {
 			if (c->efer & EFER_LME) {
@@ -81,6 +90,8 @@ static void set_cr4(struct soft_cpu *c, u64 v)
 		sys_fault_0(c, EXC_GP);
 	if ((flip & v & CR4_PCIDE) && (!sys_lma(c) || (c->cr3 & 0xfff)))
 		sys_fault_0(c, EXC_GP);
+	if (flip & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
+		load_pdptes(c, c->cr0, v, c->cr3);
 	c->cr4 = v;
 	if (flip & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP))
 		soft_tlb_flush(c, true);
@@ -97,6 +108,7 @@ static void set_cr3(struct soft_cpu *c, u64 v)
 		if (v >> bits)
 			sys_fault_0(c, EXC_GP);
 	}
+	load_pdptes(c, c->cr0, c->cr4, v);
 	c->cr3 = v;
 	soft_tlb_flush(c, false);
 }

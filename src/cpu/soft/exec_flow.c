@@ -90,11 +90,13 @@ always_inline_ u64 target64(struct soft_cpu *c, const struct uop *op, u64 t)
 	return t;
 }
 
-/* ... and after the push's fault, for a call. */
+/* ... and after the push's fault, for a call. A bad stack is #SS whatever op's own operand is. */
 always_inline_ u64 call_target64(struct soft_cpu *c, const struct uop *op, u64 t)
 {
-	if (unlikely(!soft_canonical(t))) {
+	if (unlikely(!soft_canonical(t) || !soft_canonical(c->gpr[GPR_RSP] - 8))) {
 		SOFT_ENTER(c, op);
+		if (!soft_canonical(c->gpr[GPR_RSP] - 8))
+			soft_raise(c, EXC_SS, 0);
 		soft_probe(c, c->gpr[GPR_RSP] - 8, 8, true);
 		soft_gp(c, 0);
 	}
@@ -176,13 +178,22 @@ static inline void set_sp(struct soft_cpu *c, u64 sp)
 	c->gpr[GPR_RSP] = m == 0xffff ? (c->gpr[GPR_RSP] & ~0xffffull) | (sp & m) : sp & m;
 }
 
+/* Instructions with a memory operand as well: op->seg is that one's, so a bad stack is told here. */
+static void check_sp(struct soft_cpu *c, u64 sp)
+{
+	if ((c->mode & MODE_CODE64) && unlikely(!soft_canonical(sp)))
+		soft_raise(c, EXC_SS, 0);
+}
+
 /* The last pushed/popped word stays uncommitted until set_sp(). */
 static void push_at(struct soft_cpu *c, u64 sp, unsigned bytes, u64 v)
 {
+	check_sp(c, sp);
 	soft_st(c, soft_seg_lin(c, SEG_SS, sp & sp_mask(c), bytes, true), bytes, v);
 }
 static u64 pop_at(struct soft_cpu *c, u64 sp, unsigned bytes)
 {
+	check_sp(c, sp);
 	return soft_ld(c, soft_seg_lin(c, SEG_SS, sp & sp_mask(c), bytes, false), bytes);
 }
 

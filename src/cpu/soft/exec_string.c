@@ -247,6 +247,9 @@ static inline __attribute__((always_inline)) bool string_op(struct soft_cpu *c, 
 		u64 cnt = c->gpr[GPR_RCX] & s.mask;
 		if (!cnt)
 			return true;
+		/* Debug traps come after each round (SDM 3B 17.3.1.4). */
+		if (unlikely((c->sysflags & FL_TF) || (c->dr7 & 0xff)))
+			cnt = 1;
 		adj(c, GPR_RCX, &s, -(s64)run(c, op, &s, cnt));
 		if (compares && !!(c->fl & 0x4000) != !!(op->aux & AUX_REP))
 			return true;

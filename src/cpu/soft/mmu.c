@@ -22,6 +22,7 @@
 #define PTE_G 0x100ull
 #define PTE_NX 0x8000000000000000ull
 #define PTE_ADDR 0x000ffffffffff000ull
+#define PDPTE_RSVD (PTE_NX | 0x1e6ull) /* and the bits no address has: SDM 3A table 4-8 */
 
 #define PF_P 1u
 #define PF_W 2u
@@ -73,6 +74,18 @@ static u64 phys_reserved(const struct soft_cpu *c)
 	return 0x000fc00000000000ull;
 }
 
+bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		const u8 *p = ram_ptr(c->ram, (cr3 & 0xffffffe0ull) + 8 * i, 8);
+		u64 v = p ? __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED) : 0;
+
+		if ((v & PTE_P) && (v & (phys_reserved(c) | PDPTE_RSVD)))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Walk the guest's tables (SDM 3A 4.3-4.5). Returns 0, or the #PF error code + 1<<31. Sets A, and D
  * for writes, when the access is allowed.
@@ -115,7 +128,7 @@ again:
 		if (!(v & PTE_P))
 			return err;
 		if (level == 2 && top == 2) {
-			if (v & (rsvd | PTE_NX | 0x1e6ull))
+			if (v & (rsvd | PDPTE_RSVD))
 				return err | PF_P | PF_RSVD;
 			continue; /* a PDPTE has no rights */
 		}

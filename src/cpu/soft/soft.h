@@ -466,6 +466,9 @@ void soft_mode_changed(struct soft_cpu *c);
 /* Forget translations of linear addresses. global: also global pages. Jump caches too. */
 void soft_tlb_flush(struct soft_cpu *c, bool global);
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin);
+/* PAE paging: are the four entries at cr3 free of reserved bits? What loads them raises #GP else (SDM 3A 4.4.1).
+ * They are not kept: walks read them where they lie, as AMD's processors do. */
+bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3);
 /* PEND_STEP from TF, DR7, shadow. */
 void soft_step_changed(struct soft_cpu *c);
 

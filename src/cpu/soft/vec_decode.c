@@ -145,7 +145,7 @@ static void vec_rm(struct soft_cpu *c, const struct uop *op)
 
 	VEC_CHECK(c, op, s->d.cls);
 	SOFT_ENTER(c, op);
-	run_mem(c, op, &s->d, s->fn, NULL, c->vec[op->r0], c->vec[op->aux & 15], c->vec[op->aux >> 4]);
+	run_mem(c, op, &s->d, s->fn, NULL, c->vec[op->r0 & 15], c->vec[op->aux & 15], c->vec[op->aux >> 4]);
 	NEXT(c, op);
 }
 

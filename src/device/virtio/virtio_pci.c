@@ -449,6 +449,7 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct e
 	st_le16(v->pci.cfg + 0x2e, (u16)(PCI_DEVICE_MODERN + d->cls->id));
 	v->pci.cfg[0x3d] = 1; /* INTA */
 	pci_add_bar(&v->pci, 0, BAR_BYTES, false, &bar_ops, v);
+	pci_add_doorbells(&v->pci, 0, OFF_NOTIFY, NOTIFY_MULT, d->nqueues);
 	pci_add_msix(&v->pci, 1, v->vectors);
 	add_vcap(v, VCAP_COMMON, OFF_COMMON, COMMON_BYTES, 0);
 	add_vcap(v, VCAP_ISR, OFF_ISR, 1, 0);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cpu.c - cpu.h over the engine that was chosen. None of this lies on an engine's own hot path. */
+#include "cpu/engine.h"
+
+static const struct cpu_engine *const engines[] = {
+	[CPU_ENGINE_SOFT] = &cpu_engine_soft,
+	[CPU_ENGINE_KVM] = &cpu_engine_kvm,
+};
+
+int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_bus *bus, struct ram *ram,
+	       const struct cpu_model *model, unsigned ncpus, struct err *e)
+{
+	must(kind < ARRAY_LEN(engines));
+	must(ncpus >= 1 && ncpus <= CPU_MAX);
+	return engines[kind]->vm_new(out, bus, ram, model, ncpus, e);
+}
+
+const char *cpu_vm_engine(const struct cpu_vm *vm)
+{
+	return vm->engine->name;
+}
+
+void cpu_vm_free(struct cpu_vm *vm)
+{
+	if (vm)
+		vm->engine->vm_free(vm);
+}
+
+struct cpu *cpu_vm_cpu(struct cpu_vm *vm, unsigned index)
+{
+	return vm->engine->vm_cpu(vm, index);
+}
+
+void cpu_vm_stats(struct cpu_vm *vm, FILE *f)
+{
+	vm->engine->vm_stats(vm, f);
+}
+
+void cpu_vm_trace(struct cpu_vm *vm, unsigned mask)
+{
+	if (vm->engine->vm_trace)
+		vm->engine->vm_trace(vm, mask);
+}
+
+enum cpu_exit cpu_run(struct cpu *c, struct err *e)
+{
+	return c->engine->run(c, e);
+}
+
+void cpu_stop(struct cpu *c)
+{
+	c->engine->stop(c);
+}
+
+void cpu_get_state(struct cpu *c, struct cpu_state *s)
+{
+	c->engine->get_state(c, s);
+}
+
+int cpu_set_state(struct cpu *c, const struct cpu_state *s, struct err *e)
+{
+	return c->engine->set_state(c, s, e);
+}
+
+void cpu_reset(struct cpu *c)
+{
+	c->engine->reset(c);
+}
+
+void cpu_set_intr(struct cpu *c, bool up)
+{
+	c->engine->set_intr(c, up);
+}
+
+void cpu_raise_nmi(struct cpu *c)
+{
+	c->engine->raise_nmi(c);
+}
+
+void cpu_raise_init(struct cpu *c)
+{
+	must(c->engine->raise_init);
+	c->engine->raise_init(c);
+}
+
+void cpu_raise_sipi(struct cpu *c, u8 vector)
+{
+	must(c->engine->raise_sipi);
+	c->engine->raise_sipi(c, vector);
+}
+
+void cpu_kick_halted(struct cpu *c)
+{
+	must(c->engine->kick_halted);
+	c->engine->kick_halted(c);
+}
+
+u64 cpu_tsc(struct cpu *c)
+{
+	return c->engine->tsc(c);
+}
+
+/* ---- local APICs in the engine ---- */
+
+bool cpu_vm_has_lapic(const struct cpu_vm *vm)
+{
+	return vm->engine->vm_msi;
+}
+
+void cpu_vm_msi(struct cpu_vm *vm, u64 addr, u32 data)
+{
+	must(vm->engine->vm_msi);
+	vm->engine->vm_msi(vm, addr, data);
+}
+
+void cpu_vm_set_pin(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used)
+{
+	must(vm->engine->vm_set_pin && pin < CPU_PINS);
+	vm->engine->vm_set_pin(vm, pin, addr, data, used);
+}
+
+void cpu_lint1(struct cpu *c)
+{
+	must(c->engine->lint1);
+	c->engine->lint1(c);
+}
+
+void cpu_vm_get_board(struct cpu_vm *vm, struct board_state *b)
+{
+	vm->engine->vm_get_board(vm, b);
+}
+
+int cpu_vm_set_board(struct cpu_vm *vm, const struct board_state *b, struct err *e)
+{
+	return vm->engine->vm_set_board(vm, b, e);
+}
+
+bool cpu_vm_has_doorbells(const struct cpu_vm *vm)
+{
+	return vm->engine->vm_doorbell;
+}
+
+int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on)
+{
+	return vm->engine->vm_doorbell ? vm->engine->vm_doorbell(vm, gpa, bytes, fd, on) : -ENOTSUP;
+}

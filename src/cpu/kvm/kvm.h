@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kvm.h - inside the KVM engine: vCPUs that the host's processor runs itself, through /dev/kvm.
+ *
+ * Theory of operation
+ *
+ * The kernel holds the vCPUs and their local APICs ("split" irqchip, KVM_CAP_SPLIT_IRQCHIP); the I/O APIC, the 8259s
+ * and the PIT stay the board's, so that there is one model of each for both engines and little of the
+ * kernel's within a guest's reach. What then happens without this process:
+ *   HLT, local APIC timer, IPIs, EOIs of edges     in the kernel
+ *   MSIs and I/O APIC messages                     KVM_SIGNAL_MSI by the thread that has news, no vCPU stops
+ *   virtio notifications                           KVM_IOEVENTFD (cpu_vm_doorbell())
+ * and what does come here: other I/O ports and MMIO, EOIs of level-triggered pins (for which the kernel
+ * must know the pins: KVM_SET_GSI_ROUTING), the 8259s' ExtINT.
+ *
+ * A vCPU stands in KVM_RUN on its own thread. Others reach it by a request bit, run->immediate_exit (makes the next
+ * KVM_RUN return at once) and a signal (makes the present one return), in this order: no wish is ever lost
+ * between the check and the call.
+ *
+ * INV-KVM-1: vCPU ioctls are made only by the thread in cpu_run(), or by anyone while no thread is there.
+ */
+#ifndef MICA_KVM_H
+#define MICA_KVM_H
+
+#include "cpu/engine.h"
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Exits counted for --stats; the names are in kvm_run.c. */
+enum kvm_count {
+	KC_PIO_IN,
+	KC_PIO_OUT,
+	KC_MMIO_READ,
+	KC_MMIO_WRITE,
+	KC_EOI,
+	KC_WINDOW,
+	KC_HLT,
+	KC_SIGNAL,
+	KC_OTHER,
+	KC_COUNT
+};
+
+enum kvm_request { REQ_STOP = 1, REQ_NMI = 2, REQ_LINT1 = 4 };
+
+struct kvm_cpu {
+	struct cpu head;
+	struct kvm_vm *vm;
+	unsigned index;
+	int fd;
+	struct kvm_run *run; /* shared with the kernel */
+	bool io_pending;     /* the instruction of the last exit is not finished before the next KVM_RUN */
+
+	/* Any thread */
+	_Atomic u32 requests; /* enum kvm_request */
+	_Atomic int tid;      /* of the thread in cpu_run(); 0: none */
+	_Atomic bool intr;    /* the 8259s' line */
+	_Atomic u64 count[KC_COUNT];
+};
+
+struct kvm_vm {
+	struct cpu_vm head;
+	const struct cpu_bus *bus;
+	struct ram *ram;
+	const struct cpu_model *model;
+	int sys_fd, fd;
+	unsigned ncpus;
+	struct kvm_cpu *cpu[CPU_MAX];
+	size_t run_bytes; /* of each vCPU's run area */
+	u32 tsc_khz;
+	bool any_length, tsc_deadline;
+	u64 first_run_us; /* CPU time of this process until the first guest instruction */
+	_Atomic bool ran;
+
+	pthread_mutex_t lock;
+	/* under lock */
+	struct {
+		u64 addr;
+		u32 data;
+		bool used;
+	} pin[CPU_PINS];
+	u8 *dirty[2]; /* being logged: pages that devices wrote, by slot; else NULL */
+};
+
+/* kvm_cpuid.c: what the model promises and this host's KVM can keep. */
+int kvm_cpuid_set(struct kvm_cpu *c, struct err *e);
+u64 kvm_arch_capabilities(const struct kvm_vm *vm);
+
+/* kvm_state.c */
+void kvm_get_state(struct cpu *c, struct cpu_state *s);
+int kvm_set_state(struct cpu *c, const struct cpu_state *s, struct err *e);
+void kvm_reset(struct cpu *c);
+u64 kvm_tsc(struct cpu *c);
+int kvm_get_msr(struct kvm_cpu *c, u32 msr, u64 *val);
+int kvm_set_msr(struct kvm_cpu *c, u32 msr, u64 val);
+
+/* kvm_board.c: the chips in the kernel */
+void kvm_get_board(struct cpu_vm *v, struct board_state *b);
+int kvm_set_board(struct cpu_vm *v, const struct board_state *b, struct err *e);
+void kvm_reset_lapic(struct kvm_cpu *c);
+/* LVT LINT1, as the guest set it. */
+u32 kvm_lvt_lint1(struct kvm_cpu *c);
+
+#define MSR_KVM_WALL_CLOCK 0x4b564d00
+#define MSR_KVM_SYSTEM_TIME 0x4b564d01
+
+/* kvm_run.c */
+enum cpu_exit kvm_run(struct cpu *c, struct err *e);
+void kvm_request(struct kvm_cpu *c, u32 what);
+void kvm_run_init(void);
+extern const char *const kvm_count_names[KC_COUNT];
+
+static inline struct kvm_cpu *kvm_cpu(struct cpu *c)
+{
+	return container_of(c, struct kvm_cpu, head);
+}
+static inline struct kvm_vm *kvm_vm(struct cpu_vm *v)
+{
+	return container_of(v, struct kvm_vm, head);
+}
+
+#endif

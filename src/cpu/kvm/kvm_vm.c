@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* kvm_vm.c - a VM of the KVM engine: opening /dev/kvm, memory, interrupt messages, doorbells (kvm.h). */
+#include "base/clock.h"
+#include "base/log.h"
+#include "cpu/kvm/kvm.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+/* Four pages that VT-x may need to run real mode; in the hole below the local APICs, where nothing else is. */
+#define TSS_ADDR 0xfffbd000ul
+#define IDENTITY_MAP_ADDR 0xfffbc000ull
+
+static const struct {
+	int cap;
+	const char *name;
+} needed[] = {
+	{ KVM_CAP_USER_MEMORY, "user memory slots" },
+	{ KVM_CAP_SPLIT_IRQCHIP, "a split interrupt controller (Linux 4.4)" },
+	{ KVM_CAP_SIGNAL_MSI, "message-signalled interrupts" },
+	{ KVM_CAP_IRQ_ROUTING, "interrupt routing" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exits (Linux 4.11)" },
+	{ KVM_CAP_EXT_CPUID, "extended CPUID" },
+	{ KVM_CAP_XSAVE, "XSAVE state" },
+	{ KVM_CAP_VCPU_EVENTS, "event state" },
+	{ KVM_CAP_DEBUGREGS, "debug registers" },
+	{ KVM_CAP_MP_STATE, "run states" },
+	{ KVM_CAP_GET_TSC_KHZ, "the TSC's frequency" },
+};
+
+static int check_caps(struct kvm_vm *vm, struct err *e)
+{
+	int version = ioctl(vm->sys_fd, KVM_GET_API_VERSION, 0);
+
+	if (version != KVM_API_VERSION)
+		return err_set(e, ENOTSUP, "/dev/kvm speaks version %d of its interface, not %d", version,
+			       KVM_API_VERSION);
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+		if (ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
+			return err_set(e, ENOTSUP, "the KVM of this host lacks %s; use --engine soft", needed[i].name);
+	int max = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	if (max > 0 && vm->ncpus > (unsigned)max)
+		return err_set(e, ENOTSUP, "the KVM of this host takes %d vCPUs, not %u", max, vm->ncpus);
+	vm->any_length = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
+	vm->tsc_deadline = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	return 0;
+}
+
+static int set_slot(struct kvm_vm *vm, unsigned slot, u32 flags)
+{
+	const struct ram *r = vm->ram;
+	struct kvm_userspace_memory_region m = { .slot = slot, .flags = flags };
+
+	if (slot == 0) {
+		m.memory_size = r->low_bytes;
+		m.userspace_addr = (u64)(uintptr_t)r->host;
+	} else {
+		m.guest_phys_addr = RAM_HIGH_BASE;
+		m.memory_size = r->bytes - r->low_bytes;
+		m.userspace_addr = (u64)(uintptr_t)(r->host + r->low_bytes);
+	}
+	if (!m.memory_size)
+		return 0;
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
+}
+
+static int add_cpu(struct kvm_vm *vm, unsigned index, struct err *e)
+{
+	struct kvm_cpu *c = xcalloc(1, sizeof(*c));
+
+	vm->cpu[index] = c;
+	c->head.engine = &cpu_engine_kvm;
+	c->vm = vm;
+	c->index = index;
+	c->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
+	if (c->fd < 0)
+		return err_sys(e, errno, "KVM cannot make vCPU %u", index);
+	c->run = mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+	if (c->run == MAP_FAILED) {
+		c->run = NULL;
+		return err_sys(e, errno, "cannot map the run area of vCPU %u", index);
+	}
+	if (index == 0) {
+		int khz = ioctl(c->fd, KVM_GET_TSC_KHZ, 0);
+		vm->tsc_khz = khz > 0 ? (u32)khz : (u32)clock_tsc_khz();
+	}
+	int r = kvm_cpuid_set(c, e);
+	if (r == 0)
+		kvm_reset(&c->head);
+	return r;
+}
+
+static int build(struct kvm_vm *vm, struct err *e)
+{
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { CPU_PINS } };
+	u64 identity = IDENTITY_MAP_ADDR;
+	int r;
+
+	vm->sys_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->sys_fd < 0)
+		return err_sys(e, errno, "cannot open /dev/kvm%s",
+			       errno == EACCES ? " (is this user in the group kvm?)"
+			       : errno == ENOENT
+				   ? " (no KVM module is loaded, or the processor's virtualization is off)"
+				   : "");
+	if ((r = check_caps(vm, e)) < 0)
+		return r;
+	do
+		vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM, 0ul);
+	while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return err_sys(e, errno, "KVM cannot make a VM%s",
+			       errno == EBUSY ? " (another hypervisor holds the processor)" : "");
+	fcntl(vm->fd, F_SETFD, FD_CLOEXEC);
+	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
+		return err_sys(e, errno, "KVM refuses the address of its own pages");
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &split) < 0)
+		return err_sys(e, errno, "KVM refuses a split interrupt controller");
+	int bytes = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (bytes < (int)sizeof(struct kvm_run))
+		return err_set(e, EIO, "KVM's run area has %d bytes", bytes);
+	vm->run_bytes = (size_t)bytes;
+	for (unsigned slot = 0; slot < 2; slot++)
+		if ((r = set_slot(vm, slot, 0)) < 0)
+			return err_sys(e, -r, "KVM refuses the guest's memory");
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if ((r = add_cpu(vm, i, e)) < 0)
+			return r;
+	return 0;
+}
+
+static void vm_free(struct cpu_vm *v)
+{
+	struct kvm_vm *vm = kvm_vm(v);
+
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct kvm_cpu *c = vm->cpu[i];
+		if (!c)
+			continue;
+		if (c->run)
+			munmap(c->run, vm->run_bytes);
+		if (c->fd >= 0)
+			close(c->fd);
+		free(c);
+	}
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->sys_fd >= 0)
+		close(vm->sys_fd);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm);
+}
+
+static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		  unsigned ncpus, struct err *e)
+{
+	struct kvm_vm *vm = xcalloc(1, sizeof(*vm));
+
+	vm->head.engine = &cpu_engine_kvm;
+	vm->bus = bus;
+	vm->ram = ram;
+	vm->model = model;
+	vm->ncpus = ncpus;
+	vm->fd = vm->sys_fd = -1;
+	pthread_mutex_init(&vm->lock, NULL);
+	kvm_run_init();
+	int r = build(vm, e);
+	if (r < 0) {
+		vm_free(&vm->head);
+		return r;
+	}
+	*out = &vm->head;
+	return 0;
+}
+
+static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
+{
+	must(index < kvm_vm(v)->ncpus);
+	return &kvm_vm(v)->cpu[index]->head;
+}
+
+/* ---- interrupts ---- */
+
+static void vm_msi(struct cpu_vm *v, u64 addr, u32 data)
+{
+	struct kvm_msi m = { .address_lo = (u32)addr, .address_hi = (u32)(addr >> 32), .data = data };
+
+	ioctl(kvm_vm(v)->fd, KVM_SIGNAL_MSI, &m); /* 0: nobody took it, as may be */
+}
+
+static void vm_set_pin(struct cpu_vm *v, unsigned pin, u64 addr, u32 data, bool used)
+{
+	struct kvm_vm *vm = kvm_vm(v);
+	struct {
+		struct kvm_irq_routing h;
+		struct kvm_irq_routing_entry e[CPU_PINS];
+	} t = { 0 };
+
+	pthread_mutex_lock(&vm->lock);
+	if (used == vm->pin[pin].used && (!used || (addr == vm->pin[pin].addr && data == vm->pin[pin].data))) {
+		pthread_mutex_unlock(&vm->lock);
+		return;
+	}
+	vm->pin[pin].addr = addr;
+	vm->pin[pin].data = data;
+	vm->pin[pin].used = used;
+	for (unsigned i = 0; i < CPU_PINS; i++) {
+		if (!vm->pin[i].used)
+			continue;
+		t.e[t.h.nr++] = (struct kvm_irq_routing_entry){
+			.gsi = i,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = (u32)vm->pin[i].addr, .data = vm->pin[i].data },
+		};
+	}
+	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &t) < 0)
+		log_guest("KVM refuses the route of interrupt pin %u: %s", pin, strerror(errno));
+	pthread_mutex_unlock(&vm->lock);
+}
+
+static void set_intr(struct cpu *c, bool up)
+{
+	atomic_store(&kvm_cpu(c)->intr, up);
+	if (up)
+		kvm_request(kvm_cpu(c), 0);
+}
+
+static void stop(struct cpu *c)
+{
+	kvm_request(kvm_cpu(c), REQ_STOP);
+}
+
+static void raise_nmi(struct cpu *c)
+{
+	kvm_request(kvm_cpu(c), REQ_NMI);
+}
+
+static void lint1(struct cpu *c)
+{
+	kvm_request(kvm_cpu(c), REQ_LINT1);
+}
+
+static int vm_doorbell(struct cpu_vm *v, gpa_t gpa, unsigned bytes, int fd, bool on)
+{
+	struct kvm_ioeventfd io = {
+		.addr = gpa,
+		.len = kvm_vm(v)->any_length ? bytes
+		       : bytes               ? bytes
+					     : 2,
+		.fd = fd,
+		.flags = on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN,
+	};
+
+	return ioctl(kvm_vm(v)->fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
+}
+
+static void vm_stats(struct cpu_vm *v, FILE *f)
+{
+	struct kvm_vm *vm = kvm_vm(v);
+	u64 sum = 0;
+
+	fprintf(f, "first_run_cpu_us %" PRIu64 "\n", vm->first_run_us);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		for (unsigned k = 0; k < KC_COUNT; k++) {
+			u64 n = atomic_load(&vm->cpu[i]->count[k]);
+			sum += n;
+			fprintf(f, "cpu%u_exits_%s %" PRIu64 "\n", i, kvm_count_names[k], n);
+		}
+	fprintf(f, "exits %" PRIu64 "\n", sum);
+}
+
+const struct cpu_engine cpu_engine_kvm = {
+	.name = "kvm",
+	.vm_new = vm_new,
+	.vm_free = vm_free,
+	.vm_cpu = vm_cpu,
+	.vm_get_board = kvm_get_board,
+	.vm_set_board = kvm_set_board,
+	.vm_stats = vm_stats,
+	.run = kvm_run,
+	.stop = stop,
+	.get_state = kvm_get_state,
+	.set_state = kvm_set_state,
+	.reset = kvm_reset,
+	.set_intr = set_intr,
+	.raise_nmi = raise_nmi,
+	.tsc = kvm_tsc,
+	.vm_msi = vm_msi,
+	.vm_set_pin = vm_set_pin,
+	.lint1 = lint1,
+	.vm_doorbell = vm_doorbell,
+};
