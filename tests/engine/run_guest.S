@@ -154,7 +154,7 @@ mix:
 	lock xadd %eax, 24(%rbp)
 	lock cmpxchg8b 32(%rbp)
 	movzbl 1(%rbp), %ecx
-	movsxd 4(%rbp), %rcx
+	movslq 4(%rbp), %rcx
 	lea (%rax,%rcx,4), %rdx
 	imul %rdx, %rcx
 	mul %ecx

@@ -21,8 +21,11 @@
 #include <sys/mman.h>
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
+extern u64 fuzz_engine_fuel;
 /* What the last run left behind, and whether the watchdog ended it: for comparing builds. */
 u64 fuzz_engine_hash(bool *timed_out);
+/* uops in a slice of a vCPU's time, in sanitizer builds; 0: until an event or the watchdog ends it, as elsewhere */
+u64 fuzz_engine_fuel = 3000;
 
 #define RAM_PAGES 80u
 #define RAM_BYTES (RAM_PAGES * PAGE_BYTES)
@@ -47,7 +50,6 @@ u64 fuzz_engine_hash(bool *timed_out);
 
 #define CPUS 3
 #define SLICES 8
-#define FUEL 3000
 #define EVENTS 400
 
 enum fuzz_mode { M_REAL, M_PROT16, M_PROT32, M_PAGED32, M_PAE, M_LONG, M_COMPAT, M_VM86, M_COUNT };
@@ -812,7 +814,7 @@ static void run_slices(struct fuzz *f)
 		if (gone[i])
 			continue;
 #ifdef SOFT_TRAMPOLINE
-		((struct soft_cpu *)(void *)c)->fuel = FUEL;
+		((struct soft_cpu *)(void *)c)->fuel = fuzz_engine_fuel;
 #endif
 		enum cpu_exit x = cpu_run(c, &e);
 		must(x == CPU_EXIT_STOP || x == CPU_EXIT_SHUTDOWN);

@@ -12,6 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 u64 fuzz_engine_hash(bool *timed_out);
+extern u64 fuzz_engine_fuel;
 
 static u64 seed;
 
@@ -34,6 +35,7 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--hash")) {
 			hash = true;
+			fuzz_engine_fuel = 0;
 			continue;
 		}
 		must(i + 1 < argc);
