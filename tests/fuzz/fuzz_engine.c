@@ -747,7 +747,7 @@ static void *watchdog(void *arg)
 		pthread_mutex_lock(&dog_lock);
 		if (dog_of) {
 			u64 ns = clock_mono_ns() - dog_since_ns;
-			if (ns > DOG_STOP_NS) {
+			if (ns > (fuzz_engine_fuel ? DOG_STOP_NS : 500 * 1000000ull)) {
 				last_timed_out = true;
 				for (unsigned i = 0; i < dog_of->ncpus; i++)
 					cpu_stop(cpu_vm_cpu(dog_of->vm, i));
@@ -903,6 +903,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			must(cpu_set_state(cpu_vm_cpu(f.vm, i), &s, &e) == 0);
 		}
 	}
+	if (getenv("FUZZ_TRACE")) /* a mask of enum cpu_trace */
+		cpu_vm_trace(f.vm, (unsigned)strtoul(getenv("FUZZ_TRACE"), NULL, 0));
 	last_timed_out = false;
 	dog(&f);
 	if (f.threads)
