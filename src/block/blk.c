@@ -150,7 +150,7 @@ int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, st
 	}
 	top = base;
 	if (p->snapshot && !p->readonly) {
-		rc = snapshot_open(&top, base, e);
+		rc = blk_snapshot_open(&top, base, e);
 		if (rc < 0) {
 			base->drv->close(base);
 			engine_free(en);

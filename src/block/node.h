@@ -37,6 +37,6 @@ int raw_open(struct blk_node **out, struct engine *en, const struct blk_params *
 /* An unlinked, sparse temporary file of that size, all zeros. */
 int raw_open_temp(struct blk_node **out, struct engine *en, u64 bytes, struct err *e);
 /* snapshot.c: base (owned on success) with writes to a temporary file. */
-int snapshot_open(struct blk_node **out, struct blk_node *base, struct err *e);
+int blk_snapshot_open(struct blk_node **out, struct blk_node *base, struct err *e);
 
 #endif

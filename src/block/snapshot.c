@@ -212,7 +212,7 @@ static const struct blk_driver snapshot_driver = {
 	.close = snapshot_close,
 };
 
-int snapshot_open(struct blk_node **out, struct blk_node *base, struct err *e)
+int blk_snapshot_open(struct blk_node **out, struct blk_node *base, struct err *e)
 {
 	struct blk_node *over;
 	int rc = raw_open_temp(&over, base->en, base->bytes, e);
