@@ -49,7 +49,7 @@ extern char user_stack_top[], stack_top[];
 
 void t(const char *name);
 void eq_(const char *what, u64 got, u64 want, unsigned line);
-#define eq(got, want) eq_(#got, (u64)(got), (u64)(want), __LINE__)
+#define eq(got, want) eq_(#got, (word)(got), (word)(want), __LINE__)
 void say(const char *s);
 void say_hex(u64 v);
 int main(void);

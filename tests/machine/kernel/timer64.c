@@ -5,7 +5,6 @@
 
 bool x2apic;
 volatile u32 hits[256];
-static volatile u32 tpr_at_irq;
 static bool eoi = true;
 
 static bool on_irq(struct frame *f)
