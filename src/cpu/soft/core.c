@@ -240,6 +240,14 @@ static cold_ void trace_insn(struct soft_cpu *c, const u8 *bytes, unsigned n)
 		c->gpr[7], soft_get_rflags(c));
 }
 
+static inline void end_exclusive(struct soft_cpu *c)
+{
+	if (unlikely(c->exclusive)) {
+		c->exclusive = false;
+		cache_exclusive_end(c->vm, c);
+	}
+}
+
 /* Fetch up to 15 bytes at rip; fewer when the next page is not there (the decode tells). */
 static void step(struct soft_cpu *c)
 {
@@ -288,6 +296,7 @@ static void step(struct soft_cpu *c)
 	c->stepping = true;
 	run_uops(c, b->op);
 	c->stepping = false;
+	end_exclusive(c);
 	if (rf && c->rip != c->gpr[GPR_BLK])
 		c->sysflags &= ~FL_RF;
 	c->redo_step = false;
@@ -383,6 +392,7 @@ static enum cpu_exit run(struct soft_cpu *c)
 	int how = _setjmp(c->jb);
 
 	c->stepping = false;
+	end_exclusive(c);
 	switch (how) {
 	case 0:
 		if (likely(!c->exc_waits))

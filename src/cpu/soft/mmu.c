@@ -604,6 +604,16 @@ void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
 	if (crosses(lin, bytes)) {
 		probe(c, cur(c), lin, bytes, true);
 		check_align(c, cur(c), lin, bytes);
+		/* It may be a locked one: nobody else runs between its load and its store. Alone, for no block
+		 * survives the waiting for sure. */
+		if (c->vm->ncpus > 1 && bytes <= 8) {
+			if (!c->redo_step)
+				core_redo_stepped(c);
+			if (!c->exclusive) {
+				cache_exclusive_begin(c->vm, c);
+				c->exclusive = true;
+			}
+		}
 		return NULL;
 	}
 	u8 *p = mmu_translate(c, cur(c), lin, ACC_W, &gpa);

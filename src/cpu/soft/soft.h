@@ -267,6 +267,7 @@ struct soft_cpu {
 	u8 large[2];          /* shift of the largest page in the TLBs, lower and upper half; 0: all 4 KiB */
 	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
+	bool exclusive; /* ... and all other vCPUs wait: a read-modify-write across pages */
 	u32 pauses;
 	bool one_step; /* run the next instruction alone */
 	bool stepping; /* running one alone now: PEND_STEP stays */
