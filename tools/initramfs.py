@@ -17,6 +17,25 @@ def _entry(out, number, name, mode, data=b""):
     out.write(data + b"\0" * (-len(data) % 4))
 
 
+def write_files(target, files):
+    """files: {path in the archive: bytes, or the path of a file here}. Folders above them are made; all are executable."""
+    dirs = {"dev", "proc", "sys", "tmp", "etc"}
+    for name in files:
+        parts = name.split("/")[:-1]
+        dirs.update("/".join(parts[:n]) for n in range(1, len(parts) + 1))
+    with open(target, "wb") as out:
+        number = 0
+        for number, name in enumerate(sorted(dirs), 1):
+            _entry(out, number, name, stat.S_IFDIR | 0o755)
+        for number, (name, source) in enumerate(sorted(files.items()), number + 1):
+            data = source
+            if not isinstance(source, bytes):
+                with open(source, "rb") as f:
+                    data = f.read()
+            _entry(out, number, name, stat.S_IFREG | 0o755, data)
+        _entry(out, 0, "TRAILER!!!", 0)
+
+
 def write(target, init, busybox, modules=None):
     """target: the file to write; init: a script run as /init; modules: a directory made by mkimage, with its `order`."""
     def read(path):

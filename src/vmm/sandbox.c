@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/kvm.h>
 #include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -156,6 +157,8 @@ void sandbox_isolate(void)
 		SCMP_SYS(name), __VA_ARGS__ \
 	}
 
+#define KVM(request) RULE(ioctl, ARG(1, SCMP_CMP_EQ, KVM_##request))
+
 struct rule {
 	int nr;
 	unsigned nargs;
@@ -238,6 +241,38 @@ static const struct rule rules[] = {
 	RULE(restart_syscall, ANY),
 	RULE(exit, ANY),
 	RULE(exit_group, ANY),
+	/* the KVM engine: to run its vCPUs and to move their state, not to make VMs or vCPUs. Only /dev/kvm's
+	 * descriptors know these requests, and there are none under the soft engine. */
+	KVM(RUN),
+	KVM(SIGNAL_MSI),
+	KVM(INTERRUPT),
+	KVM(NMI),
+	KVM(IOEVENTFD),
+	KVM(SET_GSI_ROUTING),
+	KVM(SET_USER_MEMORY_REGION),
+	KVM(GET_DIRTY_LOG),
+	KVM(CLEAR_DIRTY_LOG),
+	KVM(GET_REGS),
+	KVM(SET_REGS),
+	KVM(GET_SREGS),
+	KVM(SET_SREGS),
+	KVM(GET_MSRS),
+	KVM(SET_MSRS),
+	KVM(GET_XSAVE),
+	KVM(SET_XSAVE),
+	KVM(GET_XCRS),
+	KVM(SET_XCRS),
+	KVM(GET_DEBUGREGS),
+	KVM(SET_DEBUGREGS),
+	KVM(GET_VCPU_EVENTS),
+	KVM(SET_VCPU_EVENTS),
+	KVM(GET_MP_STATE),
+	KVM(SET_MP_STATE),
+	KVM(GET_LAPIC),
+	KVM(SET_LAPIC),
+	KVM(GET_CLOCK),
+	KVM(SET_CLOCK),
+	KVM(SET_TSC_KHZ),
 	/* numbers */
 	RULE(getrandom, ANY),
 	RULE(getrusage, ANY),

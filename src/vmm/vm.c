@@ -73,6 +73,7 @@ struct vm {
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
 	u64 started_ns;
+	u64 start_cpu_us; /* CPU time from exec to the first guest instruction */
 	unsigned resets;
 	int status; /* to exit with */
 
@@ -695,6 +696,10 @@ int vm_start(struct vm *v, struct err *e)
 
 void vm_go(struct vm *v)
 {
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	v->start_cpu_us = (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 	v->started_ns = clock_mono_ns();
 	pthread_mutex_lock(&v->lock);
 	if (v->gate == PARK && v->asked == VM_NOTHING) {
@@ -739,6 +744,7 @@ json_t *vm_stats_json(struct vm *v)
 
 	add_memory(v, o);
 	json_object_set_new(o, "uptime_ms", json_integer((json_int_t)((clock_mono_ns() - v->started_ns) / 1000000)));
+	json_object_set_new(o, "start_cpu_us", json_integer((json_int_t)v->start_cpu_us));
 	json_object_set_new(o, "resets", json_integer(v->resets));
 	if (f) {
 		cpu_vm_stats(v->cpus, f);

@@ -64,14 +64,13 @@ struct kvm_vm {
 	const struct cpu_bus *bus;
 	struct ram *ram;
 	const struct cpu_model *model;
-	int sys_fd, fd;
+	int sys_fd, fd; /* sys_fd: /dev/kvm, while the VM is being made */
 	unsigned ncpus;
 	struct kvm_cpu *cpu[CPU_MAX];
 	size_t run_bytes; /* of each vCPU's run area */
 	u32 tsc_khz;
-	bool any_length, tsc_deadline;
-	u64 first_run_us; /* CPU time of this process until the first guest instruction */
-	_Atomic bool ran;
+	bool any_length, tsc_deadline, tsc_control;
+	u64 arch_capabilities;
 
 	pthread_mutex_t lock;
 	/* under lock */
@@ -85,7 +84,7 @@ struct kvm_vm {
 
 /* kvm_cpuid.c: what the model promises and this host's KVM can keep. */
 int kvm_cpuid_set(struct kvm_cpu *c, struct err *e);
-u64 kvm_arch_capabilities(const struct kvm_vm *vm);
+u64 kvm_arch_capabilities(int sys_fd);
 
 /* kvm_state.c */
 void kvm_get_state(struct cpu *c, struct cpu_state *s);

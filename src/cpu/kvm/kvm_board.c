@@ -180,7 +180,7 @@ static int set_rate(struct kvm_vm *vm, u32 khz, struct err *e)
 
 	if (!khz || diff * 4000 <= khz) /* 250 ppm: what clock synchronization in the guest takes up */
 		return 0;
-	if (ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) <= 0)
+	if (!vm->tsc_control)
 		return err_set(
 		    e, ENOTSUP,
 		    "the saved VM's TSC runs at %u kHz, this host's at %u, and this processor cannot scale it", khz,

@@ -188,12 +188,12 @@ int kvm_cpuid_set(struct kvm_cpu *c, struct err *e)
 }
 
 /* IA32_ARCH_CAPABILITIES as the host's KVM would give it, no more than that. */
-u64 kvm_arch_capabilities(const struct kvm_vm *vm)
+u64 kvm_arch_capabilities(int sys_fd)
 {
 	struct {
 		struct kvm_msrs h;
 		struct kvm_msr_entry e;
 	} m = { .h.nmsrs = 1, .e.index = MSR_ARCH_CAPABILITIES };
 
-	return ioctl(vm->sys_fd, KVM_GET_MSRS, &m) == 1 ? m.e.data : 0;
+	return ioctl(sys_fd, KVM_GET_MSRS, &m) == 1 ? m.e.data : 0;
 }

@@ -175,16 +175,6 @@ static void offer_extint(struct kvm_cpu *c)
 	c->run->request_interrupt_window = atomic_load(&c->intr);
 }
 
-static void note_first_run(struct kvm_vm *vm)
-{
-	struct timespec ts;
-
-	if (atomic_exchange(&vm->ran, true))
-		return;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	vm->first_run_us = (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
-}
-
 static bool exit_reason(struct kvm_cpu *c, enum cpu_exit *out, struct err *e)
 {
 	const struct cpu_bus *b = c->vm->bus;
@@ -238,7 +228,6 @@ static enum cpu_exit run(struct kvm_cpu *c, struct err *e)
 {
 	enum cpu_exit out;
 
-	note_first_run(c->vm);
 	for (;;) {
 		/* Down before the requests are looked at: what is asked after this ends the KVM_RUN below. */
 		__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);

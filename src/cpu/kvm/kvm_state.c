@@ -393,7 +393,7 @@ void kvm_reset(struct cpu *cpu)
 	kvm_set_msr(c, MSR_KVM_SYSTEM_TIME, 0);
 	kvm_set_msr(c, MSR_KVM_WALL_CLOCK, 0);
 	if (!cpu_model_is_amd(c->vm->model))
-		kvm_set_msr(c, MSR_ARCH_CAPABILITIES, kvm_arch_capabilities(c->vm));
+		kvm_set_msr(c, MSR_ARCH_CAPABILITIES, c->vm->arch_capabilities);
 	atomic_store(&c->requests, 0);
 	atomic_store(&c->intr, false);
 	free(s);

@@ -45,6 +45,8 @@ static int check_caps(struct kvm_vm *vm, struct err *e)
 		return err_set(e, ENOTSUP, "the KVM of this host takes %d vCPUs, not %u", max, vm->ncpus);
 	vm->any_length = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
 	vm->tsc_deadline = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	vm->tsc_control = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) > 0;
+	vm->arch_capabilities = kvm_arch_capabilities(vm->sys_fd);
 	return 0;
 }
 
@@ -128,6 +130,9 @@ static int build(struct kvm_vm *vm, struct err *e)
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		if ((r = add_cpu(vm, i, e)) < 0)
 			return r;
+	/* Whoever breaks in shall not make VMs with it. */
+	close(vm->sys_fd);
+	vm->sys_fd = -1;
 	return 0;
 }
 
@@ -261,7 +266,6 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 	struct kvm_vm *vm = kvm_vm(v);
 	u64 sum = 0;
 
-	fprintf(f, "first_run_cpu_us %" PRIu64 "\n", vm->first_run_us);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		for (unsigned k = 0; k < KC_COUNT; k++) {
 			u64 n = atomic_load(&vm->cpu[i]->count[k]);
