@@ -770,7 +770,7 @@ static void dog(struct fuzz *f)
 /* ---- running ---- */
 static void check(struct fuzz *f, unsigned i)
 {
-	struct soft_cpu *c = (struct soft_cpu *)(void *)cpu_vm_cpu(f->vm, i);
+	struct soft_cpu *c = soft_cpu_of(cpu_vm_cpu(f->vm, i));
 
 	must(c->gpr[GPR_ZERO] == 0);
 	must(c->cpl <= 3 && (c->sysflags & 2));
@@ -814,7 +814,7 @@ static void run_slices(struct fuzz *f)
 		if (gone[i])
 			continue;
 #ifdef SOFT_TRAMPOLINE
-		((struct soft_cpu *)(void *)c)->fuel = fuzz_engine_fuel;
+		soft_cpu_of(c)->fuel = fuzz_engine_fuel;
 #endif
 		enum cpu_exit x = cpu_run(c, &e);
 		must(x == CPU_EXIT_STOP || x == CPU_EXIT_SHUTDOWN);

@@ -38,6 +38,11 @@ static struct soft_cpu *soft(struct cpu *c)
 	return &container_of(c, struct one, head)->s;
 }
 
+struct soft_cpu *soft_cpu_of(struct cpu *c)
+{
+	return soft(c);
+}
+
 static struct soft_vm *soft_vm(struct cpu_vm *v)
 {
 	return &container_of(v, struct all, head)->s;

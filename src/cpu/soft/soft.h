@@ -347,6 +347,9 @@ struct soft_cpu {
 	    __attribute__((aligned(32))); /* a load that the TLB does not serve; not on the stack: INV-CHAIN-1 */
 };
 
+/* For tests: the inside of a vCPU of this engine. */
+struct soft_cpu *soft_cpu_of(struct cpu *c);
+
 /* ---- leaving: exceptions (never return) ---- */
 /* c->rip must be the faulting instruction's (SOFT_ENTER did that). error: EXC_NO_ERROR or a code. */
 noreturn_ cold_ void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error);
