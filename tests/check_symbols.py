@@ -13,7 +13,7 @@ for lib in sys.argv[1:]:
     out = subprocess.run(["nm", "-A", "--defined-only", "--extern-only", lib], check=True, capture_output=True,
                          text=True).stdout
     for line in out.splitlines():
-        place, _, kind, name = line.rsplit(maxsplit=3)[0], *line.rsplit(maxsplit=3)[1:]
+        place, kind, name = line.rsplit(maxsplit=2)
         if kind in "TDBR":
             where[name].append(place)
 twice = {name: places for name, places in where.items() if len(places) > 1}

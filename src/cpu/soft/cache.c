@@ -122,13 +122,16 @@ static inline struct block *at(struct code_cache *k, u32 ref)
 	return (struct block *)(void *)(k->arena + (size_t)ref * 16);
 }
 
-static struct block *find(struct code_cache *k, u64 phys, u64 phys2_or_any, u32 mode)
+/* phys2 for find(): whatever page the block reaches into */
+#define ANY_PAGE (UINT64_MAX - 1)
+
+static struct block *find(struct code_cache *k, u64 phys, u64 phys2, u32 mode)
 {
 	struct block *b = __atomic_load_n(&k->hash[hash_of(phys, mode)], __ATOMIC_ACQUIRE);
 
 	for (; b; b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE))
 		if (b->phys == phys && b->mode == mode && !b->dead &&
-		    (b->phys2 == UINT64_MAX || phys2_or_any == 0 || b->phys2 == phys2_or_any))
+		    (b->phys2 == UINT64_MAX || phys2 == ANY_PAGE || b->phys2 == phys2))
 			return b;
 	return NULL;
 }
@@ -286,12 +289,19 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 	u64 phys = (u64)(p - c->ram->host), page = phys >> PAGE_SHIFT, page2 = 0;
 	unsigned room = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
 	u8 *p2 = NULL;
-	struct block *b = find(k, phys, 0, mode);
+	struct block *b = find(k, phys, ANY_PAGE, mode);
 
 	if (likely(b && b->phys2 == UINT64_MAX))
 		return b;
 	c->st.blocks_run_slow++;
-	/* Not there, or it reaches into the next page, which may be another one by now. */
+	if (b) {
+		/* It reaches into the next page, which may be another one by now. */
+		p2 = fetch(c,
+			   c->mode & MODE_CODE64 ? (lin | (PAGE_BYTES - 1)) + 1 : (u32)((lin | (PAGE_BYTES - 1)) + 1));
+		b = find(k, phys, (u64)(p2 - c->ram->host), mode);
+		if (b && b->phys2 != UINT64_MAX)
+			return b;
+	}
 	_Alignas(16) u8 mem[sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop)];
 	struct block *tmp = (struct block *)(void *)mem;
 	for (;;) {
@@ -308,7 +318,7 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 		memset(tmp, 0, sizeof(*tmp));
 		tmp->phys = phys;
 		tmp->mode = mode;
-		b = find(k, phys, 0, mode);
+		b = find(k, phys, ANY_PAGE, mode);
 		if (b && b->phys2 == UINT64_MAX) {
 			pthread_mutex_unlock(&k->lock);
 			return b;
