@@ -94,10 +94,11 @@ static outline_ void do_enter(struct soft_cpu *c, const struct uop *op)
 	u64 top = width == 8 ? s.sp : width == 4 ? (u32)s.sp : (u16)s.sp;
 	soft_probe(c, soft_seg_lin(c, SEG_SS, top, n, true), n, true);
 	sys_stack_commit(c, &s);
-	if (width == 2)
+	/* BP is written as wide as an operand, not as the stack. */
+	if (n == 2)
 		c->gpr[GPR_RBP] = (c->gpr[GPR_RBP] & ~0xffffull) | (u16)frame;
 	else
-		c->gpr[GPR_RBP] = width == 4 ? (u32)frame : frame;
+		c->gpr[GPR_RBP] = n == 4 ? (u32)frame : frame;
 }
 void sys_enter(struct soft_cpu *c, const struct uop *op)
 {
