@@ -275,7 +275,6 @@ int machine_new(struct machine **out, const struct machine_config *cfg, struct e
 	m->cfg = *cfg;
 	m->cpu_bus = cpu_bus_ops;
 	m->cpu_bus.opaque = m;
-	clock_tsc_khz(); /* measured now, not in the guest's first timer write */
 	int rc = add_chips(m);
 	if (rc < 0) {
 		machine_free(m);
@@ -319,6 +318,8 @@ void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 	m->vm = vm;
 	if (cpu_vm_has_lapic(vm))
 		lapic_use_engine(m->lapics, vm);
+	else
+		clock_tsc_khz(); /* measured now, not in the guest's first timer write */
 	if (cpu_vm_has_doorbells(vm))
 		bus_offer_doorbells(m->bus, &bells);
 	for (unsigned i = 0; i < m->cfg.ncpus; i++) {
