@@ -388,9 +388,11 @@ static void get_board(struct machine *m, struct board_state *b)
 	pic_get_state(m->pic, b->pic);
 	ioapic_get_state(m->ioapic, &b->ioapic);
 	pit_get_state(m->pit, &b->pit);
-	pv_get_state(m->pv, &b->pv);
-	for (unsigned i = 0; i < b->ncpus; i++)
-		lapic_get_state(m->lapics, i, &b->lapic[i]);
+	if (!lapic_in_engine(m->lapics)) {
+		pv_get_state(m->pv, &b->pv);
+		for (unsigned i = 0; i < b->ncpus; i++)
+			lapic_get_state(m->lapics, i, &b->lapic[i]);
+	}
 	if (m->vm)
 		cpu_vm_get_board(m->vm, b);
 }
@@ -401,9 +403,12 @@ static int set_board(struct machine *m, const struct board_state *b, struct err 
 	pit_set_state(m->pit, &b->pit);
 	ioapic_set_state(m->ioapic, &b->ioapic);
 	pic_set_state(m->pic, b->pic);
-	pv_set_state(m->pv, &b->pv);
-	for (unsigned i = 0; i < b->ncpus; i++)
-		lapic_set_state(m->lapics, i, &b->lapic[i]);
+	/* An engine with local APICs has the clock as well. */
+	if (!lapic_in_engine(m->lapics)) {
+		pv_set_state(m->pv, &b->pv);
+		for (unsigned i = 0; i < b->ncpus; i++)
+			lapic_set_state(m->lapics, i, &b->lapic[i]);
+	}
 	return m->vm ? cpu_vm_set_board(m->vm, b, e) : 0;
 }
 

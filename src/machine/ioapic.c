@@ -223,6 +223,8 @@ void ioapic_set_state(struct ioapic *io, const struct ioapic_state *st)
 	io->pins = st->pins & ((1u << IOAPIC_PINS) - 1);
 	for (unsigned i = 0; i < IOAPIC_PINS; i++)
 		io->rte[i] = st->rte[i] & (RTE_WRITABLE | RTE_REMOTE_IRR);
+	for (unsigned i = 0; i < IOAPIC_PINS; i++)
+		tell_pin_locked(io, i);
 	pthread_mutex_unlock(&io->lock);
 }
 

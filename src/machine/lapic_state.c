@@ -84,7 +84,7 @@ void lapic_set_state(struct lapics *b, unsigned cpu, const struct lapic_state *s
 	l->parked = false;
 	lapic_timer_resume_locked(l, st);
 	l->up = false;
-	if (l->cpu)
+	if (l->cpu && !b->engine)
 		cpu_set_intr(l->cpu, false);
 	lapic_update_locked(l);
 	pthread_mutex_unlock(&l->lock);
