@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 /* ---- a VM that notes what it is asked ---- */
@@ -239,6 +241,134 @@ static void test_clients_come_and_go(void **state)
 	assert_int_equal(vm.asked, VM_NOTHING);
 }
 
+/* Send a line with a descriptor; nothing is received. */
+static void send_with(const char *line, int fd)
+{
+	struct iovec iov = { (char *)(uintptr_t)line, strlen(line) };
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} c = { .bytes = { 0 } };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&mh);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(client, &mh, MSG_NOSIGNAL), iov.iov_len);
+	turn();
+}
+
+static bool answered(const char *words)
+{
+	char buf[1000];
+	ssize_t n = recv(client, buf, sizeof(buf) - 1, MSG_DONTWAIT);
+
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	if (!strstr(buf, words))
+		fail_msg("%s", buf);
+	return true;
+}
+
+static void begin_save(void)
+{
+	int fd = memfd_create("state", MFD_CLOEXEC);
+
+	save_fd = -1;
+	save_done = NULL;
+	released = 0;
+	held = false;
+	send_with("{\"command\":\"save\",\"id\":5}\n", fd);
+	close(fd);
+	assert_non_null(save_done);
+	assert_true(save_fd >= 0 && fcntl(save_fd, F_GETFD) == FD_CLOEXEC);
+}
+
+/* What vm_save() promises to do with its descriptor. */
+static void end_save(const struct err *e)
+{
+	close(save_fd);
+	held = !e;
+	save_done(save_opaque, e, 1000, 2000);
+}
+
+static void test_save(void **state)
+{
+	static const char more[] = "{\"command\":\"stop\"}\n";
+	struct err e;
+	int p[2];
+
+	fails("{\"command\":\"save\"}\n", "no file came along");
+	assert_int_equal(pipe(p), 0);
+	send_with("{\"command\":\"save\"}\n", p[1]); /* it could block */
+	assert_true(answered("not a regular file"));
+	close(p[0]);
+	close(p[1]);
+	int ro = open("/dev/null", O_RDONLY);
+	send_with("{\"command\":\"save\"}\n", ro);
+	assert_true(answered("not a regular file"));
+	close(ro);
+	fails("{\"command\":\"resume\"}\n", "not paused");
+
+	/* Until it is saved there is no answer, and what comes meanwhile waits. */
+	begin_save();
+	assert_int_equal(send(client, more, strlen(more), 0), strlen(more));
+	turn();
+	assert_false(answered(""));
+	assert_int_equal(vm.buttons, 0);
+	end_save(NULL);
+	assert_true(answered("\"id\":5"));
+	turn();
+	assert_int_equal(vm.buttons, 1);
+	assert_true(answered("\"ok\":true"));
+	assert_int_equal(released, 0);
+	ok("{\"command\":\"resume\"}\n");
+	assert_int_equal(released, 1);
+
+	/* A failure is told, and nothing is held. */
+	begin_save();
+	err_set(&e, ENOSPC, "no room");
+	end_save(&e);
+	assert_true(answered("no room"));
+	assert_int_equal(released, 0);
+
+	/* Saved and ended: that is no quitting. */
+	begin_save();
+	end_save(NULL);
+	assert_true(answered("2000"));
+	ok("{\"command\":\"quit\"}\n");
+	assert_int_equal(vm.asked, VM_QUIT);
+	assert_int_equal(vm.value, 0);
+}
+
+/* Whoever had it saved, or wants it saved, goes away: the VM goes on. */
+static void test_saver_gone(void **state)
+{
+	begin_save();
+	close(client);
+	client = -1;
+	turn();
+	assert_int_equal(released, 0);
+	end_save(NULL);
+	assert_int_equal(released, 1);
+
+	int sv[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	client = sv[0];
+	assert_int_equal(control_client(control, sv[1], false, NULL), 0);
+	begin_save();
+	end_save(NULL);
+	assert_int_equal(released, 0);
+	close(client);
+	client = -1;
+	turn();
+	assert_int_equal(released, 1);
+	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
 static void test_parent_gone(void **state)
 {
 	close(client);
@@ -257,6 +387,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_long_line_drops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf_client_drops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clients_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_save, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_saver_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_parent_gone, setup_parent, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
