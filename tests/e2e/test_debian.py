@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from conftest import BOOT
+from conftest import BOOT, ENGINE
 from console import image_info
 
 
@@ -35,7 +35,7 @@ def make_repository(root):
 
 def boot(run, image, disk, *more):
     info = image_info(image)
-    vm = run("--memory", "512M", "--cpus", "2", "--kernel", f"{image}/vmlinuz", "--initrd", f"{image}/initrd",
+    vm = run("--engine", ENGINE, "--memory", "512M", "--cpus", "2", "--kernel", f"{image}/vmlinuz", "--initrd", f"{image}/initrd",
              "--append", info["append"], "--disk", str(disk), "--net", "user", *more)
     vm.login(BOOT, info["user"], info["password"])
     return vm
