@@ -59,15 +59,17 @@ void op_nop(struct soft_cpu *c, const struct uop *op)
 
 void op_pause(struct soft_cpu *c, const struct uop *op)
 {
-	/* A spin loop: let a vCPU that shares this host CPU run now and then. */
-	if (c->vm->ncpus > 1 && !(++c->pauses & 1023)) {
-		cache_leave_guest(c);
-		sched_yield();
-		cache_enter_guest(c);
-	} else {
+	if (c->vm->ncpus == 1 || ++c->pauses & 1023) {
 		__builtin_ia32_pause();
+		NEXT(c, op);
 	}
-	NEXT(c, op);
+	/* A spin loop: let a vCPU that shares this host CPU run. While we are out of guest code the arena may be
+	 * emptied, so the way back is by address, not by the next uop. */
+	c->rip = SOFT_NEXT_RIP(c, op);
+	cache_leave_guest(c);
+	sched_yield();
+	cache_enter_guest(c);
+	LEAVE(c, op);
 }
 
 /* ---- 64-bit code ---- */
