@@ -392,6 +392,24 @@ static bool take_interrupt(struct soft_cpu *c)
 	return true;
 }
 
+/* What cannot wait for the run loop; false: stop here. */
+static cold_ bool between_exceptions(struct soft_cpu *c)
+{
+#ifdef SOFT_TRAMPOLINE
+	burn(c);
+#endif
+	u32 p = atomic_load(&c->pending);
+
+	if (p & PEND_QUIESCE) {
+		atomic_fetch_and(&c->pending, ~PEND_QUIESCE);
+		cache_leave_guest(c);
+		cache_enter_guest(c);
+	}
+	if (p & PEND_STOP)
+		atomic_fetch_and(&c->pending, ~PEND_STOP);
+	return !(p & PEND_STOP);
+}
+
 static enum cpu_exit run(struct soft_cpu *c)
 {
 	int how = _setjmp(c->jb);
@@ -403,6 +421,7 @@ static enum cpu_exit run(struct soft_cpu *c)
 		if (likely(!c->exc_waits))
 			break;
 		c->exc_waits = false;
+		cache_enter_guest(c);
 		goto deliver;
 	case 2: /* core_redo_stepped() */
 		c->redo_step = true;
@@ -410,6 +429,13 @@ static enum cpu_exit run(struct soft_cpu *c)
 		soft_step_changed(c);
 		break;
 	default:
+		/* Delivering an exception may raise another one, and that the first again (#AC on the stack of an
+		 * #AC handler, #DB on that of a #DB handler): a guest can do this for ever. */
+		if (unlikely(c->exc_delivering >= 0) && !between_exceptions(c)) {
+			c->exc_waits = true;
+			cache_leave_guest(c);
+			return CPU_EXIT_STOP;
+		}
 	deliver:
 		c->redo_bytes = 0;
 		if (c->one_step) {
@@ -654,6 +680,7 @@ static void get_state(struct cpu *cpu, struct cpu_state *s)
 /* What came with the state and is not part of any register. */
 static void set_events(struct soft_cpu *c, const struct cpu_state *s)
 {
+	c->exc_delivering = -1;
 	c->exc_waits = s->exc.valid;
 	if (s->exc.valid) {
 		c->exc.vec = s->exc.vector;
