@@ -305,6 +305,45 @@ static void stop_two(void **state)
 	}
 }
 
+/* An alignment check in ring 3 whose handler is in ring 3 too, so that its frame goes to the same stack, which
+ * is not aligned: #AC while #AC is delivered, without end and without an instruction. */
+static void stop_nested(void **state)
+{
+	(void)state;
+	struct rig *r = open_rig(2);
+	struct cpu_state s;
+	struct err e = { 0 };
+	static const u8 code[] = { 0x8b, 0x00, 0xeb, 0xfe }; /* mov (%eax), %eax; 1: jmp 1b */
+
+	assert_int_equal(ram_put(r->ram, 0x20000, code, sizeof(code)), 0);
+	put64(r, GDT + 0x18, 0x00cff3000000ffffull); /* data, ring 3 */
+	put64(r, GDT + 0x20, 0x00cf9f000000ffffull); /* code, conforming */
+	put64(r, GDT + 0x28, 0x00cffb000000ffffull); /* code, ring 3 */
+	put64(r, 0x8000 + 8 * 17, 0x0002ee0000200000ull);
+	cpu_get_state(cpu_vm_cpu(r->vm, 0), &s);
+	s.cr0 = 0x40033;
+	s.rip = 0x20000;
+	s.rflags = 2 | 1u << 18;
+	s.gpr[GPR_RAX] = 0x200001;
+	s.gpr[GPR_RSP] = 0x9001;
+	s.gdt_base = GDT;
+	s.gdt_limit = 0x2f;
+	s.idt_base = 0x8000;
+	s.idt_limit = 8 * 32 - 1;
+	s.seg[SEG_CS] = seg(0x2b, 0xc0fb, 0, ~0u);
+	s.seg[SEG_SS] = s.seg[SEG_DS] = s.seg[SEG_ES] = seg(0x1b, 0xc0f3, 0, ~0u);
+	assert_int_equal(cpu_set_state(cpu_vm_cpu(r->vm, 0), &s, &e), 0);
+	must_stop(r, 1, "exceptions in exceptions");
+	cpu_get_state(cpu_vm_cpu(r->vm, 0), &s);
+	assert_int_equal(s.rip, 0x20000);
+	assert_int_equal(s.gpr[GPR_RSP], 0x9001);
+	assert_true(s.exc.valid && s.exc.vector == 17);
+	/* Nor may it keep another vCPU from code that it modifies. */
+	set(r, 1, k_smc_far);
+	must_stop(r, 2, "exceptions in exceptions beside modified code");
+	close_rig(r);
+}
+
 /* Stopping before it runs, waiting for SIPI, and a triple fault. */
 static void stop_idle(void **state)
 {
@@ -367,7 +406,8 @@ static void host_stack(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(stop), cmocka_unit_test(stop_two),
-					    cmocka_unit_test(stop_idle), cmocka_unit_test(host_stack) };
+					    cmocka_unit_test(stop_nested), cmocka_unit_test(stop_idle),
+					    cmocka_unit_test(host_stack) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,7 +294,8 @@ static const struct {
 static unsigned insn(struct fuzz *f, u8 *p)
 {
 	static const u8 prefix[] = { 0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x26, 0x64, 0x65, 0x48, 0x4f, 0x41 };
-	unsigned n = 0, kind = below(f, 16);
+	bool code16 = f->mode == M_REAL || f->mode == M_PROT16 || f->mode == M_VM86;
+	unsigned n = 0, kind = below(f, 20);
 
 	if (kind < 5) {
 		unsigned i = below(f, ARRAY_LEN(stock));
@@ -308,7 +309,46 @@ static unsigned insn(struct fuzz *f, u8 *p)
 			p[n++] = 0x48 | (one_in(f, 4) ? 1 : 0);
 		p[n++] = (u8)(0xb8 + below(f, 8));
 		memcpy(p + n, &v, 8);
-		return n + (wide ? 8 : f->mode == M_REAL || f->mode == M_PROT16 || f->mode == M_VM86 ? 2 : 4);
+		return n + (wide ? 8 : code16 ? 2 : 4);
+	}
+	if (kind == 7) { /* an MSR that is there */
+		static const u32 msrs[] = { 0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100,
+					    0xc0000101, 0xc0000102, 0xc0000103, 0xc0010000, 0xc0010015, 0xc0011029,
+					    0x10,       0x1b,       0x3b,       0x48,       0x49,       0x8b,
+					    0xfe,       0x10a,      0x174,      0x175,      0x176,      0x179,
+					    0x1a0,      0x1d9,      0x200,      0x250,      0x268,      0x277,
+					    0x2ff,      0x6e0,      0x808,      0x4b564d00, 0x40000000 };
+		u32 msr = msrs[below(f, ARRAY_LEN(msrs))] + (one_in(f, 4) ? below(f, 16) : 0);
+
+		if (code16)
+			p[n++] = 0x66;
+		p[n++] = 0xb9;
+		memcpy(p + n, &msr, 4);
+		n += 4;
+		p[n++] = 0x0f;
+		p[n++] = one_in(f, 2) ? 0x30 : 0x32;
+		return n;
+	}
+	if (kind == 8) { /* far, to any selector */
+		u32 off = AT_CODE + below(f, CODE_PAGES * PAGE_BYTES), sel = below(f, 20) * 8 + below(f, 4);
+
+		p[n++] = one_in(f, 2) ? 0x9a : 0xea;
+		memcpy(p + n, &off, 4);
+		n += code16 ? 2 : 4;
+		memcpy(p + n, &sel, 2);
+		return n + 2;
+	}
+	if (kind == 9) { /* gathers and masked moves */
+		static const u8 op[] = { 0x90, 0x91, 0x92, 0x93, 0x2c, 0x2d, 0x2e, 0x2f, 0x8c, 0x8e };
+
+		p[n++] = 0xc4;
+		p[n++] = 0xe2;
+		p[n++] = (u8)(r8(f) & 0xfd) | 1; /* pp: 66 */
+		p[n++] = op[below(f, ARRAY_LEN(op))];
+		p[n++] = 0x44 | (u8)(below(f, 8) << 3);
+		p[n++] = r8(f);
+		p[n++] = r8(f);
+		return n;
 	}
 	while (n < 4 && one_in(f, 3))
 		p[n++] = prefix[below(f, ARRAY_LEN(prefix))];
@@ -877,6 +917,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		put(&f, at, one_in(&f, 3) ? below(&f, 16) * 8 : address(&f));
 	for (u32 at = AT_DATA + 4 * PAGE_BYTES; at < RAM_BYTES; at += 8)
 		put(&f, at, at & 8 ? value(&f) : address(&f));
+	for (u32 at = RAM_BYTES - PAGE_BYTES; at < RAM_BYTES; at += 8) /* far pointers */
+		put(&f, at, (AT_CODE + below(&f, 0x10000)) | (u64)(below(&f, 20) * 8 + below(&f, 4)) << 32);
 
 	struct cpu_bus bus = { .opaque = &f,
 			       .mmio_read = mmio_read,
