@@ -7,8 +7,10 @@
 
 /* argv[0] is the command's own name. */
 int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_save(int argc, char **argv);
 /* Their --help. */
+void doctor_help(FILE *f);
 void save_help(FILE *f);
 
 #endif

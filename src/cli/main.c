@@ -12,6 +12,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{ "run", cmd_run, run_opts_help, N_("run a virtual machine on this terminal") },
+	{ "doctor", cmd_doctor, doctor_help, N_("show what this host offers to virtual machines") },
 	{ "save", cmd_save, save_help, N_("save the state of a running virtual machine") },
 };
 

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "block/block.h"
 #include "cpu/cpu.h"
+#include "cpu/probe.h"
 #include "device/chr.h"
 #include "device/uart.h"
 #include "device/virtio/virtio.h"
@@ -72,6 +73,7 @@ struct vm {
 	struct vcpu vcpu[CPU_MAX];
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
+	char engine_why[320]; /* why this engine runs it */
 	u64 started_ns;
 	u64 start_cpu_us; /* CPU time from exec to the first guest instruction */
 	unsigned resets;
@@ -539,14 +541,36 @@ static unsigned trace_mask(const struct vmm_config *c)
 	return mask;
 }
 
+/* The engine asked for, or the best that works; says which and why. */
+static int new_engine(struct vm *v, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	const struct cpu_bus *bus = machine_cpu_bus(v->machine);
+	bool automatic = !strcmp(c->engine, "auto");
+	enum cpu_engine_kind kind = !strcmp(c->engine, "kvm") ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
+	struct kvm_probe p;
+
+	snprintf(v->engine_why, sizeof(v->engine_why), "%s", _("as asked for"));
+	if (automatic) {
+		kvm_probe(&p);
+		kind = p.verdict == KVM_USABLE ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
+		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %s", p.why);
+	}
+	int r = cpu_vm_new(&v->cpus, kind, bus, v->ram, v->model, c->cpus, e);
+	if (r < 0 && automatic && kind == CPU_ENGINE_KVM) {
+		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %.300s", e->msg);
+		r = cpu_vm_new(&v->cpus, CPU_ENGINE_SOFT, bus, v->ram, v->model, c->cpus, e);
+	}
+	if (r == 0)
+		log_info(_("engine: %s (%s)"), cpu_vm_engine(v->cpus), v->engine_why);
+	return r;
+}
+
 static int add_cpus(struct vm *v, int *status, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
 
-	enum cpu_engine_kind kind = !strcmp(c->engine, "kvm") ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
-
-	log_info(kind == CPU_ENGINE_KVM ? _("engine: kvm (as asked for)") : _("engine: soft (as asked for)"));
-	int r = cpu_vm_new(&v->cpus, kind, machine_cpu_bus(v->machine), v->ram, v->model, c->cpus, e);
+	int r = new_engine(v, e);
 	if (r < 0) {
 		*status = STATUS_ENGINE;
 		return r;
@@ -767,8 +791,8 @@ json_t *vm_status_json(struct vm *v)
 	const char *state = v->gate == RUN ? "running" : v->held ? "paused" : v->gate == PARK ? "stopping" : "ended";
 	pthread_mutex_unlock(&v->lock);
 	return json_pack(
-	    "{s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine", cpu_vm_engine(v->cpus), "cpu",
-	    v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
+	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine",
+	    cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu", v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The mica command from outside: help against man page and completion, translations, usage errors."""
+import json
 import os
 import re
 import subprocess
@@ -68,6 +69,26 @@ class Commands(unittest.TestCase):
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             self.assertIn("run", r.stdout)
         self.assertEqual(mica("help", "run").stdout, mica("run", "--help").stdout)
+
+    def test_doctor(self):
+        r = mica("doctor", "--json")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        checks = json.loads(r.stdout)["checks"]
+        names = [c["name"] for c in checks]
+        self.assertEqual(sorted(names), sorted(re.findall(r"(?m)^\.It (\w+)$", source("man/mica-doctor.1"))))
+        for c in checks:
+            self.assertIsInstance(c["ok"], bool)
+            self.assertTrue(c["detail"])
+            self.assertEqual("cost" in c, not c["ok"], c)
+        # KVM is judged by running it, so the words must fit the machine.
+        kvm = next(c for c in checks if c["name"] == "kvm")
+        if not os.path.exists("/dev/kvm"):
+            self.assertFalse(kvm["ok"])
+        text = mica("doctor")
+        self.assertEqual(text.returncode, 0)
+        self.assertEqual([line[0] == "+" for line in text.stdout.splitlines() if line[0] in "+-"],
+                         [c["ok"] for c in checks])
+        self.assertEqual(mica("doctor", "--frob").returncode, 2)
 
     def test_usage_errors(self):
         for args, words in ((["frob"], "'frob' is not a command"),

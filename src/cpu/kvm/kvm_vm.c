@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cpu/kvm/kvm.h"
+#include "cpu/probe.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,33 +14,12 @@
 #define TSS_ADDR 0xfffbd000ul
 #define IDENTITY_MAP_ADDR 0xfffbc000ull
 
-static const struct {
-	int cap;
-	const char *name;
-} needed[] = {
-	{ KVM_CAP_USER_MEMORY, "user memory slots" },
-	{ KVM_CAP_SPLIT_IRQCHIP, "a split interrupt controller (Linux 4.4)" },
-	{ KVM_CAP_SIGNAL_MSI, "message-signalled interrupts" },
-	{ KVM_CAP_IRQ_ROUTING, "interrupt routing" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exits (Linux 4.11)" },
-	{ KVM_CAP_EXT_CPUID, "extended CPUID" },
-	{ KVM_CAP_XSAVE, "XSAVE state" },
-	{ KVM_CAP_VCPU_EVENTS, "event state" },
-	{ KVM_CAP_DEBUGREGS, "debug registers" },
-	{ KVM_CAP_MP_STATE, "run states" },
-	{ KVM_CAP_GET_TSC_KHZ, "the TSC's frequency" },
-};
-
 static int check_caps(struct kvm_vm *vm, struct err *e)
 {
-	int version = ioctl(vm->sys_fd, KVM_GET_API_VERSION, 0);
+	int r = kvm_check_caps(vm->sys_fd, e);
 
-	if (version != KVM_API_VERSION)
-		return err_set(e, ENOTSUP, "/dev/kvm speaks version %d of its interface, not %d", version,
-			       KVM_API_VERSION);
-	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-		if (ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-			return err_set(e, ENOTSUP, "the KVM of this host lacks %s; use --engine soft", needed[i].name);
+	if (r < 0)
+		return r;
 	int max = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	if (max > 0 && vm->ncpus > (unsigned)max)
 		return err_set(e, ENOTSUP, "the KVM of this host takes %d vCPUs, not %u", max, vm->ncpus);

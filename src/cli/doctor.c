@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* doctor.c - mica doctor: what this host offers, and what each thing it lacks costs. */
+#include "base/base.h"
+#include "cli/cmd.h"
+#include "cpu/cpu.h"
+#include "cpu/probe.h"
+#include "vmm/i18n.h"
+#include "vmm/status.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#ifndef HWCAP2_FSGSBASE
+#define HWCAP2_FSGSBASE (1 << 1)
+#endif
+
+struct finding {
+	bool ok;
+	char detail[320];
+};
+
+struct check {
+	const char *key;
+	const char *what;
+	void (*look)(struct finding *f);
+	const char *cost; /* of its absence */
+};
+
+static void found(struct finding *f, bool ok, const char *fmt, ...) printf_like(3, 4);
+static void found(struct finding *f, bool ok, const char *fmt, ...)
+{
+	va_list ap;
+
+	f->ok = ok;
+	va_start(ap, fmt);
+	vsnprintf(f->detail, sizeof(f->detail), fmt, ap);
+	va_end(ap);
+}
+
+static void refused(struct finding *f, int code)
+{
+	found(f, false, "%s", strerror(code));
+}
+
+/* ---- the checks ---- */
+
+static void look_kvm(struct finding *f)
+{
+	struct kvm_probe p;
+
+	kvm_probe(&p);
+	found(f, p.verdict == KVM_USABLE, "%s", p.why);
+}
+
+static void look_fsgsbase(struct finding *f)
+{
+	bool ok = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+
+	found(f, ok, "%s",
+	      ok ? _("programs may use it") : _("the processor or its kernel does not let programs use it"));
+}
+
+static void look_avx(struct finding *f)
+{
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512f"))
+		found(f, true, "AVX-512");
+	else if (__builtin_cpu_supports("avx2"))
+		found(f, true, "AVX2");
+	else
+		found(f, false, "%s", __builtin_cpu_supports("avx") ? "AVX" : "SSE");
+}
+
+static void look_models(struct finding *f)
+{
+	static const char *const names[] = { "mica-v2", "mica-v3", "host" };
+	size_t at = 0;
+
+	f->ok = true;
+	f->detail[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct cpu_model *m;
+		struct err e;
+
+		if (cpu_model_new(&m, names[i], 1, &e) < 0) {
+			f->ok = false;
+			continue;
+		}
+		cpu_model_free(m);
+		at += (size_t)snprintf(f->detail + at, sizeof(f->detail) - at, "%s%s", at ? ", " : "", names[i]);
+	}
+}
+
+static void look_io_uring(struct finding *f)
+{
+	struct io_uring_params p = { 0 };
+	auto_close int fd = (int)syscall(SYS_io_uring_setup, 2, &p);
+
+	if (fd < 0)
+		refused(f, errno);
+	else
+		found(f, true, _("works"));
+}
+
+static void look_userfaultfd(struct finding *f)
+{
+	auto_close int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0)
+		refused(f, errno);
+	else
+		found(f, true, _("works"));
+}
+
+static void look_namespaces(struct finding *f)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0 ? errno : 0);
+	if (pid < 0)
+		refused(f, errno);
+	else if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+		found(f, false, _("cannot try"));
+	else if (WEXITSTATUS(status))
+		refused(f, WEXITSTATUS(status));
+	else
+		found(f, true, _("work"));
+}
+
+static void look_tun(struct finding *f)
+{
+	auto_close int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		refused(f, errno);
+	else
+		found(f, true, _("can be opened"));
+}
+
+static void first_line(const char *path, char *buf, size_t bytes)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+
+	if (!f || !fgets(buf, (int)bytes, f))
+		buf[0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+}
+
+/* Guest memory is shared memory (a memfd), so the setting for that is what counts. */
+static void look_hugepages(struct finding *f)
+{
+	char thp[128], pool[32];
+
+	first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", thp, sizeof(thp));
+	first_line("/proc/sys/vm/nr_hugepages", pool, sizeof(pool));
+	char *open = strchr(thp, '['), *shut = open ? strchr(open, ']') : NULL;
+	if (shut)
+		*shut = '\0';
+	const char *mode = shut ? open + 1 : "never";
+	found(f, strcmp(mode, "never") && strcmp(mode, "deny"), _("for shared memory: %s; reserved: %s"), mode,
+	      pool[0] ? pool : "0");
+}
+
+static const struct check checks[] = {
+	{ "kvm", "KVM", look_kvm,
+	  N_("guests run in the software engine: complete, and several times slower in the kernel") },
+	{ "cpu_models", N_("CPU models"), look_models, N_("guests see fewer instructions; see --cpu") },
+	{ "avx", N_("vector units"), look_avx, N_("guests have no AVX2: --cpu mica-v3 is not possible") },
+	{ "fsgsbase", "FSGSBASE", look_fsgsbase, N_("nothing yet; mapping guest addresses by way of GS is not possible for the software engine") },
+	{ "io_uring", "io_uring", look_io_uring, N_("disks use a pool of threads: more CPU time for each request") },
+	{ "userfaultfd", "userfaultfd", look_userfaultfd,
+	  N_("nothing yet; a VM cannot go on before its memory has come as a whole") },
+	{ "namespaces", N_("user namespaces"), look_namespaces,
+	  N_("the sandbox of a VM has no namespaces of its own, only its system-call filter and an empty root") },
+	{ "tun", "/dev/net/tun", look_tun, N_("nothing yet; a bridged network is not possible") },
+	{ "hugepages", N_("huge pages"), look_hugepages,
+	  N_("guest memory is mapped in 4 KiB pages: more misses in the TLB, slower page faults") },
+};
+
+/* ---- the command ---- */
+
+void doctor_help(FILE *f)
+{
+	fprintf(f, _("Usage: mica doctor [--json]\n\n"
+		     "Show what this host offers to virtual machines, and what each thing\n"
+		     "it lacks costs. The exit status is 0 whatever is lacking.\n\n"
+		     "  --json                  print JSON\n"
+		     "  --help                  print this\n"));
+}
+
+static int print_json(void)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		struct finding f = { 0 };
+
+		checks[i].look(&f);
+		json_t *o = json_pack("{s:s s:b s:s}", "name", checks[i].key, "ok", f.ok, "detail", f.detail);
+		if (!f.ok)
+			json_object_set_new(o, "cost", json_string(_(checks[i].cost)));
+		json_array_append_new(list, o);
+	}
+	json_t *all = json_pack("{s:s s:o}", "version", MICA_VERSION, "checks", list);
+	int r = json_dumpf(all, stdout, JSON_INDENT(2));
+	json_decref(all);
+	putchar('\n');
+	return r < 0 || fflush(stdout) ? STATUS_HOST : STATUS_OK;
+}
+
+static int print_text(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		struct finding f = { 0 };
+
+		checks[i].look(&f);
+		printf("%s %s: %s\n", f.ok ? "+" : "-", _(checks[i].what), f.detail);
+		if (!f.ok)
+			printf("      %s\n", _(checks[i].cost));
+	}
+	return fflush(stdout) ? STATUS_HOST : STATUS_OK;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	bool json = argc == 2 && !strcmp(argv[1], "--json");
+
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		doctor_help(stdout);
+		return STATUS_OK;
+	}
+	if (argc > 1 && !json) {
+		fprintf(stderr, _("mica doctor: '%s': no such option; see mica help doctor\n"), argv[argc - 1]);
+		return STATUS_USAGE;
+	}
+	return json ? print_json() : print_text();
+}
