@@ -29,7 +29,7 @@
 #define PAGE_CODE 1u
 #define PAGE_WTLB 2u
 
-#define CACHE_HASH_BITS 16
+#define CACHE_HASH_BITS 18
 #define BLOCK_INSNS_MAX 48
 #define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 1)
 

@@ -205,10 +205,10 @@ struct block {
 };
 
 /* Virtual jump cache: RIP -> block, per vCPU; [0] supervisor, [1] CPL 3. */
-#define JC_BITS 12
+#define JC_BITS 13
 #define JC_SIZE (1u << JC_BITS)
 /* All blocks of one page lie in one run of slots, so that INVLPG can drop them. */
-#define JC_PAGE_SLOTS 64
+#define JC_PAGE_SLOTS 128
 static inline unsigned jc_page_slot(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
@@ -216,7 +216,7 @@ static inline unsigned jc_page_slot(u64 lin)
 }
 static inline unsigned jc_hash(u64 lin)
 {
-	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 6)) & (JC_PAGE_SLOTS - 1));
+	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 7)) & (JC_PAGE_SLOTS - 1));
 }
 struct jc_entry {
 	u64 key; /* linear address of the block ^ mode salt */
