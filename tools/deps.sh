@@ -8,7 +8,8 @@ build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev l
 	libjansson-dev libseccomp-dev libxxhash-dev libzstd-dev libcmocka-dev'
 # fakechroot and uidmap: mmdebstrap takes whichever way this host allows.
 run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
-test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg'
+test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg
+	qemu-system-x86 e2fsprogs binutils'
 
 wanted=
 for group; do

@@ -6,6 +6,7 @@
  * until the guest ends it; what the guest wrote to port 0xe9 must be exactly the list given.
  */
 #include "cpu/cpu.h"
+#include "test_engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,7 +180,7 @@ static struct rig *open_rig(void)
 	bus.opaque = r;
 	assert_int_equal(ram_new(&r->ram, RAM_BYTES, &e), 0);
 	assert_int_equal(cpu_model_new(&r->model, "mica-v2", 1, &e), 0);
-	assert_int_equal(cpu_vm_new(&r->vm, CPU_ENGINE_SOFT, &bus, r->ram, r->model, 1, &e), 0);
+	assert_int_equal(cpu_vm_new(&r->vm, test_engine(), &bus, r->ram, r->model, 1, &e), 0);
 	assert_int_equal(ram_put(r->ram, BLOB, sys_blob, (u64)(sys_blob_end - sys_blob)), 0);
 	if (getenv("SYS_TRACE"))
 		cpu_vm_trace(r->vm, TRACE_EXEC | TRACE_EXC);
