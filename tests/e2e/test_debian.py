@@ -2,8 +2,10 @@
 """The Debian disk: login, network, apt over the user network, clean shutdown, and a second boot of the same disk."""
 import gzip
 import hashlib
+import json
 import os
 import shutil
+import socket
 import subprocess
 
 from conftest import BOOT, ENGINE
@@ -52,6 +54,15 @@ def power_off(vm):
     assert vm.wait(120) == 0, vm.tail()
 
 
+def press_power_button(control):
+    """ACPI, SCI, the kernel's button driver, logind: the whole way a person's request to shut down takes."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(str(control))
+        s.sendall(b'{"command":"stop"}\n')
+        assert json.loads(s.makefile().readline())["ok"]
+
+
 def test_debian_disk(run, image, web, tmp_path, left_behind):
     payload = make_repository(web.root)
     disk = tmp_path / "disk.raw"
@@ -73,10 +84,13 @@ def test_debian_disk(run, image, web, tmp_path, left_behind):
     check = subprocess.run(["/sbin/e2fsck", "-fn", disk], capture_output=True, text=True)
     assert check.returncode == 0, check.stdout + check.stderr
 
-    vm = boot(run, image, disk)
+    control = tmp_path / "control"
+    vm = boot(run, image, disk, "--control", str(control))
     assert answer(vm, "sha256sum /usr/share/mica-hello/payload").split()[0] == hashlib.sha256(payload).hexdigest()
     assert int(answer(vm, "journalctl --list-boots --no-pager | grep -c ' '")) >= 2
     assert "clean" in answer(vm, "dmesg | grep -i -E 'EXT4-fs .vda.: (recovery|.*error|.*not clean)' || echo clean")
-    power_off(vm)
+    answer(vm, "for i in $(seq 60); do systemctl is-active systemd-logind && break; sleep 1; done")
+    press_power_button(control)
+    assert vm.wait(120) == 0, vm.tail()
     check = subprocess.run(["/sbin/e2fsck", "-fn", disk], capture_output=True, text=True)
     assert check.returncode == 0, check.stdout + check.stderr
