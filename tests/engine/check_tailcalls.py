@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-RUN_LOOP = {"run", "step", "run_uops", "enter_chain", "cpu_run"}
+RUN_LOOP = {"core_run", "step", "run_uops", "enter_chain", "cpu_run"}
 SAMPLE = """
 struct uop { void (*fn)(void *, const struct uop *); long pad[3]; };
 void escape(long *);

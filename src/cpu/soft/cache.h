@@ -102,6 +102,10 @@ void mmu_protect_code(struct soft_cpu *c, u64 page);
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
 
 /* core.c */
+/* Run until something the caller of cpu_run() must handle; on the vCPU's thread, FPU entered. */
+enum cpu_exit core_run(struct soft_cpu *c);
+/* Set PEND_* bits, and wake the vCPU where it sleeps. Any thread. */
+void core_request(struct soft_cpu *c, u32 bits);
 /* Abandon the current instruction and run it again alone, see mmu.c's store to own block. */
 noreturn_ void core_redo_stepped(struct soft_cpu *c);
 
