@@ -97,7 +97,7 @@ static const struct feature features[] = {
 	F(0xd, EAX, 0, V2, EXTRA, "xsaveopt"), /* subleaf 1 */
 	F(0x80000001, ECX, 0, V2, NEED, "lahf_lm"),
 	F(0x80000001, ECX, 5, V3, NEED, "lzcnt"),
-	F(0x80000001, ECX, 8, V2, EXTRA, "prefetchw"),
+	F(0x80000001, ECX, 8, V2, ENGINE, "prefetchw"), /* 0F 0D does nothing, at worst, on any 64-bit processor */
 	F(0x80000001, EDX, 11, V2, ENGINE, "syscall"),
 	F(0x80000001, EDX, 20, V2, ENGINE, "nx"),
 	F(0x80000001, EDX, 26, V2, ENGINE, "pdpe1gb"),

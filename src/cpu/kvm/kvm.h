@@ -83,6 +83,8 @@ struct kvm_vm {
 };
 
 /* kvm_cpuid.c: what the model promises and this host's KVM can keep. */
+/* Does the host's processor take EFER.AIBRSE? */
+bool kvm_has_auto_ibrs(const struct kvm_vm *vm);
 int kvm_cpuid_set(struct kvm_cpu *c, struct err *e);
 u64 kvm_arch_capabilities(int sys_fd);
 

@@ -170,6 +170,16 @@ static void tell_missing(const struct kvm_cpu *c, const struct table *t)
 	}
 }
 
+bool kvm_has_auto_ibrs(const struct kvm_vm *vm)
+{
+	struct table *host = xcalloc(1, sizeof(*host));
+	const struct kvm_cpuid_entry2 *h = supported(host, vm, NULL) == 0 ? find(host, 0x80000021, 0) : NULL;
+	bool has = h && (h->eax & 1u << 8);
+
+	free(host);
+	return has;
+}
+
 int kvm_cpuid_set(struct kvm_cpu *c, struct err *e)
 {
 	struct table *host = xcalloc(1, sizeof(*host)), *t = xcalloc(1, sizeof(*t));

@@ -10,6 +10,8 @@
 
 #include <sys/ioctl.h>
 
+#define EFER_AIBRSE (1ull << 21)
+
 #define MSR_TSC 0x10
 #define MSR_SPEC_CTRL 0x48
 #define MSR_ARCH_CAPABILITIES 0x10a
@@ -148,8 +150,9 @@ static struct kvm_segment *seg_of(struct kvm_sregs *s, enum cpu_seg_name n)
 	X(GPR_RAX, rax) \
 	X(GPR_RCX, rcx) \
 	X(GPR_RDX, rdx) \
-	X(GPR_RBX, rbx) X(GPR_RSP, rsp) X(GPR_RBP, rbp) X(GPR_RSI, rsi) X(GPR_RDI, rdi) X(GPR_R8, r8) X(9, r9) \
-	    X(10, r10) X(11, r11) X(12, r12) X(13, r13) X(14, r14) X(15, r15)
+	X(GPR_RBX, rbx) \
+	X(GPR_RSP, rsp) X(GPR_RBP, rbp) X(GPR_RSI, rsi) X(GPR_RDI, rdi) X(GPR_R8, r8) X(9, r9) X(10, r10) X(11, r11) \
+	    X(12, r12) X(13, r13) X(14, r14) X(15, r15)
 
 static void get_regs(struct kvm_cpu *c, struct cpu_state *s)
 {
@@ -337,6 +340,14 @@ static int set_events(struct kvm_cpu *c, const struct cpu_state *s, struct err *
 int kvm_set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 {
 	struct kvm_cpu *c = kvm_cpu(cpu);
+
+	/* KVM would take it, and the processor refuse to enter the guest. */
+	if ((s->efer & EFER_AIBRSE) && !kvm_has_auto_ibrs(c->vm))
+		return err_set(
+		    e, ENOTSUP,
+		    "vCPU %u: the guest uses automatic IBRS against speculation (EFER.AIBRSE), which this host's "
+		    "processor lacks; a guest booted with spectre_v2=retpoline does without",
+		    c->index);
 	int r = set_regs(c, s, e);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(msrs); i++) {
