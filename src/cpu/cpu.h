@@ -153,6 +153,9 @@ struct cpu_state {
 		bool valid, soft;
 		u8 vector;
 	} intr;
+	/* The guest may have been offered means against speculation flaws beyond its CPU model (IBRS, IBPB, STIBP,
+	 * SSBD: KVM hands the host's through): their MSRs must go on working, wherever it goes. */
+	bool spec_msrs;
 	/* There is no SMM on this board, hence no SMI state. */
 };
 

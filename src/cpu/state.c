@@ -94,6 +94,7 @@ static void event_fields(struct state *s, struct cpu_state *c)
 	state_bool(s, &c->intr.valid);
 	state_bool(s, &c->intr.soft);
 	state_u8(s, &c->intr.vector);
+	state_bool(s, &c->spec_msrs);
 }
 
 /* SDM 3A 2.5, 9.8.5: combinations no sequence of instructions leads to. */

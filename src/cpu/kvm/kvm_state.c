@@ -236,6 +236,7 @@ void kvm_get_state(struct cpu *cpu, struct cpu_state *s)
 		kvm_get_msr(c, msrs[i].msr, (u64 *)(void *)((u8 *)s + msrs[i].off));
 	get_fpu(c, s);
 	get_events(c, s);
+	s->spec_msrs = true; /* kvm_cpuid.c */
 	kvm_get_msr(c, MSR_TSC, &s->tsc);
 }
 

@@ -99,6 +99,7 @@ static void engine_reset(struct cpu *cpu)
 	c->exc_delivering = -1;
 	c->exc_waits = false;
 	c->intr_waits = -1;
+	c->spec_msrs = false;
 	c->gpr[GPR_ZERO] = 0;
 	soft_mode_changed(c);
 	soft_tlb_flush(c, true);
@@ -167,6 +168,7 @@ static void get_state(struct cpu *cpu, struct cpu_state *s)
 		s->exc.payload = c->exc.vec == EXC_PF ? c->exc.cr2 : c->exc.vec == EXC_DB ? c->exc.dr6 : 0;
 		s->exc.has_payload = true;
 	}
+	s->spec_msrs = c->spec_msrs;
 	s->intr.valid = c->intr_waits >= 0;
 	s->intr.vector = c->intr_waits >= 0 ? (u8)c->intr_waits : 0;
 }
@@ -185,6 +187,7 @@ static void set_events(struct soft_cpu *c, const struct cpu_state *s)
 		c->exc.is_trap = s->exc.vector == EXC_DB;
 	}
 	c->intr_waits = s->intr.valid && !s->intr.soft ? s->intr.vector : -1;
+	c->spec_msrs = s->spec_msrs;
 	c->kicked = s->kicked;
 	c->sipi_vector = s->sipi_vector;
 	atomic_fetch_and(&c->pending, ~(PEND_INIT | PEND_SIPI | PEND_NMI | PEND_KICK));

@@ -41,6 +41,8 @@ enum {
 	MSR_PAT = 0x277,
 	MSR_MTRR_DEF_TYPE = 0x2ff,
 };
+#define MSR_FLUSH_CMD 0x10bu
+#define MSR_VIRT_SPEC_CTRL 0xc001011fu
 #define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
@@ -185,7 +187,7 @@ static bool read_amd(u32 msr, u64 *v)
 
 static bool offers_spec_ctrl(const struct soft_cpu *c)
 {
-	return cpu_model_cpuid(c->model, c->index, 7, 0).edx & 1u << 26;
+	return c->spec_msrs || (cpu_model_cpuid(c->model, c->index, 7, 0).edx & 1u << 26);
 }
 static bool offers_arch_cap(const struct soft_cpu *c)
 {
@@ -346,12 +348,16 @@ static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 		set_tsc_offset(c, v - c->tsc_adjust);
 		return true;
 	case MSR_SPEC_CTRL:
-		if (!offers_spec_ctrl(c) || (v & ~3ull))
+		/* IBRS, STIBP; where it came from also SSBD and what there may be else */
+		if (!offers_spec_ctrl(c) || (v & (c->spec_msrs ? ~0xfffull : ~3ull)))
 			return false;
 		c->spec_ctrl = v;
 		return true;
 	case MSR_PRED_CMD:
-		return offers_spec_ctrl(c) && !(v & ~1ull);
+		return offers_spec_ctrl(c) && !(v & (c->spec_msrs ? ~0x81ull : ~1ull));
+	case MSR_FLUSH_CMD:
+	case MSR_VIRT_SPEC_CTRL:
+		return c->spec_msrs;
 	case MSR_UCODE_WRITE:
 	case MSR_UCODE_REV:
 	case MSR_MCG_STATUS:

@@ -321,6 +321,7 @@ struct soft_cpu {
 	/* Events that a state which was set brought along, to be delivered before the next instruction: */
 	bool exc_waits; /* exc is filled */
 	s16 intr_waits; /* vector, -1: none */
+	bool spec_msrs; /* it came from where the MSRs against speculation flaws were: they are taken, and do nothing */
 	jmp_buf jb;     /* of the run loop */
 
 	struct soft_vm *vm;
