@@ -469,6 +469,7 @@ static void cpu_round_trip(void **state)
 	a.run_state = CPU_HALTED;
 	a.exc.vector = 14;
 	a.intr_shadow = a.shadow_ss = a.nmi_masked = a.nmi_pending = a.kicked = a.init_pending = a.sipi_pending = true;
+	a.spec_msrs = true;
 	a.exc.valid = a.exc.has_error = a.exc.has_payload = a.intr.valid = a.intr.soft = true;
 	assert_int_equal(state_save_new(&s, fd, NULL), 0);
 	assert_int_equal(cpu_state_section(s, 5, &a, NULL), 0);
