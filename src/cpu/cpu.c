@@ -135,6 +135,21 @@ int cpu_vm_set_board(struct cpu_vm *vm, const struct board_state *b, struct err 
 	return vm->engine->vm_set_board(vm, b, e);
 }
 
+int cpu_vm_dirty_start(struct cpu_vm *vm, struct err *e)
+{
+	return vm->engine->vm_dirty_start(vm, e);
+}
+
+int cpu_vm_dirty_collect(struct cpu_vm *vm, u64 *bitmap, struct err *e)
+{
+	return vm->engine->vm_dirty_collect(vm, bitmap, e);
+}
+
+void cpu_vm_dirty_stop(struct cpu_vm *vm)
+{
+	vm->engine->vm_dirty_stop(vm);
+}
+
 bool cpu_vm_has_doorbells(const struct cpu_vm *vm)
 {
 	return vm->engine->vm_doorbell;

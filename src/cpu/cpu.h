@@ -232,6 +232,17 @@ void cpu_lint1(struct cpu *c);
 bool cpu_vm_has_doorbells(const struct cpu_vm *vm);
 int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on);
 
+/*
+ * ---- dirty log ----
+ * Which pages of guest RAM were written, by vCPUs or devices (INV-RAM-1). vCPUs may run meanwhile; one thread at a
+ * time, and not one that a device's ops wait for (the event loop's) while vCPUs run: they are stopped shortly.
+ */
+int cpu_vm_dirty_start(struct cpu_vm *vm, struct err *e); /* from now on, nothing dirty yet */
+/* Adds to `bitmap` (a bit for each page, by ram_page(); ROUND_UP(pages, 64) bits) what was written since the last call
+ * and forgets it: what is written after the return is told next time. */
+int cpu_vm_dirty_collect(struct cpu_vm *vm, u64 *bitmap, struct err *e);
+void cpu_vm_dirty_stop(struct cpu_vm *vm);
+
 /* Counters for --stats and the control socket: appended as "name value\n" lines to f. */
 void cpu_vm_stats(struct cpu_vm *vm, FILE *f);
 /* Which traces are on: bits of enum cpu_trace, any time. */

@@ -38,6 +38,10 @@ struct cpu_engine {
 	void (*vm_set_pin)(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used);
 	void (*lint1)(struct cpu *c);
 
+	int (*vm_dirty_start)(struct cpu_vm *vm, struct err *e);
+	int (*vm_dirty_collect)(struct cpu_vm *vm, u64 *bitmap, struct err *e);
+	void (*vm_dirty_stop)(struct cpu_vm *vm);
+
 	int (*vm_doorbell)(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on); /* NULL: none */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* control.c - control SOCKET NAME: one request to a VM's control socket, its answer on stdout. For shells without more. */
+/* control.c - control SOCKET NAME: one request to a VM's control socket, its answer on stdout. For shells without more.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>

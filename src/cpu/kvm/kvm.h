@@ -22,6 +22,7 @@
 #ifndef MICA_KVM_H
 #define MICA_KVM_H
 
+#include "cpu/dirty.h"
 #include "cpu/engine.h"
 
 #include <linux/kvm.h>
@@ -72,6 +73,8 @@ struct kvm_vm {
 	bool any_length, tsc_deadline, tsc_control;
 	u64 arch_capabilities;
 
+	struct dirty dirty; /* what devices wrote */
+
 	pthread_mutex_t lock;
 	/* under lock */
 	struct {
@@ -79,7 +82,6 @@ struct kvm_vm {
 		u32 data;
 		bool used;
 	} pin[CPU_PINS];
-	u8 *dirty[2]; /* being logged: pages that devices wrote, by slot; else NULL */
 };
 
 /* kvm_cpuid.c: what the model promises and this host's KVM can keep. */
@@ -105,6 +107,16 @@ u32 kvm_lvt_lint1(struct kvm_cpu *c);
 
 #define MSR_KVM_WALL_CLOCK 0x4b564d00
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01
+
+/* kvm_vm.c */
+int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags);
+
+/* kvm_dirty.c */
+void kvm_dirty_init(struct kvm_vm *vm);
+void kvm_dirty_fini(struct kvm_vm *vm);
+int kvm_dirty_start(struct cpu_vm *v, struct err *e);
+int kvm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e);
+void kvm_dirty_stop(struct cpu_vm *v);
 
 /* kvm_run.c */
 enum cpu_exit kvm_run(struct cpu *c, struct err *e);

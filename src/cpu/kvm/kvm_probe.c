@@ -238,7 +238,7 @@ void kvm_probe(struct kvm_probe *p)
 		snprintf(p->why, sizeof(p->why), "cannot open /dev/kvm: %s%s", strerror(errnum),
 			 errnum == EACCES   ? " (is this user in the group kvm?)"
 			 : errnum == ENOENT ? " (no KVM module is loaded, or the processor's virtualization is off)"
-					  : "");
+					    : "");
 		return;
 	}
 	if (pipe2(fds, O_CLOEXEC) < 0) {

@@ -30,7 +30,7 @@ static int check_caps(struct kvm_vm *vm, struct err *e)
 	return 0;
 }
 
-static int set_slot(struct kvm_vm *vm, unsigned slot, u32 flags)
+int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags)
 {
 	const struct ram *r = vm->ram;
 	struct kvm_userspace_memory_region m = { .slot = slot, .flags = flags };
@@ -105,7 +105,7 @@ static int build(struct kvm_vm *vm, struct err *e)
 		return err_set(e, EIO, "KVM's run area has %d bytes", bytes);
 	vm->run_bytes = (size_t)bytes;
 	for (unsigned slot = 0; slot < 2; slot++)
-		if ((r = set_slot(vm, slot, 0)) < 0)
+		if ((r = kvm_set_slot(vm, slot, 0)) < 0)
 			return err_sys(e, -r, "KVM refuses the guest's memory");
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		if ((r = add_cpu(vm, i, e)) < 0)
@@ -134,6 +134,7 @@ static void vm_free(struct cpu_vm *v)
 		close(vm->fd);
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
+	kvm_dirty_fini(vm);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
@@ -151,6 +152,7 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	vm->fd = vm->sys_fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
 	kvm_run_init();
+	kvm_dirty_init(vm);
 	int r = build(vm, e);
 	if (r < 0) {
 		vm_free(&vm->head);
@@ -274,5 +276,8 @@ const struct cpu_engine cpu_engine_kvm = {
 	.vm_msi = vm_msi,
 	.vm_set_pin = vm_set_pin,
 	.lint1 = lint1,
+	.vm_dirty_start = kvm_dirty_start,
+	.vm_dirty_collect = kvm_dirty_collect,
+	.vm_dirty_stop = kvm_dirty_stop,
 	.vm_doorbell = vm_doorbell,
 };

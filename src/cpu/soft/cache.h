@@ -97,6 +97,8 @@ enum mmu_access { ACC_R, ACC_W, ACC_X };
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa);
 enum tlb_index mmu_index(const struct soft_cpu *c);
 /* Before a block is decoded from RAM page `page`: INV-CACHE-1. in guest code. */
+/* Take back every fast write entry of every vCPU; none of them is in the guest. */
+void mmu_protect_all(struct soft_vm *vm);
 void mmu_protect_code(struct soft_cpu *c, u64 page);
 /* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);

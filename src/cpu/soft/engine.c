@@ -257,7 +257,44 @@ static int set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 
 static void on_ram_write(void *opaque, gpa_t gpa, u64 bytes)
 {
-	cache_invalidate(opaque, gpa, bytes);
+	struct soft_vm *vm = opaque;
+
+	cache_invalidate(vm, gpa, bytes);
+	if (atomic_load(&vm->dirty.on))
+		dirty_mark_range(&vm->dirty, vm->ram, gpa, bytes);
+}
+
+/* ---- dirty log: every fast write entry is taken back, so that the next store to each page is seen ---- */
+
+static int vm_dirty_start(struct cpu_vm *v, struct err *e)
+{
+	struct soft_vm *vm = soft_vm(v);
+
+	(void)e;
+	cache_exclusive_begin(vm, NULL);
+	dirty_clear(&vm->dirty, vm->ram);
+	atomic_store(&vm->dirty.on, true);
+	mmu_protect_all(vm);
+	cache_exclusive_end(vm, NULL);
+	return 0;
+}
+
+static int vm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e)
+{
+	struct soft_vm *vm = soft_vm(v);
+
+	(void)e;
+	must(atomic_load(&vm->dirty.on));
+	cache_exclusive_begin(vm, NULL);
+	dirty_take(&vm->dirty, bitmap);
+	mmu_protect_all(vm);
+	cache_exclusive_end(vm, NULL);
+	return 0;
+}
+
+static void vm_dirty_stop(struct cpu_vm *v)
+{
+	atomic_store(&soft_vm(v)->dirty.on, false);
 }
 
 static void find_isa(struct soft_vm *vm)
@@ -287,6 +324,7 @@ static void vm_free(struct cpu_vm *v)
 	}
 	soft_vec_fini(vm);
 	cache_free(vm);
+	free((void *)vm->dirty.bits);
 	free(vm->cpu);
 	free(container_of(v, struct all, head));
 }
@@ -409,4 +447,7 @@ const struct cpu_engine cpu_engine_soft = {
 	.raise_sipi = raise_sipi,
 	.kick_halted = kick_halted,
 	.tsc = engine_tsc,
+	.vm_dirty_start = vm_dirty_start,
+	.vm_dirty_collect = vm_dirty_collect,
+	.vm_dirty_stop = vm_dirty_stop,
 };

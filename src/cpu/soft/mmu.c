@@ -186,6 +186,8 @@ again:
 			if (!pte_set(c, lv[i].p, esize, lv[i].v, want))
 				goto again; /* changed under us */
 			gpa_t at = (i == top ? table : lv[i + 1].v & PTE_ADDR);
+			if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed)))
+				dirty_mark(&c->vm->dirty, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT);
 			if (cache_page_flags(c->vm, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE)
 				cache_invalidate(c->vm, at + ((u64)(uintptr_t)lv[i].p & (PAGE_BYTES - 1)), esize);
 			lv[i].v |= want;
@@ -232,6 +234,13 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	}
 	if (unlikely(idx == TLB_USER_ALIGN))
 		r = wr = false;
+	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
+		/* The first store to a page comes here, and is told. */
+		if (acc == ACC_W)
+			dirty_mark(&c->vm->dirty, pg);
+		else
+			wr = wr && dirty_has(&c->vm->dirty, pg);
+	}
 	pthread_mutex_lock(&c->tlb_lock);
 	if (wr) {
 		u8 f = atomic_load_explicit(flags, memory_order_relaxed);
@@ -277,6 +286,18 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 		c->st.ping++;
 		cache_exclusive_begin(vm, c);
 		cache_exclusive_end(vm, c);
+	}
+}
+
+void mmu_protect_all(struct soft_vm *vm)
+{
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct soft_cpu *c = vm->cpu[i];
+		pthread_mutex_lock(&c->tlb_lock);
+		for (unsigned t = 0; t < TLB_COUNT; t++)
+			for (unsigned k = 0; k < TLB_SIZE; k++)
+				__atomic_store_n(&c->tlbs[t][k].wtag, TLB_NONE, __ATOMIC_RELAXED);
+		pthread_mutex_unlock(&c->tlb_lock);
 	}
 }
 

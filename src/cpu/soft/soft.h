@@ -32,6 +32,7 @@
 #define MICA_SOFT_H
 
 #include "cpu/cpu.h"
+#include "cpu/dirty.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
 #define SOFT_TRAMPOLINE 1
@@ -577,6 +578,7 @@ struct soft_vm {
 	struct code_cache *cache; /* cache.c */
 	struct vec_stubs *stubs;  /* vec.c */
 	u64 tsc_khz;
+	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */
 };
 
 #endif
