@@ -69,6 +69,12 @@ exec 5>&-
 wait
 cat /tmp/w/out
 
+for t in dirty run; do
+	section "engine $t"
+	MICA_TEST_ENGINE=kvm timeout 40 test_$t 2>&1
+	echo "@rc $?"
+done
+
 for k in @KERNELS@; do
 	section "kernel $k"
 	vm --memory 64M --net none --debug-exit --kernel /t/kernel_$k </dev/null
@@ -125,6 +131,8 @@ def result(tmp_path_factory):
     control = os.path.join(work, "control")
     subprocess.run(["cc", "-O1", "-o", control, os.path.join(HERE, "control.c")], check=True)
     host.add_program("bin/control", control)
+    for test in ("dirty", "run"):
+        host.add_program("bin/test_" + test, build_path("tests/engine/test_" + test))
     for kernel in SOUND + COMPARED:
         host.add(f"t/kernel_{kernel}", build_path("tests/machine/kernel_" + kernel))
     for protocol in ("multiboot", "pvh"):
@@ -184,6 +192,17 @@ def test_idle_and_virtio_do_not_stop_the_vcpu(result):
     mmio = read["cpu0_exits_mmio_write"] - rested["cpu0_exits_mmio_write"]
     assert mmio <= 4, "a notification stops the vCPU"
     assert result.status("exits") == 0
+
+
+@pytest.mark.parametrize("test,wrong", [
+    ("dirty", set()),
+    ("run", {"stop_nested"}),  # the emulated processor has no #AC
+])
+def test_engine(result, test, wrong):
+    """The engine's own tests, which know nothing of which one it is."""
+    text = result.text(f"engine {test}")
+    failed = set(re.findall(r"\[  FAILED  \] (\w+)\n", text))
+    assert "[       OK ]" in text and failed <= wrong, text
 
 
 @pytest.mark.parametrize("kernel", SOUND)
