@@ -275,6 +275,15 @@ void sys_mov_to_sreg(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
+/* The handler sys_name around do_name(), whose locals may be pointed to (INV-CHAIN-1). */
+#define DEF_SYS(name) \
+	void sys_##name(struct soft_cpu *c, const struct uop *op) \
+	{ \
+		SOFT_ENTER(c, op); \
+		do_##name(c, op); \
+		NEXT(c, op); \
+	}
+
 static outline_ void do_push_sreg(struct soft_cpu *c, const struct uop *op)
 {
 	struct sys_stack s;
@@ -283,12 +292,7 @@ static outline_ void do_push_sreg(struct soft_cpu *c, const struct uop *op)
 	sys_push(c, &s, op->osize, c->seg[op->r1].sel);
 	sys_stack_commit(c, &s);
 }
-void sys_push_sreg(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_push_sreg(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(push_sreg)
 
 static outline_ void do_pop_sreg(struct soft_cpu *c, const struct uop *op)
 {
@@ -364,12 +368,7 @@ static outline_ void do_lldt(struct soft_cpu *c, const struct uop *op)
 		sys_fault_sel(c, EXC_GP, sel);
 	c->seg[SEG_LDTR] = sys_seg_of(&d, sel);
 }
-void sys_lldt(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_lldt(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(lldt)
 
 static outline_ void do_ltr(struct soft_cpu *c, const struct uop *op)
 {
@@ -393,12 +392,7 @@ static outline_ void do_ltr(struct soft_cpu *c, const struct uop *op)
 	c->seg[SEG_TR] = sys_seg_of(&d, sel);
 	c->seg[SEG_TR].ar |= 2;
 }
-void sys_ltr(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_ltr(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(ltr)
 
 /* UMIP: SGDT SIDT SLDT STR SMSW outside ring 0 (SDM 3A 2.5). */
 static void check_umip(struct soft_cpu *c)
@@ -527,12 +521,7 @@ static outline_ void do_lar(struct soft_cpu *c, const struct uop *op)
 	}
 	set_zf(c, ok);
 }
-void sys_lar(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_lar(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(lar)
 
 static outline_ void do_lsl(struct soft_cpu *c, const struct uop *op)
 {
@@ -559,12 +548,7 @@ static outline_ void do_lsl(struct soft_cpu *c, const struct uop *op)
 	}
 	set_zf(c, ok);
 }
-void sys_lsl(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_lsl(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(lsl)
 
 static outline_ void do_verr(struct soft_cpu *c, const struct uop *op)
 {
@@ -574,12 +558,7 @@ static outline_ void do_verr(struct soft_cpu *c, const struct uop *op)
 	u16 sel = ld_sel(c, op);
 	set_zf(c, sys_desc_get(c, sel, &d) && desc_is_readable(&d) && may_look(c, sel, &d));
 }
-void sys_verr(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_verr(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(verr)
 
 static outline_ void do_verw(struct soft_cpu *c, const struct uop *op)
 {
@@ -589,12 +568,7 @@ static outline_ void do_verw(struct soft_cpu *c, const struct uop *op)
 	u16 sel = ld_sel(c, op);
 	set_zf(c, sys_desc_get(c, sel, &d) && desc_is_writable_data(&d) && may_look(c, sel, &d));
 }
-void sys_verw(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_verw(c, op);
-	NEXT(c, op);
-}
+DEF_SYS(verw)
 
 /* r0: destination when a register, r1: source. */
 void sys_arpl(struct soft_cpu *c, const struct uop *op)
