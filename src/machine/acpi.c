@@ -122,7 +122,7 @@ static void dsdt_pci(struct aml *a)
 
 	aml_name(a, "_CRS");
 	size_t res = aml_resources(a);
-	aml_res_bus_window(a, 0, 255);
+	aml_res_bus_window(a, 0, LAYOUT_PCI_LAST_BUS);
 	aml_res_io(a, LAYOUT_PCI_CFG, 8);
 	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
 	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
@@ -320,7 +320,7 @@ static void write_mcfg(struct area *ar)
 
 	header(t, "MCFG", 1);
 	st_le64(t + 44, LAYOUT_ECAM);
-	t[55] = 255; /* buses 0-255 of segment 0 */
+	t[55] = LAYOUT_PCI_LAST_BUS; /* of segment 0 */
 	finish(t, MCFG_BYTES);
 	publish(ar, off);
 }

@@ -9,8 +9,9 @@
 #define LAYOUT_ACPI 0xe0100ull        /* tables, up to 0xfffff */
 #define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
 #define LAYOUT_PCI_MMIO_END 0xdfffffffull
-#define LAYOUT_ECAM 0xe0000000ull /* 256 buses x 1 MiB */
-#define LAYOUT_ECAM_BYTES 0x10000000ull
+#define LAYOUT_ECAM 0xe0000000ull /* 1 MiB a bus */
+#define LAYOUT_ECAM_BYTES 0x100000ull
+#define LAYOUT_PCI_LAST_BUS 0 /* Linux probes every slot of every bus up to this one at boot: 32 accesses a bus */
 #define LAYOUT_IOAPIC 0xfec00000ull
 #define LAYOUT_LAPIC 0xfee00000ull
 
