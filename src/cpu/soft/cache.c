@@ -380,6 +380,12 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 		c->st.blocks_decoded++;
 		c->st.uops_decoded += b->nops;
 		pthread_mutex_unlock(&k->lock);
+		if (unlikely(c->trace & TRACE_BLOCK))
+			fprintf(stderr, "cpu%u block at %llx, RAM %llx: %u bytes, %u uops, %u-bit code\n", c->index,
+				(unsigned long long)lin, (unsigned long long)phys, b->bytes, b->nops,
+				mode & MODE_CODE64   ? 64
+				: mode & MODE_CODE32 ? 32
+						     : 16);
 		return b;
 	}
 }

@@ -262,12 +262,10 @@ static void step(struct soft_cpu *c)
 		trace_insn(c, bytes, room);
 
 	/* Run it. Its last uop, or a handler that ends the block, comes back because PEND_STEP is set. */
-	bool was_shadow = c->shadow;
 	c->shadow = c->shadow_ss = false;
 	c->one_step = false;
 	atomic_fetch_or_explicit(&c->pending, PEND_STEP, memory_order_relaxed);
 	c->gpr[GPR_BLK] = c->rip;
-	(void)was_shadow;
 	u32 rf = c->sysflags & FL_RF;
 	c->stepping = true;
 	run_uops(c, b->op);

@@ -191,7 +191,6 @@ struct uop {
 #define EA_A16 0x02   /* 16-bit address size */
 #define EA_MOFFS 0x08 /* the offset is op->imm */
 #define EA_RIP 0x10   /* rip-relative: add rip_off + len (did not fit in disp) */
-#define EA_STACK 0x04 /* the default segment is SS by rule: faults are #SS */
 
 struct block {
 	u64 phys;  /* of the first byte: offset into guest RAM */
@@ -241,7 +240,7 @@ struct jc_entry {
 #define PEND_STEP 0x80u    /* own: TF, breakpoints, or interrupt shadow: one instruction at a time */
 
 struct soft_stats {
-	u64 blocks_run_slow, blocks_decoded, uops_decoded, tlb_fill, page_walk, mmio, pio, exc[32], intr, halts, smc,
+	u64 blocks_run_slow, blocks_decoded, uops_decoded, tlb_fill, page_walk, mmio, pio, exc[32], intr, halts,
 	    single_steps, flush_code, ping;
 };
 
@@ -274,7 +273,6 @@ struct soft_cpu {
 	bool stepping; /* running one alone now: PEND_STEP stays */
 	u64 redo_gpa;
 	u32 redo_bytes;
-	u8 jc_salt_idx;
 	u64 jc_salt;
 
 	/* YMM registers, 32 bytes each: xmm in the low 16. */

@@ -172,7 +172,7 @@ bool fpu_decode_env(struct decode *d);
 /* ---- memory operands ---- */
 static inline gva_t vec_ea(struct soft_cpu *c, const struct uop *op, unsigned bytes, bool write)
 {
-	if (likely(!(op->ea & ~EA_STACK)))
+	if (likely(!op->ea))
 		return c->eff_base[op->seg] + c->gpr[op->base] + (c->gpr[op->index] << op->scale) + (u64)(s64)op->disp;
 	SOFT_ENTER(c, op);
 	return soft_ea(c, op, bytes, write);

@@ -76,7 +76,7 @@ static inline __attribute__((always_inline)) gva_t run_mem(struct soft_cpu *c, c
 	gva_t lin;
 	void *p;
 
-	if (unlikely(op->ea & ~EA_STACK) && (d->cls & VC_WAITS))
+	if (unlikely(op->ea) && (d->cls & VC_WAITS))
 		c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c);
 	lin = vec_ea(c, op, n, d->mem & VM_STORE);
 	if (unlikely(lin & d->align)) {
@@ -123,7 +123,7 @@ static void x87_mem(struct soft_cpu *c, const struct uop *op)
 	VEC_CHECK(c, op, VEC_OK_X87);
 	SOFT_ENTER(c, op);
 	lin = run_mem(c, op, &s->d, s->fn, NULL, NULL, NULL, NULL);
-	note_x87(c, op, true, (op->ea & ~EA_STACK) ? soft_ea_offset(c, op) : lin - c->eff_base[op->seg]);
+	note_x87(c, op, true, op->ea ? soft_ea_offset(c, op) : lin - c->eff_base[op->seg]);
 	NEXT(c, op);
 }
 
