@@ -577,8 +577,11 @@ static int add_cpus(struct vm *v, int *status, struct err *e)
 	}
 	for (unsigned i = 0; i < c->cpus; i++)
 		v->vcpu[i] = (struct vcpu){ .vm = v, .cpu = cpu_vm_cpu(v->cpus, i), .index = i };
-	if (c->ntrace)
+	if (c->ntrace) {
 		cpu_vm_trace(v->cpus, trace_mask(c));
+		if (strcmp(cpu_vm_engine(v->cpus), "soft"))
+			log_warn("%s", _("--trace: only the software engine can trace; use --engine soft"));
+	}
 	machine_attach_cpus(v->machine, v->cpus);
 	return 0;
 }
