@@ -370,6 +370,8 @@ static int differs(const struct test *t, const struct hx_state *a, const struct 
 	} while (0)
 #define LL(x) ((unsigned long long)(x))
 	DIFF(a->vec != b->vec, "  exception: host %u, engine %u\n", a->vec, b->vec);
+	if (f && a->vec != b->vec)
+		fprintf(f, "  engine error %llx cr2 %llx\n", LL(b->error), LL(b->cr2));
 	DIFF(a->rip != b->rip, "  rip: host %llx, engine %llx (exception %u)\n", LL(a->rip), LL(b->rip), a->vec);
 	if (a->vec == b->vec && a->vec == 14) {
 		/* What else the two sides have mapped, and for whom, is not compared. */
@@ -462,6 +464,8 @@ int main(int argc, char **argv)
 		u64 s = (seed << 40) + i + 1;
 		bad += (unsigned)run(s, maxlen, false);
 	}
+	if (getenv("DIFFTEST_STATS"))
+		hx_stats(stdout);
 	printf("difftest: %llu cases from seed %llu, %u mismatches\n", LL(cases), LL(seed), bad);
 	return bad ? 1 : 0;
 }

@@ -412,3 +412,8 @@ void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 		off += in.length;
 	}
 }
+
+void hx_stats(FILE *f)
+{
+	cpu_vm_stats(vm, f);
+}

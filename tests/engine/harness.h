@@ -43,4 +43,7 @@ void hx_decoder(ZydisDecoder *d);
 /* Disassembly of the code, a line each, to f. */
 void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip);
 
+/* The engine's counters. */
+void hx_stats(FILE *f);
+
 #endif

@@ -141,6 +141,10 @@ static bool overlaps(const struct block *b, u64 off, u64 bytes)
 	u64 n1 = b->phys2 == UINT64_MAX ? b->bytes : PAGE_BYTES - (b->phys & (PAGE_BYTES - 1));
 	if (off < b->phys + n1 && b->phys < off + bytes)
 		return true;
+	/* Its translation may rely on what comes behind its branches. */
+	u64 at = off - (b->phys & PAGE_MASK);
+	if (b->jit.far && b->jit.peek_hi && at < PAGE_BYTES && at < b->jit.peek_hi && at + bytes > b->jit.peek_lo)
+		return true;
 	return b->phys2 != UINT64_MAX && off < b->phys2 + (b->bytes - n1) && b->phys2 < off + bytes;
 }
 
@@ -151,6 +155,10 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	gva_t lin = c->mode & MODE_CODE64 ? c->gpr[GPR_BLK] : (u32)(c->eff_base[SEG_CS] + c->gpr[GPR_BLK]);
 	const struct tlb_entry *e = &c->tlbs[c->cpl == 3 ? TLB_USER : TLB_SUPER][tlb_hash(lin)];
 	bool found = false, hit = false;
+	const struct uop *op = c->op;
+
+	if (c->jit.in_uop) /* c->op is a copy */
+		op = c->jit.real_op;
 
 	if (c->stepping)
 		return false; /* nothing after this instruction is decoded yet */
@@ -158,7 +166,7 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	for (u32 ref = k->page_head[page]; ref && !found;) {
 		const struct block *b = at(k, ref);
 		ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
-		found = (uintptr_t)c->op >= (uintptr_t)b->op && (uintptr_t)c->op < (uintptr_t)(b->op + b->nops);
+		found = (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops);
 		hit = found && overlaps(b, off, bytes);
 	}
 	pthread_mutex_unlock(&k->lock);
@@ -190,11 +198,13 @@ static void unlink_page(struct code_cache *k, struct block *b, u32 ref, u64 page
 		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
 }
 
-static void kill_block(struct code_cache *k, struct block *b)
+static void kill_block(struct soft_vm *vm, struct block *b)
 {
+	struct code_cache *k = vm->cache;
 	u32 ref = (u32)(((u8 *)b - k->arena) / 16);
 
 	atomic_store(&b->dead, 1);
+	jit_kill(vm, b);
 	for (struct block **p = &k->hash[hash_of(b->phys, b->mode)]; *p; p = &(*p)->hash_next)
 		if (*p == b) {
 			__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
@@ -223,7 +233,7 @@ unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
 					struct block *b = at(k, ref);
 					ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
 					if (overlaps(b, off, n)) {
-						kill_block(k, b);
+						kill_block(vm, b);
 						killed++;
 					}
 				}
@@ -236,6 +246,14 @@ unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
 		bytes -= n;
 	}
 	return killed;
+}
+
+void cache_kill(struct soft_vm *vm, struct block *b)
+{
+	pthread_mutex_lock(&vm->cache->lock);
+	if (!b->dead)
+		kill_block(vm, b);
+	pthread_mutex_unlock(&vm->cache->lock);
 }
 
 static void reset(struct soft_vm *vm)
@@ -255,6 +273,8 @@ static void reset(struct soft_vm *vm)
 	k->resets++;
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jc_clear(vm->cpu[i]->jcs[0], 2 * JC_SIZE);
+	jit_reset(vm);
+	atomic_store(&k->full, false);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -354,10 +374,10 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 		tmp->phys2 = phys2;
 
 		size_t need = ROUND_UP(sizeof(struct block) + tmp->nops * sizeof(struct uop), 16);
-		if (k->used + need > k->arena_bytes) {
+		if (k->used + need > k->arena_bytes || atomic_load(&k->full)) {
 			pthread_mutex_unlock(&k->lock);
 			cache_exclusive_begin(c->vm, c);
-			if (k->used + need > k->arena_bytes) {
+			if (k->used + need > k->arena_bytes || atomic_load(&k->full)) {
 				reset(c->vm);
 				c->st.flush_code++;
 			}

@@ -31,7 +31,7 @@
 
 #define CACHE_HASH_BITS 18
 #define BLOCK_INSNS_MAX 48
-#define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 1)
+#define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 2) /* op_jit_heat before, op_end behind */
 
 struct code_cache {
 	pthread_mutex_t lock;
@@ -42,6 +42,7 @@ struct code_cache {
 	u32 *page_head;         /* arena offset / 16 of the first block on the page, 0 none */
 	u64 npages;
 	u64 generation; /* of the arena: bumped at every reset */
+	_Atomic bool full; /* there is no more room for translations: reset at the next block */
 
 	/* exclusive sections */
 	pthread_mutex_t excl_lock;
@@ -57,6 +58,7 @@ void cache_free(struct soft_vm *vm);
 struct block *cache_get(struct soft_cpu *c, gva_t lin);
 /* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
+void cache_kill(struct soft_vm *vm, struct block *b);
 /* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
@@ -87,6 +89,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 void decode_init(struct soft_vm *vm);
 
 /* exec.c: handlers decode needs by name */
+void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
+void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
 void op_end(struct soft_cpu *c, const struct uop *op); /* end of block: fall through */
 void op_ud(struct soft_cpu *c, const struct uop *op);
 void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */

@@ -131,6 +131,8 @@ static inline gva_t lin_rip(const struct soft_cpu *c)
 void soft_leave(struct soft_cpu *c, const struct uop *op)
 {
 	(void)op;
+	if (unlikely(c->jit.in_uop))
+		return;
 	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed)) ||
 	    unlikely(atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))
 		return;
@@ -384,6 +386,7 @@ enum cpu_exit core_run(struct soft_cpu *c)
 	int how = _setjmp(c->jb);
 
 	c->stepping = false;
+	c->jit.in_uop = false;
 	end_exclusive(c);
 	switch (how) {
 	case 0:

@@ -8,6 +8,7 @@
  * on inside its block.
  */
 #include "cpu/soft/exec.h"
+#include "cpu/soft/jit_emit.h"
 
 void decode_init(struct soft_vm *vm)
 {
@@ -190,6 +191,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 	unsigned off = 0, nu = 0, ni = 0;
 	bool end = false;
 
+	if (vm->jit && max > 1 && (mode & MODE_CODE64))
+		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = vm->jit->heat };
 	while (!end && ni < max && off < n) {
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];

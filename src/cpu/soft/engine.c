@@ -14,6 +14,8 @@
 
 struct one {
 	struct cpu head;
+	/* Translated code runs with its stack pointer at s: room for calls, and for what signals push. */
+	u8 below[32 * KIB];
 	struct soft_cpu s __attribute__((aligned(64)));
 };
 struct all {
@@ -314,6 +316,7 @@ static void vm_free(struct cpu_vm *v)
 {
 	struct soft_vm *vm = soft_vm(v);
 	vm->ram->on_write = NULL;
+	jit_fini(vm);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		struct soft_cpu *c = vm->cpu[i];
 		if (!c)
@@ -371,7 +374,8 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 		c->step_block = xcalloc(1, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
 		vm->cpu[i] = c;
 	}
-	if ((r = cache_new(vm, CODE_CACHE_BYTES, e)) < 0 || (r = soft_vec_init(vm, e)) < 0) {
+	if ((r = cache_new(vm, CODE_CACHE_BYTES, e)) < 0 || (r = soft_vec_init(vm, e)) < 0 ||
+	    (r = jit_init(vm, e)) < 0) {
 		vm_free(&v->head);
 		return r;
 	}
@@ -400,6 +404,7 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 
 	fprintf(f, "cache_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64 "\n", vm->cache->used,
 		vm->cache->resets, vm->cache->invalidated);
+	jit_stats(vm, f);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		const struct soft_stats *s = &vm->cpu[i]->st;
 		fprintf(f,

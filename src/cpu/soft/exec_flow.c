@@ -366,3 +366,61 @@ void op_ret_legacy(struct soft_cpu *c, const struct uop *op)
 	c->rip = t;
 	LEAVE(c, op);
 }
+
+/* ---- blocks and their translations ---- */
+
+/* The block was executed often: translate it. What to go on with. */
+static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
+{
+	struct block *b = container_of(op, struct block, op[0]);
+	struct uop *first = (struct uop *)(uintptr_t)op;
+
+	if (c->jit.in_uop || c->stepping) {
+		first->imm = 1;
+		return op + 1;
+	}
+	if (jit_translate(c, b)) {
+		__atomic_store_n(&first->fn, op_jit_enter, __ATOMIC_RELEASE);
+		return op;
+	}
+	if (atomic_load(&c->vm->cache->full)) /* decoding it again makes room */
+		cache_kill(c->vm, b);
+	else
+		first->fn = op_nop;
+	return op + 1;
+}
+
+void op_jit_heat(struct soft_cpu *c, const struct uop *op)
+{
+	u64 *heat = (u64 *)(uintptr_t)&op->imm;
+	u64 n = __atomic_load_n(heat, __ATOMIC_RELAXED);
+
+	if (likely(n > 1)) {
+		__atomic_store_n(heat, n - 1, __ATOMIC_RELAXED);
+		NEXT(c, op);
+	}
+	const struct uop *o = hot(c, op);
+	GOTO_UOP(c, o);
+}
+
+static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *op)
+{
+	struct block *b = container_of(op, struct block, op[0]);
+
+	if (c->jit.in_uop || c->stepping || c->tlb != c->tlbs[b->jit.mode])
+		return op + 1;
+	if (unlikely(c->jit.refused == b)) {
+		c->jit.refused = NULL;
+		return op + 1;
+	}
+	return jit_enter(c, b);
+}
+
+void op_jit_enter(struct soft_cpu *c, const struct uop *op)
+{
+	const struct uop *o = enter(c, op);
+
+	if (o)
+		GOTO_UOP(c, o);
+	LEAVE(c, op);
+}

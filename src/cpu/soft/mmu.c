@@ -278,6 +278,7 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 				if (e->wtag != TLB_NONE && e->wtag + e->addend == host)
 					__atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_RELAXED);
 			}
+		jit_protect(o, host);
 		pthread_mutex_unlock(&o->tlb_lock);
 	}
 	atomic_fetch_and(&vm->cache->page_flags[page], (u8)~PAGE_WTLB);
@@ -297,6 +298,7 @@ void mmu_protect_all(struct soft_vm *vm)
 		for (unsigned t = 0; t < TLB_COUNT; t++)
 			for (unsigned k = 0; k < TLB_SIZE; k++)
 				__atomic_store_n(&c->tlbs[t][k].wtag, TLB_NONE, __ATOMIC_RELAXED);
+		jit_protect(c, 0);
 		pthread_mutex_unlock(&c->tlb_lock);
 	}
 }
@@ -670,7 +672,10 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 		c->super_nonglobal = false;
 		c->large[0] = c->large[1] = 0;
 		jc_clear(c->jcs[0], JC_SIZE);
+		jit_flush(c, TLB_SUPER);
 	}
+	jit_flush(c, TLB_USER);
+	jit_flush(c, TLB_SUPER_AC);
 	pthread_mutex_unlock(&c->tlb_lock);
 	jc_clear(c->jcs[1], JC_SIZE);
 }
@@ -689,6 +694,8 @@ static cold_ void flush_large(struct soft_cpu *c, gva_t lin, unsigned shift)
 			if (e->rtag - start < size || e->wtag - start < size || e->xtag - start < size)
 				e->rtag = e->wtag = e->xtag = TLB_NONE;
 		}
+	for (unsigned t = 0; t < JTLB_MODES; t++)
+		jit_flush(c, t);
 	pthread_mutex_unlock(&c->tlb_lock);
 	for (unsigned t = 0; t < 2; t++)
 		for (unsigned i = 0; i < JC_SIZE; i++) {
@@ -711,6 +718,7 @@ void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
 		struct tlb_entry *e = &c->tlbs[t][tlb_hash(lin)];
 		e->rtag = e->wtag = e->xtag = TLB_NONE;
 	}
+	jit_flush_page(c, lin);
 	pthread_mutex_unlock(&c->tlb_lock);
 	/* Blocks of this page, and one that reaches into it from the page before. */
 	for (unsigned t = 0; t < 2; t++) {

@@ -33,6 +33,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/dirty.h"
+#include "cpu/soft/jit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
 #define SOFT_TRAMPOLINE 1
@@ -201,6 +202,7 @@ struct block {
 	u16 nops;
 	_Atomic u32 dead;    /* invalidated: find another */
 	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
+	struct jit_block jit;
 	struct uop op[];
 };
 
@@ -337,6 +339,7 @@ struct soft_cpu {
 	_Atomic bool sleeping;
 	unsigned trace;
 
+	struct jit_cpu jit;
 	struct soft_stats st;
 	struct tlb_entry tlbs[TLB_COUNT][TLB_SIZE];
 	struct jc_entry jcs[2][JC_SIZE];
@@ -574,6 +577,7 @@ struct soft_vm {
 	ZydisDecoder decoder[3];  /* 64, 32, 16-bit code */
 	u32 isa;                  /* ISA_*: what decode_int may accept */
 	struct code_cache *cache; /* cache.c */
+	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs;  /* vec.c */
 	u64 tsc_khz;
 	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */

@@ -127,6 +127,8 @@ bool vec_describe(struct vec_desc *out, const ZydisDecodedInstruction *insn, con
 /* Features needed; UINT32_MAX: never offered; 0: not a vector instruction. */
 u32 vec_features(const ZydisDecodedInstruction *insn);
 u8 vec_reg(ZydisRegister r);
+/* Not to be executed: it belongs to the uop before it. */
+bool vec_is_description(const struct uop *u);
 
 /* vec_move.c, vec_mem.c, fpu.c: each takes the instructions it knows. */
 bool vec_decode_move(struct decode *d);

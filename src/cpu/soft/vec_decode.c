@@ -525,6 +525,11 @@ static uop_fn *handler(const struct vec_desc *d)
 	return vec_rr;
 }
 
+bool vec_is_description(const struct uop *u)
+{
+	return u->fn == never;
+}
+
 static void emit(struct decode *d, const struct vec_desc *desc)
 {
 	const struct vec_stub *s = vec_stub_get(d->c->vm->stubs, desc);

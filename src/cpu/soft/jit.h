@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit.h - the translator: hot blocks of 64-bit code become host code. Inside of the software engine.
+ *
+ * Theory of operation
+ *
+ *     cold block ──(interpreted, counted)──▶ hot block ──jit_translate()──▶ host code
+ *     uops, exec*.c                          op[0] = op_jit_heat            op[0] = op_jit_enter
+ *
+ * Guest and host are the same architecture, so an instruction is translated by encoding it again with
+ * other registers. Only memory operands (software TLB), control flow and privileged instructions change.
+ *
+ * Registers in translated code:
+ *   rsp        the vCPU, struct soft_cpu; the memory below it is spare room (signals, calls of ours)
+ *   rax, rcx   scratch
+ *   others     guest registers, jit_hreg[]; guest R10, R11 and R15 stay in c->gpr[]
+ *   xmm/ymm    the guest's while c->jit.vec_live, else they are in c->vec
+ *   x87, MXCSR the guest's, as everywhere inside soft_run()
+ *
+ * RIP: translations are position independent. c->jit.vpage is the linear address of the page that the
+ * running block begins in; RIP is vpage plus an offset known at translation. It changes only where control
+ * goes to another page.
+ *
+ * Flags: at E_NEAR the six status flags are in RFLAGS, at E_FAR they are in c->fl. A TLB check spoils RFLAGS, so
+ * liveness decides where they are saved (LAHF, SETO) and loaded again. Flags that are overwritten before
+ * anything reads them are not kept: an exception or interrupt in between shows other values than
+ * hardware would (INV-JIT-3). With jit.exact every access keeps them, so that tests can compare.
+ *
+ * Memory: a load is
+ *     lea  rax, [address]
+ *     rorx rcx, rax, 11; and ecx, mask       slot of the page
+ *     sub  rax, [rsp + rcx*8 + tags]         offset in the page, if the tag is the page's
+ *     cmp  rax, 4096 - bytes; ja slow        misses, and accesses that cross the page
+ *     mov  rcx, [rsp + rcx*8 + hosts]
+ *     mov  reg, [rax + rcx]
+ * from a first-level TLB (struct jtlb) per way of looking, filled from the interpreter's. All that it does not serve
+ * goes to jit_slow(), which either fills and returns a host address, or has the interpreter's handler
+ * execute the instruction. So MMIO, faults, page crossings and self-modifying code are the interpreter's.
+ *
+ * Control flow: a direct branch inside the page is a host jump once its target is translated (struct jlink).
+ * Everything else goes through the jump cache c->jit.jj, RIP to host code.
+ *
+ * INV-JIT-1: translated code leaves at the next E_FAR or backward branch when c->pending is set.
+ * INV-JIT-2: the code of a dead block leaves at its entries: they are overwritten, as a whole and atomically,
+ *            with a jump to its exit. Memory is reused only with the whole arena (INV-CACHE-3).
+ * INV-JIT-3: see Flags.
+ * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
+ *
+ * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
+ * jit_translate.c a block; jit_insn.c an instruction; jit_mem.c its memory operand; jit_flow.c branches;
+ * jit_flags.c what reads and writes flags.
+ */
+#ifndef MICA_SOFT_JIT_H
+#define MICA_SOFT_JIT_H
+
+#include "base/base.h"
+
+#include <stdio.h>
+
+struct soft_cpu;
+struct soft_vm;
+struct block;
+struct uop;
+struct err;
+
+/* ---- first-level TLB of translated code ---- */
+#define JTLB_BITS 8
+#define JTLB_SIZE (1u << JTLB_BITS)
+#define JTLB_MODES 3 /* TLB_USER, TLB_SUPER, TLB_SUPER_AC */
+struct jtlb_entry {
+	u64 tag;  /* page address; for an empty slot a page that belongs to another slot */
+	u64 host; /* where the page is */
+};
+/* The page of the stack, for accesses of up to 8 bytes; it may be read and written. */
+struct jtlb_stack {
+	u64 tag, host;
+	u64 limit; /* offsets below it are served: JTLB_STACK_LIMIT, or 0: empty */
+};
+#define JTLB_STACK_LIMIT (4096u - 7u)
+static inline unsigned jtlb_slot(u64 lin)
+{
+	return (unsigned)(lin >> 12) & (JTLB_SIZE - 1);
+}
+static inline u64 jtlb_none(unsigned slot)
+{
+	return (u64)(slot ^ 1) << 12;
+}
+
+/* ---- jump cache of translated code: RIP to E_FAR ---- */
+#define JJ_BITS 11
+#define JJ_SIZE (1u << JJ_BITS)
+struct jj_entry {
+	u64 rip;
+	u64 code;
+};
+static inline unsigned jj_slot(u64 rip)
+{
+	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
+}
+
+#define JIT_RUN_UOPS 2
+
+/* Per vCPU; part of struct soft_cpu, and addressed from rsp by translated code. */
+struct jit_cpu {
+	u64 vpage;           /* linear address of the running block's page */
+	u64 host_rsp;        /* the C stack, below jit_enter's frame */
+	u64 ret;             /* where the routine in use goes back to */
+	u64 tmp;             /* of one instruction */
+	u32 vec_live;        /* JIT_VEC_*: xmm/ymm registers are the guest's, and what may run; else 0 */
+	bool in_uop;         /* a handler runs on behalf of translated code: soft_leave() returns to it */
+	bool ran;            /* ... and came to its end */
+	const struct uop *real_op; /* ... and this is the block's uop that run[] is a copy of */
+	struct jtlb_stack stack[JTLB_MODES];
+	struct jtlb_entry rd[JTLB_MODES][JTLB_SIZE], wr[JTLB_MODES][JTLB_SIZE];
+	struct jj_entry jj[JTLB_MODES][JJ_SIZE];
+	u64 jj_pages[JTLB_MODES][8]; /* Bloom filter: pages that jj knows */
+	struct uop *run;             /* JIT_RUN_UOPS + 1 */
+	const struct uop *exit_uop;  /* JSLOW_LEFT */
+	struct block *refused;       /* to be interpreted once: it may not use vector registers now */
+	u64 slow, slow_uop, uops, lookups, links, entries, translated, code_bytes; /* statistics */
+};
+
+#define JIT_VEC_SSE 1u
+#define JIT_VEC_AVX 2u
+
+/* ---- translated code of a block ---- */
+struct jit_block {
+	u8 *far, *near; /* entries (rx); NULL: not translated */
+	u32 bytes;
+	u32 in;         /* links that go here: offset of the first one's jlink, 0 none */
+	u16 peek_lo, peek_hi; /* page offsets of bytes after branches that the translation relies on */
+	u8 mode;        /* enum tlb_index it was translated for */
+	u8 tried;       /* no more tries */
+};
+
+/* Data behind a call of a routine, in the code. */
+struct jsite_slow {
+	u32 block; /* arena reference */
+	u8 uop, nuops;
+	u8 bytes;
+	u8 how; /* JSLOW_* */
+} __attribute__((packed));
+#define JSLOW_WRITE 1u
+#define JSLOW_STACK 2u
+#define JSLOW_END 4u /* the handler ends the block: leave to it */
+#define JSLOW_LEFT 1u /* jit_slow() returns this when it did: c->jit.exit_uop */
+
+struct jsite_uop {
+	u32 block;
+	u8 uop, nuops;
+	u8 pad[2];
+} __attribute__((packed));
+
+struct jlink {
+	u32 block;  /* that the jump is in */
+	u32 imm;    /* offset in the code memory of the jump's rel32 */
+	u32 next;   /* in the list of its target */
+	u16 target; /* page offset */
+	u8 far;     /* to E_FAR: flags are in c->fl, or c->pending must be looked at */
+	u8 head;    /* bytes from the stub's start to here */
+} __attribute__((packed));
+
+/* What lies before E_FAR, in bytes. */
+#define JIT_EXIT_DEAD 16u      /* leaves; the block is dead */
+#define JIT_EXIT_RIP 32u       /* leaves to the block's own RIP */
+#define JIT_EXIT_DEAD_NEAR 56u /* saves the flags, then as JIT_EXIT_DEAD */
+#define JIT_PRELUDE 64u
+
+#define JIT_LIST_END (~0u) /* as jlink.next: linked, and the last */
+
+struct jit_code;
+
+/* ---- jit_code.c ---- */
+/* Maps code memory; before seccomp. Leaves vm->jit NULL where translating is off. */
+int jit_init(struct soft_vm *vm, struct err *e);
+void jit_fini(struct soft_vm *vm);
+/* All code is dropped; in an exclusive section. */
+void jit_reset(struct soft_vm *vm);
+/* Runs b's code until it leaves: the uop to go on with in the interpreter, or NULL: at c->rip. */
+const struct uop *jit_enter(struct soft_cpu *c, struct block *b);
+/* The block died: cache->lock held. */
+void jit_kill(struct soft_vm *vm, struct block *b);
+void jit_stats(const struct soft_vm *vm, FILE *f);
+/* Guest vector registers between the host's and c->vec. */
+void jit_vec_save(struct soft_cpu *c);
+void jit_vec_load(struct soft_cpu *c);
+
+/* ---- jit_translate.c ---- */
+/* Translates b for c's way of looking; false: it stays interpreted. */
+bool jit_translate(struct soft_cpu *c, struct block *b);
+
+/* ---- jit_run.c: c's caches of translated code follow those of the interpreter ---- */
+void jit_cpu_init(struct soft_cpu *c);
+void jit_flush(struct soft_cpu *c, unsigned mode); /* all that was learnt about linear addresses */
+void jit_flush_page(struct soft_cpu *c, u64 lin);
+/* Any thread, under c->tlb_lock: no entry may serve stores to the page at host (0: to any). */
+void jit_protect(struct soft_cpu *c, u64 host);
+void jit_forget_jumps(struct soft_cpu *c);
+
+/* Executions of a block before it is translated. */
+#define JIT_HEAT 24u
+
+#endif

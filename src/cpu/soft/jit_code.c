@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_code.c - the translator's code memory, the routines that translated code calls, and the life of
+ * translations: made, dropped with their block, all dropped with the arena.
+ *
+ * Code memory is one memfd mapped twice (INV-JIT-4), both at VM creation, since a sandbox may forbid new executable
+ * mappings later. It is filled from the front; when it is full the arena of blocks is reset with it.
+ *
+ * A routine is entered by CALL with rsp = the vCPU; it takes the return address off, puts the guest's registers
+ * into c->gpr[], and calls its C function on the C stack. Data for it lies behind the call.
+ */
+#include "cpu/soft/jit_emit.h"
+#include "cpu/soft/jit_run.h"
+#include "cpu/soft/vec.h"
+
+#include <sys/mman.h>
+
+#define JIT_CODE_BYTES (24 * MIB)
+#define JIT_INDEX_MAX (128u << 10)
+
+static const u8 callee_saved[] = { H_RBP, H_RBX, H_R12, H_R13, H_R14, H_R15 };
+
+static void push_pop(struct jit *j, bool push, unsigned r)
+{
+	rex(j, false, 0, 0, r);
+	e8(j, (push ? 0x50 : 0x58) | (r & 7));
+}
+
+static void spill(struct jit *j)
+{
+	for (unsigned g = 0; g < 16; g++)
+		if (jit_hreg[g] != H_NONE)
+			e_st(j, jit_hreg[g], C_OFF(gpr[0]) + 8 * (s32)g);
+}
+
+static void reload(struct jit *j)
+{
+	for (unsigned g = 0; g < 16; g++)
+		if (jit_hreg[g] != H_NONE)
+			e_ld(j, jit_hreg[g], C_OFF(gpr[0]) + 8 * (s32)g);
+}
+
+/* Registers that a C function may have changed; rbx we use. */
+static void reload_clobbered(struct jit *j)
+{
+	static const u8 kept[16] = { [H_RBP] = 1, [H_R12] = 1, [H_R13] = 1, [H_R14] = 1, [H_R15] = 1 };
+
+	for (unsigned g = 0; g < 16; g++)
+		if (jit_hreg[g] != H_NONE && !kept[jit_hreg[g]])
+			e_ld(j, jit_hreg[g], C_OFF(gpr[0]) + 8 * (s32)g);
+}
+
+/* Return address into c->jit.ret, registers into c->gpr, then fn(c, rax, data) on the C stack; rbx = c. */
+static void to_c(struct jit *j, void *fn)
+{
+	EB(j, 0x8f); /* pop [rsp + ret] */
+	modrm_disp(j, 0, H_RSP, C_OFF(jit.ret));
+	spill(j);
+	e_mov(j, H_RDI, H_RSP);
+	e_mov(j, H_RSI, H_RAX);
+	e_ld(j, H_RDX, C_OFF(jit.ret));
+	e_mov(j, H_RBX, H_RSP);
+	e_ld(j, H_RSP, C_OFF(jit.host_rsp));
+	e_movi(j, H_RAX, (u64)(uintptr_t)fn);
+	EB(j, 0xff, 0xd0); /* call rax */
+}
+
+/* From the C stack back to jit_enter()'s caller; rax is the result. */
+static void epilogue(struct jit *j)
+{
+	e_alui(j, true, 0, H_RSP, 8);
+	for (unsigned i = ARRAY_LEN(callee_saved); i-- > 0;)
+		push_pop(j, false, callee_saved[i]);
+	e8(j, 0xc3);
+}
+
+/* push rcx; ret: back to where rcx says, and the return predictor is right where that is behind the call. */
+static void back_to_rcx(struct jit *j)
+{
+	push_pop(j, true, H_RCX);
+	e8(j, 0xc3);
+}
+
+static u8 *begin(struct jit *j)
+{
+	while (j->n & 15)
+		e8(j, 0xcc);
+	return (u8 *)(uintptr_t)(j->pc0 + j->n);
+}
+
+static void vec_moves(struct jit *j, bool avx, bool store)
+{
+	for (unsigned x = 0; x < 16; x++) {
+		s32 off = C_OFF(vec[0]) + 32 * (s32)x;
+		if (avx) /* vmovups ymm */
+			EB(j, 0xc5, (u8)(x >= 8 ? 0x7c : 0xfc), (u8)(0x10 | store));
+		else {
+			rex(j, false, x, 0, H_RDI);
+			EB(j, 0x0f, (u8)(0x10 | store));
+		}
+		modrm_disp(j, x, H_RDI, off);
+	}
+	if (avx && store)
+		EB(j, 0xc5, 0xf8, 0x77); /* vzeroupper */
+	e8(j, 0xc3);
+}
+
+static void routines(struct jit *j, struct jit_code *k)
+{
+	u32 z;
+
+	k->r_enter = begin(j); /* const struct uop *(struct soft_cpu *c, u8 *code) */
+	for (unsigned i = 0; i < ARRAY_LEN(callee_saved); i++)
+		push_pop(j, true, callee_saved[i]);
+	e_alui(j, true, 5, H_RSP, 8);
+	op_rm(j, true, 0x89, H_RSP, H_RDI, C_OFF(jit.host_rsp));
+	e_mov(j, H_RAX, H_RSI);
+	e_mov(j, H_RSP, H_RDI);
+	reload(j);
+	EB(j, 0xff, 0xe0); /* jmp rax */
+
+	k->r_slow = begin(j);
+	to_c(j, (void *)jit_slow);
+	e_alui(j, true, 7, H_RAX, JSLOW_LEFT);
+	z = e_jcc(j, CC_NZ);
+	op_rm(j, true, 0x8b, H_RAX, H_RBX, C_OFF(jit.exit_uop));
+	epilogue(j);
+	patch_to(j, z, j->n);
+	e_mov(j, H_RSP, H_RBX);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	reload_clobbered(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	back_to_rcx(j);
+	patch_to(j, z, j->n);
+	reload(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	e_alui(j, true, 0, H_RCX, 16);
+	back_to_rcx(j);
+
+	k->r_uop = begin(j);
+	to_c(j, (void *)jit_uop);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	e_alui(j, true, 0, H_RCX, sizeof(struct jsite_uop));
+	back_to_rcx(j);
+	patch_to(j, z, j->n); /* the handler left the instruction: c->rip says where to */
+	epilogue(j);
+
+	k->r_exit_uop = begin(j);
+	to_c(j, (void *)jit_exit_uop);
+	epilogue(j);
+
+	k->r_exit_rip = begin(j);
+	to_c(j, (void *)jit_exit_rip);
+	epilogue(j);
+
+	k->r_exit_dead = begin(j);
+	to_c(j, (void *)jit_exit_dead);
+	epilogue(j);
+
+	k->r_link = begin(j);
+	to_c(j, (void *)jit_link);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	EB(j, 0xff, 0xe0);
+	patch_to(j, z, j->n);
+	epilogue(j);
+
+	k->r_lookup = begin(j);
+	to_c(j, (void *)jit_lookup);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	EB(j, 0xff, 0xe0);
+	patch_to(j, z, j->n);
+	epilogue(j);
+
+	k->r_need_vec = begin(j);
+	to_c(j, (void *)jit_need_vec);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	e_alui(j, true, 0, H_RCX, sizeof(struct jsite_uop));
+	back_to_rcx(j);
+	patch_to(j, z, j->n);
+	epilogue(j);
+
+	k->r_vec_save = begin(j);
+	vec_moves(j, k->avx, true);
+	k->r_vec_load = begin(j);
+	vec_moves(j, k->avx, false);
+	begin(j);
+}
+
+int jit_init(struct soft_vm *vm, struct err *e)
+{
+#ifdef SOFT_TRAMPOLINE
+	(void)e;
+	vm->jit = NULL; /* handlers return after each uop there */
+	return 0;
+#else
+	struct jit_code *k;
+	auto_close int fd = -1;
+	const char *off = getenv("MICA_JIT");
+
+	if (off && !strcmp(off, "off"))
+		return 0;
+	k = xcalloc(1, sizeof(*k));
+	vm->jit = k;
+	k->bytes = JIT_CODE_BYTES;
+	if (off && strstr(off, "code="))
+		k->bytes = (size_t)atoi(strstr(off, "code=") + 5) * KIB;
+	k->rw = k->rx = MAP_FAILED;
+	k->perf_fd = -1;
+#ifdef MFD_EXEC
+	fd = memfd_create("mica-jit", MFD_CLOEXEC | MFD_EXEC);
+#endif
+	if (fd < 0)
+		fd = memfd_create("mica-jit", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)k->bytes) < 0)
+		goto fail;
+	k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	k->rx = mmap(NULL, k->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (k->rw == MAP_FAILED || k->rx == MAP_FAILED)
+		goto fail;
+	pthread_mutex_init(&k->lock, NULL);
+	k->rorx = __builtin_cpu_supports("bmi2");
+	k->avx = vm->stubs->feat & VF_AVX;
+	k->exact = off && strstr(off, "exact");
+	k->heat = JIT_HEAT;
+	if (off && strstr(off, "heat="))
+		k->heat = (u32)atoi(strstr(off, "heat=") + 5);
+	k->scratch = xcalloc(1, sizeof(*k->scratch));
+	k->scratch->buf = xcalloc(1, JIT_BUF + 64);
+	k->index_max = JIT_INDEX_MAX;
+	k->index = xcalloc(k->index_max, sizeof(*k->index));
+	struct jit *j = k->scratch;
+	j->n = 0;
+	j->fail = false;
+	j->pc0 = (u64)(uintptr_t)k->rx;
+	routines(j, k);
+	must(!j->fail);
+	memcpy(k->rw, j->buf, j->n);
+	k->used0 = k->used = ROUND_UP(j->n, 64);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jit_cpu_init(vm->cpu[i]);
+	return 0;
+fail:;
+	int r = err_sys(e, errno,
+			"cannot map memory for translated code (does the host's policy forbid executable memfds?)");
+	jit_fini(vm);
+	return r;
+#endif
+}
+
+void jit_fini(struct soft_vm *vm)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k)
+		return;
+	if (k->rw != MAP_FAILED)
+		munmap(k->rw, k->bytes);
+	if (k->rx != MAP_FAILED)
+		munmap(k->rx, k->bytes);
+	if (k->scratch) {
+		free(k->scratch->buf);
+		pthread_mutex_destroy(&k->lock);
+	}
+	free(k->scratch);
+	free(k->index);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (vm->cpu[i])
+			free(vm->cpu[i]->jit.run);
+	free(k);
+	vm->jit = NULL;
+}
+
+void jit_reset(struct soft_vm *vm)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k)
+		return;
+	k->used = k->used0;
+	k->nindex = 0;
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jit_forget_jumps(vm->cpu[i]);
+}
+
+void jit_stats(const struct soft_vm *vm, FILE *f)
+{
+	const struct jit_code *k = vm->jit;
+
+	if (!k)
+		return;
+	fprintf(f, "jit_code_bytes %u\njit_translations %llu\njit_refused %llu\njit_unlinked %llu\n", k->used,
+		(unsigned long long)k->translations, (unsigned long long)k->refused, (unsigned long long)k->unlinked);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		const struct jit_cpu *s = &vm->cpu[i]->jit;
+		fprintf(f,
+			"cpu%u_jit_entries %llu\ncpu%u_jit_slow %llu\ncpu%u_jit_slow_handlers %llu\ncpu%u_jit_handlers %llu\n"
+			"cpu%u_jit_lookups %llu\ncpu%u_jit_links %llu\n",
+			i, (unsigned long long)s->entries, i, (unsigned long long)s->slow, i,
+			(unsigned long long)s->slow_uop, i, (unsigned long long)s->uops, i,
+			(unsigned long long)s->lookups, i, (unsigned long long)s->links);
+	}
+}
+
+const struct uop *jit_enter(struct soft_cpu *c, struct block *b)
+{
+	const struct uop *(*enter)(struct soft_cpu *, u8 *) =
+	    (const struct uop *(*)(struct soft_cpu *, u8 *))(uintptr_t)c->vm->jit->r_enter;
+
+	c->jit.vpage = c->gpr[GPR_BLK] & PAGE_MASK;
+	c->jit.entries++;
+	return enter(c, b->jit.far);
+}
+
+void jit_vec_save(struct soft_cpu *c)
+{
+	void (*save)(struct soft_cpu *) = (void (*)(struct soft_cpu *))(uintptr_t)c->vm->jit->r_vec_save;
+
+	save(c);
+	c->jit.vec_live = 0;
+}
+
+/* Overwrite the five bytes at code offset `at`, of an instruction that is as long, by a jump to offset `to`. */
+static void overwrite(struct jit_code *k, u32 at, u32 to)
+{
+	u64 *p = (u64 *)(void *)(k->rw + at), v;
+
+	must(!(at & 7));
+	v = *p;
+	v = (v & ~0xffffffffffull) | 0xe9 | (u64)(u32)(to - (at + 5)) << 8;
+	__atomic_store_n(p, v, __ATOMIC_SEQ_CST);
+}
+
+void jit_kill(struct soft_vm *vm, struct block *b)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k || !b->jit.far)
+		return;
+	u32 far = (u32)(b->jit.far - k->rx), near = (u32)(b->jit.near - k->rx);
+	/* Both exits lie before the entries, see jit_translate(). */
+	overwrite(k, far, far - JIT_EXIT_DEAD);
+	if (near != far)
+		overwrite(k, near, far - JIT_EXIT_DEAD_NEAR);
+	/* Jumps that come here go to their own stubs again, and look for another block. */
+	for (u32 at = b->jit.in; at && at != JIT_LIST_END;) {
+		struct jlink *l = (struct jlink *)(void *)(k->rw + at);
+		__atomic_store_n((u32 *)(void *)(k->rw + l->imm), at - l->head - (l->imm + 4), __ATOMIC_SEQ_CST);
+		at = l->next;
+		l->next = 0;
+		k->unlinked++;
+	}
+	b->jit.in = 0;
+}

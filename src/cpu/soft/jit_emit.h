@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_emit.h - what jit_*.c share while a block is being translated: the translation in progress,
+ * and an assembler as small as it can be.
+ */
+#ifndef MICA_SOFT_JIT_EMIT_H
+#define MICA_SOFT_JIT_EMIT_H
+
+#include "cpu/soft/cache.h"
+#include "cpu/soft/jit.h"
+
+/* Host registers by their numbers in encodings. */
+enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15, H_NONE };
+
+/* Guest register -> host register, H_NONE: in c->gpr[]. */
+extern const u8 jit_hreg[16];
+
+#define JIT_INSNS BLOCK_INSNS_MAX
+#define JIT_BUF 16384u
+#define JIT_STUBS 160u
+
+/* Offset of a field from rsp. */
+#define C_OFF(field) ((s32)offsetof(struct soft_cpu, field))
+
+/* ---- flags ---- */
+#define JF_ALL FL_STATUS
+
+struct jflags {
+	u16 read;  /* or kept from before where the instruction writes others */
+	u16 kill;  /* written whatever they were */
+	bool writes;
+};
+
+enum jkind {
+	JK_UOP,  /* by the interpreter's handler */
+	JK_NATIVE, /* by the generic re-encoder */
+	JK_SPECIAL, /* by an emitter of its own */
+	JK_END,  /* leave to the interpreter's handler, which ends the block */
+};
+
+struct jit;
+struct jinsn {
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	u8 bytes[16];
+	u16 off;
+	u8 uop, nuops;
+	bool end;
+	enum jkind kind;
+	bool (*emit)(struct jit *j, struct jinsn *i); /* JK_SPECIAL; false: give up the block */
+	struct jflags fl;
+	u16 live_in, live_out, live_target;
+	bool mem; /* accesses memory through the TLB */
+};
+
+/* Out-of-line pieces, emitted after the block's body. */
+enum jstub_kind { JS_SLOW, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_NEED_VEC };
+struct jstub {
+	enum jstub_kind kind;
+	u32 from;   /* offset in buf of the rel32 that goes here */
+	u32 resume; /* JS_SLOW: offset in buf to return to with the host address */
+	u32 next;   /* JS_SLOW: offset in buf after the instruction */
+	struct jinsn *i;
+	u8 addr;    /* JS_SLOW: JA_* */
+	u8 bytes;
+	u8 how;
+	bool load_flags; /* JS_SLOW: after the handler executed the instruction, RFLAGS must hold its flags */
+	u8 mode;             /* way of looking there */
+	bool fl_reg, fl_mem; /* where the flags are when it is entered */
+	s64 rel;         /* JS_LINK, JS_JUMP: RIP less vpage */
+	bool far;        /* JS_LINK: to E_FAR */
+	bool save;       /* JS_LINK: RFLAGS are to be saved before */
+	bool explicit_lin; /* JS_SLOW: the address is lin_base + lin_disp, not the memory operand's */
+	u8 lin_base;
+	s32 lin_disp;
+};
+
+struct jit {
+	struct soft_cpu *c;
+	struct soft_vm *vm;
+	struct jit_code *code;
+	struct block *b;
+	u32 ref;        /* of b */
+	u8 mode;        /* enum tlb_index */
+	unsigned page_off; /* of the block's start */
+	const u8 *page; /* guest bytes of the page */
+	u8 *buf;
+	u32 n;
+	u64 pc0;        /* where buf[0] will be executed */
+	u32 off0;       /* ... as an offset in the code memory */
+	bool fail;
+	bool exact;
+	bool fl_reg, fl_mem;
+	u32 near, far;
+	unsigned ninsns, nstubs;
+	u16 peek_lo, peek_hi;
+	bool uses_sse, uses_avx;
+	struct jinsn insn[JIT_INSNS];
+	struct jstub stub[JIT_STUBS];
+};
+
+/* ---- bytes ---- */
+static inline void e8(struct jit *j, unsigned v)
+{
+	if (j->n < JIT_BUF)
+		j->buf[j->n++] = (u8)v;
+	else
+		j->fail = true;
+}
+static inline void e32(struct jit *j, u32 v)
+{
+	for (unsigned i = 0; i < 4; i++, v >>= 8)
+		e8(j, v & 0xff);
+}
+static inline void e64(struct jit *j, u64 v)
+{
+	e32(j, (u32)v);
+	e32(j, (u32)(v >> 32));
+}
+static inline void eb(struct jit *j, const void *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		e8(j, ((const u8 *)p)[i]);
+}
+#define EB(j, ...) eb(j, (const u8[]){ __VA_ARGS__ }, sizeof((u8[]){ __VA_ARGS__ }))
+
+static inline void patch32(struct jit *j, u32 at, u32 v)
+{
+	if (at + 4 <= JIT_BUF)
+		st_le32(j->buf + at, v);
+}
+/* The rel32 at `at` shall go to offset `to`. */
+static inline void patch_to(struct jit *j, u32 at, u32 to)
+{
+	patch32(j, at, to - (at + 4));
+}
+
+static inline void rex(struct jit *j, bool w, unsigned reg, unsigned index, unsigned base)
+{
+	unsigned v = 0x40 | w << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+
+	if (v != 0x40)
+		e8(j, v);
+}
+
+/* modrm for register reg, and memory at [base + disp]. */
+static inline void modrm_disp(struct jit *j, unsigned reg, unsigned base, s32 disp)
+{
+	unsigned mod = disp == 0 && (base & 7) != 5 ? 0 : disp == (s8)disp ? 1 : 2;
+
+	e8(j, mod << 6 | (reg & 7) << 3 | (base & 7));
+	if ((base & 7) == 4)
+		e8(j, 0x24);
+	if (mod == 1)
+		e8(j, (u8)disp);
+	else if (mod == 2)
+		e32(j, (u32)disp);
+}
+
+/* op reg, [base + disp], of 8 or 4 bytes */
+static inline void op_rm(struct jit *j, bool w, unsigned op, unsigned reg, unsigned base, s32 disp)
+{
+	rex(j, w, reg, 0, base);
+	e8(j, op);
+	modrm_disp(j, reg, base, disp);
+}
+static inline void op_rr(struct jit *j, bool w, unsigned op, unsigned reg, unsigned rm)
+{
+	rex(j, w, reg, 0, rm);
+	e8(j, op);
+	e8(j, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+static inline void e_mov(struct jit *j, unsigned dst, unsigned src)
+{
+	if (dst != src)
+		op_rr(j, true, 0x8b, dst, src);
+}
+static inline void e_mov32(struct jit *j, unsigned dst, unsigned src)
+{
+	op_rr(j, false, 0x8b, dst, src);
+}
+static inline void e_ld(struct jit *j, unsigned dst, s32 off)
+{
+	op_rm(j, true, 0x8b, dst, H_RSP, off);
+}
+static inline void e_st(struct jit *j, unsigned src, s32 off)
+{
+	op_rm(j, true, 0x89, src, H_RSP, off);
+}
+static inline void e_lea(struct jit *j, unsigned dst, unsigned base, s32 disp)
+{
+	if (!disp)
+		e_mov(j, dst, base);
+	else
+		op_rm(j, true, 0x8d, dst, base, disp);
+}
+static inline void e_movi(struct jit *j, unsigned dst, u64 v)
+{
+	if (v == (u32)v) {
+		rex(j, false, 0, 0, dst);
+		e8(j, 0xb8 | (dst & 7));
+		e32(j, (u32)v);
+	} else if ((u64)(s64)(s32)v == v) {
+		rex(j, true, 0, 0, dst);
+		e8(j, 0xc7);
+		e8(j, 0xc0 | (dst & 7));
+		e32(j, (u32)v);
+	} else {
+		rex(j, true, 0, 0, dst);
+		e8(j, 0xb8 | (dst & 7));
+		e64(j, v);
+	}
+}
+/* ALU group 1 with an immediate: op as in /op */
+static inline void e_alui(struct jit *j, bool w, unsigned op, unsigned dst, s32 v)
+{
+	rex(j, w, 0, 0, dst);
+	if (v == (s8)v) {
+		e8(j, 0x83);
+		e8(j, 0xc0 | op << 3 | (dst & 7));
+		e8(j, (u8)v);
+	} else {
+		e8(j, 0x81);
+		e8(j, 0xc0 | op << 3 | (dst & 7));
+		e32(j, (u32)v);
+	}
+}
+/* Jumps with a rel32 to be patched: where that is. */
+static inline u32 e_jmp(struct jit *j)
+{
+	e8(j, 0xe9);
+	e32(j, 0);
+	return j->n - 4;
+}
+static inline u32 e_jcc(struct jit *j, unsigned cc)
+{
+	e8(j, 0x0f);
+	e8(j, 0x80 | cc);
+	e32(j, 0);
+	return j->n - 4;
+}
+/* Absolute target in the code memory. */
+static inline void e_call_to(struct jit *j, const u8 *to)
+{
+	e8(j, 0xe8);
+	e32(j, (u32)((u64)(uintptr_t)to - (j->pc0 + j->n + 4)));
+}
+static inline void e_jmp_to(struct jit *j, const u8 *to)
+{
+	e8(j, 0xe9);
+	e32(j, (u32)((u64)(uintptr_t)to - (j->pc0 + j->n + 4)));
+}
+void e_nops(struct jit *j, unsigned n);
+
+#define CC_B 2u
+#define CC_Z 4u
+#define CC_NZ 5u
+#define CC_A 7u
+
+/* ---- jit_code.c: routines in the code memory ---- */
+struct jit_code {
+	u8 *rw, *rx;
+	size_t bytes;
+	u32 used, used0; /* after the routines */
+	pthread_mutex_t lock; /* translating */
+	bool rorx;
+	bool avx;
+	bool exact;
+	u32 heat; /* executions before a block is translated */
+	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_exit_rip, *r_exit_dead, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_need_vec;
+	struct jit *scratch;
+	u32 *index; /* references of translated blocks in the order of their code */
+	u32 nindex, index_max;
+	u64 translations, refused, unlinked;
+	int perf_fd;
+};
+
+/* ---- jit_flags.c ---- */
+struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops);
+void jit_liveness(struct jit *j);
+/* RFLAGS -> c->fl (spoils rax), and back (spoils rax). */
+void e_flags_save(struct jit *j);
+void e_flags_load(struct jit *j);
+/* Make c->fl or RFLAGS valid, if any flag of `mask` is wanted. */
+void j_need_mem(struct jit *j, u16 mask);
+void j_need_reg(struct jit *j, u16 mask);
+/* RFLAGS are spoilt. */
+static inline void j_spoil(struct jit *j)
+{
+	j->fl_reg = false;
+}
+
+/* ---- jit_mem.c ---- */
+enum { JA_RAX, JA_RAX_RCX, JA_RCX };
+/* The memory operand's linear address into rax (may use rcx). */
+void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o);
+/* After jm_address: check; leaves a host address as addr says. Flags are spoilt. Returns the stub to complete with
+ * jm_done(), or NULL (too many). */
+struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr);
+/* The same for [base + disp] of the guest's stack, base a guest register. */
+struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr);
+static inline void jm_done(struct jit *j, struct jstub *s, bool load_flags)
+{
+	if (s) {
+		s->next = j->n;
+		s->load_flags = load_flags;
+	}
+}
+bool jm_lea(struct jit *j, struct jinsn *i);
+const ZydisDecodedOperand *jm_operand(const struct jinsn *i);
+void jm_emit_slow(struct jit *j, struct jstub *s);
+
+/* ---- jit_insn.c ---- */
+/* Fill kind, emit, mem. */
+void ji_classify(struct jit *j, struct jinsn *i);
+bool ji_native(struct jit *j, struct jinsn *i);
+/* Guest register into a host register of ours (or where it is), and back. */
+unsigned j_reg(struct jit *j, unsigned g, unsigned scratch);
+void j_set_reg(struct jit *j, unsigned g, unsigned h);
+
+/* ---- jit_flow.c ---- */
+bool jf_classify(struct jit *j, struct jinsn *i);
+/* Go on at page offset `off`; live: flags wanted there. */
+void jf_fall(struct jit *j, s64 off, u16 live);
+void jf_emit_link(struct jit *j, struct jstub *s);
+void jf_emit_jump(struct jit *j, struct jstub *s);
+/* Is the instruction a branch; where to, from the block's page: */
+bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel);
+
+/* ---- jit_translate.c ---- */
+struct jstub *j_stub(struct jit *j, enum jstub_kind k);
+void j_call_uop(struct jit *j, struct jinsn *i);
+void j_exit_uop(struct jit *j, struct jinsn *i);
+
+/* ---- jit_vec.c ---- */
+bool jv_classify(struct jit *j, struct jinsn *i);
+
+#endif

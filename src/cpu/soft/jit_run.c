@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_run.c - what translated code calls, and the caches it goes by. Compiled without vector registers, which hold the
+ * guest's here: what may use them is called between vec_out() and vec_back().
+ */
+#include "cpu/soft/jit_run.h"
+#include "cpu/soft/exec.h"
+
+static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
+{
+	return (struct block *)(void *)(c->vm->cache->arena + (size_t)ref * 16);
+}
+
+static inline u32 vec_out(struct soft_cpu *c)
+{
+	u32 live = c->jit.vec_live;
+
+	if (live)
+		jit_vec_save(c);
+	return live;
+}
+
+static inline bool vec_back(struct soft_cpu *c, u32 live)
+{
+	if (!live)
+		return true;
+	jit_vec_load(c);
+	return (c->jit.vec_live & live) == live;
+}
+
+void jit_vec_load(struct soft_cpu *c)
+{
+	u32 may = (c->vec_ok & VEC_OK_SSE ? JIT_VEC_SSE : 0) | (c->vec_ok & VEC_OK_AVX ? JIT_VEC_AVX : 0);
+
+	if (!may)
+		return;
+	((void (*)(struct soft_cpu *))(uintptr_t)c->vm->jit->r_vec_load)(c);
+	c->jit.vec_live = may;
+}
+
+/* ---- memory ---- */
+
+/* Serve lin from the interpreter's TLB, and let the first level learn it; NULL: it does not have it. */
+static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
+{
+	u64 page = lin & PAGE_MASK;
+	bool write = s->how & JSLOW_WRITE;
+	unsigned mode = (unsigned)((c->tlb - c->tlbs[0]) / TLB_SIZE);
+	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
+
+	if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
+		return NULL;
+	/* Permission to write is taken back by other threads, under this lock. */
+	pthread_mutex_lock(&c->tlb_lock);
+	if ((write ? e->wtag : e->rtag) != page) {
+		pthread_mutex_unlock(&c->tlb_lock);
+		return NULL;
+	}
+	struct jtlb_entry n = { page, page + e->addend };
+	if (s->how & JSLOW_STACK) {
+		if (e->rtag == page && e->wtag == page)
+			c->jit.stack[mode] = (struct jtlb_stack){ n.tag, n.host, JTLB_STACK_LIMIT };
+	} else if (write) {
+		c->jit.wr[mode][jtlb_slot(lin)] = n;
+	} else {
+		c->jit.rd[mode][jtlb_slot(lin)] = n;
+	}
+	pthread_mutex_unlock(&c->tlb_lock);
+	return (u8 *)(uintptr_t)(lin + e->addend);
+}
+
+/* The end of the uops in c->jit.run. */
+static void ran(struct soft_cpu *c, const struct uop *op)
+{
+	(void)op;
+	c->jit.ran = true;
+}
+
+/* Execute the instruction at b's uop `uop`. False: it was left. */
+static bool execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuops)
+{
+	struct uop *run = c->jit.run;
+
+	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	c->jit.real_op = &b->op[uop];
+	for (unsigned i = 0; i < nuops; i++)
+		run[i] = b->op[uop + i];
+	run[nuops].fn = ran;
+	run[nuops].rip_off = (u16)(run[0].rip_off + run[0].len);
+	c->jit.ran = false;
+	c->jit.in_uop = true;
+	run->fn(c, run);
+	c->jit.in_uop = false;
+	return c->jit.ran;
+}
+
+u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
+{
+	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
+	u8 *p = learn(c, lin, s);
+
+	c->jit.slow++;
+	if (likely(p))
+		return (u64)(uintptr_t)p;
+	struct block *b = block_at(c, s->block);
+	u32 live = vec_out(c);
+	gpa_t gpa;
+
+	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	SOFT_ENTER(c, &b->op[s->uop]);
+	if ((lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
+		mmu_translate(c, (enum tlb_index)((c->tlb - c->tlbs[0]) / TLB_SIZE), lin, s->how & JSLOW_WRITE ? ACC_W : ACC_R, &gpa);
+		p = learn(c, lin, s);
+	}
+	if (!p && (s->how & JSLOW_END)) {
+		c->jit.exit_uop = c->op;
+		return JSLOW_LEFT;
+	}
+	if (!p) {
+		c->jit.slow_uop++;
+		if (unlikely(!execute(c, b, s->uop, s->nuops)))
+			must(!"a memory instruction was left without an exception");
+	}
+	/* vec_ok changes only at the end of a block. */
+	must(vec_back(c, live));
+	return (u64)(uintptr_t)p;
+}
+
+/* ---- handlers ---- */
+
+u64 jit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	u32 live = vec_out(c);
+
+	(void)rax;
+	c->jit.uops++;
+	if (!execute(c, block_at(c, s->block), s->uop, s->nuops))
+		return 0;
+	return vec_back(c, live);
+}
+
+const struct uop *jit_exit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	struct block *b = block_at(c, s->block);
+
+	(void)rax;
+	vec_out(c);
+	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	return &b->op[s->uop];
+}
+
+const struct uop *jit_exit_rip(struct soft_cpu *c, u64 rax, const u8 *ret)
+{
+	(void)rax;
+	vec_out(c);
+	c->rip = c->jit.vpage + ld_le32(ret);
+	return NULL;
+}
+
+const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
+{
+	jit_exit_rip(c, rax, ret);
+	for (unsigned m = 0; m < JTLB_MODES; m++)
+		c->jit.jj[m][jj_slot(c->rip)].rip = ~0ull;
+	return NULL;
+}
+
+u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	(void)rax;
+	if (!c->jit.vec_live)
+		jit_vec_load(c);
+	if ((c->jit.vec_live & s->pad[0]) == s->pad[0])
+		return 1;
+	/* Let the interpreter run the block, and raise what there is to raise. */
+	vec_out(c);
+	struct block *b = block_at(c, s->block);
+	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	c->jit.refused = b;
+	return 0;
+}
+
+/* ---- going on ---- */
+
+/* The block at c->rip, translated for the way c looks now; NULL: not yet, or the fetch... raises. */
+static struct block *target(struct soft_cpu *c)
+{
+	u64 lin = c->rip;
+	struct jc_entry *e = &c->jc[jc_hash(lin)];
+
+	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed)))
+		return NULL;
+	if (unlikely(e->key != lin || e->block->dead)) {
+		struct block *b = cache_get(c, lin);
+		e->key = lin;
+		e->block = b;
+	}
+	struct block *b = e->block;
+	return b->jit.far && b->jit.mode == mmu_index(c) ? b : NULL;
+}
+
+u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
+{
+	struct jlink *l = (struct jlink *)(void *)(c->vm->jit->rw + (ret - c->vm->jit->rx));
+	u64 generation = c->vm->cache->generation;
+	struct block *from = block_at(c, l->block);
+
+	(void)rax;
+	vec_out(c);
+	c->jit.links++;
+	c->rip = c->jit.vpage + l->target;
+	struct block *b = target(c);
+	if (!b)
+		return NULL;
+	struct code_cache *k = c->vm->cache;
+	/* A block that reaches into the next page depends on that page's mapping: it is never translated. */
+	pthread_mutex_lock(&k->lock);
+	if (k->generation == generation && !b->dead && !from->dead && b->jit.far && !l->next) {
+		u32 to = (u32)((l->far ? b->jit.far : b->jit.near) - c->vm->jit->rx);
+		u32 at = (u32)(ret - c->vm->jit->rx);
+		l->next = b->jit.in ? b->jit.in : JIT_LIST_END;
+		b->jit.in = at;
+		__atomic_store_n((u32 *)(void *)(c->vm->jit->rw + l->imm), to - (l->imm + 4), __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return b->jit.far;
+}
+
+u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
+{
+	const struct jsite_uop *s = (const struct jsite_uop *)(const void *)ret;
+
+	vec_out(c);
+	c->jit.lookups++;
+	if (unlikely(!soft_canonical(rip))) {
+		/* The branch itself faults, before it has done anything: let the handler do that. */
+		struct block *from = block_at(c, s->block);
+		c->gpr[GPR_RSP] -= (u64)s->pad[0];
+		c->gpr[GPR_BLK] = c->jit.vpage + (from->phys & ~PAGE_MASK);
+		SOFT_ENTER(c, &from->op[s->uop]);
+		soft_gp(c, 0);
+	}
+	c->rip = rip;
+	struct block *b = target(c);
+	if (!b)
+		return NULL;
+	unsigned mode = b->jit.mode;
+	c->jit.jj[mode][jj_slot(rip)] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
+	u64 p = rip >> PAGE_SHIFT;
+	c->jit.jj_pages[mode][p >> 6 & 7] |= 1ull << (p & 63);
+	c->jit.vpage = rip & PAGE_MASK;
+	return b->jit.far;
+}
+
+/* ---- following the interpreter's caches ---- */
+
+void jit_forget_jumps(struct soft_cpu *c)
+{
+	for (unsigned m = 0; m < JTLB_MODES; m++) {
+		for (unsigned i = 0; i < JJ_SIZE; i++)
+			c->jit.jj[m][i].rip = ~0ull; /* not canonical as an instruction's first byte: it would wrap */
+		for (unsigned i = 0; i < 8; i++)
+			c->jit.jj_pages[m][i] = 0;
+	}
+}
+
+void jit_flush(struct soft_cpu *c, unsigned mode)
+{
+	if (mode >= JTLB_MODES)
+		return;
+	for (unsigned i = 0; i < JTLB_SIZE; i++)
+		c->jit.rd[mode][i].tag = c->jit.wr[mode][i].tag = jtlb_none(i);
+	c->jit.stack[mode].limit = 0;
+	bool any = false;
+	for (unsigned i = 0; i < 8; i++) {
+		any |= c->jit.jj_pages[mode][i] != 0;
+		c->jit.jj_pages[mode][i] = 0;
+	}
+	if (any)
+		for (unsigned i = 0; i < JJ_SIZE; i++)
+			c->jit.jj[mode][i].rip = ~0ull;
+}
+
+void jit_flush_page(struct soft_cpu *c, u64 lin)
+{
+	unsigned i = jtlb_slot(lin);
+	u64 p = lin >> PAGE_SHIFT;
+
+	for (unsigned m = 0; m < JTLB_MODES; m++) {
+		c->jit.rd[m][i].tag = c->jit.wr[m][i].tag = jtlb_none(i);
+		if (c->jit.stack[m].tag == (lin & PAGE_MASK))
+			c->jit.stack[m].limit = 0;
+		if (c->jit.jj_pages[m][p >> 6 & 7] >> (p & 63) & 1)
+			for (unsigned k = 0; k < JJ_SIZE; k++)
+				if (c->jit.jj[m][k].rip >> PAGE_SHIFT == p)
+					c->jit.jj[m][k].rip = ~0ull;
+	}
+}
+
+void jit_protect(struct soft_cpu *c, u64 host)
+{
+	for (unsigned m = 0; m < JTLB_MODES; m++) {
+		for (unsigned i = 0; i < JTLB_SIZE; i++)
+			if (!host || c->jit.wr[m][i].host == host)
+				__atomic_store_n(&c->jit.wr[m][i].tag, jtlb_none(i), __ATOMIC_RELAXED);
+		if (!host || c->jit.stack[m].host == host)
+			__atomic_store_n(&c->jit.stack[m].limit, 0, __ATOMIC_RELAXED);
+	}
+}
+
+void jit_cpu_init(struct soft_cpu *c)
+{
+	c->jit.run = xcalloc(JIT_RUN_UOPS + 1, sizeof(struct uop));
+	for (unsigned m = 0; m < JTLB_MODES; m++)
+		jit_flush(c, m);
+	jit_forget_jumps(c);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_translate.c - a block of uops to host code: its bytes are decoded once more, flags' liveness goes backwards
+ * over the instructions, code comes forwards, and out-of-line pieces behind it.
+ *
+ *     E_FAR-64..  exits for when the block is dead, or something is pending
+ *     E_FAR       cmp [pending], 0; jne exit; flags from c->fl if they are wanted
+ *     E_NEAR      nop of 5 bytes (INV-JIT-2), body
+ *     ...         slow ways, links
+ */
+#include "cpu/soft/jit_emit.h"
+#include "cpu/soft/exec.h"
+#include "cpu/soft/vec.h"
+
+struct jstub *j_stub(struct jit *j, enum jstub_kind k)
+{
+	if (j->nstubs == JIT_STUBS)
+		return NULL;
+	struct jstub *s = &j->stub[j->nstubs++];
+	*s = (struct jstub){ .kind = k, .mode = j->mode };
+	return s;
+}
+
+void e_nops(struct jit *j, unsigned n)
+{
+	static const u8 nop[9][8] = { { 0 },
+				      { 0x90 },
+				      { 0x66, 0x90 },
+				      { 0x0f, 0x1f, 0x00 },
+				      { 0x0f, 0x1f, 0x40, 0x00 },
+				      { 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+				      { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+				      { 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
+				      { 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 } };
+
+	for (; n > 8; n -= 8)
+		eb(j, nop[8], 8);
+	eb(j, nop[n], n);
+}
+
+static struct jsite_uop site_of(const struct jit *j, const struct jinsn *i)
+{
+	return (struct jsite_uop){ j->ref, i->uop, i->nuops, { 0 } };
+}
+
+void j_call_uop(struct jit *j, struct jinsn *i)
+{
+	struct jsite_uop s = site_of(j, i);
+
+	j_need_mem(j, i->live_in);
+	e_call_to(j, j->code->r_uop);
+	eb(j, &s, sizeof(s));
+	j->fl_reg = false;
+	j->fl_mem = true;
+}
+
+void j_exit_uop(struct jit *j, struct jinsn *i)
+{
+	struct jsite_uop s = site_of(j, i);
+
+	j_need_mem(j, JF_ALL);
+	e_call_to(j, j->code->r_exit_uop);
+	eb(j, &s, sizeof(s));
+}
+
+/* The block's instructions; false when they are not (any more) what it was decoded from. */
+static bool decode(struct jit *j)
+{
+	const struct block *b = j->b;
+	unsigned off = 0, u = 1; /* uop 0 counts */
+
+	j->ninsns = 0;
+	while (off < b->bytes && j->ninsns < JIT_INSNS) {
+		struct jinsn *i = &j->insn[j->ninsns];
+		unsigned room = MIN(15u, (unsigned)b->bytes - off);
+
+		memset(i->bytes, 0, sizeof(i->bytes));
+		memcpy(i->bytes, j->page + j->page_off + off, room);
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&j->vm->decoder[0], i->bytes, room, &i->in, i->ops))) {
+			/* #UD: the handler's */
+			i->in.length = (u8)room;
+			i->in.meta.branch_type = ZYDIS_BRANCH_TYPE_NONE;
+			i->in.operand_count = i->in.operand_count_visible = 0;
+			i->in.cpu_flags = NULL;
+			i->in.mnemonic = ZYDIS_MNEMONIC_INVALID;
+		}
+		if (u >= b->nops || b->op[u].rip_off != off)
+			return false;
+		i->off = (u16)off;
+		i->uop = (u8)u;
+		i->emit = NULL;
+		i->live_target = JF_ALL;
+		unsigned n = 1;
+		if (u + n < b->nops && vec_is_description(&b->op[u + n]))
+			n++;
+		i->nuops = (u8)n;
+		u += n;
+		off += i->in.length;
+		i->end = off >= b->bytes && u >= b->nops; /* no op_end behind it */
+		j->ninsns++;
+		i->fl = jit_flags_of(&i->in, i->ops);
+		ji_classify(j, i);
+		if (i->kind == JK_END)
+			break;
+	}
+	return j->ninsns && (off == b->bytes || j->insn[j->ninsns - 1].kind == JK_END);
+}
+
+static void prelude(struct jit *j)
+{
+	u32 far = JIT_PRELUDE;
+
+	e_nops(j, 0);
+	while (j->n < far - JIT_EXIT_DEAD_NEAR)
+		e8(j, 0xcc);
+	e_flags_save(j);
+	e_call_to(j, j->code->r_exit_dead);
+	e32(j, j->page_off);
+	while (j->n < far - JIT_EXIT_RIP)
+		e8(j, 0xcc);
+	e_call_to(j, j->code->r_exit_rip);
+	e32(j, j->page_off);
+	while (j->n < far - JIT_EXIT_DEAD)
+		e8(j, 0xcc);
+	e_call_to(j, j->code->r_exit_dead);
+	e32(j, j->page_off);
+	while (j->n < far)
+		e8(j, 0xcc);
+
+	j->far = j->n;
+	EB(j, 0x83, 0xbc, 0x24); /* cmp dword [rsp + disp32], 0: eight bytes */
+	e32(j, (u32)C_OFF(pending));
+	e8(j, 0);
+	u32 at = e_jcc(j, CC_NZ);
+	patch_to(j, at, far - JIT_EXIT_RIP);
+	if (j->insn[0].live_in)
+		e_flags_load(j);
+	e_nops(j, (8 - (j->n & 7)) & 7);
+	j->near = j->n;
+	e_nops(j, 5);
+	j->fl_reg = true;
+	j->fl_mem = false;
+	if (!j->insn[0].live_in)
+		j->fl_reg = false;
+	if (j->uses_sse || j->uses_avx) {
+		j_need_mem(j, j->insn[0].live_in);
+		EB(j, 0xf6, 0x84, 0x24); /* test byte [rsp + disp32], bit */
+		e32(j, (u32)C_OFF(jit.vec_live));
+		e8(j, j->uses_avx ? JIT_VEC_AVX : JIT_VEC_SSE);
+		struct jstub *s = j_stub(j, JS_NEED_VEC);
+		s->from = e_jcc(j, CC_Z);
+		s->resume = j->n;
+		j_spoil(j);
+	}
+}
+
+static void stubs(struct jit *j)
+{
+	for (unsigned k = 0; k < j->nstubs && !j->fail; k++) {
+		struct jstub *s = &j->stub[k];
+		struct jsite_uop site;
+
+		j->mode = s->mode;
+		switch (s->kind) {
+		case JS_SLOW:
+			jm_emit_slow(j, s);
+			break;
+		case JS_LINK:
+			jf_emit_link(j, s);
+			break;
+		case JS_JUMP:
+			jf_emit_jump(j, s);
+			break;
+		case JS_EXIT_UOP:
+			patch_to(j, s->from, j->n);
+			site = site_of(j, s->i);
+			e_call_to(j, j->code->r_exit_uop);
+			eb(j, &site, sizeof(site));
+			break;
+		case JS_NEED_VEC:
+			patch_to(j, s->from, j->n);
+			site = (struct jsite_uop){ j->ref, 0, 0, { j->uses_avx ? JIT_VEC_AVX | JIT_VEC_SSE : JIT_VEC_SSE } };
+			e_call_to(j, j->code->r_need_vec);
+			eb(j, &site, sizeof(site));
+			u32 at = e_jmp(j);
+			patch_to(j, at, s->resume);
+			break;
+		}
+	}
+}
+
+static bool body(struct jit *j)
+{
+	for (unsigned k = 0; k < j->ninsns; k++) {
+		struct jinsn *i = &j->insn[k];
+
+		switch (i->kind) {
+		case JK_NATIVE:
+			if (!ji_native(j, i))
+				return false;
+			break;
+		case JK_SPECIAL:
+			if (!i->emit(j, i))
+				return false;
+			break;
+		case JK_UOP:
+			j_call_uop(j, i);
+			break;
+		case JK_END:
+			j_exit_uop(j, i);
+			return true;
+		}
+	}
+	struct jinsn *last = &j->insn[j->ninsns - 1];
+	/* Jcc may be the last one when the block is full. */
+	if (!last->end)
+		jf_fall(j, (s64)j->page_off + last->off + last->in.length, last->live_out);
+	return true;
+}
+
+bool jit_translate(struct soft_cpu *c, struct block *b)
+{
+	struct soft_vm *vm = c->vm;
+	struct jit_code *k = vm->jit;
+	struct jit *j = k->scratch;
+	bool ok = false;
+	unsigned mode = mmu_index(c);
+
+	if (mode >= JTLB_MODES || b->phys2 != UINT64_MAX)
+		return false;
+	pthread_mutex_lock(&k->lock);
+	if (k->used + JIT_BUF + 64 > k->bytes || k->nindex == k->index_max) {
+		pthread_mutex_unlock(&k->lock);
+		atomic_store(&vm->cache->full, true); /* the next block that is decoded empties the arena */
+		return false;
+	}
+	if (b->jit.far) {
+		/* Made by another vCPU meanwhile. */
+		pthread_mutex_unlock(&k->lock);
+		return true;
+	}
+	j->c = c;
+	j->vm = vm;
+	j->code = k;
+	j->b = b;
+	j->ref = (u32)(((u8 *)b - vm->cache->arena) / 16);
+	j->mode = (u8)mode;
+	j->page_off = (unsigned)(b->phys & ~PAGE_MASK);
+	j->page = vm->ram->host + (b->phys & PAGE_MASK);
+	j->n = 0;
+	j->off0 = k->used;
+	j->pc0 = (u64)(uintptr_t)k->rx + k->used;
+	j->fail = false;
+	j->exact = k->exact;
+	j->nstubs = 0;
+	j->peek_lo = 0xffff;
+	j->peek_hi = 0;
+	j->uses_sse = j->uses_avx = false;
+	if (!decode(j)) {
+		k->refused++;
+		goto out;
+	}
+	jit_liveness(j);
+	prelude(j);
+	if (!body(j) || j->fail) {
+		k->refused++;
+		goto out;
+	}
+	stubs(j);
+	if (j->fail) {
+		k->refused++;
+		goto out;
+	}
+	memcpy(k->rw + k->used, j->buf, j->n);
+	pthread_mutex_lock(&vm->cache->lock);
+	if (!b->dead) {
+		b->jit.mode = (u8)mode;
+		b->jit.bytes = j->n;
+		b->jit.in = 0;
+		b->jit.peek_lo = j->peek_lo;
+		b->jit.peek_hi = j->peek_hi;
+		b->jit.near = k->rx + k->used + j->near;
+		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
+		k->index[k->nindex++] = j->ref;
+		k->used = ROUND_UP(k->used + j->n, 64);
+		k->translations++;
+		c->jit.translated++;
+		ok = true;
+	}
+	pthread_mutex_unlock(&vm->cache->lock);
+out:
+	pthread_mutex_unlock(&k->lock);
+	return ok;
+}
