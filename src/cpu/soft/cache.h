@@ -111,7 +111,6 @@ void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 byte
 enum mmu_access { ACC_R, ACC_W, ACC_X };
 /* Host pointer of the page byte lin for the access, or NULL with *gpa where it is not RAM. Raises. */
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa);
-enum tlb_index mmu_index(const struct soft_cpu *c);
 /* Before a block is decoded from RAM page `page`: INV-CACHE-1. in guest code. */
 /* Take back every fast write entry of every vCPU; none of them is in the guest. */
 void mmu_protect_all(struct soft_vm *vm);

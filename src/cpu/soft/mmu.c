@@ -41,13 +41,6 @@ struct walk {
 	u8 shift; /* of the page's size */
 };
 
-enum tlb_index mmu_index(const struct soft_cpu *c)
-{
-	if (c->cpl == 3)
-		return unlikely((c->sysflags & FL_AC) && (c->cr0 & CR0_AM)) ? TLB_USER_ALIGN : TLB_USER;
-	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
-}
-
 static inline bool is_user(enum tlb_index idx)
 {
 	return idx == TLB_USER || idx == TLB_USER_ALIGN;

@@ -398,6 +398,14 @@ struct soft_cpu {
 	    __attribute__((aligned(32))); /* a load that the TLB does not serve; not on the stack: INV-CHAIN-1 */
 };
 
+/* The table that an ordinary access goes by now. */
+static inline enum tlb_index mmu_index(const struct soft_cpu *c)
+{
+	if (c->cpl == 3)
+		return unlikely((c->sysflags & FL_AC) && (c->cr0 & CR0_AM)) ? TLB_USER_ALIGN : TLB_USER;
+	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
+}
+
 /* For tests: the inside of a vCPU of this engine. */
 struct soft_cpu *soft_cpu_of(struct cpu *c);
 
