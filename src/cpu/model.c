@@ -8,7 +8,9 @@
  * the host's own units (everything that computes). The first kind can be promised on any host; the
  * second only where the host's CPUID has it, as the engine re-emits the guest's instruction. Each
  * feature is one line of `features`: which level promises it, and who runs it. A level that needs
- * what the host lacks is refused; extras beyond the level's definition are dropped silently.
+ * what the host lacks is refused; extras beyond the level's definition are dropped silently. PCID and INVPCID are
+ * the engine's, yet extras: KVM can only have them where the host has, and a guest that uses them must be able to
+ * move between the engines of a host.
  *
  * The vendor is the host's, so that what differs between vendors in unprivileged code (and cannot be
  * hidden when guest code runs natively) differs as the guest expects. Family and model are of a
@@ -69,6 +71,7 @@ static const struct feature features[] = {
 	F(1, ECX, 9, V2, NEED, "ssse3"),
 	F(1, ECX, 12, V3, NEED, "fma"),
 	F(1, ECX, 13, V2, NEED, "cx16"),
+	F(1, ECX, 17, V2, EXTRA, "pcid"),
 	F(1, ECX, 19, V2, NEED, "sse4_1"),
 	F(1, ECX, 20, V2, NEED, "sse4_2"),
 	F(1, ECX, 21, V2, ENGINE, "x2apic"),
@@ -89,6 +92,7 @@ static const struct feature features[] = {
 	F(7, EBX, 7, V2, ENGINE, "smep"),
 	F(7, EBX, 8, V3, NEED, "bmi2"),
 	F(7, EBX, 9, V2, ENGINE, "erms"), /* REP MOVSB and STOSB go by whole pages here */
+	F(7, EBX, 10, V2, EXTRA, "invpcid"),
 	F(7, EBX, 18, HOST, EXTRA, "rdseed"),
 	F(7, EBX, 20, V2, ENGINE, "smap"),
 	F(7, ECX, 2, V2, ENGINE, "umip"),

@@ -9,6 +9,7 @@
 #define CR0_CD 0x40000000ull
 #define CR0_PG 0x80000000ull
 #define CR4_PAE 0x20ull
+#define CR4_PCIDE 0x20000ull
 #define EFER_LME 0x100ull
 #define EFER_LMA 0x400ull
 #define FL_VM 0x20000ull
@@ -110,6 +111,8 @@ const char *cpu_state_wrong(const struct cpu_state *c)
 		return "EFER.LMA is not what CR0.PG and EFER.LME make it";
 	if (lma && !(c->cr4 & CR4_PAE))
 		return "long mode without CR4.PAE";
+	if (!lma && (c->cr4 & CR4_PCIDE))
+		return "CR4.PCIDE outside of long mode";
 	if (lma && (c->rflags & FL_VM))
 		return "RFLAGS.VM in long mode";
 	if (!(c->xcr0 & 1) || (c->xcr0 & 6) == 4)

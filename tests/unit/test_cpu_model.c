@@ -23,7 +23,8 @@ static struct cpu_model *open_model(const char *name, unsigned ncpus)
 	return m;
 }
 
-/* Feature words whose bits are instructions the host's units run; the mask leaves out what the engine does. */
+/* Feature words whose bits are instructions the host's units run; the mask leaves out what the engine does, but for
+ * PCID and INVPCID, which KVM could not have elsewhere. */
 static const struct {
 	u32 leaf, subleaf;
 	unsigned reg;
@@ -58,9 +59,9 @@ static void never_more_than_host(void **state)
 		}
 		/* No AVX-512, no MPX, no protection keys, no virtualization. */
 		struct cpuid_regs l7 = cpu_model_cpuid(m, 0, 7, 0);
-		assert_int_equal(l7.ebx & (1u << 16 | 1u << 14 | 1u << 10), 0);
+		assert_int_equal(l7.ebx & (1u << 16 | 1u << 14), 0);
 		assert_int_equal(l7.ecx & (1u << 3 | 1u << 4), 0);
-		assert_int_equal(cpu_model_cpuid(m, 0, 1, 0).ecx & (1u << 5 | 1u << 3 | 1u << 17), 0);
+		assert_int_equal(cpu_model_cpuid(m, 0, 1, 0).ecx & (1u << 5 | 1u << 3), 0);
 		assert_int_equal(cpu_model_cpuid(m, 0, 0x80000001, 0).ecx & (1u << 2), 0);
 		cpu_model_free(m);
 	}

@@ -196,6 +196,7 @@ static void run_native(struct native *s, const u8 *bytes, unsigned len)
 static struct soft_cpu *cpu;
 static struct soft_vm vm;
 static struct soft_cpu *cpus[1];
+static struct tlb_entry tlb_served[TLB_SIZE];
 static ZydisDecoder dec64;
 static u8 *mem; /* two pages; the operand is in the middle of the first */
 static u64 seed = 88172645463325252ull;
@@ -260,7 +261,7 @@ static int setup(void **state)
 	vm.ncpus = 1;
 	vm.cpu = cpus;
 	cpu->vm = &vm;
-	cpu->tlb = cpu->tlbs[0];
+	cpu->tlb = tlb_served;
 	cpu->mode = MODE_CODE64 | MODE_PE | MODE_LMA;
 	cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
 	cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;

@@ -272,7 +272,7 @@ static void reset(struct soft_vm *vm)
 	k->generation++;
 	k->resets++;
 	for (unsigned i = 0; i < vm->ncpus; i++)
-		jc_clear(vm->cpu[i]->jcs[0], 2 * JC_SIZE);
+		mmu_jc_clear(vm->cpu[i]);
 	jit_reset(vm);
 	atomic_store(&k->full, false);
 	pthread_mutex_unlock(&k->lock);

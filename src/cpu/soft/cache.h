@@ -11,7 +11,7 @@
  * Self-modifying code. page_flags[] has a byte for each RAM page:
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
  *               so that every store comes through mmu.c's slow path and is seen.
- *   PAGE_WTLB   some vCPU may hold a fast write entry.
+ *   PAGE_WTLB   some vCPU may hold a fast write entry, and PAGE_W* say in which tables.
  * INV-CACHE-1: a block is decoded only after PAGE_CODE was set and every fast write entry was taken
  *   back, with every store that was under way through one finished (exclusive section).
  * INV-CACHE-2: whoever writes a PAGE_CODE page writes first and invalidates after, under the lock;
@@ -28,6 +28,10 @@
 
 #define PAGE_CODE 1u
 #define PAGE_WTLB 2u
+#define PAGE_WSUPER 4u                         /* TLB_SUPER */
+#define PAGE_WSUPER_AC 8u                      /* TLB_SUPER_AC of any address space */
+#define PAGE_WUSER(space) (16u << ((space)&3)) /* TLB_USER of this one, and of the others alike */
+#define PAGE_WANY 0xfeu
 
 #define CACHE_HASH_BITS 18
 #define BLOCK_INSNS_MAX 48
@@ -65,6 +69,18 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
 
 /* Empty n jump cache entries: they match nothing alive. */
 void jc_clear(struct jc_entry *e, unsigned n);
+/* Forget all blocks; the vCPU is at a safe point, or calls. */
+void mmu_jc_clear(struct soft_cpu *c);
+/* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
+static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, struct block *b)
+{
+	struct jc_table *t = (struct jc_table *)(void *)c->jc;
+
+	t->used |= 1ull << (jc_page_slot(lin) / JC_PAGE_SLOTS);
+	t->halves |= (u8)(1u << (lin >> 63));
+	e->key = lin ^ c->jc_salt;
+	e->block = b;
+}
 
 /* A vCPU enters and leaves guest code (safe points outside). */
 void cache_enter_guest(struct soft_cpu *c);
@@ -99,7 +115,6 @@ void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 byte
 enum mmu_access { ACC_R, ACC_W, ACC_X };
 /* Host pointer of the page byte lin for the access, or NULL with *gpa where it is not RAM. Raises. */
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa);
-enum tlb_index mmu_index(const struct soft_cpu *c);
 /* Before a block is decoded from RAM page `page`: INV-CACHE-1. in guest code. */
 /* Take back every fast write entry of every vCPU; none of them is in the guest. */
 void mmu_protect_all(struct soft_vm *vm);

@@ -142,8 +142,7 @@ void soft_leave(struct soft_cpu *c, const struct uop *op)
 
 	if (unlikely(e->key != (lin ^ c->jc_salt) || b->dead)) {
 		b = cache_get(c, lin);
-		e->key = lin ^ c->jc_salt;
-		e->block = b;
+		jc_set(c, e, lin, b);
 	}
 	if (unlikely(!(c->mode & MODE_CODE64)) && c->rip + b->bytes - 1 > c->seg[SEG_CS].limit) {
 		/* The block, or this instruction, crosses the segment's limit. */

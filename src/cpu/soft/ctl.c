@@ -93,7 +93,8 @@ static void set_cr4(struct soft_cpu *c, u64 v)
 	if (flip & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
 		load_pdptes(c, c->cr0, v, c->cr3);
 	c->cr4 = v;
-	if (flip & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP))
+	/* 3A 4.10.4.1; setting PCIDE need not, but then what is cached is PCID 0's and stays so. */
+	if ((flip & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP)) || (flip & ~v & CR4_PCIDE))
 		soft_tlb_flush(c, true);
 	soft_mode_changed(c);
 	soft_vec_changed(c);
@@ -102,15 +103,18 @@ static void set_cr4(struct soft_cpu *c, u64 v)
 
 static void set_cr3(struct soft_cpu *c, u64 v)
 {
-	if (sys_lma(c)) {
-		unsigned bits = cpu_model_cpuid(c->model, c->index, 0x80000008, 0).eax & 0xff;
+	bool keep = (c->cr4 & CR4_PCIDE) && v & CR3_NO_FLUSH;
 
-		if (v >> bits)
-			sys_fault_0(c, EXC_GP);
-	}
+	if (keep)
+		v &= ~CR3_NO_FLUSH; /* it is not part of the register */
+	if (sys_lma(c) && v >> c->vm->phys_bits)
+		sys_fault_0(c, EXC_GP);
 	load_pdptes(c, c->cr0, c->cr4, v);
 	c->cr3 = v;
-	soft_tlb_flush(c, false);
+	if (keep)
+		soft_tlb_switch(c);
+	else
+		soft_tlb_flush(c, false);
 }
 
 /* r0: gpr, r1: control register number */
@@ -294,6 +298,30 @@ void sys_invlpg(struct soft_cpu *c, const struct uop *op)
 	gva_t lin = sys_lin(c, c->eff_base[op->seg] + soft_ea_offset(c, op));
 	if (soft_canonical(lin))
 		soft_tlb_flush_page(c, lin);
+	c->rip = SOFT_NEXT_RIP(c, op);
+	soft_leave(c, op);
+}
+
+/* SDM 2, INVPCID. r0: the type. */
+void sys_invpcid(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	u64 type = soft_code64(c) ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
+	if (type > 3)
+		sys_fault_0(c, EXC_GP);
+	gva_t at = soft_ea(c, op, 16, false);
+	u64 pcid = soft_ld64(c, at), lin = soft_ld64(c, sys_lin(c, at + 8));
+	if (pcid > 0xfff || (type <= 1 && pcid && !(c->cr4 & CR4_PCIDE)) || (type == 0 && !soft_canonical(lin)))
+		sys_fault_0(c, EXC_GP);
+	if (type == 0)
+		soft_tlb_flush_pcid_page(c, (unsigned)pcid, sys_lin(c, lin));
+	else if (type == 1)
+		soft_tlb_flush_pcid(c, (unsigned)pcid);
+	else if (type == 2)
+		soft_tlb_flush(c, true);
+	else
+		soft_tlb_flush_pcids(c);
 	c->rip = SOFT_NEXT_RIP(c, op);
 	soft_leave(c, op);
 }

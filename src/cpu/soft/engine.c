@@ -322,6 +322,7 @@ static void vm_free(struct cpu_vm *v)
 		if (!c)
 			continue;
 		pthread_mutex_destroy(&c->tlb_lock);
+		soft_tlb_fini(c);
 		free(c->step_block);
 		free(container_of(c, struct one, s));
 	}
@@ -354,6 +355,7 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	vm->model = model;
 	vm->ncpus = ncpus;
 	vm->tsc_khz = clock_tsc_khz();
+	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
 	find_isa(vm);
 	decode_init(vm);
@@ -371,6 +373,7 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 		c->index = i;
 		c->tsc_offset = 0 - tsc0; /* the guest's TSC starts at 0, the same on all */
 		pthread_mutex_init(&c->tlb_lock, NULL);
+		soft_tlb_init(c);
 		c->step_block = xcalloc(1, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
 		vm->cpu[i] = c;
 	}
@@ -411,9 +414,11 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 			"cpu%u_blocks_decoded %" PRIu64 "\ncpu%u_uops_decoded %" PRIu64 "\ncpu%u_block_lookups %" PRIu64
 			"\ncpu%u_tlb_fills %" PRIu64 "\ncpu%u_page_walks %" PRIu64 "\ncpu%u_mmio %" PRIu64
 			"\ncpu%u_pio %" PRIu64 "\ncpu%u_interrupts %" PRIu64 "\ncpu%u_halts %" PRIu64
-			"\ncpu%u_single_steps %" PRIu64 "\ncpu%u_code_page_stops %" PRIu64 "\n",
+			"\ncpu%u_single_steps %" PRIu64 "\ncpu%u_code_page_stops %" PRIu64
+			"\ncpu%u_space_switches %" PRIu64 "\ncpu%u_space_flushes %" PRIu64 "\n",
 			i, s->blocks_decoded, i, s->uops_decoded, i, s->blocks_run_slow, i, s->tlb_fill, i,
-			s->page_walk, i, s->mmio, i, s->pio, i, s->intr, i, s->halts, i, s->single_steps, i, s->ping);
+			s->page_walk, i, s->mmio, i, s->pio, i, s->intr, i, s->halts, i, s->single_steps, i, s->ping, i,
+			s->space_switch, i, s->space_flush);
 		for (unsigned k = 0; k < 32; k++)
 			if (s->exc[k])
 				fprintf(f, "cpu%u_exception_%u %" PRIu64 "\n", i, k, s->exc[k]);

@@ -179,6 +179,54 @@ static void deliver_long(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 erro
 	soft_mode_changed(c);
 }
 
+/* From 64-bit code to ring 0; false: not so, and nothing was done. */
+static bool deliver_short(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
+{
+	const struct tlb_entry *super = c->tlbs[TLB_SUPER];
+	volatile guest_u64 *p;
+	u64 raw, sp = c->gpr[GPR_RSP];
+	unsigned n = error >= 0 ? 6 : 5;
+
+	if (!soft_code64(c) || !sys_plain(c) || vec * 16u + 15 > c->idt_limit)
+		return false;
+	if (!(p = sys_hit(super, c->idt_base + vec * 16u, 16, false)))
+		return false;
+	u64 lo = p[0], rip = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | p[1] << 32;
+	unsigned type = (unsigned)(lo >> 40) & 0x1f, ist = (unsigned)(lo >> 32) & 7;
+	u16 sel = (u16)(lo >> 16);
+	if ((type != SYS_INT32 && type != SYS_TRAP32) || !(lo >> 47 & 1) || !soft_canonical(rip) ||
+	    (ev == EV_SOFT && (lo >> 45 & 3) < c->cpl) || !sys_gdt_hit(c, sel, SYS_KIND_CODE64, 0, &raw))
+		return false;
+	if (c->cpl || ist) {
+		u32 off = ist ? 28 + 8 * ist : 4;
+
+		if (off + 7 > c->seg[SEG_TR].limit || !(p = sys_hit(super, c->seg[SEG_TR].base + off, 8, false)))
+			return false;
+		sp = *p;
+	}
+	sp = (sp & ~0xfull) - 8 * n;
+	if (!(p = sys_hit(super, sp, 8 * n, true)))
+		return false;
+
+	if (error >= 0)
+		*p++ = (u64)error;
+	p[0] = ret_rip;
+	p[1] = c->seg[SEG_CS].sel;
+	p[2] = saved_flags(c, vec, ev);
+	p[3] = c->gpr[GPR_RSP];
+	p[4] = c->seg[SEG_SS].sel;
+	bool inner = c->cpl;
+	c->seg[SEG_CS] = sys_seg_of_raw(raw, sel & (u16)~SEL_RPL);
+	c->cpl = 0;
+	if (inner)
+		sys_set_seg_null(c, SEG_SS, 0);
+	c->gpr[GPR_RSP] = sp;
+	c->rip = rip;
+	sys_set_plain_flags(c, soft_get_rflags(c) & ~(u64)(FL_NT | (type == SYS_INT32 ? FL_IF : 0)));
+	sys_ring_changed(c);
+	return true;
+}
+
 static void deliver_legacy(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
 {
 	struct sys_desc cs, ss;
@@ -265,6 +313,8 @@ void sys_deliver(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 r
 	/* INT n clears TF, and with it its own single-step trap (3B 17.3.1.4). */
 	if (ev == EV_SOFT || ev == EV_ICEBP)
 		c->no_step_trap = true;
+	if (likely(deliver_short(c, vec, ev, error, ret_rip)))
+		return;
 	if (soft_real_mode(c))
 		deliver_real(c, vec, ret_rip);
 	else if (sys_lma(c))

@@ -18,9 +18,7 @@ void exec_link(struct soft_cpu *c, const struct uop *op)
 	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed))) {
 		u64 generation = c->vm->cache->generation;
 		if (unlikely(e->key != lin || e->block->dead)) {
-			struct block *b = cache_get(c, lin);
-			e->key = lin;
-			e->block = b;
+			jc_set(c, e, lin, cache_get(c, lin));
 		}
 		/* A block that reaches into the next page depends on that page's mapping: not linked.
 		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers; but

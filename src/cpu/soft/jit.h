@@ -89,6 +89,10 @@ static inline u64 jtlb_none(unsigned slot)
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
 #define JJ_BITS 11
 #define JJ_SIZE (1u << JJ_BITS)
+#define JJ_NONE (~0ull) /* no instruction can be there: it would wrap */
+#define JJ_RUN (JJ_SIZE / 64)
+#define JIT_SPACES 8 /* SPACE_COUNT */
+enum { JJ_SUPER, JJ_SUPER_AC, JJ_USER, JJ_TABLES = JJ_USER + JIT_SPACES }; /* JJ_USER: one for each address space */
 struct jj_entry {
 	u64 rip;
 	u64 code;
@@ -112,8 +116,12 @@ struct jit_cpu {
 	const struct uop *real_op; /* ... and this is the block's uop that run[] is a copy of */
 	struct jtlb_stack stack[JTLB_MODES];
 	struct jtlb_entry rd[JTLB_MODES][JTLB_SIZE], wr[JTLB_MODES][JTLB_SIZE];
-	struct jj_entry jj[JTLB_MODES][JJ_SIZE];
-	u64 jj_pages[JTLB_MODES][8]; /* Bloom filter: pages that jj knows */
+	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
+	struct jj_entry jj[JJ_TABLES][JJ_SIZE];
+	/* What may be there, so that forgetting costs no more than learning did. */
+	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
+	u64 jj_filled[JJ_TABLES]; /* runs of JJ_RUN */
+	u64 jj_pages[JJ_TABLES];  /* by hash of the page */
 	struct uop *run;             /* JIT_RUN_UOPS + 1 */
 	const struct uop *exit_uop;  /* JSLOW_LEFT */
 	struct block *refused;       /* to be interpreted once: it may not use vector registers now */
@@ -191,8 +199,10 @@ bool jit_translate(struct soft_cpu *c, struct block *b);
 
 /* ---- jit_run.c: c's caches of translated code follow those of the interpreter ---- */
 void jit_cpu_init(struct soft_cpu *c);
-void jit_flush(struct soft_cpu *c, unsigned mode); /* all that was learnt about linear addresses */
-void jit_flush_page(struct soft_cpu *c, u64 lin);
+void jit_flush(struct soft_cpu *c, unsigned mode); /* all that was learnt for a way of looking; not the user's jumps */
+void jit_forget_space(struct soft_cpu *c, unsigned space); /* the user's jumps of an address space */
+void jit_switch(struct soft_cpu *c);                       /* c->space is another one */
+void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift);
 /* Any thread, under c->tlb_lock: no entry may serve stores to the page at host (0: to any). */
 void jit_protect(struct soft_cpu *c, u64 host);
 void jit_forget_jumps(struct soft_cpu *c);

@@ -591,7 +591,7 @@ static bool sp_stac(struct jit *j, struct jinsn *i)
 	EB(j, 0x81, on ? 0x8c : 0xa4, 0x24); /* or, and dword [rsp + disp32], imm32 */
 	e32(j, (u32)C_OFF(sysflags));
 	e32(j, on ? FL_AC : ~FL_AC);
-	e_lea(j, H_RAX, H_RSP, C_OFF(tlbs[0][0]) + (s32)(mode * sizeof(struct tlb_entry) * TLB_SIZE));
+	e_ld(j, H_RAX, C_OFF(tlbs[0]) + (s32)(mode * sizeof(struct tlb_entry *)));
 	e_st(j, H_RAX, C_OFF(tlb));
 	j->mode = (u8)mode;
 	return true;

@@ -45,7 +45,7 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 {
 	u64 page = lin & PAGE_MASK;
 	bool write = s->how & JSLOW_WRITE;
-	unsigned mode = (unsigned)((c->tlb - c->tlbs[0]) / TLB_SIZE);
+	unsigned mode = mmu_index(c);
 	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
 
 	if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
@@ -60,10 +60,10 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 	if (s->how & JSLOW_STACK) {
 		if (e->rtag == page && e->wtag == page)
 			c->jit.stack[mode] = (struct jtlb_stack){ n.tag, n.host, JTLB_STACK_LIMIT };
-	} else if (write) {
-		c->jit.wr[mode][jtlb_slot(lin)] = n;
 	} else {
-		c->jit.rd[mode][jtlb_slot(lin)] = n;
+		unsigned slot = jtlb_slot(lin);
+		*(write ? &c->jit.wr[mode][slot] : &c->jit.rd[mode][slot]) = n;
+		c->jit.filled[mode][slot / 64] |= 1ull << (slot % 64);
 	}
 	pthread_mutex_unlock(&c->tlb_lock);
 	return (u8 *)(uintptr_t)(lin + e->addend);
@@ -109,7 +109,7 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	SOFT_ENTER(c, &b->op[s->uop]);
 	if ((lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
-		mmu_translate(c, (enum tlb_index)((c->tlb - c->tlbs[0]) / TLB_SIZE), lin, s->how & JSLOW_WRITE ? ACC_W : ACC_R, &gpa);
+		mmu_translate(c, mmu_index(c), lin, s->how & JSLOW_WRITE ? ACC_W : ACC_R, &gpa);
 		p = learn(c, lin, s);
 	}
 	if (!p && (s->how & JSLOW_END)) {
@@ -157,11 +157,18 @@ const struct uop *jit_exit_rip(struct soft_cpu *c, u64 rax, const u8 *ret)
 	return NULL;
 }
 
+/* The jump cache in use. */
+static inline unsigned jj_table(const struct soft_cpu *c)
+{
+	unsigned mode = mmu_index(c);
+
+	return mode == TLB_USER ? JJ_USER + c->space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
+}
+
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	jit_exit_rip(c, rax, ret);
-	for (unsigned m = 0; m < JTLB_MODES; m++)
-		c->jit.jj[m][jj_slot(c->rip)].rip = ~0ull;
+	c->jit.jj[jj_table(c)][jj_slot(c->rip)].rip = JJ_NONE;
 	return NULL;
 }
 
@@ -192,8 +199,7 @@ static struct block *target(struct soft_cpu *c)
 		return NULL;
 	if (unlikely(e->key != lin || e->block->dead)) {
 		struct block *b = cache_get(c, lin);
-		e->key = lin;
-		e->block = b;
+		jc_set(c, e, lin, b);
 	}
 	struct block *b = e->block;
 	return b->jit.far && b->jit.mode == mmu_index(c) ? b : NULL;
@@ -244,57 +250,82 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 	struct block *b = target(c);
 	if (!b)
 		return NULL;
-	unsigned mode = b->jit.mode;
-	c->jit.jj[mode][jj_slot(rip)] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
-	u64 p = rip >> PAGE_SHIFT;
-	c->jit.jj_pages[mode][p >> 6 & 7] |= 1ull << (p & 63);
+	unsigned t = jj_table(c), slot = jj_slot(rip);
+	c->jit.jj[t][slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
+	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
+	c->jit.jj_pages[t] |= 1ull << (rip >> PAGE_SHIFT & 63);
 	c->jit.vpage = rip & PAGE_MASK;
 	return b->jit.far;
 }
 
 /* ---- following the interpreter's caches ---- */
 
+static void jj_clear(struct soft_cpu *c, unsigned t)
+{
+	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
+		struct jj_entry *e = &c->jit.jj[t][(unsigned)__builtin_ctzll(runs) * JJ_RUN];
+		for (unsigned i = 0; i < JJ_RUN; i++)
+			e[i].rip = JJ_NONE;
+	}
+	c->jit.jj_filled[t] = c->jit.jj_pages[t] = 0;
+}
+
 void jit_forget_jumps(struct soft_cpu *c)
 {
-	for (unsigned m = 0; m < JTLB_MODES; m++) {
-		for (unsigned i = 0; i < JJ_SIZE; i++)
-			c->jit.jj[m][i].rip = ~0ull; /* not canonical as an instruction's first byte: it would wrap */
-		for (unsigned i = 0; i < 8; i++)
-			c->jit.jj_pages[m][i] = 0;
-	}
+	for (unsigned t = 0; t < JJ_TABLES; t++)
+		jj_clear(c, t);
+}
+
+void jit_forget_space(struct soft_cpu *c, unsigned space)
+{
+	jj_clear(c, JJ_USER + space);
 }
 
 void jit_flush(struct soft_cpu *c, unsigned mode)
 {
-	if (mode >= JTLB_MODES)
-		return;
-	for (unsigned i = 0; i < JTLB_SIZE; i++)
-		c->jit.rd[mode][i].tag = c->jit.wr[mode][i].tag = jtlb_none(i);
-	c->jit.stack[mode].limit = 0;
-	bool any = false;
-	for (unsigned i = 0; i < 8; i++) {
-		any |= c->jit.jj_pages[mode][i] != 0;
-		c->jit.jj_pages[mode][i] = 0;
+	for (unsigned w = 0; w < JTLB_SIZE / 64; w++) {
+		for (u64 f = c->jit.filled[mode][w]; f; f &= f - 1) {
+			unsigned i = w * 64 + (unsigned)__builtin_ctzll(f);
+			c->jit.rd[mode][i].tag = c->jit.wr[mode][i].tag = jtlb_none(i);
+		}
+		c->jit.filled[mode][w] = 0;
 	}
-	if (any)
-		for (unsigned i = 0; i < JJ_SIZE; i++)
-			c->jit.jj[mode][i].rip = ~0ull;
+	c->jit.stack[mode].limit = 0;
+	if (mode != TLB_USER)
+		jj_clear(c, mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC);
 }
 
-void jit_flush_page(struct soft_cpu *c, u64 lin)
+void jit_switch(struct soft_cpu *c)
 {
-	unsigned i = jtlb_slot(lin);
-	u64 p = lin >> PAGE_SHIFT;
+	jit_flush(c, TLB_USER);
+	jit_flush(c, TLB_SUPER_AC);
+	c->jit.jj_bias = (u64)c->space * sizeof(c->jit.jj[0]) / 8;
+}
 
-	for (unsigned m = 0; m < JTLB_MODES; m++) {
-		c->jit.rd[m][i].tag = c->jit.wr[m][i].tag = jtlb_none(i);
-		if (c->jit.stack[m].tag == (lin & PAGE_MASK))
-			c->jit.stack[m].limit = 0;
-		if (c->jit.jj_pages[m][p >> 6 & 7] >> (p & 63) & 1)
-			for (unsigned k = 0; k < JJ_SIZE; k++)
-				if (c->jit.jj[m][k].rip >> PAGE_SHIFT == p)
-					c->jit.jj[m][k].rip = ~0ull;
+static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin)
+{
+	if (c->jit.jj_pages[t] >> (lin >> PAGE_SHIFT & 63) & 1)
+		jj_clear(c, t);
+}
+
+void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift)
+{
+	unsigned t = mode == TLB_USER ? JJ_USER + space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
+
+	if (shift != PAGE_SHIFT)
+		jj_clear(c, t);
+	else
+		jj_flush_page(c, t, lin);
+	if (space != c->space)
+		return;
+	if (shift != PAGE_SHIFT) {
+		jit_flush(c, mode);
+		return;
 	}
+	unsigned i = jtlb_slot(lin);
+	c->jit.rd[mode][i].tag = c->jit.wr[mode][i].tag = jtlb_none(i);
+	if (c->jit.stack[mode].tag == (lin & PAGE_MASK))
+		c->jit.stack[mode].limit = 0;
 }
 
 void jit_protect(struct soft_cpu *c, u64 host)
@@ -311,7 +342,12 @@ void jit_protect(struct soft_cpu *c, u64 host)
 void jit_cpu_init(struct soft_cpu *c)
 {
 	c->jit.run = xcalloc(JIT_RUN_UOPS + 1, sizeof(struct uop));
-	for (unsigned m = 0; m < JTLB_MODES; m++)
+	for (unsigned m = 0; m < JTLB_MODES; m++) {
+		for (unsigned w = 0; w < JTLB_SIZE / 64; w++)
+			c->jit.filled[m][w] = ~0ull;
 		jit_flush(c, m);
+	}
+	for (unsigned t = 0; t < JJ_TABLES; t++)
+		c->jit.jj_filled[t] = ~0ull;
 	jit_forget_jumps(c);
 }

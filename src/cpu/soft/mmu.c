@@ -4,12 +4,17 @@
  *
  * The tables of a vCPU (c->tlbs) belong to its thread. Two things come from other threads, under
  * c->tlb_lock: taking back write permission of a page that becomes code (mmu_protect_code), so the
- * owner fills entries under the same lock.
+ * owner fills entries under the same lock, where there are other vCPUs.
  *
  * A store that misses may be to a page with decoded code on it. If it hits the very block that is
  * running, the instruction is abandoned before the store and run again alone (core_redo_stepped), so
  * that the next instruction is decoded from the new bytes; else it stores and drops the blocks it
  * overlaps (INV-CACHE-2).
+ *
+ * Address spaces. What holds for one PCID alone - TLB_USER, TLB_SUPER_AC, the user's jump cache - exists
+ * SPACE_COUNT times; the least recently used one is emptied when a PCID comes that has none. CR3 then only turns
+ * a few pointers, and the checks of the fast paths know nothing of PCIDs. TLB_SUPER and its jump cache are one
+ * for all: they are emptied with the address space, unless they hold nothing but global pages.
  */
 #include "cpu/soft/cache.h"
 
@@ -35,13 +40,6 @@ struct walk {
 	bool writable, user, nx, global, dirty;
 	u8 shift; /* of the page's size */
 };
-
-enum tlb_index mmu_index(const struct soft_cpu *c)
-{
-	if (c->cpl == 3)
-		return unlikely((c->sysflags & FL_AC) && (c->cr0 & CR0_AM)) ? TLB_USER_ALIGN : TLB_USER;
-	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
-}
 
 static inline bool is_user(enum tlb_index idx)
 {
@@ -197,9 +195,49 @@ again:
 	return 0;
 }
 
+static bool empty(const struct tlb_entry *e)
+{
+	return e->rtag == TLB_NONE && e->wtag == TLB_NONE && e->xtag == TLB_NONE;
+}
+
+static void note_filled(struct tlb_table *t, const struct tlb_entry *e)
+{
+	if (t->nfilled < TLB_LIST)
+		t->filled[t->nfilled] = (u16)(e - t->e);
+	if (t->nfilled <= TLB_LIST)
+		t->nfilled++;
+}
+
+static unsigned large_mark(gva_t lin, unsigned shift)
+{
+	u64 n = lin >> shift;
+
+	return (unsigned)(n ^ n >> 11) % TLB_LARGE_MARKS;
+}
+
+static void note_large(struct tlb_table *t, gva_t lin, unsigned shift)
+{
+	unsigned m = large_mark(lin, shift);
+
+	t->any_large = true;
+	if (shift == 30)
+		t->huge |= 1ull << (m & 63);
+	else
+		t->large[m / 64] |= 1ull << (m % 64);
+}
+
+/* Of a page that may be written through this vCPU's table. */
+static u8 write_flags(const struct soft_cpu *c, enum tlb_index idx)
+{
+	return (u8)(PAGE_WTLB | (idx == TLB_SUPER      ? PAGE_WSUPER
+				 : idx == TLB_SUPER_AC ? PAGE_WSUPER_AC
+						       : PAGE_WUSER(c->space)));
+}
+
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa)
 {
-	struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+	struct tlb_table *table = (struct tlb_table *)(void *)c->tlbs[idx];
+	struct tlb_entry *e = &table->e[tlb_hash(lin)];
 	u64 page = lin & PAGE_MASK;
 	struct walk w;
 
@@ -219,6 +257,8 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	u8 *host = ram_ptr(c->ram, w.gpa, PAGE_BYTES);
 	if (!host)
 		return NULL;
+	if (unlikely(idx == TLB_USER_ALIGN))
+		return host + (lin & (PAGE_BYTES - 1)); /* it stays empty */
 
 	/* Fill. What else may be done to this page by the same kind of looker, besides acc. */
 	bool paging = c->cr0 & CR0_PG, user = is_user(idx);
@@ -232,8 +272,6 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	if (unlikely(c->dr7 & 0xff) && (c->dr7 & 0x33330000u)) {
 		r = wr = false; /* data breakpoints watch in the slow path */
 	}
-	if (unlikely(idx == TLB_USER_ALIGN))
-		r = wr = false;
 	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
 		/* The first store to a page comes here, and is told. */
 		if (acc == ACC_W)
@@ -241,24 +279,41 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 		else
 			wr = wr && dirty_has(&c->vm->dirty, pg);
 	}
-	pthread_mutex_lock(&c->tlb_lock);
+	bool locked = c->vm->ncpus > 1;
+	if (locked)
+		pthread_mutex_lock(&c->tlb_lock);
 	if (wr) {
-		u8 f = atomic_load_explicit(flags, memory_order_relaxed);
-		if (!(f & PAGE_WTLB))
-			f = atomic_fetch_or(flags, PAGE_WTLB);
+		u8 f = atomic_load_explicit(flags, memory_order_relaxed), in = write_flags(c, idx);
+		if ((f & in) != in)
+			f = atomic_fetch_or(flags, in);
 		if (atomic_load(flags) & PAGE_CODE)
 			wr = false;
 	}
+	if (empty(e))
+		note_filled(table, e);
 	e->rtag = r ? page : TLB_NONE;
 	e->wtag = wr ? page : TLB_NONE;
 	e->xtag = x ? page : TLB_NONE;
 	e->addend = (u64)(uintptr_t)host - page;
-	pthread_mutex_unlock(&c->tlb_lock);
+	if (locked)
+		pthread_mutex_unlock(&c->tlb_lock);
 	if (!w.global && idx == TLB_SUPER)
 		c->super_nonglobal = true;
-	if (unlikely(w.shift > MAX(c->large[lin >> 63], PAGE_SHIFT)))
-		c->large[lin >> 63] = w.shift;
+	if (w.shift > PAGE_SHIFT)
+		note_large(table, lin, w.shift);
 	return host + (lin & (PAGE_BYTES - 1));
+}
+
+static void take_back(struct tlb_table *t, u64 host)
+{
+	bool listed = t->nfilled <= TLB_LIST;
+	u32 n = listed ? t->nfilled : TLB_SIZE;
+
+	for (u32 k = 0; k < n; k++) {
+		struct tlb_entry *e = &t->e[listed ? t->filled[k] : k];
+		if (e->wtag != TLB_NONE && e->wtag + e->addend == host)
+			__atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_RELAXED);
+	}
 }
 
 void mmu_protect_code(struct soft_cpu *c, u64 page)
@@ -272,16 +327,20 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		struct soft_cpu *o = vm->cpu[i];
 		pthread_mutex_lock(&o->tlb_lock);
-		for (unsigned t = 0; t < TLB_COUNT; t++)
-			for (unsigned k = 0; k < TLB_SIZE; k++) {
-				struct tlb_entry *e = &o->tlbs[t][k];
-				if (e->wtag != TLB_NONE && e->wtag + e->addend == host)
-					__atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_RELAXED);
-			}
+		if (old & PAGE_WSUPER)
+			take_back(&o->tables->super, host);
+		for (unsigned s = 0; s < SPACE_COUNT; s++) {
+			if (!__atomic_load_n(&o->spaces[s].ready, __ATOMIC_ACQUIRE))
+				continue;
+			if (old & PAGE_WUSER(s))
+				take_back(&o->tables->space[s].user, host);
+			if (old & PAGE_WSUPER_AC)
+				take_back(&o->tables->space[s].super_ac, host);
+		}
 		jit_protect(o, host);
 		pthread_mutex_unlock(&o->tlb_lock);
 	}
-	atomic_fetch_and(&vm->cache->page_flags[page], (u8)~PAGE_WTLB);
+	atomic_fetch_and(&vm->cache->page_flags[page], (u8)~PAGE_WANY);
 	if (vm->ncpus > 1) {
 		/* Stores that had passed the tag test before it was taken back are finished after this. */
 		c->st.ping++;
@@ -290,14 +349,23 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 	}
 }
 
+static void protect_table(struct tlb_table *t)
+{
+	for (unsigned k = 0; k < TLB_SIZE; k++)
+		__atomic_store_n(&t->e[k].wtag, TLB_NONE, __ATOMIC_RELAXED);
+}
+
 void mmu_protect_all(struct soft_vm *vm)
 {
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		struct soft_cpu *c = vm->cpu[i];
 		pthread_mutex_lock(&c->tlb_lock);
-		for (unsigned t = 0; t < TLB_COUNT; t++)
-			for (unsigned k = 0; k < TLB_SIZE; k++)
-				__atomic_store_n(&c->tlbs[t][k].wtag, TLB_NONE, __ATOMIC_RELAXED);
+		protect_table(&c->tables->super);
+		for (unsigned s = 0; s < SPACE_COUNT; s++)
+			if (c->spaces[s].ready) {
+				protect_table(&c->tables->space[s].user);
+				protect_table(&c->tables->space[s].super_ac);
+			}
 		jit_protect(c, 0);
 		pthread_mutex_unlock(&c->tlb_lock);
 	}
@@ -463,9 +531,14 @@ static inline void st(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigne
 		st_slow(c, idx, lin, bytes, v);
 }
 
+/* Which table c->tlb is: not by CPL, which an instruction may have changed on its way. */
 static inline enum tlb_index cur(const struct soft_cpu *c)
 {
-	return (enum tlb_index)((c->tlb - c->tlbs[0]) / TLB_SIZE);
+	enum tlb_index idx = TLB_USER;
+
+	while (c->tlbs[idx] != c->tlb)
+		idx++;
+	return idx;
 }
 
 u8 soft_ld8(struct soft_cpu *c, gva_t lin)
@@ -654,75 +727,273 @@ void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
 	return p;
 }
 
-void soft_tlb_flush(struct soft_cpu *c, bool global)
+/*
+ * ---- forgetting ----
+ * Only the vCPU's own thread empties entries, without the lock: another thread that looks at one meanwhile
+ * (mmu_protect_code) takes back what is being taken back.
+ */
+
+static void table_clear(struct tlb_table *t)
 {
-	pthread_mutex_lock(&c->tlb_lock);
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		c->tlbs[TLB_USER][i].rtag = c->tlbs[TLB_USER][i].wtag = c->tlbs[TLB_USER][i].xtag = TLB_NONE;
-	if (global) /* a reset; nothing is ever filled in here but xtag, which is not looked at */
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			c->tlbs[TLB_USER_ALIGN][i].rtag = c->tlbs[TLB_USER_ALIGN][i].wtag = TLB_NONE;
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		c->tlbs[TLB_SUPER_AC][i].rtag = c->tlbs[TLB_SUPER_AC][i].wtag = c->tlbs[TLB_SUPER_AC][i].xtag =
-		    TLB_NONE;
-	/* Supervisor entries stay over a CR3 load when all were global and hold no user page. */
-	if (global || c->super_nonglobal || !(c->cr4 & CR4_SMAP) || !(c->cr4 & CR4_SMEP)) {
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			c->tlbs[TLB_SUPER][i].rtag = c->tlbs[TLB_SUPER][i].wtag = c->tlbs[TLB_SUPER][i].xtag = TLB_NONE;
-		c->super_nonglobal = false;
-		c->large[0] = c->large[1] = 0;
-		jc_clear(c->jcs[0], JC_SIZE);
-		jit_flush(c, TLB_SUPER);
+	bool listed = t->nfilled <= TLB_LIST;
+	u32 n = listed ? t->nfilled : TLB_SIZE;
+
+	for (u32 k = 0; k < n; k++) {
+		struct tlb_entry *e = &t->e[listed ? t->filled[k] : k];
+		e->rtag = e->wtag = e->xtag = TLB_NONE;
 	}
-	jit_flush(c, TLB_USER);
-	jit_flush(c, TLB_SUPER_AC);
-	pthread_mutex_unlock(&c->tlb_lock);
-	jc_clear(c->jcs[1], JC_SIZE);
+	__atomic_store_n(&t->nfilled, 0, __ATOMIC_RELEASE);
+	if (t->any_large) {
+		t->any_large = false;
+		t->huge = 0;
+		memset(t->large, 0, sizeof(t->large));
+	}
 }
 
-/* INVLPG drops a large page whole (SDM 3A 4.10.4.1), of which the TLBs hold pieces of 4 KiB and no note of
- * what they are pieces of: drop all that may be. */
-static cold_ void flush_large(struct soft_cpu *c, gva_t lin, unsigned shift)
+static void jc_table_clear(struct jc_table *t)
 {
+	for (; t->used; t->used &= t->used - 1)
+		jc_clear(&t->e[(unsigned)__builtin_ctzll(t->used) * JC_PAGE_SLOTS], JC_PAGE_SLOTS);
+	t->halves = 0;
+}
+
+static void tables_init(struct tlb_table *t, struct jc_table *j)
+{
+	t->nfilled = TLB_LIST + 1;
+	table_clear(t);
+	if (j) {
+		j->used = ~0ull;
+		jc_table_clear(j);
+	}
+}
+
+void soft_tlb_init(struct soft_cpu *c)
+{
+	c->tables = calloc(1, sizeof(*c->tables));
+	must(c->tables);
+	tables_init(&c->tables->super, &c->tables->jc_super);
+	tables_init(&c->tables->align, NULL);
+	c->tlbs[TLB_SUPER] = c->tables->super.e;
+	c->tlbs[TLB_USER_ALIGN] = c->tables->align.e;
+	c->jcs[0] = c->tables->jc_super.e;
+	soft_tlb_flush(c, true);
+}
+
+void soft_tlb_fini(struct soft_cpu *c)
+{
+	free(c->tables);
+}
+
+void mmu_jc_clear(struct soft_cpu *c)
+{
+	jc_table_clear(&c->tables->jc_super);
+	for (unsigned s = 0; s < SPACE_COUNT; s++)
+		jc_table_clear(&c->tables->jc_user[s]);
+	c->tlb_epoch++;
+}
+
+static void space_clear(struct soft_cpu *c, unsigned s)
+{
+	if (!c->spaces[s].ready)
+		return;
+	c->st.space_flush++;
+	table_clear(&c->tables->space[s].user);
+	table_clear(&c->tables->space[s].super_ac);
+	jc_table_clear(&c->tables->jc_user[s]);
+	jit_forget_space(c, s);
+	if (s == c->space) {
+		c->tlb_epoch++;
+		jit_flush(c, TLB_USER);
+		jit_flush(c, TLB_SUPER_AC);
+	}
+}
+
+static void super_clear(struct soft_cpu *c)
+{
+	table_clear(&c->tables->super);
+	jc_table_clear(&c->tables->jc_super);
+	jit_flush(c, TLB_SUPER);
+	c->super_nonglobal = false;
+}
+
+/* Supervisor entries outlive their address space when all were global and hold no user page. */
+static void super_clear_private(struct soft_cpu *c)
+{
+	if (c->super_nonglobal || !(c->cr4 & CR4_SMAP) || !(c->cr4 & CR4_SMEP))
+		super_clear(c);
+}
+
+static unsigned pcid_of(const struct soft_cpu *c)
+{
+	return c->cr4 & CR4_PCIDE ? (unsigned)(c->cr3 & 0xfff) : 0;
+}
+
+/* SPACE_COUNT: there is none. */
+static unsigned space_find(const struct soft_cpu *c, unsigned pcid)
+{
+	unsigned s = 0;
+
+	while (s < SPACE_COUNT && !(c->spaces[s].used && c->spaces[s].pcid == pcid))
+		s++;
+	return s;
+}
+
+/* The PCID in CR3 has an address space, and it is in use. */
+static void space_use(struct soft_cpu *c)
+{
+	unsigned pcid = pcid_of(c), s = space_find(c, pcid);
+
+	if (s == SPACE_COUNT) {
+		s = 0;
+		for (unsigned i = 1; i < SPACE_COUNT; i++)
+			if (c->spaces[i].stamp < c->spaces[s].stamp)
+				s = i;
+		if (c->spaces[s].ready) {
+			space_clear(c, s);
+		} else {
+			tables_init(&c->tables->space[s].user, &c->tables->jc_user[s]);
+			tables_init(&c->tables->space[s].super_ac, NULL);
+			__atomic_store_n(&c->spaces[s].ready, true, __ATOMIC_RELEASE);
+		}
+		c->spaces[s].pcid = (u16)pcid;
+		c->spaces[s].used = true;
+	}
+	c->spaces[s].stamp = ++c->space_clock;
+	if (s == c->space && c->tlb)
+		return;
+	c->st.space_switch++;
+	c->space = s;
+	c->tlbs[TLB_USER] = c->tables->space[s].user.e;
+	c->tlbs[TLB_SUPER_AC] = c->tables->space[s].super_ac.e;
+	c->jcs[1] = c->tables->jc_user[s].e;
+	c->tlb = c->tlbs[mmu_index(c)];
+	c->jc = c->jcs[c->cpl == 3];
+	c->tlb_epoch++;
+	jit_switch(c);
+}
+
+void soft_tlb_flush(struct soft_cpu *c, bool global)
+{
+	unsigned s;
+
+	if (global) {
+		for (s = 0; s < SPACE_COUNT; s++) {
+			space_clear(c, s);
+			c->spaces[s].used = false;
+			c->spaces[s].stamp = 0;
+		}
+		super_clear(c);
+	} else {
+		s = space_find(c, pcid_of(c));
+		if (s < SPACE_COUNT)
+			space_clear(c, s);
+		super_clear_private(c);
+	}
+	space_use(c);
+}
+
+void soft_tlb_switch(struct soft_cpu *c)
+{
+	if (c->spaces[c->space].pcid == pcid_of(c))
+		return;
+	super_clear_private(c);
+	space_use(c);
+}
+
+void soft_tlb_flush_pcid(struct soft_cpu *c, unsigned pcid)
+{
+	unsigned s = space_find(c, pcid);
+
+	if (s == c->space)
+		soft_tlb_flush(c, false);
+	else if (s < SPACE_COUNT)
+		space_clear(c, s);
+}
+
+void soft_tlb_flush_pcids(struct soft_cpu *c)
+{
+	for (unsigned s = 0; s < SPACE_COUNT; s++)
+		if (s != c->space)
+			space_clear(c, s);
+	soft_tlb_flush(c, false);
+}
+
+/* Drop lin's page, of whatever size it may be, and return the binary logarithm of what was dropped. */
+static unsigned table_flush_page(struct tlb_table *t, gva_t lin, unsigned large)
+{
+	struct tlb_entry *e = &t->e[tlb_hash(lin)];
+	unsigned shift = PAGE_SHIFT, m = large_mark(lin, large);
+
+	if (t->any_large)
+		shift = t->huge >> (large_mark(lin, 30) & 63) & 1 ? 30
+			: t->large[m / 64] >> (m % 64) & 1        ? large
+								  : shift;
+	if (likely(shift == PAGE_SHIFT)) {
+		e->rtag = e->wtag = e->xtag = TLB_NONE;
+		return shift;
+	}
 	u64 size = 1ull << shift, start = lin & ~(size - 1);
+	bool listed = t->nfilled <= TLB_LIST;
+	u32 n = listed ? t->nfilled : TLB_SIZE;
+	for (u32 k = 0; k < n; k++) {
+		e = &t->e[listed ? t->filled[k] : k];
+		if (e->rtag - start < size || e->wtag - start < size || e->xtag - start < size)
+			e->rtag = e->wtag = e->xtag = TLB_NONE;
+	}
+	return shift;
+}
 
-	pthread_mutex_lock(&c->tlb_lock);
-	for (unsigned t = 0; t < TLB_COUNT; t++)
-		for (unsigned i = 0; i < TLB_SIZE; i++) {
-			struct tlb_entry *e = &c->tlbs[t][i];
+#define JC_SALTS (3ull << 61)
 
-			if (e->rtag - start < size || e->wtag - start < size || e->xtag - start < size)
-				e->rtag = e->wtag = e->xtag = TLB_NONE;
-		}
-	for (unsigned t = 0; t < JTLB_MODES; t++)
-		jit_flush(c, t);
-	pthread_mutex_unlock(&c->tlb_lock);
-	for (unsigned t = 0; t < 2; t++)
-		for (unsigned i = 0; i < JC_SIZE; i++) {
-			struct jc_entry *e = &c->jcs[t][i];
-			u64 key = e->key & ~(3ull << 61), from = (start - PAGE_BYTES) & ~(3ull << 61); /* the salt */
+/* Drop the blocks of lin's page of 1 << shift bytes, and those that reach into it from the page before. */
+static void jc_flush(struct jc_table *t, gva_t lin, unsigned shift)
+{
+	u64 size = 1ull << shift, start = lin & ~(size - 1), before = (start - PAGE_BYTES) & ~JC_SALTS;
+	u64 runs = ~0ull;
 
-			if (key - from < size + PAGE_BYTES)
-				jc_clear(e, 1);
-		}
+	if (unlikely(!start)) {
+		jc_table_clear(t); /* the page before it is the last one, whatever that is in this mode */
+		return;
+	}
+	if (!(t->halves >> (lin >> 63) & 1))
+		return;
+	if (shift == PAGE_SHIFT)
+		runs = 1ull << (jc_page_slot(lin) / JC_PAGE_SLOTS) |
+		       1ull << (jc_page_slot(lin - PAGE_BYTES) / JC_PAGE_SLOTS);
+	for (runs &= t->used; runs; runs &= runs - 1) {
+		struct jc_entry *e = &t->e[(unsigned)__builtin_ctzll(runs) * JC_PAGE_SLOTS];
+
+		for (unsigned i = 0; i < JC_PAGE_SLOTS; i++)
+			if ((e[i].key & ~JC_SALTS) - before < size + PAGE_BYTES)
+				jc_clear(&e[i], 1);
+	}
+}
+
+static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)
+{
+	unsigned large = c->cr4 & CR4_PAE ? 21 : 22;
+	unsigned a = table_flush_page(&c->tables->space[s].user, lin, large);
+
+	unsigned b = table_flush_page(&c->tables->space[s].super_ac, lin, large);
+	jc_flush(&c->tables->jc_user[s], lin, a);
+	jit_flush_page(c, s, TLB_USER, lin, a);
+	jit_flush_page(c, s, TLB_SUPER_AC, lin, b);
 }
 
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
 {
-	if (c->large[lin >> 63]) {
-		flush_large(c, lin, c->large[lin >> 63]);
-		return;
-	}
-	pthread_mutex_lock(&c->tlb_lock);
-	for (unsigned t = 0; t < TLB_COUNT; t++) {
-		struct tlb_entry *e = &c->tlbs[t][tlb_hash(lin)];
-		e->rtag = e->wtag = e->xtag = TLB_NONE;
-	}
-	jit_flush_page(c, lin);
-	pthread_mutex_unlock(&c->tlb_lock);
-	/* Blocks of this page, and one that reaches into it from the page before. */
-	for (unsigned t = 0; t < 2; t++) {
-		jc_clear(&c->jcs[t][jc_page_slot(lin)], JC_PAGE_SLOTS);
-		jc_clear(&c->jcs[t][jc_page_slot(lin - PAGE_BYTES)], JC_PAGE_SLOTS);
-	}
+	space_flush_page(c, c->space, lin);
+	unsigned shift = table_flush_page(&c->tables->super, lin, c->cr4 & CR4_PAE ? 21 : 22);
+	jc_flush(&c->tables->jc_super, lin, shift);
+	jit_flush_page(c, c->space, TLB_SUPER, lin, shift);
+}
+
+void soft_tlb_flush_pcid_page(struct soft_cpu *c, unsigned pcid, gva_t lin)
+{
+	unsigned s = space_find(c, pcid);
+
+	if (s == c->space)
+		soft_tlb_flush_page(c, lin);
+	else if (s < SPACE_COUNT)
+		space_flush_page(c, s, lin);
 }

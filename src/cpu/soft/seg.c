@@ -14,13 +14,11 @@ void sys_fault_0(struct soft_cpu *c, enum soft_exc vec)
 /* ---- descriptors ---- */
 static void take_apart(struct sys_desc *d)
 {
-	u64 r = d->raw;
+	struct cpu_seg s = sys_seg_of_raw(d->raw, 0);
 
-	d->ar = (u32)(r >> 40) & 0xf0ff;
-	d->base = (r >> 16 & 0xffffff) | (r >> 56) << 24;
-	d->limit = (u32)(r & 0xffff) | ((u32)(r >> 48 & 0xf) << 16);
-	if (d->ar & SEG_AR_G)
-		d->limit = d->limit << 12 | 0xfff;
+	d->ar = s.ar;
+	d->base = s.base;
+	d->limit = s.limit;
 }
 
 /* Address of a table's entry, checked to hold `bytes`. */
@@ -128,21 +126,6 @@ void sys_set_seg_null(struct soft_cpu *c, unsigned seg, u16 sel)
 	struct cpu_seg s = { .sel = sel, .ar = SEG_AR_UNUSABLE | (seg == SEG_SS ? (u32)c->cpl << 5 : 0) };
 
 	sys_set_seg(c, seg, &s);
-}
-
-void sys_set_cs_flat(struct soft_cpu *c, u16 sel, unsigned dpl, bool l, bool d)
-{
-	c->seg[SEG_CS] = (struct cpu_seg){
-		.sel = sel,
-		.ar = SEG_AR_G | SEG_AR_P | SEG_AR_S | 0xb | dpl << 5 | (l ? SEG_AR_L : 0) | (d ? SEG_AR_DB : 0),
-		.limit = 0xffffffff,
-	};
-}
-void sys_set_ss_flat(struct soft_cpu *c, u16 sel, unsigned dpl)
-{
-	c->seg[SEG_SS] = (struct cpu_seg){ .sel = sel,
-					   .ar = SEG_AR_G | SEG_AR_DB | SEG_AR_P | SEG_AR_S | 3 | dpl << 5,
-					   .limit = 0xffffffff };
 }
 
 /* ---- MOV to a segment register (SDM 2, MOV) ---- */

@@ -107,6 +107,7 @@ enum soft_exc {
 #define CR0_NW 0x20000000ull
 #define CR0_CD 0x40000000ull
 #define CR0_PG 0x80000000ull
+#define CR3_NO_FLUSH 0x8000000000000000ull
 #define CR4_VME 0x1ull
 #define CR4_PVI 0x2ull
 #define CR4_TSD 0x4ull
@@ -152,6 +153,21 @@ enum soft_exc {
 struct tlb_entry {
 	u64 rtag, wtag, xtag;
 	u64 addend;
+};
+/*
+ * A table, and what makes forgetting cheap: emptying it costs as much as was filled, not as much as it could hold.
+ * An INVLPG drops a large page whole, of which an entry is a piece of 4 KiB: the table keeps marks (by hash, so
+ * that a mark may stand for several pages) of the large pages that it may hold pieces of.
+ */
+#define TLB_LIST (TLB_SIZE / 4)
+#define TLB_LARGE_MARKS 2048
+struct tlb_table {
+	struct tlb_entry e[TLB_SIZE]; /* first: c->tlb points here */
+	u32 nfilled;                  /* entries outside of filled[] are empty; above TLB_LIST: any may be full */
+	bool any_large;
+	u16 filled[TLB_LIST];
+	u64 large[TLB_LARGE_MARKS / 64]; /* pages of 2 MiB (4 MiB without PAE) */
+	u64 huge;                        /* of 1 GiB */
 };
 /* One table per way of looking: user, supervisor, supervisor with EFLAGS.AC (SMAP off), user with
  * alignment checks (CR0.AM and EFLAGS.AC), whose data accesses all take the slow path. */
@@ -224,6 +240,32 @@ struct jc_entry {
 	u64 key; /* linear address of the block ^ mode salt */
 	struct block *block;
 };
+struct jc_table {
+	struct jc_entry e[JC_SIZE]; /* first: c->jc points here */
+	u64 used;                   /* by run of JC_PAGE_SLOTS: may hold something */
+	u8 halves;                  /* 1: ... of the lower half of addresses, 2: of the upper */
+};
+_Static_assert(JC_SIZE / JC_PAGE_SLOTS == 64, "a bit of jc_table.used for each run");
+
+/*
+ * Address spaces (mmu.c): what is only true for one PCID (SDM 3A 4.10.1). Without CR4.PCIDE all is PCID 0.
+ * TLB_SUPER and the supervisor's jump cache belong to all: nearly all kernels map themselves by global pages.
+ */
+#define SPACE_COUNT JIT_SPACES /* Linux uses six PCIDs on a processor, and 0 */
+struct space {
+	u16 pcid;
+	bool used;  /* ... of that PCID */
+	bool ready; /* the tables were emptied once, and hold no zeroes */
+	u64 stamp;  /* of the last switch to it */
+};
+/* Away from struct soft_cpu, so that what is not used costs no memory. */
+struct soft_tables {
+	struct tlb_table super, align;
+	struct {
+		struct tlb_table user, super_ac;
+	} space[SPACE_COUNT];
+	struct jc_table jc_super, jc_user[SPACE_COUNT];
+};
 
 /* What soft_vec_changed() keeps in vec_ok. */
 #define VEC_OK_X87 0x01u  /* CR0.EM = CR0.TS = 0: x87 (else #NM), MMX (else #UD, #NM) */
@@ -243,7 +285,7 @@ struct jc_entry {
 
 struct soft_stats {
 	u64 blocks_run_slow, blocks_decoded, uops_decoded, tlb_fill, page_walk, mmio, pio, exc[32], intr, halts,
-	    single_steps, flush_code, ping;
+	    single_steps, flush_code, ping, space_switch, space_flush;
 };
 
 /* Everything of one vCPU. The order is the hot path's; nothing here is another thread's but the
@@ -266,7 +308,6 @@ struct soft_cpu {
 	bool shadow;          /* interrupts blocked until after the next instruction (STI, MOV SS) */
 	bool shadow_ss;       /* ... and debug traps (MOV SS) */
 	bool super_nonglobal; /* TLB_SUPER holds pages that are not global */
-	u8 large[2];          /* shift of the largest page in the TLBs, lower and upper half; 0: all 4 KiB */
 	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
 	bool exclusive; /* ... and all other vCPUs wait: a read-modify-write across pages */
@@ -276,6 +317,17 @@ struct soft_cpu {
 	u64 redo_gpa;
 	u32 redo_bytes;
 	u64 jc_salt;
+
+	/* The tables by enum tlb_index, and the jump caches ([1]: CPL 3), of the address space in use. */
+	struct tlb_entry *tlbs[TLB_COUNT];
+	struct jc_entry *jcs[2];
+	/* Changes whenever what TLB_USER, TLB_SUPER_AC or the user's jump cache said may not hold any more: another
+	 * address space, or it was flushed. Pages that INVLPG drops do not count, nor what mmu_protect_code() takes
+	 * back. */
+	u64 tlb_epoch;
+	u32 space; /* index of the one in use */
+	struct space spaces[SPACE_COUNT];
+	u64 space_clock;
 
 	/* YMM registers, 32 bytes each: xmm in the low 16. */
 	u8 vec[16][32] __attribute__((aligned(64)));
@@ -341,14 +393,21 @@ struct soft_cpu {
 
 	struct jit_cpu jit;
 	struct soft_stats st;
-	struct tlb_entry tlbs[TLB_COUNT][TLB_SIZE];
-	struct jc_entry jcs[2][JC_SIZE];
+	struct soft_tables *tables;
 	struct block *step_block; /* scratch for single instructions */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
 	u8 vec_buf[32]
 	    __attribute__((aligned(32))); /* a load that the TLB does not serve; not on the stack: INV-CHAIN-1 */
 };
+
+/* The table that an ordinary access goes by now. */
+static inline enum tlb_index mmu_index(const struct soft_cpu *c)
+{
+	if (c->cpl == 3)
+		return unlikely((c->sysflags & FL_AC) && (c->cr0 & CR0_AM)) ? TLB_USER_ALIGN : TLB_USER;
+	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
+}
 
 /* For tests: the inside of a vCPU of this engine. */
 struct soft_cpu *soft_cpu_of(struct cpu *c);
@@ -470,9 +529,19 @@ static inline u32 soft_get_status(const struct soft_cpu *c)
 /* After CS, SS, CR0, EFER, EFLAGS.VM, any segment base, or CPL changed: recomputes mode,
  * eff_base, the tables in use. */
 void soft_mode_changed(struct soft_cpu *c);
-/* Forget translations of linear addresses. global: also global pages. Jump caches too. */
+/* Forget translations of linear addresses: those of the PCID in CR3; global: all of every PCID, also global pages.
+ * Jump caches too. Then the address space in use is that of CR3. */
 void soft_tlb_flush(struct soft_cpu *c, bool global);
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin);
+/* CR3 names another address space, whose translations stay (CR3 bit 63). */
+void soft_tlb_switch(struct soft_cpu *c);
+/* INVPCID: one page or all of the pages of another PCID or the present one; all PCIDs, but not global pages. */
+void soft_tlb_flush_pcid_page(struct soft_cpu *c, unsigned pcid, gva_t lin);
+void soft_tlb_flush_pcid(struct soft_cpu *c, unsigned pcid);
+void soft_tlb_flush_pcids(struct soft_cpu *c);
+/* The vCPU's tables, empty. */
+void soft_tlb_init(struct soft_cpu *c);
+void soft_tlb_fini(struct soft_cpu *c);
 /* PAE paging: are the four entries at cr3 free of reserved bits? What loads them raises #GP else (SDM 3A 4.4.1).
  * They are not kept: walks read them where they lie, as AMD's processors do. */
 bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3);
@@ -580,6 +649,7 @@ struct soft_vm {
 	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs;  /* vec.c */
 	u64 tsc_khz;
+	unsigned phys_bits; /* MAXPHYADDR */
 	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */
 };
 

@@ -72,6 +72,17 @@ struct sys_desc {
 	u32 limit;
 	u32 ar;
 };
+static inline struct cpu_seg sys_seg_of_raw(u64 raw, u16 sel)
+{
+	struct cpu_seg s = { .sel = sel,
+			     .ar = (u32)(raw >> 40) & 0xf0ff,
+			     .limit = (u32)(raw & 0xffff) | ((u32)(raw >> 48 & 0xf) << 16),
+			     .base = (raw >> 16 & 0xffffff) | (raw >> 56) << 24 };
+
+	if (s.ar & SEG_AR_G)
+		s.limit = s.limit << 12 | 0xfff;
+	return s;
+}
 static inline unsigned desc_dpl(const struct sys_desc *d)
 {
 	return d->ar >> 5 & 3;
@@ -141,8 +152,20 @@ void sys_set_seg_null(struct soft_cpu *c, unsigned seg, u16 sel);
 /* Set a data segment's cache and eff_base. */
 void sys_set_seg(struct soft_cpu *c, unsigned seg, const struct cpu_seg *s);
 /* Flat segment caches of SYSCALL and friends. */
-void sys_set_cs_flat(struct soft_cpu *c, u16 sel, unsigned dpl, bool l, bool d);
-void sys_set_ss_flat(struct soft_cpu *c, u16 sel, unsigned dpl);
+static inline void sys_set_cs_flat(struct soft_cpu *c, u16 sel, unsigned dpl, bool l, bool d)
+{
+	c->seg[SEG_CS] = (struct cpu_seg){
+		.sel = sel,
+		.ar = SEG_AR_G | SEG_AR_P | SEG_AR_S | 0xb | dpl << 5 | (l ? SEG_AR_L : 0) | (d ? SEG_AR_DB : 0),
+		.limit = 0xffffffff,
+	};
+}
+static inline void sys_set_ss_flat(struct soft_cpu *c, u16 sel, unsigned dpl)
+{
+	c->seg[SEG_SS] = (struct cpu_seg){ .sel = sel,
+					   .ar = SEG_AR_G | SEG_AR_DB | SEG_AR_P | SEG_AR_S | 3 | dpl << 5,
+					   .limit = 0xffffffff };
+}
 
 /*
  * Check a code segment as the target of a transfer: `vec` faults with selectors.
@@ -187,6 +210,56 @@ void sys_stack_commit(struct soft_cpu *c, const struct sys_stack *s);
 void sys_tss_stack(struct soft_cpu *c, unsigned ring, unsigned ist, struct sys_stack *s, struct sys_desc *ss,
 		   u16 *ss_sel);
 
+/*
+ * ---- short ways between the rings of a 64-bit kernel ----
+ * SYSCALL, SYSRET, IRETQ and the delivery of events each have one: for flat segments, with everything in the TLB and
+ * nothing to trap. They look at all that the long way looks at, and where any of it is out of the ordinary they have
+ * changed nothing and the long way is taken.
+ */
+/* Neither TF nor RF is set, and no breakpoint: the step mode is off and stays off. */
+static inline bool sys_plain(const struct soft_cpu *c)
+{
+	return !(c->sysflags & (FL_TF | FL_RF | FL_VM)) && !(c->dr7 & 0xff);
+}
+/* soft_set_rflags() for flags without TF, where sys_plain() was true. */
+static inline void sys_set_plain_flags(struct soft_cpu *c, u64 fl)
+{
+	soft_set_status(c, (u32)fl);
+	c->sysflags = ((u32)fl & (FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2;
+}
+/* soft_mode_changed() where 64-bit code goes on as 64-bit code with the same bases: CPL, SS or AC changed. */
+static inline void sys_ring_changed(struct soft_cpu *c)
+{
+	c->mode = (c->mode & ~MODE_SS32) | (c->seg[SEG_SS].ar & SEG_AR_DB ? MODE_SS32 : 0);
+	c->tlb = c->tlbs[mmu_index(c)];
+	c->jc = c->jcs[c->cpl == 3];
+}
+/* Where `bytes` at lin lie when this table has them, within one page; else NULL. */
+static inline volatile guest_u64 *sys_hit(const struct tlb_entry *table, gva_t lin, unsigned bytes, bool write)
+{
+	const struct tlb_entry *e = &table[tlb_hash(lin)];
+
+	if (unlikely(((lin + bytes - 1) & PAGE_MASK) != (write ? e->wtag : e->rtag)))
+		return NULL;
+	return (volatile guest_u64 *)(uintptr_t)(lin + e->addend);
+}
+/* The descriptor of ring dpl that `sel` names in the GDT, if it is of this kind: its bits 40-47, and L and D of code
+ * (64-bit). false: it is not, or not in the TLB. */
+#define SYS_KIND_CODE64 0x009bu /* present, not conforming, accessed */
+#define SYS_KIND_DATA 0x0093u   /* present, writable, accessed */
+static inline bool sys_gdt_hit(const struct soft_cpu *c, u16 sel, unsigned kind, unsigned dpl, u64 *raw)
+{
+	if (sel_null(sel) || (sel & SEL_TI) || (sel | 7u) > c->gdt_limit)
+		return false;
+	volatile guest_u64 *p = sys_hit(c->tlbs[TLB_SUPER], c->gdt_base + (sel & ~7u), 8, false);
+	if (unlikely(!p))
+		return false;
+	*raw = *p;
+	if (kind == SYS_KIND_CODE64 && (*raw >> 53 & 3) != 1)
+		return false;
+	return (*raw >> 40 & 0xff) == (kind | dpl << 5);
+}
+
 /* ---- control transfers ---- */
 enum sys_event {
 	EV_EXC,   /* an exception */
@@ -215,7 +288,7 @@ uop_fn sys_jmp_far_ptr, sys_jmp_far_mem, sys_call_far_ptr, sys_call_far_mem, sys
 uop_fn sys_mov_from_sreg, sys_mov_to_sreg, sys_push_sreg, sys_pop_sreg, sys_lxs, sys_lldt, sys_ltr, sys_sldt, sys_str,
     sys_lgdt, sys_lidt, sys_sgdt, sys_sidt, sys_lar, sys_lsl, sys_verr, sys_verw, sys_arpl;
 uop_fn sys_mov_from_cr, sys_mov_to_cr, sys_clts, sys_lmsw, sys_smsw, sys_mov_from_dr, sys_mov_to_dr, sys_invlpg,
-    sys_wbinvd, sys_swapgs, sys_rdbase, sys_wrbase, sys_rdpid, sys_stac, sys_clac, sys_xgetbv, sys_xsetbv;
+    sys_invpcid, sys_wbinvd, sys_swapgs, sys_rdbase, sys_wrbase, sys_rdpid, sys_stac, sys_clac, sys_xgetbv, sys_xsetbv;
 uop_fn sys_hlt, sys_cli, sys_sti, sys_pushf, sys_popf, sys_cpuid, sys_rdtsc, sys_rdtscp, sys_rdpmc, sys_rdmsr,
     sys_wrmsr, sys_hypercall;
 uop_fn sys_syscall, sys_sysret, sys_sysenter, sys_sysexit;

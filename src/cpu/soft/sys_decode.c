@@ -329,6 +329,13 @@ bool decode_sys(struct decode *d)
 		take_end(d, sys_invlpg);
 		decode_mem(d, d->u, &d->ops[0]);
 		return true;
+	case ZYDIS_MNEMONIC_INVPCID:
+		if (!offers(d, 7, 'b', 10))
+			return undefined(d);
+		take_end(d, sys_invpcid);
+		d->u->r0 = decode_gpr(d->ops[0].reg.value);
+		decode_mem(d, d->u, &d->ops[1]);
+		return true;
 	case ZYDIS_MNEMONIC_WBINVD:
 	case ZYDIS_MNEMONIC_INVD:
 		return take(d, sys_wbinvd);

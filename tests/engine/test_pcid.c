@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test_pcid.c - which translations the software engine keeps, and which it forgets: PCIDs, global and large pages.
+ *
+ * An entry is known to be kept when a change of the page table behind it goes unseen. That is this engine's
+ * business and no promise of the architecture; what must be seen is tests/machine/kernel/pcid64.c's.
+ */
+#include "cpu/soft/cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define RAM_BYTES (32 * MIB)
+/* Space i: PML4 at ROOT(i), then PDPT, PD, PT. */
+#define ROOT(i) (0x100000u + 0x4000u * (i))
+#define USER 0x400000ull /* by 4 KiB: PD entry 2 */
+#define LARGE 0x600000ull
+#define KERNEL 0xffff800000400000ull /* the same tables, by PML4 entry 256 */
+#define P 1ull
+#define W 2ull
+#define U 4ull
+#define AD 0x60ull
+#define PS 0x80ull
+#define G 0x100ull
+
+static struct ram *ram;
+static struct cpu_vm *vm;
+static struct cpu_model *model;
+static struct soft_cpu *c;
+
+static u8 tpr_get(void *o, unsigned cpu)
+{
+	return 0;
+}
+static void tpr_set(void *o, unsigned cpu, u8 tpr)
+{
+}
+/* Nothing is run that would ask for more. */
+static const struct cpu_bus bus = { .tpr_get = tpr_get, .tpr_set = tpr_set };
+
+static void put64(u64 at, u64 v)
+{
+	assert_int_equal(ram_put(ram, at, &v, 8), 0);
+}
+
+/* The page of space i at `page` (of 8 from USER and KERNEL on) is frame `f`, whose first bytes say so. */
+static void map(unsigned i, unsigned page, unsigned f, u64 bits)
+{
+	u64 at = 0x1000000 + 0x1000ull * f;
+
+	put64(at, f);
+	put64(ROOT(i) + 0x3000 + 8 * page, at | P | W | AD | bits);
+}
+static void map_large(unsigned i, unsigned f)
+{
+	u64 at = 0x800000 + 0x200000ull * f;
+
+	put64(at, f);
+	put64(at + 0x100000, f);
+	put64(ROOT(i) + 0x2000 + 8 * 3, at | P | W | U | AD | PS);
+}
+
+static void load(unsigned i, bool keep)
+{
+	c->cr3 = ROOT(i) | i;
+	if (keep)
+		soft_tlb_switch(c);
+	else
+		soft_tlb_flush(c, false);
+}
+static u64 user(u64 lin)
+{
+	return soft_ld_priv(c, lin, 8, true);
+}
+static u64 super(u64 lin)
+{
+	return soft_ld_priv(c, lin, 8, false);
+}
+
+static int setup(void **unused)
+{
+	struct cpu_state s = { 0 };
+	struct err e;
+
+	if (ram_new(&ram, RAM_BYTES, &e) < 0 || cpu_model_new(&model, "mica-v2", 1, &e) < 0 ||
+	    cpu_vm_new(&vm, CPU_ENGINE_SOFT, &bus, ram, model, 1, &e) < 0) {
+		print_error("%s\n", e.msg);
+		return -1;
+	}
+	for (unsigned i = 0; i < 32; i++) {
+		put64(ROOT(i), (ROOT(i) + 0x1000) | P | W | U | AD);
+		put64(ROOT(i) + 8 * 256, (ROOT(i) + 0x1000) | P | W | U | AD);
+		put64(ROOT(i) + 0x1000, (ROOT(i) + 0x2000) | P | W | U | AD);
+		put64(ROOT(i) + 0x2000 + 8 * 2, (ROOT(i) + 0x3000) | P | W | U | AD);
+	}
+	cpu_get_state(cpu_vm_cpu(vm, 0), &s);
+	s.cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_ET | CR0_NE;
+	s.cr3 = ROOT(0);
+	s.cr4 = CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP;
+	s.efer = EFER_LME | EFER_LMA | EFER_NXE;
+	s.seg[SEG_CS].ar = 0xa09b;
+	s.seg[SEG_SS].ar = 0xc093;
+	if (cpu_set_state(cpu_vm_cpu(vm, 0), &s, &e) < 0)
+		return -1;
+	c = soft_cpu_of(cpu_vm_cpu(vm, 0));
+	return 0;
+}
+
+static int teardown(void **unused)
+{
+	cpu_vm_free(vm);
+	cpu_model_free(model);
+	ram_free(ram);
+	return 0;
+}
+
+/* Spaces 1 and 2 have been seen, both are changed, and 2 is in use. */
+static void two(void)
+{
+	soft_tlb_flush(c, true);
+	for (unsigned i = 1; i <= 2; i++) {
+		map(i, 0, 10 * i, U);
+		map(i, 1, 10 * i + 1, U);
+		load(i, true);
+		assert_int_equal(user(USER), 10 * i);
+		assert_int_equal(user(USER + 0x1000), 10 * i + 1);
+		map(i, 0, 10 * i + 5, U);
+		map(i, 1, 10 * i + 6, U);
+	}
+}
+static void is(unsigned i, u64 first, u64 second)
+{
+	load(i, true);
+	assert_int_equal(user(USER), first);
+	assert_int_equal(user(USER + 0x1000), second);
+}
+
+static void switches_keep(void **unused)
+{
+	two();
+	u64 epoch = c->tlb_epoch;
+	for (unsigned n = 0; n < 5; n++) {
+		is(1, 10, 11);
+		is(2, 20, 21);
+	}
+	assert_true(c->tlb_epoch >= epoch + 9);
+	/* The same PCID again is no change at all. */
+	epoch = c->tlb_epoch;
+	load(2, true);
+	assert_int_equal(c->tlb_epoch, epoch);
+}
+
+static void loads_flush_one(void **unused)
+{
+	two();
+	load(1, false);
+	is(1, 15, 16);
+	is(2, 20, 21);
+	/* A PCID that comes from state, or by CR4, is as good as one by CR3. */
+	two();
+	u64 epoch = c->tlb_epoch;
+	soft_tlb_flush(c, false);
+	assert_int_not_equal(c->tlb_epoch, epoch);
+	is(2, 25, 26);
+	is(1, 10, 11);
+}
+
+static void invpcid_types(void **unused)
+{
+	two();
+	soft_tlb_flush_pcid_page(c, 1, USER + 0x1234);
+	is(1, 10, 16);
+	is(2, 20, 21);
+	soft_tlb_flush_pcid_page(c, 2, USER);
+	is(2, 25, 21);
+	two();
+	soft_tlb_flush_pcid(c, 1);
+	is(1, 15, 16);
+	is(2, 20, 21);
+	soft_tlb_flush_pcid(c, 2);
+	is(2, 25, 26);
+	two();
+	soft_tlb_flush_pcid(c, 77); /* nothing is known of it */
+	soft_tlb_flush_pcid_page(c, 77, USER);
+	is(1, 10, 11);
+	is(2, 20, 21);
+	soft_tlb_flush_pcids(c);
+	is(1, 15, 16);
+	is(2, 25, 26);
+	two();
+	soft_tlb_flush(c, true);
+	is(1, 15, 16);
+	is(2, 25, 26);
+}
+
+static void global_pages(void **unused)
+{
+	for (unsigned i = 1; i <= 2; i++)
+		map(i, 2, 30, G);
+	soft_tlb_flush(c, true);
+	load(1, true);
+	assert_int_equal(super(KERNEL + 0x2000), 30);
+	for (unsigned i = 1; i <= 2; i++)
+		map(i, 2, 31, G);
+	/* Kept by everything that is not said to take global pages along... */
+	load(1, false);
+	load(2, true);
+	soft_tlb_flush_pcid(c, 2);
+	soft_tlb_flush_pcids(c);
+	assert_int_equal(super(KERNEL + 0x2000), 30);
+	/* ... and dropped by what is. */
+	soft_tlb_flush_page(c, KERNEL + 0x2000);
+	assert_int_equal(super(KERNEL + 0x2000), 31);
+	for (unsigned i = 1; i <= 2; i++)
+		map(i, 2, 32, G);
+	soft_tlb_flush(c, true);
+	assert_int_equal(super(KERNEL + 0x2000), 32);
+}
+
+/* The supervisor's pages that are not global are not taken along to another PCID. */
+static void private_supervisor_pages(void **unused)
+{
+	map(1, 3, 40, 0);
+	map(2, 3, 50, 0);
+	soft_tlb_flush(c, true);
+	for (unsigned n = 0; n < 3; n++)
+		for (unsigned i = 1; i <= 2; i++) {
+			load(i, true);
+			assert_int_equal(super(KERNEL + 0x3000), 30 + 10 * i);
+		}
+}
+
+/* More PCIDs than address spaces: the least recently used one goes. */
+static void eviction(void **unused)
+{
+	soft_tlb_flush(c, true);
+	for (unsigned i = 1; i < 30; i++) {
+		map(i, 0, 100 + i, U);
+		load(i, true);
+		assert_int_equal(user(USER), 100 + i);
+		map(i, 0, 200 + i, U);
+		load(1, true);
+		assert_int_equal(user(USER), 101);
+	}
+	for (unsigned i = 30 - (SPACE_COUNT - 1); i < 30; i++) {
+		load(i, true);
+		assert_int_equal(user(USER), 100 + i);
+	}
+	load(2, true);
+	assert_int_equal(user(USER), 202);
+	/* PCID 1 was the oldest by then. */
+	load(1, true);
+	assert_int_equal(user(USER), 201);
+}
+
+/* Emptying goes by a list of what was filled, until that is too long. */
+static void all_entries(void **unused)
+{
+	soft_tlb_flush(c, true);
+	load(1, true);
+	for (unsigned n = TLB_LIST - 1; n <= 512; n += 512 - TLB_LIST + 1) {
+		for (unsigned i = 0; i < n; i++)
+			map(1, i, 300 + i, U);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(user(USER + 0x1000ull * i), 300 + i);
+		for (unsigned i = 0; i < n; i++)
+			map(1, i, 1000 + i, U);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(user(USER + 0x1000ull * i), 300 + i);
+		load(1, false);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(user(USER + 0x1000ull * i), 1000 + i);
+		load(1, false);
+	}
+}
+
+static void large_pages(void **unused)
+{
+	map(1, 0, 10, U);
+	map_large(1, 0);
+	soft_tlb_flush(c, true);
+	load(1, true);
+	assert_int_equal(user(USER), 10);
+	assert_int_equal(user(LARGE), 0);
+	assert_int_equal(user(LARGE + 0x100000), 0);
+	map(1, 0, 11, U);
+	map_large(1, 1);
+	/* A small page beside it goes alone; */
+	soft_tlb_flush_page(c, USER + 0x7000);
+	assert_int_equal(user(USER), 10);
+	assert_int_equal(user(LARGE), 0);
+	/* the large one goes whole, and alone. */
+	soft_tlb_flush_page(c, LARGE + 0x1ff000);
+	assert_int_equal(user(USER), 10);
+	assert_int_equal(user(LARGE), 1);
+	assert_int_equal(user(LARGE + 0x100000), 1);
+	/* Of a PCID that is not in use, too. */
+	map_large(1, 2);
+	load(2, true);
+	soft_tlb_flush_pcid_page(c, 1, LARGE + 0x3000);
+	load(1, true);
+	assert_int_equal(user(LARGE), 2);
+	assert_int_equal(user(LARGE + 0x100000), 2);
+}
+
+/* Blocks found by address: of their PCID, and dropped with their page, be it reached from the page before. */
+static void jump_cache(void **unused)
+{
+	struct block b = { .phys2 = UINT64_MAX }, *in = &b;
+	u64 lin = USER + 0x1ffb;
+
+	soft_tlb_flush(c, true);
+	c->cpl = 3;
+	soft_mode_changed(c);
+	load(1, true);
+	jc_set(c, &c->jc[jc_hash(lin)], lin, in);
+	jc_set(c, &c->jc[jc_hash(USER)], USER, in);
+	load(2, true);
+	assert_int_not_equal(c->jc[jc_hash(lin)].key, lin);
+	load(1, true);
+	assert_ptr_equal(c->jc[jc_hash(lin)].block, in);
+	soft_tlb_flush_page(c, USER + 0x8000);
+	assert_ptr_equal(c->jc[jc_hash(lin)].block, in);
+	soft_tlb_flush_page(c, USER + 0x2000);
+	assert_true(c->jc[jc_hash(lin)].block->dead);
+	assert_ptr_equal(c->jc[jc_hash(USER)].block, in);
+	load(1, false);
+	assert_true(c->jc[jc_hash(USER)].block->dead);
+	c->cpl = 0;
+	soft_mode_changed(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(switches_keep),
+		cmocka_unit_test(loads_flush_one),
+		cmocka_unit_test(invpcid_types),
+		cmocka_unit_test(global_pages),
+		cmocka_unit_test(private_supervisor_pages),
+		cmocka_unit_test(eviction),
+		cmocka_unit_test(all_entries),
+		cmocka_unit_test(large_pages),
+		cmocka_unit_test(jump_cache),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
