@@ -33,8 +33,16 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	__asm__ volatile("pushfq\n\tandl $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
 	(void)sig;
 	(void)si;
-	if (!got)
+	if (!got) {
+		fprintf(stderr, "signal %d in the engine: rip %llx, address %llx, rax %llx rcx %llx rsp %llx\n", sig,
+			(unsigned long long)g[REG_RIP], (unsigned long long)(uintptr_t)si->si_addr,
+			(unsigned long long)g[REG_RAX], (unsigned long long)g[REG_RCX], (unsigned long long)g[REG_RSP]);
+		if (getenv("DIFFTEST_ABORT")) {
+			signal(sig, SIG_DFL);
+			return;
+		}
 		_exit(99);
+	}
 	for (unsigned i = 0; i < 16; i++)
 		got->gpr[i] = (u64)g[map[i]];
 	got->rip = (u64)g[REG_RIP];

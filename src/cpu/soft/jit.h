@@ -28,7 +28,7 @@
  *
  * Memory: a load is
  *     lea  rax, [address]
- *     rorx rcx, rax, 11; and ecx, mask       slot of the page
+ *     rorx rcx, rax, 12; xor cl, ch; movzx ecx, cl     slot of the page
  *     sub  rax, [rsp + rcx*8 + tags]         offset in the page, if the tag is the page's
  *     cmp  rax, 4096 - bytes; ja slow        misses, and accesses that cross the page
  *     mov  rcx, [rsp + rcx*8 + hosts]
@@ -67,19 +67,21 @@ struct err;
 #define JTLB_BITS 8
 #define JTLB_SIZE (1u << JTLB_BITS)
 #define JTLB_MODES 3 /* TLB_USER, TLB_SUPER, TLB_SUPER_AC */
-struct jtlb_entry {
-	u64 tag;  /* page address; for an empty slot a page that belongs to another slot */
-	u64 host; /* where the page is */
+/* In arrays of their own, so that the slot's number scaled by 8 finds each. */
+struct jtlb {
+	u64 tag[JTLB_SIZE];    /* page address; for an empty slot a page that belongs to another slot */
+	u64 host[JTLB_SIZE];   /* where the page is */
+	u64 addend[JTLB_SIZE]; /* host less tag */
 };
 /* The page of the stack, for accesses of up to 8 bytes; it may be read and written. */
 struct jtlb_stack {
-	u64 tag, host;
-	u64 limit; /* offsets below it are served: JTLB_STACK_LIMIT, or 0: empty */
+	u64 tag, host, addend;
+	u64 limit[3]; /* offsets below it are served, of 8, 64 and JTLB_GROUP_MAX bytes; 0: empty */
 };
-#define JTLB_STACK_LIMIT (4096u - 7u)
+#define JTLB_GROUP_MAX 256u
 static inline unsigned jtlb_slot(u64 lin)
 {
-	return (unsigned)(lin >> 12) & (JTLB_SIZE - 1);
+	return (unsigned)(lin >> 12 ^ lin >> 20) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
 }
 static inline u64 jtlb_none(unsigned slot)
 {
@@ -103,6 +105,7 @@ static inline unsigned jj_slot(u64 rip)
 }
 
 #define JIT_RUN_UOPS 2
+#define JIT_GROUPS 8u
 
 /* Per vCPU; part of struct soft_cpu, and addressed from rsp by translated code. */
 struct jit_cpu {
@@ -115,7 +118,8 @@ struct jit_cpu {
 	bool ran;            /* ... and came to its end */
 	const struct uop *real_op; /* ... and this is the block's uop that run[] is a copy of */
 	struct jtlb_stack stack[JTLB_MODES];
-	struct jtlb_entry rd[JTLB_MODES][JTLB_SIZE], wr[JTLB_MODES][JTLB_SIZE];
+	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
+	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
 	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
 	struct jj_entry jj[JJ_TABLES][JJ_SIZE];
 	/* What may be there, so that forgetting costs no more than learning did. */
@@ -151,6 +155,8 @@ struct jsite_slow {
 #define JSLOW_WRITE 1u
 #define JSLOW_STACK 2u
 #define JSLOW_END 4u /* the handler ends the block: leave to it */
+#define JSLOW_GROUP 8u /* only bring the page in; 0: it cannot serve the group */
+#define JSLOW_LEADER_WRITES 16u /* with JSLOW_GROUP: the access itself, not only a later one */
 #define JSLOW_LEFT 1u /* jit_slow() returns this when it did: c->jit.exit_uop */
 
 struct jsite_uop {

@@ -16,8 +16,8 @@ enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10
 extern const u8 jit_hreg[16];
 
 #define JIT_INSNS BLOCK_INSNS_MAX
-#define JIT_BUF 16384u
-#define JIT_STUBS 160u
+#define JIT_BUF 49152u
+#define JIT_STUBS 400u
 
 /* Offset of a field from rsp. */
 #define C_OFF(field) ((s32)offsetof(struct soft_cpu, field))
@@ -45,16 +45,24 @@ struct jinsn {
 	u8 bytes[16];
 	u16 off;
 	u8 uop, nuops;
+	u8 mode; /* way of looking */
 	bool end;
 	enum jkind kind;
 	bool (*emit)(struct jit *j, struct jinsn *i); /* JK_SPECIAL; false: give up the block */
 	struct jflags fl;
 	u16 live_in, live_out, live_target;
 	bool mem; /* accesses memory through the TLB */
+	bool stack; /* a push or pop of 8 bytes, a call or return */
+	/* jit_group.c */
+	enum { JG_NONE, JG_LEADER, JG_FOLLOWER } group;
+	u8 group_slot, group_class, group_base;
+	bool group_write, group_lead_writes;
+	s32 group_lo; /* of a leader's range, from its base register */
+	u32 plain;    /* offset in buf of its check in the plain version */
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
-enum jstub_kind { JS_SLOW, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_NEED_VEC };
+enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_NEED_VEC };
 struct jstub {
 	enum jstub_kind kind;
 	u32 from;   /* offset in buf of the rel32 that goes here */
@@ -92,10 +100,12 @@ struct jit {
 	bool exact;
 	bool fl_reg, fl_mem;
 	u32 near, far;
+	bool plain; /* emitting the version without groups */
 	unsigned ninsns, nstubs;
 	u16 peek_lo, peek_hi;
 	bool uses_sse, uses_avx;
 	struct jinsn insn[JIT_INSNS];
+	struct jstub none; /* what a follower's check returns */
 	struct jstub stub[JIT_STUBS];
 };
 
@@ -292,6 +302,19 @@ static inline void j_spoil(struct jit *j)
 
 /* ---- jit_mem.c ---- */
 enum { JA_RAX, JA_RAX_RCX, JA_RCX };
+/* Is there no check, because the leader's covers it? */
+static inline bool jm_follows(const struct jit *j, const struct jinsn *i)
+{
+	return !j->plain && i->group == JG_FOLLOWER;
+}
+/* Where a failed leader comes in in the plain version: flags are in c->fl. */
+void jm_plain_entry(struct jit *j, struct jinsn *i);
+/* The check of i's group, if i is its leader. False: too many stubs. */
+bool jm_lead(struct jit *j, struct jinsn *i);
+/* The group's addend into a host register. */
+void jm_addend(struct jit *j, const struct jinsn *i, unsigned h);
+void jm_emit_group(struct jit *j, struct jstub *s);
+void jit_group(struct jit *j);
 /* The memory operand's linear address into rax (may use rcx). */
 void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o);
 /* After jm_address: check; leaves a host address as addr says. Flags are spoilt. Returns the stub to complete with

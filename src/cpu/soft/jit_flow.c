@@ -180,7 +180,8 @@ static bool fl_call(struct jit *j, struct jinsn *i)
 	s64 rel;
 
 	jf_target(j, i, &rel);
-	j_need_mem(j, i->live_in);
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
 	struct jstub *s = push_check(j, i);
 	if (!s)
 		return false;
@@ -270,10 +271,10 @@ bool jf_classify(struct jit *j, struct jinsn *i)
 		i->mem = false;
 	} else if (fn == op_call64 || fn == op_call64_link) {
 		i->emit = fl_call;
-		i->mem = true;
+		i->mem = i->stack = true;
 	} else if (fn == op_ret64 && uop_of(j, i)->imm < 256) {
 		i->emit = fl_ret;
-		i->mem = true;
+		i->mem = i->stack = true;
 	} else if (fn == op_jmpi64 || fn == op_jmpi64_m) {
 		i->emit = fl_indirect;
 	} else if ((fn == op_calli64 && uop_of(j, i)->r1 != GPR_RSP) || fn == op_calli64_m) {

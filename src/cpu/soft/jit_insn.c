@@ -28,13 +28,15 @@ void j_set_reg(struct jit *j, unsigned g, unsigned h)
 
 /* ---- encoding again ---- */
 
-enum rm_kind { RM_NONE, RM_REG, RM_AT_RAX, RM_AT_RAX_RCX, RM_AT_RCX };
+enum rm_kind { RM_NONE, RM_REG, RM_GROUP, RM_AT_RAX, RM_AT_RAX_RCX, RM_AT_RCX };
 
 struct enc {
 	unsigned reg; /* host register, or what the field says */
 	bool reg_is_reg;
 	enum rm_kind kind;
-	unsigned rm;
+	unsigned rm; /* RM_GROUP: [rm + rax or rcx + disp] */
+	unsigned index;
+	s32 disp;
 	unsigned vvvv; /* host register, for VEX with a general register there; H_NONE: as it is */
 	bool rex8;     /* an 8-bit register is named: a REX prefix makes it the low byte */
 };
@@ -46,6 +48,11 @@ static void modrm_of(struct jit *j, const struct enc *e)
 	switch (e->kind) {
 	case RM_REG:
 		e8(j, 0xc0 | r | (e->rm & 7));
+		break;
+	case RM_GROUP:
+		e8(j, 0x80 | r | 4);
+		e8(j, (e->index & 7) << 3 | (e->rm & 7));
+		e32(j, (u32)e->disp);
 		break;
 	case RM_AT_RAX:
 		e8(j, r | H_RAX);
@@ -92,7 +99,7 @@ static void map_of(struct jit *j, const struct jinsn *i)
 
 static void ji_encode_op(struct jit *j, const struct jinsn *i, const struct enc *e, unsigned opcode)
 {
-	unsigned b = e->kind == RM_REG ? e->rm >> 3 : 0, r = e->reg_is_reg ? e->reg >> 3 : 0;
+	unsigned b = e->kind == RM_REG || e->kind == RM_GROUP ? e->rm >> 3 : 0, r = e->reg_is_reg ? e->reg >> 3 : 0;
 
 	if (i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		const u8 *v = i->bytes + i->in.raw.vex.offset;
@@ -282,8 +289,29 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		return true;
 	}
 	unsigned sreg, srm = H_RCX;
-	if (r.mem) {
+	if (r.mem && !j->plain && i->group != JG_NONE) {
+		if (i->group == JG_LEADER)
+			j_need_mem(j, i->live_in);
+		if (!jm_lead(j, i))
+			return false;
+		j_need_reg(j, in);
+		/* The base may lie in memory, and so may the other operand: never three scratch registers. */
+		u8 g = decode_gpr(r.mem->mem.base);
+		e.kind = RM_GROUP;
+		e.disp = r.mem->mem.disp.has_displacement ? (s32)r.mem->mem.disp.value : 0;
+		e.rm = j_reg(j, g, H_RCX);
+		e.index = H_RAX;
+		jm_addend(j, i, H_RAX);
+		if (homed(g)) {
+			EB(j, 0x48, 0x8d, 0x04, 0x08); /* lea rax, [rax + rcx] */
+			e.rm = H_RAX;
+			e.index = 4; /* none */
+		}
+		sreg = H_RCX;
+		in = 0;
+	} else if (r.mem) {
 		j_need_mem(j, i->live_in);
+		jm_plain_entry(j, i);
 		jm_address(j, i, r.mem);
 		bool keep = in != 0, h = homed(r.reg) || homed(r.v);
 		unsigned addr = keep ? JA_RCX : h ? JA_RAX : JA_RAX_RCX;
@@ -338,9 +366,8 @@ bool ji_native(struct jit *j, struct jinsn *i)
 	if (homed(r.v) && r.wr[2])
 		e_st(j, e.vvvv, C_OFF(gpr[0]) + 8 * r.v);
 	wrote_flags(j, i);
-	if (r.mem)
-		jm_done(j, s, j->fl_reg);
-	return !r.mem || s;
+	jm_done(j, s, j->fl_reg);
+	return !r.mem || s || e.kind == RM_GROUP;
 }
 
 /* ---- emitters of their own ---- */
@@ -531,7 +558,8 @@ static bool sp_push(struct jit *j, struct jinsn *i)
 	const ZydisDecodedOperand *o = &i->ops[0];
 	unsigned sp = jit_hreg[GPR_RSP];
 
-	j_need_mem(j, i->live_in);
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		EB(j, 0x48, 0xc7, 0x00); /* mov qword [rax], imm32 */
@@ -548,7 +576,8 @@ static bool sp_pop(struct jit *j, struct jinsn *i)
 {
 	unsigned g = decode_gpr(i->ops[0].reg.value), sp = jit_hreg[GPR_RSP], h = jit_hreg[g];
 
-	j_need_mem(j, i->live_in);
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, 8, false, JA_RAX);
 	op_rm(j, true, 0x8b, h == H_NONE ? H_RCX : h, H_RAX, 0);
 	op_rm(j, true, 0x8d, sp, sp, 8);
@@ -692,10 +721,12 @@ void ji_classify(struct jit *j, struct jinsn *i)
 	case ZYDIS_MNEMONIC_PUSH:
 		special(i, u->fn == op_push64_r || u->fn == op_push64_i, sp_push, true);
 		i->mem = true;
+		i->stack = i->kind == JK_SPECIAL;
 		break;
 	case ZYDIS_MNEMONIC_POP:
 		special(i, u->fn == op_pop64_r && u->r1 != GPR_RSP, sp_pop, true);
 		i->mem = true;
+		i->stack = i->kind == JK_SPECIAL;
 		break;
 	case ZYDIS_MNEMONIC_LEAVE:
 		special(i, u->osize == 8, sp_leave, true);

@@ -42,8 +42,8 @@ static void lea(struct jit *j, bool w, unsigned dst, unsigned base, unsigned ind
 		e32(j, (u32)disp);
 }
 
-/* The offset part of a memory operand, into dst (rax, or any other register if no operand lies in c->gpr). Leaves flags alone. */
-static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
+/* The offset part of a memory operand, into dst. Spoils rax and rcx, leaves flags alone. */
+static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o, unsigned dst)
 {
 	s64 disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
 	bool w = i->in.address_width == 64;
@@ -54,10 +54,10 @@ static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
 		disp += (s64)j->page_off + i->off + i->in.length;
 		e_ld(j, H_RAX, C_OFF(jit.vpage));
 		if (disp == (s32)disp) {
-			lea(j, w, H_RAX, H_RAX, H_NONE, 0, (s32)disp);
+			lea(j, w, dst, H_RAX, H_NONE, 0, (s32)disp);
 		} else { /* only a displacement next to the limit */
 			e_movi(j, H_RCX, (u64)disp);
-			lea(j, w, H_RAX, H_RAX, H_RCX, 0, 0);
+			lea(j, w, dst, H_RAX, H_RCX, 0, 0);
 		}
 		return;
 	}
@@ -71,19 +71,19 @@ static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
 	if (o->mem.index != ZYDIS_REGISTER_NONE)
 		index = j_reg(j, decode_gpr(o->mem.index), H_RCX);
 	if (disp != (s32)disp) {
-		e_movi(j, H_RAX, (u64)disp); /* MOV moffs */
+		e_movi(j, dst, (u64)disp); /* MOV moffs */
 		if (!w)
-			e_mov32(j, H_RAX, H_RAX);
+			e_mov32(j, dst, dst);
 		return;
 	}
-	lea(j, w, H_RAX, base, index, scale, (s32)disp);
+	lea(j, w, dst, base, index, scale, (s32)disp);
 }
 
 void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
 {
 	u8 seg = seg_of(o->mem.segment);
 
-	offset(j, i, o);
+	offset(j, i, o, H_RAX);
 	if (seg == SEG_FS || seg == SEG_GS)
 		op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg);
 }
@@ -96,10 +96,14 @@ bool jm_lea(struct jit *j, struct jinsn *i)
 
 	if (size == 16)
 		return false;
-	offset(j, i, o);
+	if (h != H_NONE && size == 64) {
+		offset(j, i, o, h);
+		return true;
+	}
+	offset(j, i, o, H_RAX);
 	if (size == 32)
 		e_mov32(j, h == H_NONE ? H_RAX : h, H_RAX);
-	if (h == H_NONE || size == 64)
+	if (h == H_NONE)
 		j_set_reg(j, g, H_RAX);
 	return true;
 }
@@ -114,6 +118,102 @@ static void op_slot(struct jit *j, unsigned op, unsigned reg, s32 off)
 	e32(j, (u32)off);
 }
 
+static s32 stack_entry(const struct jit *j)
+{
+	return C_OFF(jit.stack[0]) + (s32)(j->mode * sizeof(struct jtlb_stack));
+}
+
+static s32 table_of(const struct jit *j, bool write)
+{
+	return (write ? C_OFF(jit.wr[0]) : C_OFF(jit.rd[0])) + (s32)(j->mode * sizeof(struct jtlb));
+}
+
+/* rcx = slot of the page of rax */
+static void slot(struct jit *j)
+{
+	if (j->code->rorx)
+		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
+	else
+		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
+	EB(j, 0x30, 0xe9, 0x0f, 0xb6, 0xc9);                     /* xor cl, ch; movzx ecx, cl */
+	static_assert(JTLB_SIZE == 256, "a slot's number is a byte");
+}
+
+void jm_addend(struct jit *j, const struct jinsn *i, unsigned h)
+{
+	e_ld(j, h, C_OFF(jit.group[0]) + 8 * i->group_slot);
+}
+
+static const unsigned class_bytes[] = { 8, 64, JTLB_GROUP_MAX };
+
+/* rax and rcx are spoilt; jm_addend() is valid afterwards. */
+bool jm_lead(struct jit *j, struct jinsn *i)
+{
+	if (j->plain || i->group != JG_LEADER)
+		return true;
+	struct jstub *s = j_stub(j, JS_GROUP);
+	if (!s)
+		return false;
+	s->i = i;
+	s->resume = j->n;
+	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	if (!i->group_slot) {
+		s32 at = stack_entry(j);
+		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
+		op_rm(j, true, 0x3b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
+		s->from = e_jcc(j, 3); /* jae */
+		e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, addend));
+	} else {
+		s32 table = table_of(j, i->group_write);
+		slot(j);
+		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+		e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
+		s->from = e_jcc(j, CC_A);
+		op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, addend));
+	}
+	e_st(j, H_RCX, C_OFF(jit.group[0]) + 8 * i->group_slot);
+	j_spoil(j);
+	return true;
+}
+
+/* A leader's check failed. */
+void jm_emit_group(struct jit *j, struct jstub *s)
+{
+	struct jinsn *i = s->i;
+
+	patch_to(j, s->from, j->n);
+	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	e8(j, 0x25); /* and eax, 4095; cmp eax, imm32 */
+	e32(j, PAGE_BYTES - 1);
+	e8(j, 0x3d);
+	e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
+	u32 at = e_jcc(j, CC_A);
+	patch_to(j, at, i->plain);
+	/* The leader's own address: that one may fault. */
+	if (i->stack)
+		e_lea(j, H_RAX, j_reg(j, GPR_RSP, H_RAX), i->group_lead_writes ? -8 : 0);
+	else
+		jm_address(j, i, jm_operand(i));
+	e_call_to(j, j->code->r_slow);
+	EB(j, 0x0f, 0x1f, 0x00);
+	at = e_jmp(j);
+	patch_to(j, at, s->resume);
+	struct jsite_slow site = { j->ref, i->uop, i->nuops, 1,
+				   (u8)(JSLOW_GROUP | (i->group_write ? JSLOW_WRITE : 0) |
+					(i->group_slot ? 0 : JSLOW_STACK) |
+					(i->group_lead_writes ? JSLOW_LEADER_WRITES : 0)) };
+	eb(j, &site, sizeof(site));
+	at = e_jmp(j);
+	patch_to(j, at, i->plain);
+}
+
+void jm_plain_entry(struct jit *j, struct jinsn *i)
+{
+	if (j->plain && i->group == JG_LEADER)
+		i->plain = j->n;
+}
+
 static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, bool stack)
 {
 	struct jstub *s = j_stub(j, JS_SLOW);
@@ -121,7 +221,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool 
 	if (!s)
 		return NULL;
 	if (stack) {
-		s32 at = C_OFF(jit.stack[0]) + (s32)(j->mode * sizeof(struct jtlb_stack));
+		s32 at = stack_entry(j);
 		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
 		op_rm(j, true, 0x3b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
 		s->from = e_jcc(j, 3); /* jae */
@@ -133,23 +233,16 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool 
 				op_rr(j, true, 0x03, H_RCX, H_RAX);
 		}
 	} else {
-		s32 table = (write ? C_OFF(jit.wr[0][0]) : C_OFF(jit.rd[0][0])) +
-			    (s32)(j->mode * JTLB_SIZE * sizeof(struct jtlb_entry));
-		/* Entries have 16 bytes, the scale is 8: the slot's number twice. */
-		if (j->code->rorx) {
-			EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0b); /* rorx rcx, rax, 11 */
-		} else {
-			EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0b); /* mov rcx, rax; shr rcx, 11 */
-		}
-		e_alui(j, false, 4, H_RCX, (s32)((JTLB_SIZE - 1) << 1));
-		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb_entry, tag));
+		s32 table = table_of(j, write);
+		slot(j);
+		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
 		EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
 		e32(j, (u32)PAGE_BYTES - bytes);
 		s->from = e_jcc(j, CC_A);
 		if (addr == JA_RAX) {
-			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb_entry, host));
+			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb, host));
 		} else {
-			op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb_entry, host));
+			op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, host));
 			if (addr == JA_RCX)
 				op_rr(j, true, 0x03, H_RCX, H_RAX);
 		}
@@ -179,10 +272,18 @@ struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool writ
 
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr)
 {
+	if (i->stack && !j->plain && i->group != JG_NONE) {
+		if (!jm_lead(j, i))
+			return NULL;
+		jm_addend(j, i, H_RAX);
+		lea(j, true, H_RAX, jit_hreg[GPR_RSP], H_RAX, 0, disp);
+		return &j->none;
+	}
+	jm_plain_entry(j, i);
 	unsigned h = j_reg(j, base, H_RAX);
 
 	e_lea(j, H_RAX, h, disp);
-	struct jstub *s = check(j, i, bytes, write, addr, true);
+	struct jstub *s = check(j, i, bytes, write, addr, base == GPR_RSP);
 	if (s) {
 		s->explicit_lin = true;
 		s->lin_base = base;

@@ -52,17 +52,23 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 		return NULL;
 	/* Permission to write is taken back by other threads, under this lock. */
 	pthread_mutex_lock(&c->tlb_lock);
-	if ((write ? e->wtag : e->rtag) != page) {
+	/* The stack's entry is for both. */
+	if ((write ? e->wtag : e->rtag) != page ||
+	    ((s->how & JSLOW_GROUP) && (s->how & JSLOW_STACK) && (e->wtag != page || e->rtag != page))) {
 		pthread_mutex_unlock(&c->tlb_lock);
 		return NULL;
 	}
-	struct jtlb_entry n = { page, page + e->addend };
 	if (s->how & JSLOW_STACK) {
 		if (e->rtag == page && e->wtag == page)
-			c->jit.stack[mode] = (struct jtlb_stack){ n.tag, n.host, JTLB_STACK_LIMIT };
+			c->jit.stack[mode] = (struct jtlb_stack){
+				page, page + e->addend, e->addend, { PAGE_BYTES - 7, PAGE_BYTES - 63, PAGE_BYTES - JTLB_GROUP_MAX + 1 }
+			};
 	} else {
 		unsigned slot = jtlb_slot(lin);
-		*(write ? &c->jit.wr[mode][slot] : &c->jit.rd[mode][slot]) = n;
+		struct jtlb *t = write ? &c->jit.wr[mode] : &c->jit.rd[mode];
+		t->tag[slot] = page;
+		t->host[slot] = page + e->addend;
+		t->addend[slot] = e->addend;
 		c->jit.filled[mode][slot / 64] |= 1ull << (slot % 64);
 	}
 	pthread_mutex_unlock(&c->tlb_lock);
@@ -109,8 +115,14 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	SOFT_ENTER(c, &b->op[s->uop]);
 	if ((lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
-		mmu_translate(c, mmu_index(c), lin, s->how & JSLOW_WRITE ? ACC_W : ACC_R, &gpa);
+		/* A group may want to write where this access, its first, only reads. */
+		bool write = s->how & (s->how & JSLOW_GROUP ? JSLOW_LEADER_WRITES : JSLOW_WRITE);
+		mmu_translate(c, mmu_index(c), lin, write ? ACC_W : ACC_R, &gpa);
 		p = learn(c, lin, s);
+	}
+	if (s->how & JSLOW_GROUP) {
+		must(vec_back(c, live));
+		return (u64)(uintptr_t)p;
 	}
 	if (!p && (s->how & JSLOW_END)) {
 		c->jit.exit_uop = c->op;
@@ -260,6 +272,12 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 
 /* ---- following the interpreter's caches ---- */
 
+static void no_stack(struct soft_cpu *c, unsigned mode)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(c->jit.stack[mode].limit); i++)
+		__atomic_store_n(&c->jit.stack[mode].limit[i], 0, __ATOMIC_RELAXED);
+}
+
 static void jj_clear(struct soft_cpu *c, unsigned t)
 {
 	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
@@ -286,11 +304,11 @@ void jit_flush(struct soft_cpu *c, unsigned mode)
 	for (unsigned w = 0; w < JTLB_SIZE / 64; w++) {
 		for (u64 f = c->jit.filled[mode][w]; f; f &= f - 1) {
 			unsigned i = w * 64 + (unsigned)__builtin_ctzll(f);
-			c->jit.rd[mode][i].tag = c->jit.wr[mode][i].tag = jtlb_none(i);
+			c->jit.rd[mode].tag[i] = c->jit.wr[mode].tag[i] = jtlb_none(i);
 		}
 		c->jit.filled[mode][w] = 0;
 	}
-	c->jit.stack[mode].limit = 0;
+	no_stack(c, mode);
 	if (mode != TLB_USER)
 		jj_clear(c, mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC);
 }
@@ -323,19 +341,19 @@ void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, 
 		return;
 	}
 	unsigned i = jtlb_slot(lin);
-	c->jit.rd[mode][i].tag = c->jit.wr[mode][i].tag = jtlb_none(i);
+	c->jit.rd[mode].tag[i] = c->jit.wr[mode].tag[i] = jtlb_none(i);
 	if (c->jit.stack[mode].tag == (lin & PAGE_MASK))
-		c->jit.stack[mode].limit = 0;
+		no_stack(c, mode);
 }
 
 void jit_protect(struct soft_cpu *c, u64 host)
 {
 	for (unsigned m = 0; m < JTLB_MODES; m++) {
 		for (unsigned i = 0; i < JTLB_SIZE; i++)
-			if (!host || c->jit.wr[m][i].host == host)
-				__atomic_store_n(&c->jit.wr[m][i].tag, jtlb_none(i), __ATOMIC_RELAXED);
+			if (!host || c->jit.wr[m].host[i] == host)
+				__atomic_store_n(&c->jit.wr[m].tag[i], jtlb_none(i), __ATOMIC_RELAXED);
 		if (!host || c->jit.stack[m].host == host)
-			__atomic_store_n(&c->jit.stack[m].limit, 0, __ATOMIC_RELAXED);
+			no_stack(c, m);
 	}
 }
 

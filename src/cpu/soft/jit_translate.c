@@ -89,6 +89,7 @@ static bool decode(struct jit *j)
 		i->off = (u16)off;
 		i->uop = (u8)u;
 		i->emit = NULL;
+		i->stack = false;
 		i->live_target = JF_ALL;
 		unsigned n = 1;
 		if (u + n < b->nops && vec_is_description(&b->op[u + n]))
@@ -165,6 +166,9 @@ static void stubs(struct jit *j)
 		case JS_SLOW:
 			jm_emit_slow(j, s);
 			break;
+		case JS_GROUP:
+			jm_emit_group(j, s);
+			break;
 		case JS_LINK:
 			jf_emit_link(j, s);
 			break;
@@ -189,11 +193,13 @@ static void stubs(struct jit *j)
 	}
 }
 
-static bool body(struct jit *j)
+static bool body(struct jit *j, unsigned first)
 {
-	for (unsigned k = 0; k < j->ninsns; k++) {
+	for (unsigned k = first; k < j->ninsns; k++) {
 		struct jinsn *i = &j->insn[k];
 
+		if (!j->plain)
+			i->mode = j->mode;
 		switch (i->kind) {
 		case JK_NATIVE:
 			if (!ji_native(j, i))
@@ -215,6 +221,28 @@ static bool body(struct jit *j)
 	/* Jcc may be the last one when the block is full. */
 	if (!last->end)
 		jf_fall(j, (s64)j->page_off + last->off + last->in.length, last->live_out);
+	return true;
+}
+
+/* The body, and where groups of accesses share a check, from the first of them on the body without. */
+static bool versions(struct jit *j)
+{
+	u8 mode = j->mode;
+
+	j->plain = false;
+	if (!body(j, 0))
+		return false;
+	for (unsigned k = 0; k < j->ninsns; k++)
+		if (j->insn[k].group == JG_LEADER) {
+			j->plain = true;
+			j->fl_reg = false;
+			j->fl_mem = j->insn[k].live_in;
+			/* Groups end where the way of looking changes, but there may be one behind that. */
+			j->mode = j->insn[k].mode;
+			bool ok = body(j, k);
+			j->mode = mode;
+			return ok;
+		}
 	return true;
 }
 
@@ -261,8 +289,9 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		goto out;
 	}
 	jit_liveness(j);
+	jit_group(j);
 	prelude(j);
-	if (!body(j) || j->fail) {
+	if (!versions(j) || j->fail) {
 		k->refused++;
 		goto out;
 	}
