@@ -114,7 +114,8 @@ static void op_slot(struct jit *j, unsigned op, unsigned reg, s32 off)
 	e32(j, (u32)off);
 }
 
-static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, bool stack)
+static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr,
+			   bool stack)
 {
 	struct jstub *s = j_stub(j, JS_SLOW);
 
@@ -143,9 +144,15 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool 
 		}
 		e_alui(j, false, 4, H_RCX, (s32)((JTLB_SIZE - 1) << 1));
 		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb_entry, tag));
-		EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
-		e32(j, (u32)PAGE_BYTES - bytes);
-		s->from = e_jcc(j, CC_A);
+		if (align) { /* then it cannot cross */
+			EB(j, 0x48, 0xa9); /* test rax, imm32 */
+			e32(j, ~((u32)PAGE_BYTES - 1) | align);
+			s->from = e_jcc(j, CC_NZ);
+		} else {
+			EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+			e32(j, (u32)PAGE_BYTES - bytes);
+			s->from = e_jcc(j, CC_A);
+		}
 		if (addr == JA_RAX) {
 			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb_entry, host));
 		} else {
@@ -159,7 +166,8 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool 
 	s->i = i;
 	s->bytes = (u8)bytes;
 	s->addr = (u8)addr;
-	s->how = (write ? JSLOW_WRITE : 0) | (stack ? JSLOW_STACK : 0);
+	s->how = (write ? JSLOW_WRITE : 0) | (stack ? JSLOW_STACK : 0) | (align ? JSLOW_ALIGNED : 0) |
+		 (j->x87 ? JSLOW_X87 : 0);
 	return s;
 }
 
@@ -174,7 +182,12 @@ static bool on_stack(const struct jinsn *i, unsigned bytes)
 
 struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr)
 {
-	return check(j, i, bytes, write, addr, on_stack(i, bytes));
+	return check(j, i, bytes, 0, write, addr, on_stack(i, bytes));
+}
+
+struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr)
+{
+	return check(j, i, bytes, align, write, addr, !align && on_stack(i, bytes));
 }
 
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr)
@@ -182,7 +195,7 @@ struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsign
 	unsigned h = j_reg(j, base, H_RAX);
 
 	e_lea(j, H_RAX, h, disp);
-	struct jstub *s = check(j, i, bytes, write, addr, true);
+	struct jstub *s = check(j, i, bytes, 0, write, addr, true);
 	if (s) {
 		s->explicit_lin = true;
 		s->lin_base = base;
