@@ -379,7 +379,7 @@ static bool shift_ok(const struct jinsn *i)
 	t.ops[c].type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (!regs_of(&t, &r) || homed(r.reg))
 		return false;
-	return !r.mem || !(i->live_out);
+	return !r.mem || !(i->live_out | i->fl.read);
 }
 
 static bool sp_shift_cl(struct jit *j, struct jinsn *i)
