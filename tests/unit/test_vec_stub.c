@@ -32,6 +32,10 @@ noreturn_ void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error)
 	raised.error = error;
 	longjmp(escape, 1);
 }
+bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
+{
+	return false; /* nothing is translated here */
+}
 static void touch(struct soft_cpu *c, gva_t lin, unsigned n)
 {
 	if ((lin & PAGE_MASK) == bad_page || ((lin + n - 1) & PAGE_MASK) == bad_page)

@@ -113,6 +113,10 @@ struct jit_cpu {
 	u64 host_rsp;        /* the C stack, below jit_enter's frame */
 	u64 ret;             /* where the routine in use goes back to */
 	u64 tmp;             /* of one instruction */
+	struct {
+		u32 block;
+		u8 uop, how, vec;
+	} fault; /* for jit_fault() */
 	u32 vec_live;        /* JIT_VEC_*: xmm/ymm registers are the guest's, and what may run; else 0 */
 	bool in_uop;         /* a handler runs on behalf of translated code: soft_leave() returns to it */
 	bool ran;            /* ... and came to its end */
@@ -134,12 +138,15 @@ struct jit_cpu {
 
 #define JIT_VEC_SSE 1u
 #define JIT_VEC_AVX 2u
+#define JIT_VEC_X87 4u
+#define JIT_VEC_BOTH 8u /* SSE and AVX */
 
 /* ---- translated code of a block ---- */
 struct jit_block {
 	u8 *far, *near; /* entries (rx); NULL: not translated */
 	u32 bytes;
 	u32 in;         /* links that go here: offset of the first one's jlink, 0 none */
+	u16 nfaults;    /* struct jfault, at the end of the code */
 	u16 peek_lo, peek_hi; /* page offsets of bytes after branches that the translation relies on */
 	u8 mode;        /* enum tlb_index it was translated for */
 	u8 tried;       /* no more tries */
@@ -155,8 +162,11 @@ struct jsite_slow {
 #define JSLOW_WRITE 1u
 #define JSLOW_STACK 2u
 #define JSLOW_END 4u /* the handler ends the block: leave to it */
-#define JSLOW_GROUP 8u /* only bring the page in; 0: it cannot serve the group */
-#define JSLOW_LEADER_WRITES 16u /* with JSLOW_GROUP: the access itself, not only a later one */
+#define JSLOW_GROUP 64u /* only bring the page in; 0: it cannot serve the group */
+#define JSLOW_LEADER_WRITES 128u /* with JSLOW_GROUP: the access itself, not only a later one */
+#define JSLOW_ALIGNED 8u /* misaligned: the handler raises #GP */
+#define JSLOW_WAITS 16u  /* #MF comes before what the access raises: the handler knows */
+#define JSLOW_X87 32u    /* c->fip lags behind: see x87_settle() */
 #define JSLOW_LEFT 1u /* jit_slow() returns this when it did: c->jit.exit_uop */
 
 struct jsite_uop {
@@ -164,6 +174,15 @@ struct jsite_uop {
 	u8 uop, nuops;
 	u8 pad[2];
 } __attribute__((packed));
+
+/* A place in a block's code where the host may raise what the guest's instruction raises. */
+struct jfault {
+	u16 at; /* offset from the block's code */
+	u8 uop;
+	u8 how; /* JFAULT_* */
+};
+#define JFAULT_RFLAGS 1u /* the flags are in RFLAGS, not in c->fl */
+#define JFAULT_X87 2u    /* as JSLOW_X87 */
 
 struct jlink {
 	u32 block;  /* that the jump is in */
@@ -198,6 +217,10 @@ void jit_stats(const struct soft_vm *vm, FILE *f);
 /* Guest vector registers between the host's and c->vec. */
 void jit_vec_save(struct soft_cpu *c);
 void jit_vec_load(struct soft_cpu *c);
+
+/* The host's instruction at *rip raised `vec`. If it is the guest's doing: where to go on, in *rip. rflags: at
+ * the fault. Async-signal-safe, on c's thread. */
+bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec);
 
 /* ---- jit_translate.c ---- */
 /* Translates b for c's way of looking; false: it stays interpreted. */

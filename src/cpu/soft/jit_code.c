@@ -198,6 +198,17 @@ static void routines(struct jit *j, struct jit_code *k)
 	vec_moves(j, k->avx, true);
 	k->r_vec_load = begin(j);
 	vec_moves(j, k->avx, false);
+	k->r_vec_load_low = begin(j); /* all upper halves are zero */
+	if (k->avx)
+		EB(j, 0xc5, 0xf8, 0x77);
+	vec_moves(j, false, false);
+
+	k->r_fault = begin(j); /* not called, but gone to by jit_fault_landing() */
+	spill(j);
+	e_mov(j, H_RDI, H_RSP);
+	e_ld(j, H_RSP, C_OFF(jit.host_rsp));
+	e_movi(j, H_RAX, (u64)(uintptr_t)jit_fault);
+	EB(j, 0xff, 0xd0); /* call rax */
 	begin(j);
 }
 
@@ -332,6 +343,54 @@ void jit_vec_save(struct soft_cpu *c)
 
 	save(c);
 	c->jit.vec_live = 0;
+}
+
+/* Blocks lie in code memory in the order of k->index. */
+static struct block *block_of(const struct soft_vm *vm, u64 pc)
+{
+	const struct jit_code *k = vm->jit;
+	u32 lo = 0, hi = __atomic_load_n(&k->nindex, __ATOMIC_ACQUIRE);
+	struct block *found = NULL;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+		struct block *b = (struct block *)(void *)(vm->cache->arena + (size_t)k->index[mid] * 16);
+		const u8 *far = __atomic_load_n(&b->jit.far, __ATOMIC_ACQUIRE); /* NULL: has just been made */
+		if (far && (u64)(uintptr_t)far - JIT_PRELUDE <= pc) {
+			found = b;
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return found;
+}
+
+bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
+{
+	const struct jit_code *k = c->vm->jit;
+
+	if (!k || *rip - (u64)(uintptr_t)k->rx >= k->bytes)
+		return false;
+	struct block *b = block_of(c->vm, *rip);
+	if (!b)
+		return false;
+	const u8 *code = b->jit.far - JIT_PRELUDE;
+	const struct jfault *f = (const struct jfault *)(const void *)(code + b->jit.bytes) - b->jit.nfaults;
+	u64 at = *rip - (u64)(uintptr_t)code;
+	for (unsigned i = 0; i < b->jit.nfaults; i++, f++) {
+		if (f->at != at)
+			continue;
+		if (f->how & JFAULT_RFLAGS)
+			soft_set_status(c, (u32)rflags);
+		c->jit.fault.block = (u32)(((u8 *)b - c->vm->cache->arena) / 16);
+		c->jit.fault.uop = f->uop;
+		c->jit.fault.how = f->how;
+		c->jit.fault.vec = (u8)vec;
+		*rip = (u64)(uintptr_t)k->r_fault;
+		return true;
+	}
+	return false;
 }
 
 /* Overwrite the five bytes at code offset `at`, of an instruction that is as long, by a jump to offset `to`. */

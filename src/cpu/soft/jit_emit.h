@@ -18,6 +18,7 @@ extern const u8 jit_hreg[16];
 #define JIT_INSNS BLOCK_INSNS_MAX
 #define JIT_BUF 49152u
 #define JIT_STUBS 400u
+#define JIT_FAULTS (2u * JIT_INSNS)
 
 /* Offset of a field from rsp. */
 #define C_OFF(field) ((s32)offsetof(struct soft_cpu, field))
@@ -59,6 +60,8 @@ struct jinsn {
 	bool group_write, group_lead_writes;
 	s32 group_lo; /* of a leader's range, from its base register */
 	u32 plain;    /* offset in buf of its check in the plain version */
+	bool traps; /* may raise on the host: has a jfault */
+	bool vec;   /* jit_vec.c's: what is to be noted of x87 instructions before may wait */
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
@@ -103,7 +106,10 @@ struct jit {
 	bool plain; /* emitting the version without groups */
 	unsigned ninsns, nstubs;
 	u16 peek_lo, peek_hi;
-	bool uses_sse, uses_avx;
+	u8 vec_need; /* JIT_VEC_*: what must be live */
+	const struct jinsn *x87; /* whose place is not in c->fip yet */
+	unsigned nfaults;
+	struct jfault fault[JIT_FAULTS];
 	struct jinsn insn[JIT_INSNS];
 	struct jstub none; /* what a follower's check returns */
 	struct jstub stub[JIT_STUBS];
@@ -277,7 +283,8 @@ struct jit_code {
 	bool avx;
 	bool exact;
 	u32 heat; /* executions before a block is translated */
-	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_exit_rip, *r_exit_dead, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_need_vec;
+	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_exit_rip, *r_exit_dead, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
+	    *r_fault;
 	struct jit *scratch;
 	u32 *index; /* references of translated blocks in the order of their code */
 	u32 nindex, index_max;
@@ -300,6 +307,19 @@ static inline void j_spoil(struct jit *j)
 	j->fl_reg = false;
 }
 
+/* Flags that must be in RFLAGS when the instruction executes. */
+static inline u16 j_flags_in(const struct jinsn *i)
+{
+	return i->fl.read | (i->fl.writes ? i->live_out & (u16)~i->fl.kill : 0);
+}
+static inline void j_wrote_flags(struct jit *j, const struct jinsn *i)
+{
+	if (i->fl.writes) {
+		j->fl_reg = true;
+		j->fl_mem = false;
+	}
+}
+
 /* ---- jit_mem.c ---- */
 enum { JA_RAX, JA_RAX_RCX, JA_RCX };
 /* Is there no check, because the leader's covers it? */
@@ -320,6 +340,8 @@ void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o);
 /* After jm_address: check; leaves a host address as addr says. Flags are spoilt. Returns the stub to complete with
  * jm_done(), or NULL (too many). */
 struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr);
+/* ... align: low bits that must be zero, else the handler executes (and raises) it. */
+struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr);
 /* The same for [base + disp] of the guest's stack, base a guest register. */
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr);
 static inline void jm_done(struct jit *j, struct jstub *s, bool load_flags)
@@ -357,5 +379,9 @@ void j_exit_uop(struct jit *j, struct jinsn *i);
 
 /* ---- jit_vec.c ---- */
 bool jv_classify(struct jit *j, struct jinsn *i);
+/* Here is an instruction that may raise on the host what the guest's raises (#DE, #MF, #XM): call it just before. */
+void jit_fault_site(struct jit *j, const struct jinsn *i);
+/* Before anything that could look at c->fip and its like. Keeps RFLAGS, spoils rax. */
+void jv_note_x87(struct jit *j);
 
 #endif

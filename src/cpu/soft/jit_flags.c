@@ -129,7 +129,7 @@ void jit_liveness(struct jit *j)
 			}
 			i->live_out = live;
 			live = (live & (u16)~i->fl.kill) | i->fl.read;
-			if (i->kind == JK_END || (j->exact && (i->mem || i->kind == JK_UOP)))
+			if (i->kind == JK_END || (j->exact && (i->mem || i->traps || i->kind == JK_UOP)))
 				live = JF_ALL;
 			i->live_in = live;
 		}

@@ -100,6 +100,11 @@ void jit_group(struct jit *j)
 	struct base base[16] = { { 0 } };
 	s32 slots = 1; /* 0 is the stack's */
 
+	for (unsigned k = 0; k < j->ninsns; k++)
+		j->insn[k].group = JG_NONE;
+	for (unsigned k = 0; k < j->ninsns; k++)
+		if (j->insn[k].in.meta.category == ZYDIS_CATEGORY_X87_ALU)
+			return; /* what is to be noted of them would differ between the versions */
 	for (unsigned k = 0; k < j->ninsns; k++) {
 		struct jinsn *i = &j->insn[k];
 		u8 b, bytes;
@@ -108,7 +113,6 @@ void jit_group(struct jit *j)
 		int moved;
 		s64 by = 0;
 
-		i->group = JG_NONE;
 		if (i->kind == JK_UOP || i->kind == JK_END || i->in.mnemonic == ZYDIS_MNEMONIC_STAC ||
 		    i->in.mnemonic == ZYDIS_MNEMONIC_CLAC) {
 			memset(base, 0, sizeof(base));

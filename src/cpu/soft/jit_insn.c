@@ -215,20 +215,6 @@ static bool homed(int g)
 	return g >= 0 && jit_hreg[g] == H_NONE;
 }
 
-/* Flags that must be in RFLAGS when the instruction executes. */
-static u16 flags_in(const struct jinsn *i)
-{
-	return i->fl.read | (i->fl.writes ? i->live_out & (u16)~i->fl.kill : 0);
-}
-
-static void wrote_flags(struct jit *j, const struct jinsn *i)
-{
-	if (i->fl.writes) {
-		j->fl_reg = true;
-		j->fl_mem = false;
-	}
-}
-
 /* Can ji_native() do it? */
 static bool native_ok(const struct jinsn *i)
 {
@@ -259,7 +245,7 @@ bool ji_native(struct jit *j, struct jinsn *i)
 	struct regs r;
 	struct enc e = { .vvvv = H_NONE };
 	struct jstub *s = NULL;
-	u16 in = flags_in(i);
+	u16 in = j_flags_in(i);
 	unsigned opcode = i->in.opcode;
 
 	regs_of(i, &r);
@@ -365,7 +351,7 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		e_st(j, e.reg, C_OFF(gpr[0]) + 8 * g0);
 	if (homed(r.v) && r.wr[2])
 		e_st(j, e.vvvv, C_OFF(gpr[0]) + 8 * r.v);
-	wrote_flags(j, i);
+	j_wrote_flags(j, i);
 	jm_done(j, s, j->fl_reg);
 	return !r.mem || s || e.kind == RM_GROUP;
 }
@@ -420,7 +406,7 @@ static bool shift_ok(const struct jinsn *i)
 	t.ops[c].type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (!regs_of(&t, &r) || homed(r.reg))
 		return false;
-	return !r.mem || !(i->live_out);
+	return !r.mem || !(i->live_out | i->fl.read);
 }
 
 static bool sp_shift_cl(struct jit *j, struct jinsn *i)
@@ -446,7 +432,7 @@ static bool sp_shift_cl(struct jit *j, struct jinsn *i)
 		s = jm_check(j, i, r.mem->size / 8, true, JA_RAX);
 		e.kind = RM_AT_RAX;
 	} else {
-		j_need_reg(j, flags_in(i));
+		j_need_reg(j, j_flags_in(i));
 		e.kind = RM_REG;
 		e.rm = jit_hreg[r.rm];
 		if (homed(r.rm)) {
@@ -458,7 +444,7 @@ static bool sp_shift_cl(struct jit *j, struct jinsn *i)
 	ji_encode_op(j, i, &e, i->in.opcode);
 	if (homed(r.rm))
 		e_st(j, H_RAX, C_OFF(gpr[0]) + 8 * r.rm);
-	wrote_flags(j, i);
+	j_wrote_flags(j, i);
 	if (r.mem)
 		jm_done(j, s, j->fl_reg);
 	return !r.mem || s;
@@ -487,7 +473,7 @@ static bool sp_mul(struct jit *j, struct jinsn *i)
 		s = jm_check(j, i, o->size / 8, false, JA_RCX);
 		e.kind = RM_AT_RCX;
 	}
-	j_need_reg(j, flags_in(i));
+	j_need_reg(j, j_flags_in(i));
 	if (!mem) {
 		e.kind = RM_REG;
 		e.rm = j_reg(j, decode_gpr(o->reg.value), H_RCX);
@@ -495,7 +481,7 @@ static bool sp_mul(struct jit *j, struct jinsn *i)
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
 	ji_encode_op(j, i, &e, i->in.opcode);
 	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
-	wrote_flags(j, i);
+	j_wrote_flags(j, i);
 	if (mem)
 		jm_done(j, s, j->fl_reg);
 	return !mem || s;
@@ -521,7 +507,7 @@ static bool sp_cmpxchg(struct jit *j, struct jinsn *i)
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
 	ji_encode_op(j, i, &e, i->in.opcode);
 	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
-	wrote_flags(j, i);
+	j_wrote_flags(j, i);
 	jm_done(j, s, j->fl_reg);
 	return s;
 }

@@ -214,7 +214,8 @@ void jm_plain_entry(struct jit *j, struct jinsn *i)
 		i->plain = j->n;
 }
 
-static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, bool stack)
+static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr,
+			   bool stack)
 {
 	struct jstub *s = j_stub(j, JS_SLOW);
 
@@ -236,9 +237,15 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool 
 		s32 table = table_of(j, write);
 		slot(j);
 		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
-		EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
-		e32(j, (u32)PAGE_BYTES - bytes);
-		s->from = e_jcc(j, CC_A);
+		if (align) { /* then it cannot cross */
+			EB(j, 0x48, 0xa9); /* test rax, imm32 */
+			e32(j, ~((u32)PAGE_BYTES - 1) | align);
+			s->from = e_jcc(j, CC_NZ);
+		} else {
+			EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+			e32(j, (u32)PAGE_BYTES - bytes);
+			s->from = e_jcc(j, CC_A);
+		}
 		if (addr == JA_RAX) {
 			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb, host));
 		} else {
@@ -252,7 +259,8 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, bool 
 	s->i = i;
 	s->bytes = (u8)bytes;
 	s->addr = (u8)addr;
-	s->how = (write ? JSLOW_WRITE : 0) | (stack ? JSLOW_STACK : 0);
+	s->how = (write ? JSLOW_WRITE : 0) | (stack ? JSLOW_STACK : 0) | (align ? JSLOW_ALIGNED : 0) |
+		 (j->x87 ? JSLOW_X87 : 0);
 	return s;
 }
 
@@ -267,7 +275,12 @@ static bool on_stack(const struct jinsn *i, unsigned bytes)
 
 struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr)
 {
-	return check(j, i, bytes, write, addr, on_stack(i, bytes));
+	return check(j, i, bytes, 0, write, addr, on_stack(i, bytes));
+}
+
+struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr)
+{
+	return check(j, i, bytes, align, write, addr, !align && on_stack(i, bytes));
 }
 
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr)
@@ -283,7 +296,7 @@ struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsign
 	unsigned h = j_reg(j, base, H_RAX);
 
 	e_lea(j, H_RAX, h, disp);
-	struct jstub *s = check(j, i, bytes, write, addr, base == GPR_RSP);
+	struct jstub *s = check(j, i, bytes, 0, write, addr, base == GPR_RSP);
 	if (s) {
 		s->explicit_lin = true;
 		s->lin_base = base;

@@ -5,6 +5,7 @@
  */
 #include "cpu/soft/jit_run.h"
 #include "cpu/soft/exec.h"
+#include "cpu/soft/vec.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {
@@ -30,11 +31,19 @@ static inline bool vec_back(struct soft_cpu *c, u32 live)
 
 void jit_vec_load(struct soft_cpu *c)
 {
-	u32 may = (c->vec_ok & VEC_OK_SSE ? JIT_VEC_SSE : 0) | (c->vec_ok & VEC_OK_AVX ? JIT_VEC_AVX : 0);
+	u32 may = (c->vec_ok & VEC_OK_SSE ? JIT_VEC_SSE : 0) | (c->vec_ok & VEC_OK_AVX ? JIT_VEC_AVX : 0) |
+		  (c->vec_ok & VEC_OK_X87 ? JIT_VEC_X87 : 0);
+	u64 upper = 0;
 
 	if (!may)
 		return;
-	((void (*)(struct soft_cpu *))(uintptr_t)c->vm->jit->r_vec_load)(c);
+	if ((may & (JIT_VEC_SSE | JIT_VEC_AVX)) == (JIT_VEC_SSE | JIT_VEC_AVX))
+		may |= JIT_VEC_BOTH;
+	/* Legacy SSE instructions are slow on some processors while upper halves count as used. */
+	for (unsigned i = 0; i < 16; i++)
+		upper |= ld_le64(c->vec[i] + 16) | ld_le64(c->vec[i] + 24);
+	const u8 *load = upper ? c->vm->jit->r_vec_load : c->vm->jit->r_vec_load_low;
+	((void (*)(struct soft_cpu *))(uintptr_t)load)(c);
 	c->jit.vec_live = may;
 }
 
@@ -100,10 +109,25 @@ static bool execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned 
 	return c->jit.ran;
 }
 
+/* The last x87 instruction before b's uop `uop` is noted, see jv_note_x87(). */
+static void x87_settle(struct soft_cpu *c, const struct block *b, unsigned uop)
+{
+	const struct vec_desc *d;
+
+	do {
+		must(uop);
+		d = vec_desc_of(&b->op[--uop]);
+	} while (!d || !(d->cls & VC_X87_PTR));
+	c->fip = c->gpr[GPR_BLK] + b->op[uop].rip_off;
+	c->fcs = c->seg[SEG_CS].sel;
+	c->fop = vec_x87_opcode(&b->op[uop]);
+}
+
 u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 {
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
-	u8 *p = learn(c, lin, s);
+	bool misaligned = (s->how & JSLOW_ALIGNED) && (lin & (s->bytes - 1u));
+	u8 *p = likely(!misaligned) ? learn(c, lin, s) : NULL;
 
 	c->jit.slow++;
 	if (likely(p))
@@ -114,7 +138,9 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	SOFT_ENTER(c, &b->op[s->uop]);
-	if ((lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
+	if (s->how & JSLOW_X87)
+		x87_settle(c, b, s->uop);
+	if (!misaligned && !(s->how & JSLOW_WAITS) && (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
 		/* A group may want to write where this access, its first, only reads. */
 		bool write = s->how & (s->how & JSLOW_GROUP ? JSLOW_LEADER_WRITES : JSLOW_WRITE);
 		mmu_translate(c, mmu_index(c), lin, write ? ACC_W : ACC_R, &gpa);
@@ -136,6 +162,23 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	/* vec_ok changes only at the end of a block. */
 	must(vec_back(c, live));
 	return (u64)(uintptr_t)p;
+}
+
+/* ---- host exceptions ---- */
+
+noreturn_ void jit_fault(struct soft_cpu *c)
+{
+	struct block *b = block_at(c, c->jit.fault.block);
+	u8 vec = c->jit.fault.vec;
+
+	vec_out(c);
+	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	SOFT_ENTER(c, &b->op[c->jit.fault.uop]);
+	if (c->jit.fault.how & JFAULT_X87)
+		x87_settle(c, b, c->jit.fault.uop);
+	if (vec == EXC_XM && !(c->cr4 & CR4_OSXMMEXCPT))
+		vec = EXC_UD;
+	soft_raise(c, vec, EXC_NO_ERROR);
 }
 
 /* ---- handlers ---- */

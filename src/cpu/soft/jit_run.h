@@ -19,4 +19,7 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret);
 /* Bring the vector registers in; 0: they may not be used now, leave. */
 u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
 
+/* The host raised an exception at a jfault: c->jit.fault. */
+noreturn_ void jit_fault(struct soft_cpu *c);
+
 #endif

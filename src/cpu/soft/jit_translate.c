@@ -89,7 +89,7 @@ static bool decode(struct jit *j)
 		i->off = (u16)off;
 		i->uop = (u8)u;
 		i->emit = NULL;
-		i->stack = false;
+		i->stack = i->traps = i->vec = false;
 		i->live_target = JF_ALL;
 		unsigned n = 1;
 		if (u + n < b->nops && vec_is_description(&b->op[u + n]))
@@ -105,6 +105,14 @@ static bool decode(struct jit *j)
 			break;
 	}
 	return j->ninsns && (off == b->bytes || j->insn[j->ninsns - 1].kind == JK_END);
+}
+
+/* The one bit of c->jit.vec_live that says whether all may run. SSE may not where x87 may not. */
+static u8 vec_bit(const struct jit *j)
+{
+	if (j->vec_need & JIT_VEC_AVX)
+		return j->vec_need & ~JIT_VEC_AVX ? JIT_VEC_BOTH : JIT_VEC_AVX;
+	return j->vec_need & JIT_VEC_SSE ? JIT_VEC_SSE : JIT_VEC_X87;
 }
 
 static void prelude(struct jit *j)
@@ -143,11 +151,11 @@ static void prelude(struct jit *j)
 	j->fl_mem = false;
 	if (!j->insn[0].live_in)
 		j->fl_reg = false;
-	if (j->uses_sse || j->uses_avx) {
+	if (j->vec_need) {
 		j_need_mem(j, j->insn[0].live_in);
 		EB(j, 0xf6, 0x84, 0x24); /* test byte [rsp + disp32], bit */
 		e32(j, (u32)C_OFF(jit.vec_live));
-		e8(j, j->uses_avx ? JIT_VEC_AVX : JIT_VEC_SSE);
+		e8(j, vec_bit(j));
 		struct jstub *s = j_stub(j, JS_NEED_VEC);
 		s->from = e_jcc(j, CC_Z);
 		s->resume = j->n;
@@ -183,7 +191,7 @@ static void stubs(struct jit *j)
 			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
-			site = (struct jsite_uop){ j->ref, 0, 0, { j->uses_avx ? JIT_VEC_AVX | JIT_VEC_SSE : JIT_VEC_SSE } };
+			site = (struct jsite_uop){ j->ref, 0, 0, { vec_bit(j) } };
 			e_call_to(j, j->code->r_need_vec);
 			eb(j, &site, sizeof(site));
 			u32 at = e_jmp(j);
@@ -200,6 +208,8 @@ static bool body(struct jit *j, unsigned first)
 
 		if (!j->plain)
 			i->mode = j->mode;
+		if (j->x87 && !i->vec && i->kind != JK_NATIVE)
+			jv_note_x87(j);
 		switch (i->kind) {
 		case JK_NATIVE:
 			if (!ji_native(j, i))
@@ -218,6 +228,8 @@ static bool body(struct jit *j, unsigned first)
 		}
 	}
 	struct jinsn *last = &j->insn[j->ninsns - 1];
+	if (j->x87)
+		jv_note_x87(j);
 	/* Jcc may be the last one when the block is full. */
 	if (!last->end)
 		jf_fall(j, (s64)j->page_off + last->off + last->in.length, last->live_out);
@@ -283,7 +295,9 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 	j->nstubs = 0;
 	j->peek_lo = 0xffff;
 	j->peek_hi = 0;
-	j->uses_sse = j->uses_avx = false;
+	j->vec_need = 0;
+	j->x87 = NULL;
+	j->nfaults = 0;
 	if (!decode(j)) {
 		k->refused++;
 		goto out;
@@ -300,17 +314,27 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		k->refused++;
 		goto out;
 	}
+	while (j->n & 3)
+		e8(j, 0xcc);
+	eb(j, j->fault, j->nfaults * (unsigned)sizeof(*j->fault));
+	if (j->fail) {
+		k->refused++;
+		goto out;
+	}
 	memcpy(k->rw + k->used, j->buf, j->n);
 	pthread_mutex_lock(&vm->cache->lock);
 	if (!b->dead) {
 		b->jit.mode = (u8)mode;
 		b->jit.bytes = j->n;
+		b->jit.nfaults = (u16)j->nfaults;
 		b->jit.in = 0;
 		b->jit.peek_lo = j->peek_lo;
 		b->jit.peek_hi = j->peek_hi;
 		b->jit.near = k->rx + k->used + j->near;
+		/* A signal's handler looks for the block here as soon as it runs. */
+		k->index[k->nindex] = j->ref;
+		__atomic_store_n(&k->nindex, k->nindex + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
-		k->index[k->nindex++] = j->ref;
 		k->used = ROUND_UP(k->used + j->n, 64);
 		k->translations++;
 		c->jit.translated++;

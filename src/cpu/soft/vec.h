@@ -127,6 +127,13 @@ bool vec_describe(struct vec_desc *out, const ZydisDecodedInstruction *insn, con
 /* Features needed; UINT32_MAX: never offered; 0: not a vector instruction. */
 u32 vec_features(const ZydisDecodedInstruction *insn);
 u8 vec_reg(ZydisRegister r);
+/* What the stub that u runs does; NULL: it runs none. */
+const struct vec_desc *vec_desc_of(const struct uop *u);
+/* FOP of an x87 instruction that has VC_X87_PTR. */
+static inline u16 vec_x87_opcode(const struct uop *u)
+{
+	return (u16)(u->r0 | (u->r1 & 7) << 8);
+}
 /* Not to be executed: it belongs to the uop before it. */
 bool vec_is_description(const struct uop *u);
 

@@ -18,7 +18,7 @@ static inline void note_x87(struct soft_cpu *c, const struct uop *op, bool mem, 
 {
 	c->fip = c->rip;
 	c->fcs = c->seg[SEG_CS].sel;
-	c->fop = (u16)(op->r0 | (op->r1 & 7) << 8);
+	c->fop = vec_x87_opcode(op);
 	if (mem) {
 		c->fdp = offset;
 		c->fds = c->seg[op->seg].sel;
@@ -528,6 +528,15 @@ static uop_fn *handler(const struct vec_desc *d)
 bool vec_is_description(const struct uop *u)
 {
 	return u->fn == never;
+}
+
+const struct vec_desc *vec_desc_of(const struct uop *u)
+{
+	if (u->fn == vec_overflow)
+		return &((const struct overflow *)(const void *)(u + 1))->d;
+	if (u->fn == vec_any || u->fn == vec_rm || u->fn == vec_rr || u->fn == x87_mem || u->fn == x87_reg)
+		return &((const struct vec_stub *)u->ptr)->d;
+	return NULL;
 }
 
 static void emit(struct decode *d, const struct vec_desc *desc)

@@ -8,6 +8,7 @@
  * interrupted RIP to a landing function and returns; sigreturn restores the FPU as it was at the
  * trap, pending x87 exception included, and the landing function, looking as if the stub had
  * called it in its own place, raises #MF or #XM in the guest. It must not execute x87.
+ * Translated code has its own landing, see jit_fault_landing(); there #DE comes the same way.
  *
  * With CR0.NE = 0 a real machine reports x87 errors through FERR# and IRQ 13. We raise #MF then too.
  */
@@ -48,7 +49,14 @@ static void on_sigfpe(int sig, siginfo_t *si, void *uc_)
 	greg_t *g = uc->uc_mcontext.gregs;
 	struct soft_cpu *c = vec_current;
 
-	if (si->si_code > 0 && c && vec_stub_contains(c, (u64)g[REG_RIP])) {
+	u64 rip = (u64)g[REG_RIP];
+
+	if (si->si_code > 0 && c && g[REG_TRAPNO] <= TRAP_XM &&
+	    jit_fault_landing(c, &rip, (u64)g[REG_EFL], (unsigned)g[REG_TRAPNO])) {
+		g[REG_RIP] = (greg_t)rip;
+		return;
+	}
+	if (si->si_code > 0 && c && vec_stub_contains(c, rip)) {
 		if (g[REG_TRAPNO] == TRAP_MF) {
 			g[REG_RIP] = (greg_t)(uintptr_t)land_mf;
 			return;
