@@ -341,8 +341,8 @@ static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
 	return &container_of(vm->cpu[index], struct one, s)->head;
 }
 
-static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-		  unsigned ncpus, struct err *e)
+int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		    unsigned ncpus, const struct soft_options *o, struct err *e)
 {
 	must(ncpus >= 1 && ncpus <= CPU_MAX);
 	struct all *v = xcalloc(1, sizeof(*v));
@@ -354,6 +354,8 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	vm->bus = bus;
 	vm->model = model;
 	vm->ncpus = ncpus;
+	if (o)
+		vm->options = *o;
 	vm->tsc_khz = clock_tsc_khz();
 	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
@@ -388,6 +390,12 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	ram->on_write = on_ram_write;
 	*out = &v->head;
 	return 0;
+}
+
+static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		  unsigned ncpus, struct err *e)
+{
+	return cpu_vm_new_soft(out, bus, ram, model, ncpus, NULL, e);
 }
 
 static void vm_get_board(struct cpu_vm *v, struct board_state *b)

@@ -311,6 +311,8 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.near = k->rx + k->used + j->near;
 		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
 		k->index[k->nindex++] = j->ref;
+		jit_perf_name(k, k->rx + k->used, j->n, "guest %s %016llx", mode == TLB_USER ? "user" : "kernel",
+			      (unsigned long long)c->gpr[GPR_BLK]);
 		k->used = ROUND_UP(k->used + j->n, 64);
 		k->translations++;
 		c->jit.translated++;

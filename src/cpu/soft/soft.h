@@ -33,6 +33,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/dirty.h"
+#include "cpu/soft_options.h"
 #include "cpu/soft/jit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
@@ -646,6 +647,7 @@ struct soft_vm {
 	ZydisDecoder decoder[3];  /* 64, 32, 16-bit code */
 	u32 isa;                  /* ISA_*: what decode_int may accept */
 	struct code_cache *cache; /* cache.c */
+	struct soft_options options;
 	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs;  /* vec.c */
 	u64 tsc_khz;
