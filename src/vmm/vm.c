@@ -823,6 +823,7 @@ static void print_stats(struct vm *v)
 
 	json_object_foreach(o, key, val) fprintf(stderr, "%s %lld\n", key, (long long)json_integer_value(val));
 	json_decref(o);
+	cpu_vm_report(v->cpus, stderr);
 }
 
 int vm_free(struct vm *v)

@@ -306,8 +306,11 @@ void jit_fini(struct soft_vm *vm)
 	if (k->perf_fd >= 0)
 		close(k->perf_fd);
 	for (unsigned i = 0; i < vm->ncpus; i++)
-		if (vm->cpu[i])
+		if (vm->cpu[i]) {
 			free(vm->cpu[i]->jit.run);
+			free(vm->cpu[i]->jit.n.handlers);
+			free(vm->cpu[i]->jit.n.ends);
+		}
 	free(k);
 	vm->jit = NULL;
 }
@@ -322,25 +325,6 @@ void jit_reset(struct soft_vm *vm)
 	k->nindex = 0;
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_forget_jumps(vm->cpu[i]);
-}
-
-void jit_stats(const struct soft_vm *vm, FILE *f)
-{
-	const struct jit_code *k = vm->jit;
-
-	if (!k)
-		return;
-	fprintf(f, "jit_code_bytes %u\njit_translations %llu\njit_refused %llu\njit_unlinked %llu\n", k->used,
-		(unsigned long long)k->translations, (unsigned long long)k->refused, (unsigned long long)k->unlinked);
-	for (unsigned i = 0; i < vm->ncpus; i++) {
-		const struct jit_cpu *s = &vm->cpu[i]->jit;
-		fprintf(f,
-			"cpu%u_jit_entries %llu\ncpu%u_jit_slow %llu\ncpu%u_jit_slow_handlers %llu\ncpu%u_jit_handlers %llu\n"
-			"cpu%u_jit_lookups %llu\ncpu%u_jit_links %llu\n",
-			i, (unsigned long long)s->entries, i, (unsigned long long)s->slow, i,
-			(unsigned long long)s->slow_uop, i, (unsigned long long)s->uops, i,
-			(unsigned long long)s->lookups, i, (unsigned long long)s->links);
-	}
 }
 
 const struct uop *jit_enter(struct soft_cpu *c, struct block *b)

@@ -40,7 +40,7 @@ void e_nops(struct jit *j, unsigned n)
 
 static struct jsite_uop site_of(const struct jit *j, const struct jinsn *i)
 {
-	return (struct jsite_uop){ j->ref, i->uop, i->nuops, { 0 } };
+	return (struct jsite_uop){ .block = j->ref, .uop = i->uop, .nuops = i->nuops, .mnemonic = (u16)i->in.mnemonic };
 }
 
 void j_call_uop(struct jit *j, struct jinsn *i)
@@ -183,7 +183,7 @@ static void stubs(struct jit *j)
 			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
-			site = (struct jsite_uop){ j->ref, 0, 0, { j->uses_avx ? JIT_VEC_AVX | JIT_VEC_SSE : JIT_VEC_SSE } };
+			site = (struct jsite_uop){ j->ref, 0, 0, .pad = { j->uses_avx ? JIT_VEC_AVX | JIT_VEC_SSE : JIT_VEC_SSE } };
 			e_call_to(j, j->code->r_need_vec);
 			eb(j, &site, sizeof(site));
 			u32 at = e_jmp(j);
@@ -316,6 +316,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		k->used = ROUND_UP(k->used + j->n, 64);
 		k->translations++;
 		c->jit.translated++;
+		c->jit.n.insns += j->ninsns;
 		ok = true;
 	}
 	pthread_mutex_unlock(&vm->cache->lock);
