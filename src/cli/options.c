@@ -4,6 +4,7 @@
 #include "cli/optarg.h"
 #include "cpu/cpu.h"
 #include "net/net.h"
+#include "vmm/engine_options.h"
 #include "vmm/i18n.h"
 
 #include <getopt.h>
@@ -26,10 +27,27 @@ static void put(char **where, const char *s)
 
 static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 {
-	if (strcmp(arg, "auto") && strcmp(arg, "kvm") && strcmp(arg, "soft"))
-		return err_set(e, EINVAL, _("'%s' is not known; write auto, kvm or soft"), arg);
-	put(&o->cfg.engine, arg);
-	return 0;
+	char **v = optarg_split(arg);
+	struct vmm_config *c = &o->cfg;
+	struct soft_options so;
+	unsigned n = 0;
+	int r = 0;
+
+	while (v[n + 1])
+		n++;
+	if (strcmp(v[0], "auto") && strcmp(v[0], "kvm") && strcmp(v[0], "soft"))
+		r = err_set(e, EINVAL, _("'%s' is not known; write auto, kvm or soft"), v[0]);
+	if (r == 0 && (r = engine_options_allowed(v[0], n, e)) == 0)
+		r = engine_options_parse(&so, v + 1, n, e);
+	if (r == 0) {
+		put(&c->engine, v[0]);
+		while (c->nengine_options) /* given twice: the last counts */
+			free(c->engine_options[--c->nengine_options]);
+		for (unsigned i = 0; i < n; i++)
+			vmm_strv_add(&c->engine_options, &c->nengine_options, v[1 + i]);
+	}
+	optarg_split_free(v);
+	return r;
 }
 
 static int set_cpus(struct run_opts *o, const char *arg, struct err *e)
@@ -299,7 +317,9 @@ static const struct opt table[] = {
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL", set_cpu, 0, N_("CPU model: mica-v2, mica-v3 or host; default mica-v2") },
-	{ "engine", "auto|kvm|soft", set_engine, 0, N_("what executes the guest's instructions; default auto") },
+	{ "engine", "auto|kvm|soft[,KEY=VALUE]...", set_engine, 0,
+	  N_("what executes the guest's instructions; default auto. To look into soft: translate=on|off|exact, heat=N, "
+	     "cache=SIZE, check=on|all|report, perfmap=on") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
@@ -387,6 +407,9 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 		return err_set(e, EINVAL,
 			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
 			       argv[optind]);
+	struct soft_options so;
+	if (engine_options_parse(&so, o->cfg.engine_options, o->cfg.nengine_options, e) == 0 && so.check && o->cfg.cpus > 1)
+		return err_set(e, EINVAL, _("--engine: check= compares one CPU only; write --cpus 1"));
 	if (!o->cfg.kernel && !o->restore && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
 		return err_set(e, EINVAL,
 			       _("--initrd, --append and --module belong to a kernel; give it with --kernel FILE"));

@@ -36,6 +36,12 @@ void cpu_vm_stats(struct cpu_vm *vm, FILE *f)
 	vm->engine->vm_stats(vm, f);
 }
 
+void cpu_vm_report(struct cpu_vm *vm, FILE *f)
+{
+	if (vm->engine->vm_report)
+		vm->engine->vm_report(vm, f);
+}
+
 void cpu_vm_trace(struct cpu_vm *vm, unsigned mask)
 {
 	if (vm->engine->vm_trace)

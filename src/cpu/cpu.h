@@ -245,6 +245,8 @@ void cpu_vm_dirty_stop(struct cpu_vm *vm);
 
 /* Counters for --stats and the control socket: appended as "name value\n" lines to f. */
 void cpu_vm_stats(struct cpu_vm *vm, FILE *f);
+/* The same for a person: lines, each beginning with "# ". */
+void cpu_vm_report(struct cpu_vm *vm, FILE *f);
 /* Which traces are on: bits of enum cpu_trace, any time. */
 enum cpu_trace { TRACE_EXEC = 1, TRACE_EXC = 2, TRACE_INTR = 4, TRACE_BLOCK = 8 };
 void cpu_vm_trace(struct cpu_vm *vm, unsigned mask);

@@ -19,6 +19,7 @@ struct cpu_engine {
 	void (*vm_get_board)(struct cpu_vm *vm, struct board_state *b);
 	int (*vm_set_board)(struct cpu_vm *vm, const struct board_state *b, struct err *e);
 	void (*vm_stats)(struct cpu_vm *vm, FILE *f);
+	void (*vm_report)(struct cpu_vm *vm, FILE *f); /* NULL: nothing to say */
 	void (*vm_trace)(struct cpu_vm *vm, unsigned mask); /* NULL: it traces nothing */
 
 	enum cpu_exit (*run)(struct cpu *c, struct err *e);

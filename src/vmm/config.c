@@ -2,6 +2,7 @@
 /* config.c - see config.h. Three tables of fields serve reading, writing and freeing. */
 #include "vmm/config.h"
 #include "cpu/cpu.h"
+#include "vmm/engine_options.h"
 #include "vmm/i18n.h"
 
 enum field_type { F_STR, F_BOOL, F_UINT, F_INT, F_U64, F_STRV };
@@ -24,6 +25,7 @@ struct field {
 static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, name),
 	FIELD(vmm_config, F_STR, engine),
+	FIELDV(vmm_config, engine_options, nengine_options),
 	FIELD(vmm_config, F_STR, cpu),
 	FIELD(vmm_config, F_UINT, cpus),
 	FIELD(vmm_config, F_U64, memory_bytes),
@@ -301,6 +303,12 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		    (unsigned long long)c->memory_bytes, VMM_MEMORY_MIN / MIB, VMM_MEMORY_MAX / GIB);
 	if (strcmp(c->engine, "auto") && strcmp(c->engine, "kvm") && strcmp(c->engine, "soft"))
 		return err_set(e, EINVAL, _("engine: '%s' is not known; write auto, kvm or soft"), c->engine);
+	struct soft_options so;
+	if ((r = engine_options_allowed(c->engine, c->nengine_options, e)) < 0 ||
+	    (r = engine_options_parse(&so, c->engine_options, c->nengine_options, e)) < 0)
+		return err_prefix(e, "engine");
+	if (so.check && c->cpus > 1)
+		return err_set(e, EINVAL, _("engine: check= compares one CPU only; %u will not do"), c->cpus);
 	if (!c->kernel)
 		return err_set(e, EINVAL,
 			       _("no kernel: booting from a disk's own boot loader is not there yet; give the kernel "

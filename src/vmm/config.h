@@ -35,6 +35,8 @@ struct vmm_net {
 struct vmm_config {
 	char *name;
 	char *engine; /* "auto", "kvm", "soft" */
+	char **engine_options; /* of "soft": vmm/engine_options.h */
+	unsigned nengine_options;
 	char *cpu;    /* model name */
 	unsigned cpus;
 	u64 memory_bytes;

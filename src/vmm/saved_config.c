@@ -27,7 +27,8 @@ static void strip(json_t *o, const char *cwd)
 	static const char *const gone[] = {
 		"console",           "console_path", "console_fd",    "virtio_console", "virtio_console_path",
 		"virtio_console_fd", "control_fd",   "control_path",  "trace",          "stats",
-		"verbose",           "restore_fd",   "restore_disks", "engine"
+		"verbose",           "restore_fd",   "restore_disks", "engine",
+		"engine_options"
 	};
 	json_t *v;
 	size_t i;

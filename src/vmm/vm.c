@@ -29,6 +29,7 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "net/net.h"
+#include "vmm/engine_options.h"
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/snapshot.h"
@@ -556,7 +557,10 @@ static int new_engine(struct vm *v, struct err *e)
 		kind = p.verdict == KVM_USABLE ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
 		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %s", p.why);
 	}
-	int r = cpu_vm_new(&v->cpus, kind, bus, v->ram, v->model, c->cpus, e);
+	struct soft_options so;
+	must(engine_options_parse(&so, c->engine_options, c->nengine_options, e) == 0);
+	int r = kind == CPU_ENGINE_SOFT ? cpu_vm_new_soft(&v->cpus, bus, v->ram, v->model, c->cpus, &so, e)
+					: cpu_vm_new(&v->cpus, kind, bus, v->ram, v->model, c->cpus, e);
 	if (r < 0 && automatic && kind == CPU_ENGINE_KVM) {
 		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %.300s", e->msg);
 		r = cpu_vm_new(&v->cpus, CPU_ENGINE_SOFT, bus, v->ram, v->model, c->cpus, e);
@@ -819,6 +823,7 @@ static void print_stats(struct vm *v)
 
 	json_object_foreach(o, key, val) fprintf(stderr, "%s %lld\n", key, (long long)json_integer_value(val));
 	json_decref(o);
+	cpu_vm_report(v->cpus, stderr);
 }
 
 int vm_free(struct vm *v)

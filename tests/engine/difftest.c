@@ -3,7 +3,7 @@
  * difftest.c - the engine against the host CPU: seeded random instruction sequences from the same state on
  * both, everything architectural compared.
  *
- *   difftest [--cases N] [--seed S] [--one S] [--len MAX]
+ *   difftest [--cases N] [--seed S] [--one S] [--len MAX] [--stats 1], and soft_args.h
  *
  * A case is its seed: `--one S` runs it again and prints it. Opcodes, prefixes, ModRM, SIB, displacements and
  * immediates are random bytes; Zydis says what they are; what the two sides cannot agree on by their nature
@@ -11,6 +11,7 @@
  * Flags an instruction leaves undefined are masked, and a sequence stops before something reads them.
  */
 #include "harness.h"
+#include "soft_args.h"
 
 #include <Zydis/Zydis.h>
 
@@ -440,6 +441,8 @@ int main(int argc, char **argv)
 {
 	u64 cases = 200000, seed = 1, one = 0;
 	unsigned maxlen = 4, bad = 0;
+	struct soft_options soft = { 0 };
+	bool stats = false;
 
 	for (int i = 1; i + 1 < argc; i += 2) {
 		u64 v = strtoull(argv[i + 1], NULL, 0);
@@ -451,12 +454,15 @@ int main(int argc, char **argv)
 			one = v;
 		else if (!strcmp(argv[i], "--len"))
 			maxlen = (unsigned)v;
-		else {
-			fprintf(stderr, "usage: difftest [--cases N] [--seed S] [--one S] [--len MAX]\n");
+		else if (!strcmp(argv[i], "--stats"))
+			stats = v;
+		else if (!soft_arg(&soft, argv[i], argv[i + 1])) {
+			fprintf(stderr, "usage: difftest [--cases N] [--seed S] [--one S] [--len MAX] [--stats 1] "
+					SOFT_ARGS_USAGE "\n");
 			return 2;
 		}
 	}
-	hx_init();
+	hx_init(&soft);
 	if (one)
 		return run(one, maxlen, true);
 	rng = seed;
@@ -464,7 +470,7 @@ int main(int argc, char **argv)
 		u64 s = (seed << 40) + i + 1;
 		bad += (unsigned)run(s, maxlen, false);
 	}
-	if (getenv("DIFFTEST_STATS"))
+	if (stats)
 		hx_stats(stdout);
 	printf("difftest: %llu cases from seed %llu, %u mismatches\n", LL(cases), LL(seed), bad);
 	return bad ? 1 : 0;

@@ -242,12 +242,12 @@ static void put64(u32 gpa, unsigned i, u64 v)
 	must(ram_put(ram, gpa + 8 * i, &v, 8) == 0);
 }
 
-static void engine_init(void)
+static void engine_init(const struct soft_options *o)
 {
 	struct err e = { 0 };
 
 	must(ram_new(&ram, 16 * MIB, &e) == 0);
-	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new(&vm, CPU_ENGINE_SOFT, &bus, ram, model, 1, &e) < 0) {
+	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new_soft(&vm, &bus, ram, model, 1, o, &e) < 0) {
 		fprintf(stderr, "%s\n", e.msg);
 		exit(1);
 	}
@@ -376,7 +376,7 @@ bool hx_have_avx(void)
 	return have_avx;
 }
 
-void hx_init(void)
+void hx_init(const struct soft_options *o)
 {
 	unsigned a, b, c, d;
 
@@ -389,7 +389,7 @@ void hx_init(void)
 	static u8 stack[65536];
 	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	must(sigaltstack(&ss, NULL) == 0);
-	engine_init(); /* its own SIGFPE handler first: ours replaces it while native code runs */
+	engine_init(o); /* its own SIGFPE handler first: ours replaces it while native code runs */
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	struct sigaction tick = { .sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART };
 	struct itimerval it = { { 0, 100000 }, { 0, 100000 } };

@@ -12,6 +12,7 @@
 #define MICA_TEST_HARNESS_H
 
 #include "base/base.h"
+#include "cpu/soft_options.h"
 
 #include <Zydis/Zydis.h>
 
@@ -33,7 +34,7 @@ struct hx_state {
 	u64 error, cr2;
 };
 
-void hx_init(void);
+void hx_init(const struct soft_options *o);
 /* Run `n` bytes of code at HX_CODE + off (an INT3 is put behind them). */
 void hx_native(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out);
 void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out);

@@ -22,6 +22,8 @@
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 extern u64 fuzz_engine_fuel;
+extern struct soft_options fuzz_engine_soft;
+struct soft_options fuzz_engine_soft;
 /* What the last run left behind, and whether the watchdog ended it: for comparing builds. */
 u64 fuzz_engine_hash(bool *timed_out);
 /* uops in a slice of a vCPU's time, in sanitizer builds; 0: until an event or the watchdog ends it, as elsewhere */
@@ -933,7 +935,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			       .hypercall = hypercall,
 			       .park = park,
 			       .unpark = unpark };
-	must(cpu_vm_new(&f.vm, CPU_ENGINE_SOFT, &bus, &f.ram, model, f.ncpus, &e) == 0);
+	must(cpu_vm_new_soft(&f.vm, &bus, &f.ram, model, f.ncpus, &fuzz_engine_soft, &e) == 0);
 	for (unsigned i = 0; i < f.ncpus; i++) {
 		struct cpu_state s = { 0 };
 		f.cpu_seed[i] = f.seed * (i + 3) | 1;

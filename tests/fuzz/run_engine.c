@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run_engine.c - fuzz_engine.c without a fuzzer: the same machines each time.
- *   run_engine [--seconds N] [--first SEED] [--count N] [--hash]
+ *   run_engine [--seconds N] [--first SEED] [--count N] [--hash], and engine/soft_args.h
  * --hash prints a line for each seed: what the machine came to, "-" where time ended it. Builds that run
  * uops in different ways (tail calls, the sanitizers' loop) must agree.
  */
+#include "../engine/soft_args.h"
 #include "base/clock.h"
 
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 u64 fuzz_engine_hash(bool *timed_out);
 extern u64 fuzz_engine_fuel;
+extern struct soft_options fuzz_engine_soft;
 
 static u64 seed;
 
@@ -46,7 +48,7 @@ int main(int argc, char **argv)
 			seed = v;
 		else if (!strcmp(argv[i], "--count"))
 			count = v;
-		else
+		else if (!soft_arg(&fuzz_engine_soft, argv[i], argv[i + 1]))
 			must(!"option");
 		i++;
 	}

@@ -35,7 +35,7 @@ static void test_all(void **state)
 	    &o,
 	    "--kernel|k|--initrd=i|--append|console=ttyS0 quiet|--module|m one two|--disk|a,,b,readonly=on,"
 	    "serial=x|--disk|d,snapshot=on,direct=on,format=raw|--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01|"
-	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft|--console|unix:/tmp/c|--virtio-console|pty|"
+	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K|--console|unix:/tmp/c|--virtio-console|pty|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
 	    &e);
 
@@ -55,6 +55,9 @@ static void test_all(void **state)
 	assert_int_equal(o.cfg.cpus, 4);
 	assert_int_equal(o.cfg.memory_bytes, 64 * MIB);
 	assert_string_equal(o.cfg.cpu, "host");
+	assert_string_equal(o.cfg.engine, "soft");
+	assert_int_equal(o.cfg.nengine_options, 3);
+	assert_string_equal(o.cfg.engine_options[2], "cache=300K");
 	assert_int_equal(o.console, CONSOLE_UNIX);
 	assert_string_equal(o.cfg.console_path, "/tmp/c");
 	assert_int_equal(o.virtio_console, CONSOLE_PTY);
@@ -85,6 +88,18 @@ static void test_refused(void **state)
 		{ "--cpus|two", "--cpus: 'two' is not a number" },
 		{ "--cpus|99999999999999999999", "--cpus: " },
 		{ "--engine|hvf", "--engine: 'hvf' is not known" },
+		{ "--engine|kvm,translate=off", "--engine: kvm takes nothing after it" },
+		{ "--engine|auto,heat=1", "--engine: auto takes nothing after it" },
+		{ "--engine|soft,translate=maybe", "--engine: translate=maybe: write translate=on" },
+		{ "--engine|soft,heat=0", "--engine: heat=0: write heat=1" },
+		{ "--engine|soft,heat=x", "--engine: heat=x: write heat=1" },
+		{ "--engine|soft,cache=1K", "--engine: cache=1K: write a size" },
+		{ "--engine|soft,cache=20000000000G", "--engine: cache=20000000000G: write a size" },
+		{ "--engine|soft,check=1", "--engine: check=1: write check=off" },
+		{ "--engine|soft,perfmap=yes", "--engine: perfmap=yes: write perfmap=on" },
+		{ "--engine|soft,fast", "--engine: 'fast' is not known; write translate=" },
+		{ "--engine|soft,translate=off,heat=2", "--engine: translate=off leaves heat=" },
+		{ "--cpus|2|--engine|soft,check=on", "--engine: check= compares one CPU only" },
 		{ "--kernel|nothere", "--kernel: nothere: cannot read it: No such file" },
 		{ "--initrd|nothere", "--initrd: nothere: cannot read it" },
 		{ "--module|nothere a b", "--module: nothere: cannot read it" },

@@ -314,6 +314,7 @@ static bool awake(struct soft_cpu *c)
 static void sleep_halted(struct soft_cpu *c)
 {
 	c->st.halts++;
+	c->st.idle_since_ns = clock_mono_ns();
 	u64 deadline = c->bus->park(c->bus->opaque, c->index);
 	atomic_store(&c->sleeping, true);
 	while (!awake(c)) {
@@ -334,6 +335,8 @@ static void sleep_halted(struct soft_cpu *c)
 	}
 	atomic_store(&c->sleeping, false);
 	c->bus->unpark(c->bus->opaque, c->index);
+	c->st.idle_ns += clock_mono_ns() - c->st.idle_since_ns;
+	c->st.idle_since_ns = 0;
 }
 
 /* ---- the loop ---- */

@@ -7,7 +7,6 @@
 #include "cpu/engine.h"
 #include "cpu/soft/cache.h"
 
-#include <inttypes.h>
 
 /* The arena of decoded blocks; with everything else the VMM stays below 64 MiB beside guest RAM. */
 #define CODE_CACHE_BYTES (32 * MIB)
@@ -45,7 +44,10 @@ static enum cpu_exit engine_run(struct cpu *cpu, struct err *e)
 	(void)e;
 	soft_fpu_enter(c);
 	c->next_op = NULL;
+	c->st.run_since_ns = clock_mono_ns();
 	enum cpu_exit r = core_run(c);
+	c->st.run_ns += clock_mono_ns() - c->st.run_since_ns;
+	c->st.run_since_ns = 0;
 	soft_fpu_leave(c);
 	return r;
 }
@@ -341,8 +343,8 @@ static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
 	return &container_of(vm->cpu[index], struct one, s)->head;
 }
 
-static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-		  unsigned ncpus, struct err *e)
+int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		    unsigned ncpus, const struct soft_options *o, struct err *e)
 {
 	must(ncpus >= 1 && ncpus <= CPU_MAX);
 	struct all *v = xcalloc(1, sizeof(*v));
@@ -354,6 +356,8 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	vm->bus = bus;
 	vm->model = model;
 	vm->ncpus = ncpus;
+	if (o)
+		vm->options = *o;
 	vm->tsc_khz = clock_tsc_khz();
 	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
@@ -390,6 +394,12 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	return 0;
 }
 
+static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+		  unsigned ncpus, struct err *e)
+{
+	return cpu_vm_new_soft(out, bus, ram, model, ncpus, NULL, e);
+}
+
 static void vm_get_board(struct cpu_vm *v, struct board_state *b)
 {
 	(void)v, (void)b; /* no chip is in here */
@@ -403,26 +413,12 @@ static int vm_set_board(struct cpu_vm *v, const struct board_state *b, struct er
 
 static void vm_stats(struct cpu_vm *v, FILE *f)
 {
-	struct soft_vm *vm = soft_vm(v);
+	soft_stats(soft_vm(v), f);
+}
 
-	fprintf(f, "cache_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64 "\n", vm->cache->used,
-		vm->cache->resets, vm->cache->invalidated);
-	jit_stats(vm, f);
-	for (unsigned i = 0; i < vm->ncpus; i++) {
-		const struct soft_stats *s = &vm->cpu[i]->st;
-		fprintf(f,
-			"cpu%u_blocks_decoded %" PRIu64 "\ncpu%u_uops_decoded %" PRIu64 "\ncpu%u_block_lookups %" PRIu64
-			"\ncpu%u_tlb_fills %" PRIu64 "\ncpu%u_page_walks %" PRIu64 "\ncpu%u_mmio %" PRIu64
-			"\ncpu%u_pio %" PRIu64 "\ncpu%u_interrupts %" PRIu64 "\ncpu%u_halts %" PRIu64
-			"\ncpu%u_single_steps %" PRIu64 "\ncpu%u_code_page_stops %" PRIu64
-			"\ncpu%u_space_switches %" PRIu64 "\ncpu%u_space_flushes %" PRIu64 "\n",
-			i, s->blocks_decoded, i, s->uops_decoded, i, s->blocks_run_slow, i, s->tlb_fill, i,
-			s->page_walk, i, s->mmio, i, s->pio, i, s->intr, i, s->halts, i, s->single_steps, i, s->ping, i,
-			s->space_switch, i, s->space_flush);
-		for (unsigned k = 0; k < 32; k++)
-			if (s->exc[k])
-				fprintf(f, "cpu%u_exception_%u %" PRIu64 "\n", i, k, s->exc[k]);
-	}
+static void vm_report(struct cpu_vm *v, FILE *f)
+{
+	soft_report(soft_vm(v), f);
 }
 
 static void vm_trace(struct cpu_vm *v, unsigned mask)
@@ -445,6 +441,7 @@ const struct cpu_engine cpu_engine_soft = {
 	.vm_get_board = vm_get_board,
 	.vm_set_board = vm_set_board,
 	.vm_stats = vm_stats,
+	.vm_report = vm_report,
 	.vm_trace = vm_trace,
 	.run = engine_run,
 	.stop = engine_stop,

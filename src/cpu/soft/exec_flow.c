@@ -6,6 +6,7 @@
  * or the virtual jump cache. Other modes take the general way: new IP masked to the operand size,
  * checked against CS.limit before anything is committed, then soft_leave().
  */
+#include "base/clock.h"
 #include "cpu/soft/exec.h"
 
 #include <sched.h>
@@ -377,7 +378,10 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 		first->imm = 1;
 		return op + 1;
 	}
-	if (jit_translate(c, b)) {
+	u64 start = clock_mono_ns();
+	bool ok = jit_translate(c, b);
+	c->jit.n.translate_ns += clock_mono_ns() - start;
+	if (ok) {
 		__atomic_store_n(&first->fn, op_jit_enter, __ATOMIC_RELEASE);
 		return op;
 	}

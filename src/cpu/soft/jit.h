@@ -104,6 +104,26 @@ static inline unsigned jj_slot(u64 rip)
 	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
 }
 
+/* Why translated code was left. */
+enum jit_exit {
+	JX_PENDING, /* something waits: an interrupt, a stop, a step */
+	JX_DEAD,    /* the block was dropped */
+	JX_COLD,    /* what comes next is not translated (yet) */
+	JX_SYSTEM,  /* an instruction that is the interpreter's: by mnemonic in ends[] */
+	JX_MEMORY,  /* a branch whose memory operand or stack is not in the TLB and cannot be */
+	JX_VECTOR,  /* vector registers may not be used now */
+	JX_COUNT,
+};
+/* Counters; the vCPU's thread writes them, anyone reads. None is touched on a hot path. */
+struct jit_counts {
+	u64 exit[JX_COUNT];
+	u64 walks;                   /* of jit_cpu.slow: not in the second level either */
+	u64 crossings, mmio, others; /* of jit_cpu.slow_uop: over a page's end, no RAM, and a page with code on it or watched */
+	u64 insns;                   /* translated */
+	u64 translate_ns;
+	u32 *handlers, *ends; /* by ZydisMnemonic: executed by a handler from within translated code; left for */
+};
+
 #define JIT_RUN_UOPS 2
 #define JIT_GROUPS 8u
 
@@ -134,6 +154,7 @@ struct jit_cpu {
 	const struct uop *exit_uop;  /* JSLOW_LEFT */
 	struct block *refused;       /* to be interpreted once: it may not use vector registers now */
 	u64 slow, slow_uop, uops, lookups, links, entries, translated, code_bytes; /* statistics */
+	struct jit_counts n;
 };
 
 #define JIT_VEC_SSE 1u
@@ -172,7 +193,10 @@ struct jsite_slow {
 struct jsite_uop {
 	u32 block;
 	u8 uop, nuops;
-	u8 pad[2];
+	union {
+		u8 pad[2];
+		u16 mnemonic; /* r_uop, r_exit_uop */
+	};
 } __attribute__((packed));
 
 /* A place in a block's code where the host may raise what the guest's instruction raises. */
@@ -213,7 +237,6 @@ void jit_reset(struct soft_vm *vm);
 const struct uop *jit_enter(struct soft_cpu *c, struct block *b);
 /* The block died: cache->lock held. */
 void jit_kill(struct soft_vm *vm, struct block *b);
-void jit_stats(const struct soft_vm *vm, FILE *f);
 /* Guest vector registers between the host's and c->vec. */
 void jit_vec_save(struct soft_cpu *c);
 void jit_vec_load(struct soft_cpu *c);

@@ -212,44 +212,68 @@ static void routines(struct jit *j, struct jit_code *k)
 	begin(j);
 }
 
-int jit_init(struct soft_vm *vm, struct err *e)
+/*
+ * The same memory twice (INV-JIT-4). perf looks into its map file for anonymous memory only, and a memfd is none to
+ * it; shared anonymous memory is ("/dev/zero"), and mremap() of no bytes maps it again. That needs more leave from
+ * SELinux (execmem), so it is not how it always is.
+ */
+static int map_code(struct jit_code *k, bool anonymous)
 {
-#ifdef SOFT_TRAMPOLINE
-	(void)e;
-	vm->jit = NULL; /* handlers return after each uop there */
-	return 0;
-#else
-	struct jit_code *k;
 	auto_close int fd = -1;
-	const char *off = getenv("MICA_JIT");
 
-	if (off && !strcmp(off, "off"))
-		return 0;
-	k = xcalloc(1, sizeof(*k));
-	vm->jit = k;
-	k->bytes = JIT_CODE_BYTES;
-	if (off && strstr(off, "code="))
-		k->bytes = (size_t)atoi(strstr(off, "code=") + 5) * KIB;
-	k->rw = k->rx = MAP_FAILED;
-	k->perf_fd = -1;
+	if (anonymous) {
+		k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (k->rw == MAP_FAILED)
+			return -1;
+		k->rx = mremap(k->rw, 0, k->bytes, MREMAP_MAYMOVE);
+		return k->rx == MAP_FAILED ? -1 : mprotect(k->rx, k->bytes, PROT_READ | PROT_EXEC);
+	}
 #ifdef MFD_EXEC
 	fd = memfd_create("mica-jit", MFD_CLOEXEC | MFD_EXEC);
 #endif
 	if (fd < 0)
 		fd = memfd_create("mica-jit", MFD_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, (off_t)k->bytes) < 0)
-		goto fail;
+		return -1;
 	k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	k->rx = mmap(NULL, k->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (k->rw == MAP_FAILED || k->rx == MAP_FAILED)
+	return k->rw == MAP_FAILED || k->rx == MAP_FAILED ? -1 : 0;
+}
+
+int jit_init(struct soft_vm *vm, struct err *e)
+{
+#ifdef SOFT_TRAMPOLINE
+	if (vm->options.check)
+		return err_set(e, ENOTSUP, "check=: this build only interprets");
+	vm->jit = NULL; /* handlers return after each uop there */
+	return 0;
+#else
+	struct jit_code *k;
+	const struct soft_options *o = &vm->options;
+
+	if (o->translate == SOFT_TRANSLATE_OFF)
+		return 0;
+	k = xcalloc(1, sizeof(*k));
+	vm->jit = k;
+	k->bytes = o->cache_bytes ? (size_t)(o->cache_bytes & PAGE_MASK) : JIT_CODE_BYTES;
+	k->rw = k->rx = MAP_FAILED;
+	k->perf_fd = -1;
+	if (o->check)
+		return err_set(e, ENOTSUP, "check=: the comparison is not there yet");
+	if (o->perf_map) {
+		int r = jit_perf_open(k, e);
+		if (r < 0) {
+			jit_fini(vm);
+			return r;
+		}
+	}
+	if (map_code(k, o->perf_map) < 0)
 		goto fail;
 	pthread_mutex_init(&k->lock, NULL);
 	k->rorx = __builtin_cpu_supports("bmi2");
 	k->avx = vm->stubs->feat & VF_AVX;
-	k->exact = off && strstr(off, "exact");
-	k->heat = JIT_HEAT;
-	if (off && strstr(off, "heat="))
-		k->heat = (u32)atoi(strstr(off, "heat=") + 5);
+	k->exact = o->translate == SOFT_TRANSLATE_EXACT;
+	k->heat = o->heat ? o->heat : JIT_HEAT;
 	k->scratch = xcalloc(1, sizeof(*k->scratch));
 	k->scratch->buf = xcalloc(1, JIT_BUF + 64);
 	k->index_max = JIT_INDEX_MAX;
@@ -262,6 +286,7 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	must(!j->fail);
 	memcpy(k->rw, j->buf, j->n);
 	k->used0 = k->used = ROUND_UP(j->n, 64);
+	jit_perf_name(k, k->rx, j->n, "translator: routines");
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_cpu_init(vm->cpu[i]);
 	return 0;
@@ -289,9 +314,14 @@ void jit_fini(struct soft_vm *vm)
 	}
 	free(k->scratch);
 	free(k->index);
+	if (k->perf_fd >= 0)
+		close(k->perf_fd);
 	for (unsigned i = 0; i < vm->ncpus; i++)
-		if (vm->cpu[i])
+		if (vm->cpu[i]) {
 			free(vm->cpu[i]->jit.run);
+			free(vm->cpu[i]->jit.n.handlers);
+			free(vm->cpu[i]->jit.n.ends);
+		}
 	free(k);
 	vm->jit = NULL;
 }
@@ -306,25 +336,6 @@ void jit_reset(struct soft_vm *vm)
 	k->nindex = 0;
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_forget_jumps(vm->cpu[i]);
-}
-
-void jit_stats(const struct soft_vm *vm, FILE *f)
-{
-	const struct jit_code *k = vm->jit;
-
-	if (!k)
-		return;
-	fprintf(f, "jit_code_bytes %u\njit_translations %llu\njit_refused %llu\njit_unlinked %llu\n", k->used,
-		(unsigned long long)k->translations, (unsigned long long)k->refused, (unsigned long long)k->unlinked);
-	for (unsigned i = 0; i < vm->ncpus; i++) {
-		const struct jit_cpu *s = &vm->cpu[i]->jit;
-		fprintf(f,
-			"cpu%u_jit_entries %llu\ncpu%u_jit_slow %llu\ncpu%u_jit_slow_handlers %llu\ncpu%u_jit_handlers %llu\n"
-			"cpu%u_jit_lookups %llu\ncpu%u_jit_links %llu\n",
-			i, (unsigned long long)s->entries, i, (unsigned long long)s->slow, i,
-			(unsigned long long)s->slow_uop, i, (unsigned long long)s->uops, i,
-			(unsigned long long)s->lookups, i, (unsigned long long)s->links);
-	}
 }
 
 const struct uop *jit_enter(struct soft_cpu *c, struct block *b)

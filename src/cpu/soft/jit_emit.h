@@ -377,6 +377,11 @@ struct jstub *j_stub(struct jit *j, enum jstub_kind k);
 void j_call_uop(struct jit *j, struct jinsn *i);
 void j_exit_uop(struct jit *j, struct jinsn *i);
 
+/* ---- jit_perf.c ---- */
+int jit_perf_open(struct jit_code *k, struct err *e);
+/* Name code for perf, where that is wished. */
+void jit_perf_name(struct jit_code *k, const u8 *code, u32 bytes, const char *name, ...);
+
 /* ---- jit_vec.c ---- */
 bool jv_classify(struct jit *j, struct jinsn *i);
 /* Here is an instruction that may raise on the host what the guest's raises (#DE, #MF, #XM): call it just before. */

@@ -32,7 +32,7 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 {
 	unsigned t = j->mode == TLB_USER ? JJ_USER : j->mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 	s32 table = C_OFF(jit.jj[0][0]) + (s32)(t * JJ_SIZE * sizeof(struct jj_entry));
-	struct jsite_uop site = { j->ref, i->uop, i->nuops, { (u8)undo } };
+	struct jsite_uop site = { j->ref, i->uop, i->nuops, .pad = { (u8)undo } };
 
 	if (j->code->rorx)
 		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */

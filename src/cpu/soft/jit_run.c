@@ -134,6 +134,7 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 		return (u64)(uintptr_t)p;
 	struct block *b = block_at(c, s->block);
 	u32 live = vec_out(c);
+	u8 *ram = NULL;
 	gpa_t gpa;
 
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
@@ -143,7 +144,8 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	if (!misaligned && !(s->how & JSLOW_WAITS) && (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
 		/* A group may want to write where this access, its first, only reads. */
 		bool write = s->how & (s->how & JSLOW_GROUP ? JSLOW_LEADER_WRITES : JSLOW_WRITE);
-		mmu_translate(c, mmu_index(c), lin, write ? ACC_W : ACC_R, &gpa);
+		c->jit.n.walks++;
+		ram = mmu_translate(c, mmu_index(c), lin, write ? ACC_W : ACC_R, &gpa);
 		p = learn(c, lin, s);
 	}
 	if (s->how & JSLOW_GROUP) {
@@ -152,10 +154,17 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	}
 	if (!p && (s->how & JSLOW_END)) {
 		c->jit.exit_uop = c->op;
+		c->jit.n.exit[JX_MEMORY]++;
 		return JSLOW_LEFT;
 	}
 	if (!p) {
 		c->jit.slow_uop++;
+		if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
+			c->jit.n.crossings++;
+		else if (!ram)
+			c->jit.n.mmio++;
+		else
+			c->jit.n.others++;
 		if (unlikely(!execute(c, b, s->uop, s->nuops)))
 			must(!"a memory instruction was left without an exception");
 	}
@@ -189,6 +198,7 @@ u64 jit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 
 	(void)rax;
 	c->jit.uops++;
+	c->jit.n.handlers[s->mnemonic]++;
 	if (!execute(c, block_at(c, s->block), s->uop, s->nuops))
 		return 0;
 	return vec_back(c, live);
@@ -199,16 +209,24 @@ const struct uop *jit_exit_uop(struct soft_cpu *c, u64 rax, const struct jsite_u
 	struct block *b = block_at(c, s->block);
 
 	(void)rax;
+	c->jit.n.exit[JX_SYSTEM]++;
+	c->jit.n.ends[s->mnemonic]++;
 	vec_out(c);
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	return &b->op[s->uop];
 }
 
+static void leave_to(struct soft_cpu *c, enum jit_exit why, const u8 *ret)
+{
+	c->jit.n.exit[why]++;
+	vec_out(c);
+	c->rip = c->jit.vpage + ld_le32(ret);
+}
+
 const struct uop *jit_exit_rip(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	(void)rax;
-	vec_out(c);
-	c->rip = c->jit.vpage + ld_le32(ret);
+	leave_to(c, JX_PENDING, ret);
 	return NULL;
 }
 
@@ -222,7 +240,8 @@ static inline unsigned jj_table(const struct soft_cpu *c)
 
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
-	jit_exit_rip(c, rax, ret);
+	(void)rax;
+	leave_to(c, JX_DEAD, ret);
 	c->jit.jj[jj_table(c)][jj_slot(c->rip)].rip = JJ_NONE;
 	return NULL;
 }
@@ -238,6 +257,7 @@ u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 	vec_out(c);
 	struct block *b = block_at(c, s->block);
 	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	c->jit.n.exit[JX_VECTOR]++;
 	c->jit.refused = b;
 	return 0;
 }
@@ -250,14 +270,20 @@ static struct block *target(struct soft_cpu *c)
 	u64 lin = c->rip;
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
-	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed)))
+	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed))) {
+		c->jit.n.exit[JX_PENDING]++;
 		return NULL;
+	}
 	if (unlikely(e->key != lin || e->block->dead)) {
 		struct block *b = cache_get(c, lin);
 		jc_set(c, e, lin, b);
 	}
 	struct block *b = e->block;
-	return b->jit.far && b->jit.mode == mmu_index(c) ? b : NULL;
+	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
+		c->jit.n.exit[JX_COLD]++;
+		return NULL;
+	}
+	return b;
 }
 
 u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
@@ -403,6 +429,8 @@ void jit_protect(struct soft_cpu *c, u64 host)
 void jit_cpu_init(struct soft_cpu *c)
 {
 	c->jit.run = xcalloc(JIT_RUN_UOPS + 1, sizeof(struct uop));
+	c->jit.n.handlers = xcalloc(ZYDIS_MNEMONIC_MAX_VALUE + 1, sizeof(u32));
+	c->jit.n.ends = xcalloc(ZYDIS_MNEMONIC_MAX_VALUE + 1, sizeof(u32));
 	for (unsigned m = 0; m < JTLB_MODES; m++) {
 		for (unsigned w = 0; w < JTLB_SIZE / 64; w++)
 			c->jit.filled[m][w] = ~0ull;

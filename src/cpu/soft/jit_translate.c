@@ -40,7 +40,7 @@ void e_nops(struct jit *j, unsigned n)
 
 static struct jsite_uop site_of(const struct jit *j, const struct jinsn *i)
 {
-	return (struct jsite_uop){ j->ref, i->uop, i->nuops, { 0 } };
+	return (struct jsite_uop){ .block = j->ref, .uop = i->uop, .nuops = i->nuops, .mnemonic = (u16)i->in.mnemonic };
 }
 
 void j_call_uop(struct jit *j, struct jinsn *i)
@@ -191,7 +191,7 @@ static void stubs(struct jit *j)
 			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
-			site = (struct jsite_uop){ j->ref, 0, 0, { vec_bit(j) } };
+			site = (struct jsite_uop){ j->ref, 0, 0, .pad = { vec_bit(j) } };
 			e_call_to(j, j->code->r_need_vec);
 			eb(j, &site, sizeof(site));
 			u32 at = e_jmp(j);
@@ -335,9 +335,12 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		k->index[k->nindex] = j->ref;
 		__atomic_store_n(&k->nindex, k->nindex + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
+		jit_perf_name(k, k->rx + k->used, j->n, "guest %s %016llx", mode == TLB_USER ? "user" : "kernel",
+			      (unsigned long long)c->gpr[GPR_BLK]);
 		k->used = ROUND_UP(k->used + j->n, 64);
 		k->translations++;
 		c->jit.translated++;
+		c->jit.n.insns += j->ninsns;
 		ok = true;
 	}
 	pthread_mutex_unlock(&vm->cache->lock);

@@ -33,6 +33,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/dirty.h"
+#include "cpu/soft_options.h"
 #include "cpu/soft/jit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
@@ -286,6 +287,8 @@ struct soft_tables {
 struct soft_stats {
 	u64 blocks_run_slow, blocks_decoded, uops_decoded, tlb_fill, page_walk, mmio, pio, exc[32], intr, halts,
 	    single_steps, flush_code, ping, space_switch, space_flush;
+	u64 run_ns, idle_ns;             /* inside of cpu_run(), and of that asleep in HLT: until the last ... */
+	u64 run_since_ns, idle_since_ns; /* ... and since when now, 0: not now */
 };
 
 /* Everything of one vCPU. The order is the hot path's; nothing here is another thread's but the
@@ -408,6 +411,10 @@ static inline enum tlb_index mmu_index(const struct soft_cpu *c)
 		return unlikely((c->sysflags & FL_AC) && (c->cr0 & CR0_AM)) ? TLB_USER_ALIGN : TLB_USER;
 	return (c->cr4 & CR4_SMAP) && (c->sysflags & FL_AC) ? TLB_SUPER_AC : TLB_SUPER;
 }
+
+/* stats.c: counters as "name value" lines; and for a person. */
+void soft_stats(const struct soft_vm *vm, FILE *f);
+void soft_report(const struct soft_vm *vm, FILE *f);
 
 /* For tests: the inside of a vCPU of this engine. */
 struct soft_cpu *soft_cpu_of(struct cpu *c);
@@ -646,6 +653,7 @@ struct soft_vm {
 	ZydisDecoder decoder[3];  /* 64, 32, 16-bit code */
 	u32 isa;                  /* ISA_*: what decode_int may accept */
 	struct code_cache *cache; /* cache.c */
+	struct soft_options options;
 	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs;  /* vec.c */
 	u64 tsc_khz;
