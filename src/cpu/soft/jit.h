@@ -260,6 +260,6 @@ void jit_protect(struct soft_cpu *c, u64 host);
 void jit_forget_jumps(struct soft_cpu *c);
 
 /* Executions of a block before it is translated. */
-#define JIT_HEAT 24u
+#define JIT_HEAT 200u
 
 #endif
