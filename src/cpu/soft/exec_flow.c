@@ -409,7 +409,8 @@ static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *o
 {
 	struct block *b = container_of(op, struct block, op[0]);
 
-	if (c->jit.in_uop || c->stepping || c->tlb != c->tlbs[b->jit.mode])
+	/* Translated supervisor code relies on CPL 0, see jit_sysi.c. */
+	if (c->jit.in_uop || c->stepping || c->tlb != c->tlbs[b->jit.mode] || unlikely(c->cpl == 1 || c->cpl == 2))
 		return op + 1;
 	if (unlikely(c->jit.refused == b)) {
 		c->jit.refused = NULL;

@@ -65,22 +65,24 @@ struct jinsn {
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
-enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_NEED_VEC };
+enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_UOP, JS_NEED_VEC };
 struct jstub {
 	enum jstub_kind kind;
 	u32 from;   /* offset in buf of the rel32 that goes here */
+	u32 from2;  /* JS_UOP: another one, or 0 */
 	u32 resume; /* JS_SLOW: offset in buf to return to with the host address */
-	u32 next;   /* JS_SLOW: offset in buf after the instruction */
+	u32 next;   /* JS_SLOW, JS_UOP: offset in buf after the instruction */
 	struct jinsn *i;
 	u8 addr;    /* JS_SLOW: JA_* */
 	u8 bytes;
 	u8 how;
-	bool load_flags; /* JS_SLOW: after the handler executed the instruction, RFLAGS must hold its flags */
+	bool load_flags; /* JS_SLOW, JS_UOP: after the handler executed the instruction, RFLAGS must hold its flags */
 	u8 mode;             /* way of looking there */
 	bool fl_reg, fl_mem; /* where the flags are when it is entered */
 	s64 rel;         /* JS_LINK, JS_JUMP: RIP less vpage */
 	bool far;        /* JS_LINK: to E_FAR */
 	bool save;       /* JS_LINK: RFLAGS are to be saved before */
+	void (*address)(struct jit *j, struct jinsn *i); /* JS_SLOW: as jm_address(), or NULL */
 	bool explicit_lin; /* JS_SLOW: the address is lin_base + lin_disp, not the memory operand's */
 	u8 lin_base;
 	s32 lin_disp;

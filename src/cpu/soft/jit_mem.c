@@ -94,13 +94,19 @@ bool jm_lea(struct jit *j, struct jinsn *i)
 	unsigned g = decode_gpr(i->ops[0].reg.value), h = jit_hreg[g];
 	unsigned size = i->ops[0].size;
 
-	if (size == 16)
-		return false;
 	if (h != H_NONE && size == 64) {
 		offset(j, i, o, h);
 		return true;
 	}
 	offset(j, i, o, H_RAX);
+	if (size == 16) {
+		e8(j, 0x66);
+		if (h == H_NONE)
+			op_rm(j, false, 0x89, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)g);
+		else
+			op_rr(j, false, 0x89, H_RAX, h);
+		return true;
+	}
 	if (size == 32)
 		e_mov32(j, h == H_NONE ? H_RAX : h, H_RAX);
 	if (h == H_NONE)
@@ -313,6 +319,8 @@ void jm_emit_slow(struct jit *j, struct jstub *s)
 	patch_to(j, s->from, j->n);
 	if (s->explicit_lin)
 		e_lea(j, H_RAX, j_reg(j, s->lin_base, H_RAX), s->lin_disp);
+	else if (s->address)
+		s->address(j, i);
 	else
 		jm_address(j, i, jm_operand(i));
 	e_call_to(j, j->code->r_slow);

@@ -141,7 +141,8 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	SOFT_ENTER(c, &b->op[s->uop]);
 	if (s->how & JSLOW_X87)
 		x87_settle(c, b, s->uop);
-	if (!misaligned && !(s->how & JSLOW_WAITS) && (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
+	/* Whether a bad address is #SS or #GP the handler knows: the uop's segment may be another operand's. */
+	if (likely(soft_canonical(lin)) && !misaligned && !(s->how & JSLOW_WAITS) && (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
 		/* A group may want to write where this access, its first, only reads. */
 		bool write = s->how & (s->how & JSLOW_GROUP ? JSLOW_LEADER_WRITES : JSLOW_WRITE);
 		c->jit.n.walks++;

@@ -189,6 +189,18 @@ static void stubs(struct jit *j)
 			e_call_to(j, j->code->r_exit_uop);
 			eb(j, &site, sizeof(site));
 			break;
+		case JS_UOP:
+			patch_to(j, s->from, j->n);
+			if (s->from2)
+				patch_to(j, s->from2, j->n);
+			site = site_of(j, s->i);
+			e_call_to(j, j->code->r_uop);
+			eb(j, &site, sizeof(site));
+			if (s->load_flags)
+				e_flags_load(j);
+			u32 to = e_jmp(j);
+			patch_to(j, to, s->next);
+			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
 			site = (struct jsite_uop){ j->ref, 0, 0, .pad = { vec_bit(j) } };
