@@ -23,7 +23,7 @@ help:
 	@echo '              FRESH=1: start from a new disk; CPUS=2 MEMORY=1G ARGS="..." go to mica run'
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
-	@echo 'make bench    time a Debian boot, beside QEMU where it is installed; idle cost'
+	@echo 'make bench    the software engine beside the host, QEMU and User-mode Linux; idle cost'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps     install the Debian packages that building and running need'
 	@echo 'make clean    remove what was built, keep images and disks; make distclean removes all'
@@ -50,8 +50,8 @@ test:
 	@tools/run-tests --build '$(B)' $(ARGS)
 
 bench: build
-	@tools/deps.sh run
-	@bench/boot --build '$(B)'
+	@tools/deps.sh run bench
+	@bench/engine --build '$(B)' $(ARGS)
 	@bench/idle --build '$(B)'
 
 # The prefix is known to the programs (where mica-vmm and the translations lie), so it has a build of its own.

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pack.py - builds the workloads and packs what all sides run: one tree of files, as an initramfs for the guests and as a
+folder for the host itself. Programs, libraries and data are the same bytes everywhere."""
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tools"))
+import initramfs  # noqa: E402
+
+SOURCES = os.path.join(TOP, "bench", "workloads")
+FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wno-missing-field-initializers", "-static", "-pthread"]
+PROGRAMS = {
+    "work": (["harness", "integer", "branchy", "memory", "fp", "os", "command", "jit", "parallel"], []),
+    "work-sqlite": (["harness", "sqlite"], ["-lsqlite3", "-lz", "-lm", "-ldl"]),
+}
+COMPILED_IN_THE_GUEST = ["harness.c", "integer.c", "branchy.c", "parallel.c"]
+
+# Reads command lines from the console and runs them. Every side runs this, the host too.
+AGENT = b"""#!/bin/busybox sh
+export PATH=/bin:/usr/bin
+echo "@ready"
+while read -r line; do
+	[ "$line" != end ] || break
+	eval "$line" </dev/null
+	echo "@done $?"
+done
+"""
+INIT = b"""#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /dev /tmp /sys
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t tmpfs tmp /tmp
+/bin/busybox stty -echo </dev/console
+/agent
+/bin/busybox poweroff -f
+/bin/busybox sleep 60
+"""
+BOOT_INIT = b"#!/bin/busybox sh\necho @init\n/bin/busybox poweroff -f\n/bin/busybox sleep 60\n"
+
+
+class PackError(Exception):
+    """What is missing, and what to do."""
+
+
+def output(*argv):
+    return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+
+
+def build_programs(out):
+    """Compiles the workloads; returns {name: path}."""
+    made = {}
+    for name, (sources, libraries) in PROGRAMS.items():
+        made[name] = os.path.join(out, name)
+        argv = ["gcc", *FLAGS, "-o", made[name], *(os.path.join(SOURCES, s + ".c") for s in sources), *libraries]
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode and name == "work":
+            raise PackError(f"the workloads do not compile:\n{done.stdout}")
+        if done.returncode:
+            print(f"{name} is left out (tools/deps.sh bench installs what it needs):\n{done.stdout.strip()[-300:]}")
+            del made[name]
+    return made
+
+
+def with_libraries(files, target, path):
+    """Adds a program and the shared libraries that it names."""
+    files[target] = os.path.realpath(path)
+    for line in output("ldd", path).splitlines():
+        found = re.search(r"(/\S+) \(0x", line)
+        if found:
+            files[found.group(1).lstrip("/")] = os.path.realpath(found.group(1))
+
+
+def compiler(files):
+    """gcc with all it needs to compile and link COMPILED_IN_THE_GUEST; returns whether it is all there."""
+    added = {}
+    gcc = shutil.which("gcc")
+    if not gcc or not shutil.which("as") or not shutil.which("ld"):
+        return False
+    with_libraries(added, "usr/bin/gcc", gcc)
+    for tool in ("as", "ld"):
+        with_libraries(added, "usr/bin/" + tool, shutil.which(tool))
+    for part in ("cc1", "collect2", "lto-wrapper"):
+        path = output(gcc, "-print-prog-name=" + part)
+        if not os.path.isabs(path):
+            return False
+        with_libraries(added, os.path.normpath(path).lstrip("/"), path)
+    for part in ("liblto_plugin.so", "Scrt1.o", "crti.o", "crtn.o", "crtbeginS.o", "crtendS.o", "libgcc.a", "libgcc_s.so",
+                 "libgcc_s.so.1", "libc.so", "libc.so.6", "libc_nonshared.a", "libpthread.a"):
+        path = output(gcc, "-print-file-name=" + part)
+        if not os.path.isabs(path):
+            return False
+        added[os.path.normpath(path).lstrip("/")] = os.path.realpath(path)
+    for source in COMPILED_IN_THE_GUEST:
+        for header in output(gcc, "-O2", "-M", os.path.join(SOURCES, source)).replace("\\\n", " ").split()[1:]:
+            header = os.path.normpath(header)
+            if not header.startswith(SOURCES):
+                added[header.lstrip("/")] = os.path.realpath(header)
+    for name in COMPILED_IN_THE_GUEST + ["work.h"]:
+        added["bench/src/" + name] = os.path.join(SOURCES, name)
+    files.update(added)
+    return True
+
+
+def pack(out, busybox):
+    """Builds into `out`; returns {"initrd", "boot_initrd", "root", "key", "work": [workload, ...]}, each workload a dict."""
+    os.makedirs(out, exist_ok=True)
+    programs = build_programs(out)
+    files = {"init": INIT, "agent": AGENT, "bin/busybox": busybox}
+    missing = set()
+    for name, path in programs.items():
+        files["bench/" + name] = path
+    if "work-sqlite" not in programs:
+        missing.add("sqlite")
+    for script in ("loop.sh", "loop.pl", "loop.lua"):
+        files["bench/" + script] = os.path.join(SOURCES, script)
+    for name, target, path in (("exec-dynamic", "bench/dash", "/bin/dash"), ("perl", "usr/bin/perl", "/usr/bin/perl"),
+                               ("lua", "usr/bin/lua5.4", "/usr/bin/lua5.4")):
+        if os.path.exists(path):
+            with_libraries(files, target, path)
+        else:
+            missing.add(name)
+    if not compiler(files):
+        missing.add("compile")
+    if missing:
+        print(f"left out, because packages are missing (tools/deps.sh bench installs them): {' '.join(sorted(missing))}")
+    packed = {"initrd": os.path.join(out, "initrd"), "boot_initrd": os.path.join(out, "boot-initrd"),
+              "root": os.path.join(out, "root"), "work": []}
+    initramfs.write_files(packed["initrd"], files)
+    initramfs.write_files(packed["boot_initrd"], {"init": BOOT_INIT, "bin/busybox": busybox})
+    shutil.rmtree(packed["root"], ignore_errors=True)
+    for name in ("proc", "dev", "tmp", "sys"):
+        os.makedirs(os.path.join(packed["root"], name))
+    for name, source in files.items():
+        target = os.path.join(packed["root"], name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if isinstance(source, bytes):
+            with open(target, "wb") as f:
+                f.write(source)
+        else:
+            shutil.copyfile(source, target)
+        os.chmod(target, 0o755)
+    digest = hashlib.sha256()
+    for name in sorted(programs):
+        with open(programs[name], "rb") as f:
+            digest.update(f.read())
+        for line in output(programs[name], "list").splitlines():
+            workload, group, cpus, what = line.split("\t")
+            if workload not in missing:
+                packed["work"].append({"name": workload, "group": group, "parallel": cpus != "1", "what": what,
+                                       "program": "/bench/" + name})
+    packed["key"] = digest.hexdigest()[:16]
+    return packed

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""report.py - what bench/engine found: the table, the verdicts beside the targets, the plot."""
+import math
+import statistics
+
+# Groups in the order of the table, with the factors against native that were measured for the peers when the project
+# began and that Mica is to reach: translated, and whole (with guest user code executed directly).
+GROUPS = {
+    "integer": ("integer", 6.0, 0.95, 1.5, 1.05),
+    "branchy": ("branchy, indirect calls", 5.9, 1.0, 1.8, 1.05),
+    "memory": ("memory", 13, 1.0, 1.5, 1.05),
+    "fp": ("floating point, vectors, x87", 37, 1.0, 1.2, 1.05),
+    "os": ("OS-heavy", 9.7, 19, 3, 3),
+    "busybox": ("busybox gzip, gunzip, sh", 6.3, 1.0, 1.8, 1.1),
+    "jit": ("guest JIT code", 290, 2.8, 20, 3),
+    "parallel": ("two vCPUs in parallel", 2.7, None, 1.5, 1.3),
+    "further": ("further", None, None, None, None),
+}
+FIRST_SIX = ("integer", "branchy", "memory", "fp", "os", "busybox")
+FIRST_SIX_TARGETS = ("geometric mean of the first six", 10, 1.5, 1.75, 1.3)
+BOOT_TARGETS = {"boot-init": ("stock Debian kernel to init", 1.0), "boot-login": ("Debian disk to login:", 10.0)}
+
+
+def geomean(values):
+    values = [v for v in values if v]
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+
+def factor(value):
+    if value is None:
+        return "-"
+    return f"{value:.0f}x" if value >= 99.5 else f"{value:.1f}x" if value >= 9.95 else f"{value:.2f}x"
+
+
+def summarise(result):
+    """Adds medians, ratios and means to the raw times: result["work"][name]["seconds"][side] = [of each round]."""
+    sides = [s for s in result["sides"] if s != "native"]
+    for work in result["work"].values():
+        native = work["seconds"].get("native", [])
+        work["median"] = {s: statistics.median(t) for s, t in work["seconds"].items() if t}
+        # The ratio within each round, so that what the host is doing at the time touches both.
+        work["ratio"] = {s: statistics.median(mine / base for mine, base in zip(t, native))
+                         for s, t in work["seconds"].items() if s != "native" and t and native}
+    result["groups"] = {}
+    for group in GROUPS:
+        works = [w for w in result["work"].values() if w["group"] == group]
+        if works:
+            result["groups"][group] = {s: geomean([w["ratio"].get(s) for w in works]) for s in sides}
+    result["first_six"] = {}
+    for side in sides:
+        means = [result["groups"].get(g, {}).get(side) for g in FIRST_SIX]
+        if all(means):
+            result["first_six"][side] = geomean(means)
+    for boot in result["boots"].values():
+        boot["median"] = {s: statistics.median(t) for s, t in boot["seconds"].items() if t}
+    return result
+
+
+def table(result):
+    sides = [s for s in result["sides"] if s != "native"]
+    width = max([9] + [len(s) + 1 for s in sides])
+    lines = []
+
+    def row(name, native, values, targets=None):
+        text = f"{name:32}{native:>10}" + "".join(f"{v:>{width}}" for v in values)
+        if targets:
+            text += "   |" + "".join(f"{t:>8}" for t in targets)
+        lines.append(text.rstrip())
+
+    row("time as a multiple of native", "native s", sides, ("TCG", "UML", "Mica", "whole"))
+    for group, (title, *targets) in GROUPS.items():
+        if group not in result["groups"]:
+            continue
+        lines.append("")
+        for name, work in result["work"].items():
+            if work["group"] == group:
+                median = work["median"].get("native")
+                row("  " + name, f"{median:.3f}" if median else "-", [factor(work["ratio"].get(s)) for s in sides])
+        row(title, "", [factor(result["groups"][group][s]) for s in sides], [factor(t) for t in targets] if any(targets) else None)
+    if result["first_six"]:
+        lines.append("")
+        row(FIRST_SIX_TARGETS[0], "", [factor(result["first_six"].get(s)) for s in sides], [factor(t) for t in FIRST_SIX_TARGETS[1:]])
+    if result["boots"]:
+        lines.append("")
+        row("seconds", "", sides, ("Mica's target",))
+        for name, boot in result["boots"].items():
+            title, target = BOOT_TARGETS[name]
+            row("  " + title, "", [f"{boot['median'][s]:.2f}" if s in boot["median"] else "-" for s in sides], (f"{target:.0f} s",))
+    return "\n".join(lines)
+
+
+def verdicts(result):
+    """What the project promises of these numbers, and where they miss it."""
+    lines = []
+    for side in result["sides"]:
+        if not side.startswith("mica"):
+            continue
+        for peer, groups, what in (("tcg", GROUPS, "every workload faster than TCG"),
+                                   ("uml", ("os",), "every OS-heavy workload faster than User-mode Linux")):
+            slower = [(name, w["ratio"][side] / w["ratio"][peer]) for name, w in result["work"].items()
+                      if w["group"] in groups and side in w["ratio"] and peer in w["ratio"] and w["ratio"][side] >= w["ratio"][peer]]
+            both = sum(1 for w in result["work"].values()
+                       if w["group"] in groups and side in w["ratio"] and peer in w["ratio"])
+            if both:
+                lines.append(f"{side}: {what}: " + (f"yes, all {both}" if not slower else f"no, {len(slower)} of {both} are slower: " +
+                             ", ".join(f"{n} ({r:.1f} times)" for n, r in sorted(slower, key=lambda s: -s[1]))))
+        missed = [f"{GROUPS[g][0]} {factor(means[side])} (target {factor(GROUPS[g][3])})" for g, means in result["groups"].items()
+                  if means.get(side) and GROUPS[g][3] and means[side] > GROUPS[g][3]]
+        missed += [f"{BOOT_TARGETS[b][0]} {boot['median'][side]:.2f} s (target {BOOT_TARGETS[b][1]:.0f} s)"
+                   for b, boot in result["boots"].items() if boot["median"].get(side, 0) > BOOT_TARGETS[b][1]]
+        lines.append(f"{side}: " + ("all targets reached" if not missed else "targets missed: " + "; ".join(missed)))
+    return "\n".join(lines)
+
+
+COLOURS = {"mica": "#1b7837", "tcg": "#d95f02", "uml": "#7570b3"}
+OTHERS = ("#5aae61", "#a6dba0", "#01665e", "#c7eae5")
+
+
+def plot(result, path):
+    """Grouped bars on a log scale: the groups' means with the targets on top, every workload below. Returns an error or None."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        return "no plot: matplotlib is not installed (Debian package python3-matplotlib)"
+    sides = [s for s in result["sides"] if s != "native"]
+    others = iter(OTHERS * 4)
+    colours = {s: COLOURS[s] if s in COLOURS else next(others) for s in sides}
+    label = {"mica": "Mica", "tcg": "QEMU TCG", "uml": "User-mode Linux"}
+    groups = [g for g in GROUPS if g in result["groups"]]
+    halves = [[g for g in groups if g in ("integer", "branchy", "memory", "fp")],
+              [g for g in groups if g not in ("integer", "branchy", "memory", "fp")]]
+    halves = [h for h in halves if h]
+    if not halves:
+        return "no plot: nothing to draw"
+    figure, axes = pyplot.subplots(1 + len(halves), 1, figsize=(16, 5.2 * (1 + len(halves))), squeeze=False)
+    axes = [a[0] for a in axes]
+
+    def bars(axis, entries, separators=()):
+        """entries: (label, {side: ratio}); a bar goes up or down from 1."""
+        each = 0.8 / max(len(sides), 1)
+        for n, side in enumerate(sides):
+            at = [i - 0.4 + each * (n + 0.5) for i, (_, r) in enumerate(entries) if r.get(side)]
+            values = [r[side] for _, r in entries if r.get(side)]
+            axis.bar(at, [v - 1 for v in values], each * 0.92, bottom=1, color=colours[side], label=label.get(side, side))
+            for x, v in zip(at, values):
+                text = f"{v:.0f}" if v >= 99.5 else f"{v:.1f}"
+                axis.annotate(text, (x, max(v, 1)), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
+                              fontsize=7 if len(entries) < 14 else 5.5, rotation=90 if len(entries) > 14 else 0)
+        axis.set_yscale("log")
+        axis.axhline(1, color="black", linewidth=0.8)
+        axis.set_xticks(range(len(entries)))
+        axis.set_xticklabels([name for name, _ in entries], rotation=0 if len(entries) < 12 else 45,
+                             ha="center" if len(entries) < 12 else "right", fontsize=8)
+        axis.set_xlim(-0.6, len(entries) - 0.4)
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, 0.7), high * 2)
+        axis.yaxis.set_major_formatter(lambda v, _: f"{v:g}x")
+        axis.grid(axis="y", which="major", color="#dddddd")
+        axis.set_axisbelow(True)
+        axis.set_ylabel("time, native = 1")
+        for at in separators:
+            axis.axvline(at - 0.5, color="#999999", linewidth=0.8)
+
+    means = [(GROUPS[g][0].replace(", ", ",\n"), result["groups"][g]) for g in groups]
+    targets = [GROUPS[g][3] for g in groups]
+    if result["first_six"]:
+        means.append(("geometric mean\nof the first six", result["first_six"]))
+        targets.append(FIRST_SIX_TARGETS[3])
+    bars(axes[0], means)
+    for i, target in enumerate(targets):
+        if target:
+            axes[0].plot([i - 0.45, i + 0.45], [target, target], color="#b2182b", linewidth=2,
+                         label="Mica's target, translated" if i == 0 else None)
+    axes[0].set_title("Geometric mean of each group: time as a multiple of native, lower is better "
+                      f"({result['host']['cpu']}, {result['date']}, rounds: {result['rounds']})")
+    axes[0].legend(loc="upper left", ncols=6, fontsize=9)
+    for axis, half in zip(axes[1:], halves):
+        entries, separators = [], []
+        for group in half:
+            separators.append(len(entries))
+            entries += [(name, w["ratio"]) for name, w in result["work"].items() if w["group"] == group]
+        bars(axis, entries, separators[1:])
+        for group, at in zip(half, separators):
+            axis.annotate(GROUPS[group][0], (at - 0.45, 1), xycoords=("data", "axes fraction"), xytext=(2, -4),
+                          textcoords="offset points", va="top", fontsize=9, fontweight="bold")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return None
