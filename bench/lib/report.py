@@ -58,8 +58,15 @@ def summarise(result):
 
 def table(result):
     sides = [s for s in result["sides"] if s != "native"]
-    width = max([9] + [len(s) + 1 for s in sides])
+    # With --compare, how long the other builds take as a multiple of the first.
+    others = [s for s in sides if s.startswith("mica:")] if "mica" in sides else []
+    width = max([9] + [len(s) + 1 for s in sides] + [len(s) + 6 for s in others])
     lines = []
+
+    def against(values):
+        """The values of all sides, then those of the other builds divided by Mica's."""
+        return [factor(values.get(s)) for s in sides] + [
+            factor(values[s] / values["mica"] if values.get(s) and values.get("mica") else None) for s in others]
 
     def row(name, native, values, targets=None):
         text = f"{name:32}{native:>10}" + "".join(f"{v:>{width}}" for v in values)
@@ -67,7 +74,7 @@ def table(result):
             text += "   |" + "".join(f"{t:>8}" for t in targets)
         lines.append(text.rstrip())
 
-    row("time as a multiple of native", "native s", sides, ("TCG", "UML", "Mica", "whole"))
+    row("time as a multiple of native", "native s", sides + [s + "/mica" for s in others], ("TCG", "UML", "Mica", "whole"))
     for group, (title, *targets) in GROUPS.items():
         if group not in result["groups"]:
             continue
@@ -75,17 +82,18 @@ def table(result):
         for name, work in result["work"].items():
             if work["group"] == group:
                 median = work["median"].get("native")
-                row("  " + name, f"{median:.3f}" if median else "-", [factor(work["ratio"].get(s)) for s in sides])
-        row(title, "", [factor(result["groups"][group][s]) for s in sides], [factor(t) for t in targets] if any(targets) else None)
+                row("  " + name, f"{median:.3f}" if median else "-", against(work["ratio"]))
+        row(title, "", against(result["groups"][group]), [factor(t) for t in targets] if any(targets) else None)
     if result["first_six"]:
         lines.append("")
-        row(FIRST_SIX_TARGETS[0], "", [factor(result["first_six"].get(s)) for s in sides], [factor(t) for t in FIRST_SIX_TARGETS[1:]])
+        row(FIRST_SIX_TARGETS[0], "", against(result["first_six"]), [factor(t) for t in FIRST_SIX_TARGETS[1:]])
     if result["boots"]:
         lines.append("")
-        row("seconds", "", sides, ("Mica's target",))
+        row("seconds", "", sides + [""] * len(others), ("target",))
         for name, boot in result["boots"].items():
             title, target = BOOT_TARGETS[name]
-            row("  " + title, "", [f"{boot['median'][s]:.2f}" if s in boot["median"] else "-" for s in sides], (f"{target:.0f} s",))
+            shown = [f"{boot['median'][s]:.2f}" if s in boot["median"] else "-" for s in sides]
+            row("  " + title, "", shown + [""] * len(others), (f"{target:.0f} s",))
     return "\n".join(lines)
 
 

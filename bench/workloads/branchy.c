@@ -11,6 +11,7 @@ struct insn {
 };
 
 // r0 = steps of the Collatz sequences of the numbers from r1 down to 2.
+// clang-format off
 static const struct insn program[] = {
 	{ OP_LOAD, 0, 0, 0, 0 }, // 0
 	{ OP_LOAD, 5, 0, 0, 1 },
@@ -32,6 +33,7 @@ static const struct insn program[] = {
 	{ OP_JNZ, 3, 0, 0, 4 },
 	{ OP_HALT, 0, 0, 0, 0 },
 };
+// clang-format on
 
 __attribute__((noinline)) static uint64_t by_switch(uint64_t r1)
 {
@@ -40,71 +42,92 @@ __attribute__((noinline)) static uint64_t by_switch(uint64_t r1)
 	for (const struct insn *i = program;;) {
 		const struct insn *now = i++;
 		switch ((enum op)now->op) {
-		case OP_LOAD: r[now->a] = (uint64_t)now->value; break;
-		case OP_ADD: r[now->a] = r[now->b] + r[now->c]; break;
-		case OP_SUB: r[now->a] = r[now->b] - r[now->c]; break;
-		case OP_MUL: r[now->a] = r[now->b] * r[now->c]; break;
-		case OP_AND: r[now->a] = r[now->b] & r[now->c]; break;
-		case OP_SHR: r[now->a] = r[now->b] >> (r[now->c] & 63); break;
-		case OP_MOVE: r[now->a] = r[now->b]; break;
-		case OP_LT: r[now->a] = r[now->b] < r[now->c]; break;
-		case OP_DEC: r[now->a]--; break;
-		case OP_JMP: i = program + now->value; break;
+		case OP_LOAD:
+			r[now->a] = (uint64_t)now->value;
+			break;
+		case OP_ADD:
+			r[now->a] = r[now->b] + r[now->c];
+			break;
+		case OP_SUB:
+			r[now->a] = r[now->b] - r[now->c];
+			break;
+		case OP_MUL:
+			r[now->a] = r[now->b] * r[now->c];
+			break;
+		case OP_AND:
+			r[now->a] = r[now->b] & r[now->c];
+			break;
+		case OP_SHR:
+			r[now->a] = r[now->b] >> (r[now->c] & 63);
+			break;
+		case OP_MOVE:
+			r[now->a] = r[now->b];
+			break;
+		case OP_LT:
+			r[now->a] = r[now->b] < r[now->c];
+			break;
+		case OP_DEC:
+			r[now->a]--;
+			break;
+		case OP_JMP:
+			i = program + now->value;
+			break;
 		case OP_JNZ:
 			if (r[now->a])
 				i = program + now->value;
 			break;
-		case OP_HALT: return r[0];
+		case OP_HALT:
+			return r[0];
 		}
 	}
 }
 
 __attribute__((noinline)) static uint64_t by_goto(uint64_t r1)
 {
-	static const void *const labels[] = { &&load, &&add, &&sub, &&mul, &&and, &&shr,
-					      &&move, &&jnz, &&jmp, &&lt,  &&dec, &&halt };
+	static const void *const labels[] = { &&do_load, &&do_add, &&do_sub, &&do_mul, &&do_and, &&do_shr,
+					      &&do_move, &&do_jnz, &&do_jmp, &&do_lt,  &&do_dec, &&do_halt };
 	uint64_t r[8] = { 0, r1 };
 	const struct insn *i = program, *now;
 
-#define NEXT       \
+#define NEXT \
 	now = i++; \
 	goto *labels[now->op]
 	NEXT;
-load:
+do_load:
 	r[now->a] = (uint64_t)now->value;
 	NEXT;
-add:
+do_add:
 	r[now->a] = r[now->b] + r[now->c];
 	NEXT;
-sub:
+do_sub:
 	r[now->a] = r[now->b] - r[now->c];
 	NEXT;
-mul:
+do_mul:
 	r[now->a] = r[now->b] * r[now->c];
 	NEXT;
-and:
+do_and:
 	r[now->a] = r[now->b] & r[now->c];
 	NEXT;
-shr:
+do_shr:
 	r[now->a] = r[now->b] >> (r[now->c] & 63);
 	NEXT;
-move:
+do_move:
 	r[now->a] = r[now->b];
 	NEXT;
-jnz:
+do_jnz:
 	if (r[now->a])
 		i = program + now->value;
 	NEXT;
-jmp:
+do_jmp:
 	i = program + now->value;
 	NEXT;
-lt:
+do_lt:
 	r[now->a] = r[now->b] < r[now->c];
 	NEXT;
-dec:
+do_dec:
 	r[now->a]--;
 	NEXT;
-halt:
+do_halt:
 	return r[0];
 #undef NEXT
 }
@@ -138,23 +161,23 @@ struct methods {
 	void (*grow)(struct object *, uint64_t by);
 };
 
-#define KIND(n, expr)                                                                                   \
-	__attribute__((noinline)) static uint64_t area_##n(const struct object *o)                      \
-	{                                                                                               \
-		uint64_t s = o->size;                                                                   \
-		return expr;                                                                            \
-	}                                                                                               \
-	__attribute__((noinline)) static void grow_##n(struct object *o, uint64_t by)                   \
-	{                                                                                               \
-		o->size = (o->size + by * n) & 0xffff;                                                  \
-	}                                                                                               \
+#define KIND(n, expr) \
+	__attribute__((noinline)) static uint64_t area_##n(const struct object *o) \
+	{ \
+		uint64_t s = o->size; \
+		return expr; \
+	} \
+	__attribute__((noinline)) static void grow_##n(struct object *o, uint64_t by) \
+	{ \
+		o->size = (o->size + by * n) & 0xffff; \
+	} \
 	static const struct methods methods_##n = { area_##n, grow_##n };
-KIND(1, s * s)
-KIND(2, s * s * 3)
+KIND(1, (s * s))
+KIND(2, (s * s * 3))
 KIND(3, s << 3)
 KIND(4, s ^ 0x5a5a)
 KIND(5, s * 5 + 1)
-KIND(6, s * (s + 1) / 2)
+KIND(6, (s * (s + 1) / 2))
 KIND(7, ~s)
 KIND(8, s + 77)
 
@@ -206,7 +229,8 @@ static uint64_t fibonacci(uint64_t n)
 const struct workload branchy_workloads[] = {
 	{ "interp-switch", "branchy", "a bytecode interpreter's loop: one indirect jump for all", interpreter_switch },
 	{ "interp-goto", "branchy", "the same with one indirect jump an instruction", interpreter_goto },
-	{ "virtual-calls", "branchy", "methods of eight kinds of objects in random order", virtual_calls, virtual_setup },
+	{ "virtual-calls", "branchy", "methods of eight kinds of objects in random order", virtual_calls,
+	  virtual_setup },
 	{ "fib", "branchy", "recursive calls and returns", fibonacci },
 	{ 0 },
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Programs as Debian ships them: busybox, Perl, Lua, and gcc with its assembler and linker compiling a small project (some
-// of these very files). The checksum is of what they write to standard output.
+// Programs as Debian ships them: busybox, Perl, Lua, and gcc with its assembler and linker compiling a small project
+// (some of these very files). The checksum is of what they write to standard output.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,8 +135,10 @@ static uint64_t compile(uint64_t n)
 	uint64_t sum = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		output_of(0, (char *const[]){ "/usr/bin/gcc", "-O2", "-pthread", "-o", "/tmp/bench-compiled", "/bench/src/harness.c",
-					      "/bench/src/integer.c", "/bench/src/branchy.c", "/bench/src/parallel.c", NULL },
+		output_of(0,
+			  (char *const[]){ "/usr/bin/gcc", "-O2", "-pthread", "-o", "/tmp/bench-compiled",
+					   "/bench/src/harness.c", "/bench/src/integer.c", "/bench/src/branchy.c",
+					   "/bench/src/parallel.c", NULL },
 			  NULL);
 		sum = output_of(sum, (char *const[]){ "/bin/busybox", "cat", "/tmp/bench-compiled", NULL }, NULL);
 		sum = output_of(sum, (char *const[]){ "/tmp/bench-compiled", "list", NULL }, NULL);

@@ -3,7 +3,7 @@
 //
 //	work list                      name, group, share, CPUs, what it is; by tabs
 //	work calibrate NAME SECONDS    "@count NAME N": how often it fits into about so many seconds here
-//	work run NAME N                "@begin NAME", then "@end NAME SECONDS CHECKSUM"; "@skip NAME" where it cannot run
+//	work run NAME N                "@begin NAME", then "@end NAME SECONDS CHECKSUM"; or "@skip NAME": not here
 //
 // Whoever reads the console sees @begin and @end at the times the clock is read, and so can check the clock.
 #define _GNU_SOURCE
@@ -17,9 +17,9 @@
 #include <unistd.h>
 #include "work.h"
 
-static const struct workload *const tables[] = { integer_workloads, branchy_workloads, memory_workloads,
-						  fp_workloads,	     os_workloads,	command_workloads,
-						  jit_workloads,     parallel_workloads, sqlite_workloads };
+static const struct workload *const tables[] = { integer_workloads, branchy_workloads,  memory_workloads,
+						 fp_workloads,      os_workloads,       command_workloads,
+						 jit_workloads,     parallel_workloads, sqlite_workloads };
 
 static cpu_set_t allowed;
 

@@ -119,7 +119,8 @@ static void aes_tables(void)
 		q ^= (uint8_t)(q << 4);
 		if (q & 0x80)
 			q ^= 0x09;
-		sbox[p] = (uint8_t)(0x63 ^ q ^ (q << 1 | q >> 7) ^ (q << 2 | q >> 6) ^ (q << 3 | q >> 5) ^ (q << 4 | q >> 4));
+		sbox[p] =
+		    (uint8_t)(0x63 ^ q ^ (q << 1 | q >> 7) ^ (q << 2 | q >> 6) ^ (q << 3 | q >> 5) ^ (q << 4 | q >> 4));
 	} while (p != 1);
 	sbox[0] = 0x63;
 	for (int i = 0; i < 256; i++) {
@@ -157,8 +158,8 @@ static void aes_block(uint32_t b[4])
 	for (int r = 1; r < 10; r++) {
 		k += 4;
 		for (int c = 0; c < 4; c++)
-			t[c] = te[0][s[c] >> 24] ^ te[1][s[(c + 1) & 3] >> 16 & 255] ^ te[2][s[(c + 2) & 3] >> 8 & 255] ^
-			       te[3][s[(c + 3) & 3] & 255] ^ k[c];
+			t[c] = te[0][s[c] >> 24] ^ te[1][s[(c + 1) & 3] >> 16 & 255] ^
+			       te[2][s[(c + 2) & 3] >> 8 & 255] ^ te[3][s[(c + 3) & 3] & 255] ^ k[c];
 		memcpy(s, t, sizeof s);
 	}
 	k += 4;

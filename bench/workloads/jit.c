@@ -28,11 +28,11 @@ static uint64_t call(const uint8_t *at, uint64_t argument)
 static uint8_t *emit(uint8_t *p, uint32_t value)
 {
 	static const uint8_t body[] = {
-		0x48, 0x89, 0xf8, // mov rax, rdi
-		0x48, 0x35, 0,	  0,	0, 0, // xor rax, value
-		0x48, 0x8d, 0x44, 0x80, 0x01, // lea rax, [rax + rax * 4 + 1]
-		0x48, 0xc1, 0xc0, 0x0d, // rol rax, 13
-		0xc3, // ret
+		0x48, 0x89, 0xf8,                // mov rax, rdi
+		0x48, 0x35, 0,    0,    0,    0, // xor rax, value
+		0x48, 0x8d, 0x44, 0x80, 0x01,    // lea rax, [rax + rax * 4 + 1]
+		0x48, 0xc1, 0xc0, 0x0d,          // rol rax, 13
+		0xc3,                            // ret
 	};
 
 	memcpy(p, body, sizeof body);
@@ -86,10 +86,10 @@ static uint64_t same_page(uint64_t n)
 {
 	static const uint8_t body[] = {
 		0x48, 0x01, 0x3d, 0xf9, 0x03, 0, 0, // loop: add [rip + 1024 - 7], rdi
-		0x48, 0xff, 0xcf, // dec rdi
-		0x75, 0xf4, // jnz loop
+		0x48, 0xff, 0xcf,                   // dec rdi
+		0x75, 0xf4,                         // jnz loop
 		0x48, 0x8b, 0x05, 0xed, 0x03, 0, 0, // mov rax, [rip + 1024 - 19]
-		0xc3, // ret
+		0xc3,                               // ret
 	};
 	uint64_t sum = 0;
 

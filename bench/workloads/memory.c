@@ -5,7 +5,8 @@
 #include "work.h"
 
 #define LARGE (4u << 20)
-#define FAR (8u << 20) // maps to one set of any direct-mapped table
+#define SECOND (LARGE + 37 * 4096) // not a power of two away, which tables indexed by address bits would trip over
+#define FAR (8u << 20) // this is: all buffers share one entry of a direct-mapped table
 #define FAR_BUFFERS 6
 #define FAR_BYTES 8192
 #define L1_BYTES (16u << 10)
@@ -31,8 +32,8 @@ static void touch(uint8_t *p, size_t bytes)
 
 static void two_buffers(void)
 {
-	arena = map(2 * LARGE);
-	touch(arena, 2 * LARGE);
+	arena = map(SECOND + LARGE);
+	touch(arena, SECOND + LARGE);
 }
 
 static uint64_t memcpy_small(uint64_t n)
@@ -41,19 +42,19 @@ static uint64_t memcpy_small(uint64_t n)
 
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t r = next_random(&state);
-		memcpy(arena + LARGE + (r >> 8 & 0x3fff), arena + (r >> 24 & 0x3fff), 1 + (r & 255));
+		memcpy(arena + SECOND + (r >> 8 & 0x3fff), arena + (r >> 24 & 0x3fff), 1 + (r & 255));
 		COMPILER_BARRIER();
 	}
-	return mix_bytes(0, arena + LARGE, 0x4000);
+	return mix_bytes(0, arena + SECOND, 0x4000);
 }
 
 static uint64_t memcpy_large(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
-		memcpy(arena + LARGE, arena + i % 64, LARGE - 64);
+		memcpy(arena + SECOND, arena + i % 64, LARGE - 64);
 		COMPILER_BARRIER();
 	}
-	return mix_bytes(0, arena + LARGE, 0x4000);
+	return mix_bytes(0, arena + SECOND, 0x4000);
 }
 
 static uint64_t memset_small(uint64_t n)
@@ -80,11 +81,11 @@ static uint64_t memset_large(uint64_t n)
 static uint64_t rep_movsb(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
-		void *to = arena + LARGE, *from = arena + i % 64;
+		void *to = arena + SECOND, *from = arena + i % 64;
 		size_t count = 64u << 10;
 		__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 	}
-	return mix_bytes(0, arena + LARGE, 0x4000);
+	return mix_bytes(0, arena + SECOND, 0x4000);
 }
 
 static uint64_t rep_stosq(uint64_t n)
@@ -141,13 +142,13 @@ static uint64_t byte_copy(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
 		const uint8_t *from = arena + i % 64;
-		uint8_t *to = arena + LARGE;
+		uint8_t *to = arena + SECOND;
 		for (size_t j = 0; j < 4096; j++) {
 			to[j] = from[j];
 			COMPILER_BARRIER(); // bytes, not vectors
 		}
 	}
-	return mix_bytes(0, arena + LARGE, 4096);
+	return mix_bytes(0, arena + SECOND, 4096);
 }
 
 static void far_setup(void)

@@ -29,7 +29,8 @@ static uint64_t inserts(uint64_t n)
 	must(sqlite3_open(DATABASE, &db) == SQLITE_OK, DATABASE);
 	execute("create table t (id integer primary key, name text, value integer)");
 	execute("create index by_name on t (name)");
-	must(sqlite3_prepare_v2(db, "insert into t (name, value) values (?, ?)", -1, &insert, NULL) == SQLITE_OK, "insert");
+	must(sqlite3_prepare_v2(db, "insert into t (name, value) values (?, ?)", -1, &insert, NULL) == SQLITE_OK,
+	     "insert");
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t r = next_random(&state);
 		if (i % 100 == 0)
@@ -41,8 +42,9 @@ static uint64_t inserts(uint64_t n)
 		sqlite3_reset(insert);
 	}
 	execute("commit");
-	must(sqlite3_prepare_v2(db, "select sum(value), count(distinct substr(name, 6, 2)) from t", -1, &total, NULL) == SQLITE_OK &&
-		     sqlite3_step(total) == SQLITE_ROW,
+	must(sqlite3_prepare_v2(db, "select sum(value), count(distinct substr(name, 6, 2)) from t", -1, &total, NULL) ==
+		     SQLITE_OK &&
+		 sqlite3_step(total) == SQLITE_ROW,
 	     "select");
 	sum = mix((uint64_t)sqlite3_column_int64(total, 0), (uint64_t)sqlite3_column_int64(total, 1));
 	sqlite3_finalize(insert);

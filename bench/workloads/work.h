@@ -3,8 +3,8 @@
 //
 // A workload does a piece of work n times and returns a checksum of what came out. n is chosen once, on the host, and
 // then the same everywhere, so that times compare and checksums must be equal: on the host itself, in Mica, in QEMU and
-// in User-mode Linux. What a workload needs beforehand is made by setup() and not timed. Nothing is warmed up: the cost of
-// code that is new to an engine belongs to the time.
+// in User-mode Linux. What a workload needs beforehand is made by setup() and not timed. Nothing is warmed up: the cost
+// of code that is new to an engine belongs to the time.
 #ifndef BENCH_WORK_H
 #define BENCH_WORK_H
 
@@ -18,9 +18,9 @@ struct workload {
 	const char *what;
 	uint64_t (*run)(uint64_t n);
 	void (*setup)(void);
-	double share;	 // of the usual time on the host; less where emulators are known to be slowest. 0 is 1
+	double share;         // of the usual time on the host; less where emulators are known to be slowest. 0 is 1
 	bool (*usable)(void); // NULL: everywhere
-	bool parallel;	 // uses two CPUs; all others are kept on one
+	bool parallel;        // uses two CPUs; all others are kept on one
 };
 
 // The tables end with a nameless entry. Weak, so that a program may be linked from some of the files.
