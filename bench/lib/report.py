@@ -112,11 +112,19 @@ def verdicts(result):
             if both:
                 lines.append(f"{side}: {what}: " + (f"yes, all {both}" if not slower else f"no, {len(slower)} of {both} are slower: " +
                              ", ".join(f"{n} ({r:.1f} times)" for n, r in sorted(slower, key=lambda s: -s[1]))))
-        missed = [f"{GROUPS[g][0]} {factor(means[side])} (target {factor(GROUPS[g][3])})" for g, means in result["groups"].items()
-                  if means.get(side) and GROUPS[g][3] and means[side] > GROUPS[g][3]]
-        missed += [f"{BOOT_TARGETS[b][0]} {boot['median'][side]:.2f} s (target {BOOT_TARGETS[b][1]:.0f} s)"
-                   for b, boot in result["boots"].items() if boot["median"].get(side, 0) > BOOT_TARGETS[b][1]]
-        lines.append(f"{side}: " + ("all targets reached" if not missed else "targets missed: " + "; ".join(missed)))
+        # (what, measured, target, as text)
+        targets = [(GROUPS[g][0], means.get(side), GROUPS[g][3], factor) for g, means in result["groups"].items()]
+        targets.append((FIRST_SIX_TARGETS[0], result["first_six"].get(side), FIRST_SIX_TARGETS[3], factor))
+        targets += [(BOOT_TARGETS[b][0], boot["median"].get(side), BOOT_TARGETS[b][1], "{:.2f} s".format)
+                    for b, boot in result["boots"].items()]
+        targets = [t for t in targets if t[1] and t[2]]
+        missed = [f"{what} {shown(got)} (target {shown(target)})" for what, got, target, shown in targets if got > target]
+        if targets:
+            lines.append(f"{side}: {len(targets) - len(missed)} of {len(targets)} targets reached" +
+                         (", missed: " + "; ".join(missed) if missed else ""))
+        absent = [name for name, w in result["work"].items() if side not in w["ratio"]]
+        if absent:
+            lines.append(f"{side}: not measured, and so in no mean: {', '.join(absent)}")
     return "\n".join(lines)
 
 

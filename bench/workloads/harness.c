@@ -98,9 +98,14 @@ static void calibrate(const struct workload *w, double seconds)
 
 	prepare(w);
 	for (;; n *= 2) {
-		double start = now();
-		w->run(n);
-		took = now() - start;
+		// The shortest of three: on a busy host a short time may be mostly somebody else's.
+		took = 0;
+		for (int i = 0; i < 3 && (i == 0 || took >= want / 3); i++) {
+			double start = now(), once;
+			w->run(n);
+			once = now() - start;
+			took = i == 0 || once < took ? once : took;
+		}
 		if (took >= want / 3)
 			break;
 	}
