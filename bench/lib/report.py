@@ -18,6 +18,8 @@ GROUPS = {
 }
 FIRST_SIX = ("integer", "branchy", "memory", "fp", "os", "busybox")
 FIRST_SIX_TARGETS = ("geometric mean of the first six", 10, 1.5, 1.75, 1.3)
+BUSY = 0.5  # load average above which the host is said to be busy
+UNSTEADY = 1.25  # times of the host itself that differ by more than this factor between rounds are marked
 BOOT_TARGETS = {"boot-init": ("stock Debian kernel to init", 1.0), "boot-login": ("Debian disk to login:", 10.0)}
 
 
@@ -37,6 +39,7 @@ def summarise(result):
     sides = [s for s in result["sides"] if s != "native"]
     for work in result["work"].values():
         native = work["seconds"].get("native", [])
+        work["unsteady"] = bool(native) and max(native) > UNSTEADY * min(native)
         work["median"] = {s: statistics.median(t) for s, t in work["seconds"].items() if t}
         # The ratio within each round, so that what the host is doing at the time touches both.
         work["ratio"] = {s: statistics.median(mine / base for mine, base in zip(t, native))
@@ -82,7 +85,7 @@ def table(result):
         for name, work in result["work"].items():
             if work["group"] == group:
                 median = work["median"].get("native")
-                row("  " + name, f"{median:.3f}" if median else "-", against(work["ratio"]))
+                row("  " + name, f"{median:.3f}" + "~" * work["unsteady"] if median else "-", against(work["ratio"]))
         row(title, "", against(result["groups"][group]), [factor(t) for t in targets] if any(targets) else None)
     if result["first_six"]:
         lines.append("")
@@ -100,6 +103,12 @@ def table(result):
 def verdicts(result):
     """What the project promises of these numbers, and where they miss it."""
     lines = []
+    unsteady = sum(w["unsteady"] for w in result["work"].values())
+    if unsteady:
+        lines.append(f"~: the host's own times differ by more than {UNSTEADY - 1:.0%} between rounds ({unsteady} workloads): it did something "
+                     "else meanwhile, and factors of these are not to be relied on")
+    if result["host"]["load"] > BUSY:
+        lines.append(f"the host was busy before the run already: load average {result['host']['load']:.1f}")
     for side in result["sides"]:
         if not side.startswith("mica"):
             continue

@@ -6,7 +6,7 @@
 
 #define LARGE (4u << 20)
 #define SECOND (LARGE + 37 * 4096) // not a power of two away, which tables indexed by address bits would trip over
-#define FAR (8u << 20) // this is: all buffers share one entry of a direct-mapped table
+#define FAR (8u << 20)             // this is: all buffers share one entry of a direct-mapped table
 #define FAR_BUFFERS 6
 #define FAR_BYTES 8192
 #define L1_BYTES (16u << 10)
