@@ -301,7 +301,7 @@ static u8 *fetch(struct soft_cpu *c, gva_t lin)
 	return p;
 }
 
-struct block *cache_get(struct soft_cpu *c, gva_t lin)
+static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 {
 	struct code_cache *k = c->vm->cache;
 	u32 mode = c->mode & MODE_CODE_MASK;
@@ -343,7 +343,7 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 			pthread_mutex_unlock(&k->lock);
 			return b;
 		}
-		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX)) {
+		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX, whole)) {
 			must(span);
 			/* One instruction over the border: its second page may fault. */
 			pthread_mutex_unlock(&k->lock);
@@ -366,7 +366,7 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 			}
 			memcpy(bytes, p, room);
 			memcpy(bytes + room, p2, 15);
-			must(decode_block(c, tmp, bytes, room + 15, 1));
+			must(decode_block(c, tmp, bytes, room + 15, 1, true));
 			/* The bytes may have changed since the first try: it may be short now. */
 			if (tmp->bytes <= room)
 				phys2 = UINT64_MAX;
@@ -408,4 +408,15 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin)
 						     : 16);
 		return b;
 	}
+}
+
+struct block *cache_get(struct soft_cpu *c, gva_t lin)
+{
+	return get(c, lin, false);
+}
+
+struct block *cache_get_whole(struct soft_cpu *c, gva_t lin, struct block *b)
+{
+	cache_kill(c->vm, b);
+	return get(c, lin, true);
 }

@@ -60,6 +60,8 @@ void cache_free(struct soft_vm *vm);
 /* The block at linear address lin (c->rip as seen by the guest), decoded if need be. Raises the
  * fetch's faults. The vCPU is inside guest code (c->in_guest). */
 struct block *cache_get(struct soft_cpu *c, gva_t lin);
+/* Decode b, at lin, anew: on behind its branches, for the translator. Like cache_get(), it may empty the arena. */
+struct block *cache_get_whole(struct soft_cpu *c, gva_t lin, struct block *b);
 /* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
 void cache_kill(struct soft_vm *vm, struct block *b);
@@ -100,14 +102,16 @@ static inline u8 cache_page_flags(const struct soft_vm *vm, u64 page)
 
 /* decode.c */
 /* Decode a block at host bytes p (n available, to the page's end; or to 30 when it spans) into b;
- * at most max instructions. Returns false if not even one instruction lies whole within n. */
-bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max);
+ * at most max instructions. whole: on behind branches that may not be taken; else, where there is a translator, the
+ * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one instruction lies whole within n. */
+bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
 void decode_init(struct soft_vm *vm);
 
 /* exec.c: handlers decode needs by name */
 void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
 void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
 void op_end(struct soft_cpu *c, const struct uop *op); /* end of block: fall through */
+void op_end_link(struct soft_cpu *c, const struct uop *op); /* ... inside the page */
 void op_ud(struct soft_cpu *c, const struct uop *op);
 void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */
 

@@ -183,13 +183,16 @@ void decode_ud(struct decode *d)
 	emit(d, op_ud, true);
 }
 
-bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max)
+bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole)
 {
 	const struct soft_vm *vm = c->vm;
 	u32 mode = b->mode;
 	const ZydisDecoder *dec = &vm->decoder[mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1 : 2];
 	unsigned off = 0, nu = 0, ni = 0;
 	bool end = false;
+
+	/* Blocks that go on behind branches overlap: too much memory for what is hardly ever executed. */
+	bool cut = !whole && vm->jit && (mode & MODE_CODE64), was_cut = false;
 
 	if (vm->jit && max > 1 && (mode & MODE_CODE64))
 		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = vm->jit->heat };
@@ -240,14 +243,20 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 		nu += d.nu;
 		ni++;
 		end = d.end;
+		if (cut && !end && in.meta.category == ZYDIS_CATEGORY_COND_BR && ZYAN_SUCCESS(st)) {
+			was_cut = true;
+			break;
+		}
 	}
 	if (!ni)
 		return false;
 	if (!end) {
-		b->op[nu] = (struct uop){ .fn = op_end, .rip_off = (u16)off, .base = GPR_ZERO, .index = GPR_ZERO };
+		bool link = max > 1 && (mode & MODE_CODE64) && (b->phys & ~PAGE_MASK) + off < PAGE_BYTES;
+		b->op[nu] = (struct uop){ .fn = link ? op_end_link : op_end, .rip_off = (u16)off, .base = GPR_ZERO, .index = GPR_ZERO };
 		nu++;
 	}
 	b->nops = (u16)nu;
 	b->bytes = (u16)off;
+	b->whole = !was_cut;
 	return true;
 }

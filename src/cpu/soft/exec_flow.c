@@ -39,6 +39,11 @@ void op_end(struct soft_cpu *c, const struct uop *op)
 	LEAVE(c, op);
 }
 
+void op_end_link(struct soft_cpu *c, const struct uop *op)
+{
+	GOTO_LINK64(c, op, c->gpr[GPR_BLK] + op->rip_off);
+}
+
 void op_ud(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
@@ -379,6 +384,14 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 		return op + 1;
 	}
 	u64 start = clock_mono_ns();
+	if (!b->whole) {
+		c->rip = c->gpr[GPR_BLK];
+		b = cache_get_whole(c, c->rip, b);
+		op = b->op;
+		first = b->op;
+		if (first->fn != op_jit_heat)
+			return op; /* another vCPU's work */
+	}
 	bool ok = jit_translate(c, b);
 	c->jit.n.translate_ns += clock_mono_ns() - start;
 	if (ok) {

@@ -261,5 +261,6 @@ void jit_forget_jumps(struct soft_cpu *c);
 
 /* Executions of a block before it is translated. */
 #define JIT_HEAT 200u
+#define JIT_HEAT_OUT 5u /* counted for one that is come to from translated code */
 
 #endif

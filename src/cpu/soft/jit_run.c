@@ -282,6 +282,9 @@ static struct block *target(struct soft_cpu *c)
 	struct block *b = e->block;
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
 		c->jit.n.exit[JX_COLD]++;
+		/* Coming and going costs more than a few executions. */
+		if (b->op[0].fn == op_jit_heat && b->op[0].imm > JIT_HEAT_OUT)
+			b->op[0].imm -= JIT_HEAT_OUT;
 		return NULL;
 	}
 	return b;

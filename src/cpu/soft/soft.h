@@ -218,6 +218,7 @@ struct block {
 	u16 bytes;
 	u16 nops;
 	_Atomic u32 dead;    /* invalidated: find another */
+	bool whole;          /* goes on behind branches that may not be taken */
 	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
 	struct jit_block jit;
 	struct uop op[];
