@@ -47,8 +47,8 @@
  * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
  *
  * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
- * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_sysi.c;
- * jit_mem.c its memory operand; jit_flow.c branches; jit_flags.c what reads and writes flags.
+ * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
+ * jit_sysi.c; jit_mem.c its memory operand; jit_flow.c branches; jit_flags.c what reads and writes flags.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H

@@ -111,7 +111,7 @@ static bool sp_base(struct jit *j, struct jinsn *i)
 			e_mov(j, H_RAX, h);
 			EB(j, 0x48, 0xc1, 0xe0, 0x10, 0x48, 0xc1, 0xf8, 0x10); /* shl rax, 16; sar rax, 16 */
 			op_rr(j, true, 0x3b, H_RAX, H_RCX);
-			s->from2 = e_jcc(j, CC_NZ);
+			s->more[0] = e_jcc(j, CC_NZ);
 		} else {
 			e_mov32(j, H_RCX, h);
 		}
