@@ -242,6 +242,38 @@ static void aim(struct hx_state *s, const ZydisDecodedOperand *ops, unsigned n, 
 	}
 }
 
+/* Registers whose random values would mostly fault: a bit's number in a string, a dividend's upper half. */
+static void shape(struct hx_state *s, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops, u32 *fixed)
+{
+	int r;
+
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		if (ops[0].type != ZYDIS_OPERAND_TYPE_MEMORY || ops[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			return;
+		r = ZydisRegisterGetId(ops[1].reg.value);
+		if (pick(4) && r >= 0 && !(*fixed >> r & 1)) {
+			s->gpr[r] = (rnd() % 4096) - 2048;
+			*fixed |= 1u << r;
+		}
+		break;
+	case ZYDIS_MNEMONIC_DIV:
+	case ZYDIS_MNEMONIC_IDIV:
+		if (*fixed >> 2 & 1)
+			return;
+		if (pick(2))
+			s->gpr[2] = 0;
+		else if (in->mnemonic == ZYDIS_MNEMONIC_IDIV)
+			s->gpr[2] = s->gpr[0] >> (ops[0].size - 1) & 1 ? ~0ull : 0;
+		break;
+	default:
+		break;
+	}
+}
+
 struct test {
 	u8 code[128];
 	unsigned n, off;
@@ -328,6 +360,7 @@ static void generate(struct test *t, u64 seed, unsigned maxlen)
 		    in.operand_width == 16)
 			t->undefined |= 0x8d5;
 		aim(&t->in, ops, in.operand_count, &fixed);
+		shape(&t->in, &in, ops, &fixed);
 		t->branches |= in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
 		t->two_mem |= in.meta.category == ZYDIS_CATEGORY_STRINGOP;
 		memcpy(t->code + t->n, b, n);

@@ -33,12 +33,11 @@ void sys_sti(struct soft_cpu *c, const struct uop *op)
 	} else if (!(c->sysflags & FL_IF)) {
 		c->sysflags |= FL_IF;
 		/*
-		 * Going on inside the block is shadow enough: interrupts are looked for at its end, at least one
-		 * instruction later. Where nothing follows in the block, the next instruction is run alone.
+		 * Where nothing waits, going on inside the block is shadow enough: interrupts are looked for
+		 * at its end, at least one instruction later. Where one waits, or nothing follows in the block,
+		 * the next instruction is run alone.
 		 */
-		if (c->intr_line)
-			atomic_fetch_or(&c->pending, PEND_INTR); /* the run loop took it back while IF was 0 */
-		if (!op[1].len) {
+		if (c->intr_line || c->pending || !op[1].len) {
 			c->shadow = true;
 			soft_step_changed(c);
 			c->rip = SOFT_NEXT_RIP(c, op);

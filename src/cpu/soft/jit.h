@@ -47,8 +47,8 @@
  * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
  *
  * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
- * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_sysi.c;
- * jit_mem.c its memory operand; jit_flow.c branches; jit_flags.c what reads and writes flags.
+ * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
+ * jit_sysi.c; jit_mem.c its memory operand; jit_flow.c branches; jit_flags.c what reads and writes flags.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H
@@ -91,7 +91,6 @@ static inline u64 jtlb_none(unsigned slot)
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
 #define JJ_BITS 11
 #define JJ_SIZE (1u << JJ_BITS)
-#define JJ_NONE (~0ull) /* no instruction can be there: it would wrap */
 #define JJ_RUN (JJ_SIZE / 64)
 #define JIT_SPACES 8 /* SPACE_COUNT */
 enum { JJ_SUPER, JJ_SUPER_AC, JJ_USER, JJ_TABLES = JJ_USER + JIT_SPACES }; /* JJ_USER: one for each address space */
@@ -102,6 +101,11 @@ struct jj_entry {
 static inline unsigned jj_slot(u64 rip)
 {
 	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
+}
+/* For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. */
+static inline u64 jj_none(unsigned slot)
+{
+	return slot ^ 1;
 }
 
 /* Why translated code was left. */

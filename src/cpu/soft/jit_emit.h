@@ -66,10 +66,11 @@ struct jinsn {
 
 /* Out-of-line pieces, emitted after the block's body. */
 enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_UOP, JS_NEED_VEC };
+#define JIT_MORE 4u
 struct jstub {
 	enum jstub_kind kind;
 	u32 from;   /* offset in buf of the rel32 that goes here */
-	u32 from2;  /* JS_UOP: another one, or 0 */
+	u32 more[JIT_MORE]; /* JS_UOP: others, or 0 */
 	u32 resume; /* JS_SLOW: offset in buf to return to with the host address */
 	u32 next;   /* JS_SLOW, JS_UOP: offset in buf after the instruction */
 	struct jinsn *i;

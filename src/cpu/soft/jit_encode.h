@@ -52,9 +52,10 @@ static inline void special(struct jinsn *i, bool ok, bool (*emit)(struct jit *, 
 	i->mem = mem;
 }
 
-/* ---- jit_muldiv.c, jit_bits.c, jit_sysi.c: true when the instruction is theirs, translated or not ---- */
+/* ---- jit_muldiv.c, jit_bits.c, jit_sysi.c, jit_string.c: true when the instruction is theirs, translated or not ---- */
 bool jd_classify(struct jit *j, struct jinsn *i);
 bool jb_classify(struct jit *j, struct jinsn *i);
 bool js_classify(struct jit *j, struct jinsn *i);
+bool jt_classify(struct jit *j, struct jinsn *i);
 
 #endif

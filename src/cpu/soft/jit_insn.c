@@ -217,7 +217,7 @@ void ji_classify(struct jit *j, struct jinsn *i)
 	}
 	if (jf_classify(j, i) || i->kind == JK_END)
 		return;
-	if (jv_classify(j, i) || jd_classify(j, i) || jb_classify(j, i) || js_classify(j, i))
+	if (jv_classify(j, i) || jd_classify(j, i) || jb_classify(j, i) || js_classify(j, i) || jt_classify(j, i))
 		return;
 	switch (i->in.mnemonic) {
 	case ZYDIS_MNEMONIC_ROL:

@@ -91,7 +91,7 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 		slow->from = e_jcc(j, CC_NZ);
 		op_rm(j, w, 0x8d, H_RAX, e.rm, 1);
 		e_alui(j, w, 7, H_RAX, 1);
-		slow->from2 = e_jcc(j, 6); /* jbe */
+		slow->more[0] = e_jcc(j, 6); /* jbe */
 		e_mov(j, H_RAX, a);
 	} else if (o->size == 8) {
 		e_mov(j, H_RAX, a);

@@ -40,21 +40,24 @@ static bool sp_cli(struct jit *j, struct jinsn *i)
 }
 
 /*
- * Interrupts are taken where blocks end, at least one instruction later; there PEND_INTR must be found, which the run
- * loop took back while IF was 0 (INV-JIT-1).
+ * Where an interrupt waits it must come right after the next instruction (STI; NOP; CLI lets it in): the handler's.
+ * Where none does, going on inside the block is shadow enough; one that comes now raises PEND_INTR (INV-JIT-1).
  */
 static bool sp_sti(struct jit *j, struct jinsn *i)
 {
 	j_need_mem(j, i->live_in);
-	mem_imm32(j, 1, C_OFF(sysflags), FL_IF);
-	e8(j, 0x80); /* cmp byte [intr_line], 0 */
-	modrm_disp(j, 7, H_RSP, C_OFF(intr_line));
-	e8(j, 0);
-	u32 none = e_jcc(j, CC_Z);
-	e8(j, 0xf0); /* lock */
-	mem_imm32(j, 1, C_OFF(pending), PEND_INTR);
-	patch_to(j, none, j->n);
 	j_spoil(j);
+	for (unsigned k = 0; k < 2; k++) {
+		struct jstub *s = j_stub(j, JS_EXIT_UOP);
+		if (!s)
+			return false;
+		e8(j, k ? 0x83 : 0x80); /* cmp byte [intr_line], 0; cmp dword [pending], 0 */
+		modrm_disp(j, 7, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
+		e8(j, 0);
+		s->i = i;
+		s->from = e_jcc(j, CC_NZ);
+	}
+	mem_imm32(j, 1, C_OFF(sysflags), FL_IF);
 	return true;
 }
 
@@ -111,7 +114,7 @@ static bool sp_base(struct jit *j, struct jinsn *i)
 			e_mov(j, H_RAX, h);
 			EB(j, 0x48, 0xc1, 0xe0, 0x10, 0x48, 0xc1, 0xf8, 0x10); /* shl rax, 16; sar rax, 16 */
 			op_rr(j, true, 0x3b, H_RAX, H_RCX);
-			s->from2 = e_jcc(j, CC_NZ);
+			s->more[0] = e_jcc(j, CC_NZ);
 		} else {
 			e_mov32(j, H_RCX, h);
 		}

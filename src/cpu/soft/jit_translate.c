@@ -191,8 +191,8 @@ static void stubs(struct jit *j)
 			break;
 		case JS_UOP:
 			patch_to(j, s->from, j->n);
-			if (s->from2)
-				patch_to(j, s->from2, j->n);
+			for (unsigned m = 0; m < JIT_MORE && s->more[m]; m++)
+				patch_to(j, s->more[m], j->n);
 			site = site_of(j, s->i);
 			e_call_to(j, j->code->r_uop);
 			eb(j, &site, sizeof(site));
