@@ -276,6 +276,10 @@ static struct block *target(struct soft_cpu *c)
 		c->jit.n.exit[JX_PENDING]++;
 		return NULL;
 	}
+	if (unlikely(c->jit.check)) { /* one block at a time, and no fetch's fault in it */
+		c->jit.n.exit[JX_COLD]++;
+		return NULL;
+	}
 	if (unlikely(e->key != lin || e->block->dead)) {
 		struct block *b = cache_get(c, lin);
 		jc_set(c, e, lin, b);
