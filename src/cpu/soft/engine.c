@@ -41,7 +41,6 @@ static enum cpu_exit engine_run(struct cpu *cpu, struct err *e)
 {
 	struct soft_cpu *c = soft(cpu);
 
-	(void)e;
 	soft_fpu_enter(c);
 	c->next_op = NULL;
 	c->st.run_since_ns = clock_mono_ns();
@@ -49,7 +48,7 @@ static enum cpu_exit engine_run(struct cpu *cpu, struct err *e)
 	c->st.run_ns += clock_mono_ns() - c->st.run_since_ns;
 	c->st.run_since_ns = 0;
 	soft_fpu_leave(c);
-	return r;
+	return jit_check_failed(c, e) ? CPU_EXIT_ERROR : r;
 }
 
 static void engine_stop(struct cpu *c)
@@ -264,6 +263,7 @@ static void on_ram_write(void *opaque, gpa_t gpa, u64 bytes)
 	struct soft_vm *vm = opaque;
 
 	cache_invalidate(vm, gpa, bytes);
+	jit_check_foreign(vm);
 	if (atomic_load(&vm->dirty.on))
 		dirty_mark_range(&vm->dirty, vm->ram, gpa, bytes);
 }

@@ -16,7 +16,7 @@ void exec_link(struct soft_cpu *c, const struct uop *op)
 	gva_t lin = c->rip;
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
-	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed))) {
+	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed) && !c->jit.in_uop)) {
 		u64 generation = c->vm->cache->generation;
 		if (unlikely(e->key != lin || e->block->dead)) {
 			jc_set(c, e, lin, cache_get(c, lin));
@@ -429,7 +429,7 @@ static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *o
 		c->jit.refused = NULL;
 		return op + 1;
 	}
-	return jit_enter(c, b);
+	return unlikely(c->jit.check) ? jit_check_enter(c, b) : jit_enter(c, b);
 }
 
 void op_jit_enter(struct soft_cpu *c, const struct uop *op)

@@ -27,11 +27,13 @@ static inline void check_port(struct soft_cpu *c, u16 port, unsigned bytes)
 
 static u32 port_in(struct soft_cpu *c, u16 port, unsigned bytes)
 {
+	jit_check_no_effects(c);
 	c->st.pio++;
 	return c->bus->pio_read(c->bus->opaque, c->index, port, bytes);
 }
 static void port_out(struct soft_cpu *c, u16 port, unsigned bytes, u32 v)
 {
+	jit_check_no_effects(c);
 	c->st.pio++;
 	c->bus->pio_write(c->bus->opaque, c->index, port, bytes, v);
 }

@@ -54,6 +54,7 @@
 #define MICA_SOFT_JIT_H
 
 #include "base/base.h"
+#include "cpu/soft/jit_check.h"
 
 #include <stdio.h>
 
@@ -159,6 +160,8 @@ struct jit_cpu {
 	struct block *refused;       /* to be interpreted once: it may not use vector registers now */
 	u64 slow, slow_uop, uops, lookups, links, entries, translated, code_bytes; /* statistics */
 	struct jit_counts n;
+	struct jit_check *check; /* jit_check.c; NULL: no comparing */
+	struct jit_check *ref;   /* ... and the reference is being executed */
 };
 
 #define JIT_VEC_SSE 1u
@@ -175,6 +178,9 @@ struct jit_block {
 	u16 peek_lo, peek_hi; /* page offsets of bytes after branches that the translation relies on */
 	u8 mode;        /* enum tlb_index it was translated for */
 	u8 tried;       /* no more tries */
+	u8 end_uop;     /* that is always left to the interpreter, and the last; 0: none */
+	u8 check;       /* jit_check.c */
+	u32 runs;
 };
 
 /* Data behind a call of a routine, in the code. */

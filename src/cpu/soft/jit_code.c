@@ -251,6 +251,8 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	struct jit_code *k;
 	const struct soft_options *o = &vm->options;
 
+	if (o->check && vm->ncpus > 1)
+		return err_set(e, ENOTSUP, "check=: compares one CPU only");
 	if (o->translate == SOFT_TRANSLATE_OFF)
 		return 0;
 	k = xcalloc(1, sizeof(*k));
@@ -258,8 +260,6 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	k->bytes = o->cache_bytes ? (size_t)(o->cache_bytes & PAGE_MASK) : JIT_CODE_BYTES;
 	k->rw = k->rx = MAP_FAILED;
 	k->perf_fd = -1;
-	if (o->check)
-		return err_set(e, ENOTSUP, "check=: the comparison is not there yet");
 	if (o->perf_map) {
 		int r = jit_perf_open(k, e);
 		if (r < 0) {
@@ -287,8 +287,11 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	memcpy(k->rw, j->buf, j->n);
 	k->used0 = k->used = ROUND_UP(j->n, 64);
 	jit_perf_name(k, k->rx, j->n, "translator: routines");
-	for (unsigned i = 0; i < vm->ncpus; i++)
+	for (unsigned i = 0; i < vm->ncpus; i++) {
 		jit_cpu_init(vm->cpu[i]);
+		if (o->check)
+			vm->cpu[i]->jit.check = jit_check_new();
+	}
 	return 0;
 fail:;
 	int r = err_sys(e, errno,
@@ -321,6 +324,7 @@ void jit_fini(struct soft_vm *vm)
 			free(vm->cpu[i]->jit.run);
 			free(vm->cpu[i]->jit.n.handlers);
 			free(vm->cpu[i]->jit.n.ends);
+			jit_check_free(vm->cpu[i]->jit.check);
 		}
 	free(k);
 	vm->jit = NULL;

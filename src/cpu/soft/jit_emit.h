@@ -108,6 +108,7 @@ struct jit {
 	u32 near, far;
 	bool plain; /* emitting the version without groups */
 	unsigned ninsns, nstubs;
+	u8 end_uop; /* see struct jit_block */
 	u16 peek_lo, peek_hi;
 	u8 vec_need; /* JIT_VEC_*: what must be live */
 	const struct jinsn *x87; /* whose place is not in c->fip yet */

@@ -129,7 +129,9 @@ void jit_liveness(struct jit *j)
 			}
 			i->live_out = live;
 			live = (live & (u16)~i->fl.kill) | i->fl.read;
-			if (i->kind == JK_END || (j->exact && (i->mem || i->traps || i->kind == JK_UOP)))
+			/* A branch that the handler takes leaves for where nobody has looked. */
+			bool leaves = i->kind == JK_UOP && i->in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
+			if (i->kind == JK_END || leaves || (j->exact && (i->mem || i->traps || i->kind == JK_UOP)))
 				live = JF_ALL;
 			i->live_in = live;
 		}

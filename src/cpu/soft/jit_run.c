@@ -243,7 +243,8 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	(void)rax;
 	leave_to(c, JX_DEAD, ret);
-	c->jit.jj[jj_table(c)][jj_slot(c->rip)].rip = jj_none(jj_slot(c->rip));
+	unsigned slot = jj_slot(c->rip);
+	c->jit.jj[jj_table(c)][slot].rip = jj_none(slot);
 	return NULL;
 }
 
@@ -273,6 +274,10 @@ static struct block *target(struct soft_cpu *c)
 
 	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed))) {
 		c->jit.n.exit[JX_PENDING]++;
+		return NULL;
+	}
+	if (unlikely(c->jit.check)) { /* one block at a time, and no fetch's fault in it */
+		c->jit.n.exit[JX_COLD]++;
 		return NULL;
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {

@@ -236,6 +236,7 @@ static bool body(struct jit *j, unsigned first)
 			break;
 		case JK_END:
 			j_exit_uop(j, i);
+			j->end_uop = i->uop;
 			return true;
 		}
 	}
@@ -305,6 +306,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 	j->fail = false;
 	j->exact = k->exact;
 	j->nstubs = 0;
+	j->end_uop = 0;
 	j->peek_lo = 0xffff;
 	j->peek_hi = 0;
 	j->vec_need = 0;
@@ -340,6 +342,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.bytes = j->n;
 		b->jit.nfaults = (u16)j->nfaults;
 		b->jit.in = 0;
+		b->jit.end_uop = j->end_uop;
 		b->jit.peek_lo = j->peek_lo;
 		b->jit.peek_hi = j->peek_hi;
 		b->jit.near = k->rx + k->used + j->near;

@@ -119,9 +119,12 @@ again:
 
 		if (!p)
 			return err; /* tables outside RAM read as not present */
+		const u8 *real = p;
+		if (unlikely(c->jit.ref))
+			p = jit_check_view(c, p);
 		v = esize == 8 ? __atomic_load_n((u64 *)(void *)p, __ATOMIC_RELAXED)
 			       : __atomic_load_n((u32 *)(void *)p, __ATOMIC_RELAXED);
-		lv[level].p = p;
+		lv[level].p = (u8 *)(uintptr_t)real;
 		lv[level].v = v;
 		if (!(v & PTE_P))
 			return err;
@@ -180,6 +183,15 @@ again:
 		u64 want = PTE_A | (i == level && write ? PTE_D : 0);
 		if (i == 2 && top == 2)
 			continue; /* PDPTEs have no A */
+		if (unlikely(c->jit.ref) && (lv[i].v & want) != want) {
+			/* The copy, if there is one, and the original, which nobody will look at again. */
+			u8 *copy = jit_check_view(c, lv[i].p);
+			if (copy != lv[i].p) {
+				pte_set(c, lv[i].p, esize, lv[i].v, want);
+				pte_set(c, copy, esize, lv[i].v, want);
+				lv[i].v |= want;
+			}
+		}
 		if ((lv[i].v & want) != want) {
 			if (!pte_set(c, lv[i].p, esize, lv[i].v, want))
 				goto again; /* changed under us */
@@ -278,6 +290,11 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 			dirty_mark(&c->vm->dirty, pg);
 		else
 			wr = wr && dirty_has(&c->vm->dirty, pg);
+	}
+	if (unlikely(c->jit.ref)) {
+		u8 *copy = jit_check_page(c, host, acc == ACC_W);
+		wr = wr && copy != host;
+		host = copy;
 	}
 	bool locked = c->vm->ncpus > 1;
 	if (locked)
@@ -379,7 +396,7 @@ void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes)
 
 static inline bool is_code(struct soft_cpu *c, const u8 *host)
 {
-	return cache_page_flags(c->vm, (u64)(host - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE;
+	return !c->jit.ref && cache_page_flags(c->vm, (u64)(host - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE;
 }
 
 static void data_bp(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
@@ -390,12 +407,14 @@ static void data_bp(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
 
 static u64 mmio_read(struct soft_cpu *c, gpa_t gpa, unsigned bytes)
 {
+	jit_check_no_effects(c);
 	c->st.mmio++;
 	return c->bus->mmio_read(c->bus->opaque, c->index, gpa, bytes);
 }
 
 static void mmio_write(struct soft_cpu *c, gpa_t gpa, unsigned bytes, u64 v)
 {
+	jit_check_no_effects(c);
 	c->st.mmio++;
 	c->bus->mmio_write(c->bus->opaque, c->index, gpa, bytes, v);
 }

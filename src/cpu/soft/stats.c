@@ -115,6 +115,8 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated);
 	if (vm->jit)
 		stats_of_jit(vm, f);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jit_check_stats(vm->cpu[i], f);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		const struct soft_stats *s = &vm->cpu[i]->st;
 		struct times t = times_of(vm->cpu[i]);
@@ -211,6 +213,8 @@ void soft_report(const struct soft_vm *vm, FILE *f)
 		vm->cache->invalidated);
 	if (vm->jit)
 		report_of_jit(vm, f);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jit_check_report(vm->cpu[i], f);
 	row(f, "page walks", SUM(st.page_walk), "");
 	row(f, "device memory, ports", SUM(st.mmio) + SUM(st.pio), "accesses");
 	row(f, "interrupts", SUM(st.intr), "");
