@@ -91,7 +91,6 @@ static inline u64 jtlb_none(unsigned slot)
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
 #define JJ_BITS 11
 #define JJ_SIZE (1u << JJ_BITS)
-#define JJ_NONE (~0ull) /* no instruction can be there: it would wrap */
 #define JJ_RUN (JJ_SIZE / 64)
 #define JIT_SPACES 8 /* SPACE_COUNT */
 enum { JJ_SUPER, JJ_SUPER_AC, JJ_USER, JJ_TABLES = JJ_USER + JIT_SPACES }; /* JJ_USER: one for each address space */
@@ -102,6 +101,11 @@ struct jj_entry {
 static inline unsigned jj_slot(u64 rip)
 {
 	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
+}
+/* The RIP of an empty slot: it belongs to another one. A guest can jump to any address, so none is free for this. */
+static inline u64 jj_none(unsigned slot)
+{
+	return slot ^ 1;
 }
 
 /* Why translated code was left. */

@@ -243,7 +243,7 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	(void)rax;
 	leave_to(c, JX_DEAD, ret);
-	c->jit.jj[jj_table(c)][jj_slot(c->rip)].rip = JJ_NONE;
+	c->jit.jj[jj_table(c)][jj_slot(c->rip)].rip = jj_none(jj_slot(c->rip));
 	return NULL;
 }
 
@@ -351,9 +351,9 @@ static void no_stack(struct soft_cpu *c, unsigned mode)
 static void jj_clear(struct soft_cpu *c, unsigned t)
 {
 	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
-		struct jj_entry *e = &c->jit.jj[t][(unsigned)__builtin_ctzll(runs) * JJ_RUN];
-		for (unsigned i = 0; i < JJ_RUN; i++)
-			e[i].rip = JJ_NONE;
+		unsigned first = (unsigned)__builtin_ctzll(runs) * JJ_RUN;
+		for (unsigned i = first; i < first + JJ_RUN; i++)
+			c->jit.jj[t][i].rip = jj_none(i);
 	}
 	c->jit.jj_filled[t] = c->jit.jj_pages[t] = 0;
 }
