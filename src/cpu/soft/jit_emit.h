@@ -18,7 +18,7 @@ extern const u8 jit_hreg[16];
 #define JIT_INSNS BLOCK_INSNS_MAX
 #define JIT_BUF 49152u
 #define JIT_STUBS 400u
-#define JIT_FAULTS (2u * JIT_INSNS)
+#define JIT_FAULTS (4u * JIT_INSNS) /* two an instruction, in two versions */
 
 /* Offset of a field from rsp. */
 #define C_OFF(field) ((s32)offsetof(struct soft_cpu, field))
@@ -62,6 +62,7 @@ struct jinsn {
 	u32 plain;    /* offset in buf of its check in the plain version */
 	bool traps; /* may raise on the host: has a jfault */
 	bool vec;   /* jit_vec.c's: what is to be noted of x87 instructions before may wait */
+	const struct jinsn *x87; /* j->x87 before it */
 };
 
 /* Out-of-line pieces, emitted after the block's body. */

@@ -162,6 +162,7 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 		return false;
 	s->i = i;
 	s->resume = j->n;
+	s->how = j->x87 ? JSLOW_X87 : 0;
 	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
 	if (!i->group_slot) {
 		s32 at = stack_entry(j);
@@ -206,7 +207,7 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	at = e_jmp(j);
 	patch_to(j, at, s->resume);
 	struct jsite_slow site = { j->ref, i->uop, i->nuops, 1,
-				   (u8)(JSLOW_GROUP | (i->group_write ? JSLOW_WRITE : 0) |
+				   (u8)(JSLOW_GROUP | s->how | (i->group_write ? JSLOW_WRITE : 0) |
 					(i->group_slot ? 0 : JSLOW_STACK) |
 					(i->group_lead_writes ? JSLOW_LEADER_WRITES : 0)) };
 	eb(j, &site, sizeof(site));
