@@ -54,9 +54,11 @@ struct jinsn {
 	u16 live_in, live_out, live_target;
 	bool mem; /* accesses memory through the TLB */
 	bool stack; /* a push or pop of 8 bytes, a call or return */
+	u8 how;     /* JSLOW_WAITS, or 0 */
+	u8 align;   /* low bits that its operand's address must not have, if jit_vec.c's */
 	/* jit_group.c */
 	enum { JG_NONE, JG_LEADER, JG_FOLLOWER } group;
-	u8 group_slot, group_class, group_base;
+	u8 group_slot, group_class, group_base, group_align;
 	bool group_write, group_lead_writes;
 	s32 group_lo; /* of a leader's range, from its base register */
 	u32 plain;    /* offset in buf of its check in the plain version */
@@ -70,7 +72,7 @@ enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_UOP, JS_N
 struct jstub {
 	enum jstub_kind kind;
 	u32 from;   /* offset in buf of the rel32 that goes here */
-	u32 from2;  /* JS_UOP: another one, or 0 */
+	u32 from2;  /* JS_UOP: another one; JS_GROUP: one that goes to the plain version, for misalignment; or 0 */
 	u32 resume; /* JS_SLOW: offset in buf to return to with the host address */
 	u32 next;   /* JS_SLOW, JS_UOP: offset in buf after the instruction */
 	struct jinsn *i;

@@ -90,6 +90,7 @@ static bool decode(struct jit *j)
 		i->uop = (u8)u;
 		i->emit = NULL;
 		i->stack = i->traps = i->vec = false;
+		i->align = i->how = 0;
 		i->live_target = JF_ALL;
 		unsigned n = 1;
 		if (u + n < b->nops && vec_is_description(&b->op[u + n]))
