@@ -3,7 +3,7 @@
  * difftest.c - the engine against the host CPU: seeded random instruction sequences from the same state on
  * both, everything architectural compared.
  *
- *   difftest [--cases N] [--seed S] [--one S] [--len MAX] [--stats 1], and soft_args.h
+ *   difftest [--cases N] [--seed S] [--one S] [--len MAX] [--near 1] [--stats 1], and soft_args.h
  *
  * A case is its seed: `--one S` runs it again and prints it. Opcodes, prefixes, ModRM, SIB, displacements and
  * immediates are random bytes; Zydis says what they are; what the two sides cannot agree on by their nature
@@ -168,6 +168,10 @@ static bool wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand 
 	}
 }
 
+/* --near: all memory operands of a sequence lie around one register. */
+static bool near;
+static u8 near_base;
+
 /* One random instruction into buf; its length, or 0 when the bytes were no good. */
 static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, ZydisDecodedOperand *ops)
 {
@@ -211,6 +215,11 @@ static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, Zy
 			buf[n] = m | 0x40;
 		else if ((m & 0xc0) == 0x80)
 			buf[n] = (u8)(m - 0x40);
+	}
+	if (near && (buf[n] & 0xc0) != 0xc0 && pick(8)) {
+		buf[n] = (u8)(0x40 | (buf[n] & 0x38) | near_base);
+		if (pick(2))
+			buf[n + 1] &= 0xf0;
 	}
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)) || !wanted(in, ops))
 		return 0;
@@ -293,6 +302,7 @@ static void generate(struct test *t, u64 seed, unsigned maxlen)
 	} br[16];
 
 	rng = seed;
+	near_base = near && pick(2) ? 3 : 6; /* RBX or RSI */
 	hx_decoder(&dec);
 	memset(t, 0, sizeof(*t));
 	for (unsigned i = 0; i < 16; i++) {
@@ -485,13 +495,15 @@ int main(int argc, char **argv)
 			seed = v;
 		else if (!strcmp(argv[i], "--one"))
 			one = v;
+		else if (!strcmp(argv[i], "--near"))
+			near = v;
 		else if (!strcmp(argv[i], "--len"))
 			maxlen = (unsigned)v;
 		else if (!strcmp(argv[i], "--stats"))
 			stats = v;
 		else if (!soft_arg(&soft, argv[i], argv[i + 1])) {
-			fprintf(stderr, "usage: difftest [--cases N] [--seed S] [--one S] [--len MAX] [--stats 1] "
-					SOFT_ARGS_USAGE "\n");
+			fprintf(stderr, "usage: difftest [--cases N] [--seed S] [--one S] [--len MAX] [--near 1] "
+					"[--stats 1] " SOFT_ARGS_USAGE "\n");
 			return 2;
 		}
 	}

@@ -250,6 +250,8 @@ void jit_kill(struct soft_vm *vm, struct block *b);
 /* Guest vector registers between the host's and c->vec. */
 void jit_vec_save(struct soft_cpu *c);
 void jit_vec_load(struct soft_cpu *c);
+/* What is called next may use vector registers. */
+void jit_vec_out(struct soft_cpu *c);
 
 /* The host's instruction at *rip raised `vec`. If it is the guest's doing: where to go on, in *rip. rflags: at
  * the fault. Async-signal-safe, on c's thread. */

@@ -18,7 +18,7 @@ extern const u8 jit_hreg[16];
 #define JIT_INSNS BLOCK_INSNS_MAX
 #define JIT_BUF 49152u
 #define JIT_STUBS 400u
-#define JIT_FAULTS (2u * JIT_INSNS)
+#define JIT_FAULTS (4u * JIT_INSNS) /* two an instruction, in two versions */
 
 /* Offset of a field from rsp. */
 #define C_OFF(field) ((s32)offsetof(struct soft_cpu, field))
@@ -54,14 +54,17 @@ struct jinsn {
 	u16 live_in, live_out, live_target;
 	bool mem; /* accesses memory through the TLB */
 	bool stack; /* a push or pop of 8 bytes, a call or return */
+	u8 how;     /* JSLOW_WAITS, or 0 */
+	u8 align;   /* low bits that its operand's address must not have, if jit_vec.c's */
 	/* jit_group.c */
 	enum { JG_NONE, JG_LEADER, JG_FOLLOWER } group;
-	u8 group_slot, group_class, group_base;
+	u8 group_slot, group_class, group_base, group_align;
 	bool group_write, group_lead_writes;
 	s32 group_lo; /* of a leader's range, from its base register */
 	u32 plain;    /* offset in buf of its check in the plain version */
 	bool traps; /* may raise on the host: has a jfault */
 	bool vec;   /* jit_vec.c's: what is to be noted of x87 instructions before may wait */
+	const struct jinsn *x87; /* j->x87 before it */
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
@@ -71,6 +74,7 @@ struct jstub {
 	enum jstub_kind kind;
 	u32 from;   /* offset in buf of the rel32 that goes here */
 	u32 more[JIT_MORE]; /* JS_UOP: others, or 0 */
+	u32 from2;          /* JS_GROUP: a misaligned one, which takes each access by itself; or 0 */
 	u32 resume; /* JS_SLOW: offset in buf to return to with the host address */
 	u32 next;   /* JS_SLOW, JS_UOP: offset in buf after the instruction */
 	struct jinsn *i;

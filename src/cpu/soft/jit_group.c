@@ -21,6 +21,8 @@ struct base {
 	struct jinsn *first;  /* access that may become a leader */
 	s64 delta;            /* the register less its value at the leader */
 	s32 lo, hi;           /* covered, relative to that value */
+	u8 align;             /* low bits that must be zero at align_at */
+	s32 align_at;
 	u8 slot;
 };
 
@@ -38,7 +40,7 @@ static bool access_of(struct jit *j, const struct jinsn *i, u8 *base, s32 *disp,
 	const ZydisDecodedOperand *o = jm_operand(i);
 	const struct uop *u = &j->b->op[i->uop];
 
-	if (i->kind == JK_NATIVE && o && i->in.address_width == 64) {
+	if ((i->kind == JK_NATIVE || i->vec) && o && i->in.address_width == 64) {
 		/* Zydis 4.0.0 and SIB base 101, see decode_mem(). */
 		if (!simple(o) || o->mem.base == ZYDIS_REGISTER_R13 || o->size > 256)
 			return false;
@@ -90,6 +92,26 @@ static u16 written(struct jit *j, const struct jinsn *i, int *moved, s64 *by)
 	return w;
 }
 
+/* Where the range begins: at a place that is aligned as the operands are. */
+static s32 start_of(const struct base *g)
+{
+	return g->align ? g->lo - ((g->lo - g->align_at) & g->align) : g->lo;
+}
+
+/* Take in what i asks of its address; false: it cannot be had together with what others ask. */
+static bool align_with(struct base *g, const struct jinsn *i, s32 at)
+{
+	if (!i->align)
+		return true;
+	if ((at - g->align_at) & MIN(g->align, i->align))
+		return false;
+	if (i->align > g->align) {
+		g->align = i->align;
+		g->align_at = at;
+	}
+	return true;
+}
+
 static u8 class_of(s32 range)
 {
 	return range <= 8 ? 0 : range <= 64 ? 1 : 2;
@@ -122,19 +144,24 @@ void jit_group(struct jit *j)
 			struct base *g = &base[b];
 			s64 at = g->delta + disp;
 			if (g->first && at == (s32)at) {
-				s32 lo = MIN(g->lo, (s32)at), hi = MAX(g->hi, (s32)at + bytes);
-				if ((s64)hi - lo <= (s64)JTLB_GROUP_MAX && (g->leader || b == GPR_RSP || slots < (s32)JIT_GROUPS)) {
+				struct base n = *g;
+				n.lo = MIN(g->lo, (s32)at);
+				n.hi = MAX(g->hi, (s32)at + bytes);
+				bool fits = align_with(&n, i, (s32)at);
+				s32 lo = start_of(&n);
+				if (fits && (s64)n.hi - lo <= (s64)JTLB_GROUP_MAX &&
+				    (g->leader || b == GPR_RSP || slots < (s32)JIT_GROUPS)) {
 					struct jinsn *l = g->first;
+					*g = n;
 					if (!g->leader) {
 						g->leader = l;
 						g->slot = b == GPR_RSP ? 0 : (u8)slots++;
 						l->group = JG_LEADER;
 						l->group_slot = g->slot;
 					}
-					g->lo = lo;
-					g->hi = hi;
 					l->group_lo = lo;
-					l->group_class = (u8)class_of(hi - lo);
+					l->group_class = class_of(g->hi - lo);
+					l->group_align = g->align;
 					l->group_write |= write;
 					i->group = JG_FOLLOWER;
 					i->group_slot = g->slot;
@@ -143,7 +170,7 @@ void jit_group(struct jit *j)
 				}
 			}
 			if (!g->first) {
-				*g = (struct base){ .first = i, .lo = disp, .hi = disp + bytes };
+				*g = (struct base){ .first = i, .lo = disp, .hi = disp + bytes, .align = i->align, .align_at = disp };
 				i->group_write = i->group_lead_writes = write;
 				i->group_base = b;
 				i->group_lo = disp;

@@ -162,7 +162,12 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 		return false;
 	s->i = i;
 	s->resume = j->n;
+	s->how = (j->x87 ? JSLOW_X87 : 0) | i->how;
 	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	if (i->group_align) {
+		EB(j, 0xa8, i->group_align); /* test al, imm8 */
+		s->from2 = e_jcc(j, CC_NZ);
+	}
 	if (!i->group_slot) {
 		s32 at = stack_entry(j);
 		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
@@ -196,6 +201,8 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
 	u32 at = e_jcc(j, CC_A);
 	patch_to(j, at, i->plain);
+	if (s->from2)
+		patch_to(j, s->from2, i->plain);
 	/* The leader's own address: that one may fault. */
 	if (i->stack)
 		e_lea(j, H_RAX, j_reg(j, GPR_RSP, H_RAX), i->group_lead_writes ? -8 : 0);
@@ -206,7 +213,7 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	at = e_jmp(j);
 	patch_to(j, at, s->resume);
 	struct jsite_slow site = { j->ref, i->uop, i->nuops, 1,
-				   (u8)(JSLOW_GROUP | (i->group_write ? JSLOW_WRITE : 0) |
+				   (u8)(JSLOW_GROUP | s->how | (i->group_write ? JSLOW_WRITE : 0) |
 					(i->group_slot ? 0 : JSLOW_STACK) |
 					(i->group_lead_writes ? JSLOW_LEADER_WRITES : 0)) };
 	eb(j, &site, sizeof(site));
@@ -266,7 +273,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 	s->bytes = (u8)bytes;
 	s->addr = (u8)addr;
 	s->how = (write ? JSLOW_WRITE : 0) | (stack ? JSLOW_STACK : 0) | (align ? JSLOW_ALIGNED : 0) |
-		 (j->x87 ? JSLOW_X87 : 0);
+		 (j->x87 ? JSLOW_X87 : 0) | i->how;
 	return s;
 }
 

@@ -21,9 +21,14 @@ static inline u32 vec_out(struct soft_cpu *c)
 	return live;
 }
 
+void jit_vec_out(struct soft_cpu *c)
+{
+	vec_out(c);
+}
+
 static inline bool vec_back(struct soft_cpu *c, u32 live)
 {
-	if (!live)
+	if (c->jit.vec_live == live)
 		return true;
 	jit_vec_load(c);
 	return (c->jit.vec_live & live) == live;
@@ -133,14 +138,16 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	if (likely(p))
 		return (u64)(uintptr_t)p;
 	struct block *b = block_at(c, s->block);
-	u32 live = vec_out(c);
+	u32 live = c->jit.vec_live;
 	u8 *ram = NULL;
 	gpa_t gpa;
 
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	SOFT_ENTER(c, &b->op[s->uop]);
-	if (s->how & JSLOW_X87)
+	if (s->how & JSLOW_X87) {
+		vec_out(c);
 		x87_settle(c, b, s->uop);
+	}
 	/* Whether a bad address is #SS or #GP the handler knows: the uop's segment may be another operand's. */
 	if (likely(soft_canonical(lin)) && !misaligned && !(s->how & JSLOW_WAITS) && (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
 		/* A group may want to write where this access, its first, only reads. */
@@ -154,11 +161,13 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 		return (u64)(uintptr_t)p;
 	}
 	if (!p && (s->how & JSLOW_END)) {
+		vec_out(c);
 		c->jit.exit_uop = c->op;
 		c->jit.n.exit[JX_MEMORY]++;
 		return JSLOW_LEFT;
 	}
 	if (!p) {
+		vec_out(c);
 		c->jit.slow_uop++;
 		if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
 			c->jit.n.crossings++;
@@ -281,6 +290,7 @@ static struct block *target(struct soft_cpu *c)
 		return NULL;
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {
+		vec_out(c);
 		struct block *b = cache_get(c, lin);
 		jc_set(c, e, lin, b);
 	}
@@ -302,12 +312,13 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 	struct block *from = block_at(c, l->block);
 
 	(void)rax;
-	vec_out(c);
 	c->jit.links++;
 	c->rip = c->jit.vpage + l->target;
 	struct block *b = target(c);
-	if (!b)
+	if (!b) {
+		vec_out(c);
 		return NULL;
+	}
 	struct code_cache *k = c->vm->cache;
 	/* A block that reaches into the next page depends on that page's mapping: it is never translated. */
 	pthread_mutex_lock(&k->lock);
@@ -326,9 +337,9 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 {
 	const struct jsite_uop *s = (const struct jsite_uop *)(const void *)ret;
 
-	vec_out(c);
 	c->jit.lookups++;
 	if (unlikely(!soft_canonical(rip))) {
+		vec_out(c);
 		/* The branch itself faults, before it has done anything: let the handler do that. */
 		struct block *from = block_at(c, s->block);
 		c->gpr[GPR_RSP] -= (u64)s->pad[0];
@@ -338,8 +349,10 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 	}
 	c->rip = rip;
 	struct block *b = target(c);
-	if (!b)
+	if (!b) {
+		vec_out(c);
 		return NULL;
+	}
 	unsigned t = jj_table(c), slot = jj_slot(rip);
 	c->jit.jj[t][slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
 	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);

@@ -90,6 +90,7 @@ static bool decode(struct jit *j)
 		i->uop = (u8)u;
 		i->emit = NULL;
 		i->stack = i->traps = i->vec = false;
+		i->align = i->how = 0;
 		i->live_target = JF_ALL;
 		unsigned n = 1;
 		if (u + n < b->nops && vec_is_description(&b->op[u + n]))
@@ -218,8 +219,10 @@ static bool body(struct jit *j, unsigned first)
 	for (unsigned k = first; k < j->ninsns; k++) {
 		struct jinsn *i = &j->insn[k];
 
-		if (!j->plain)
+		if (!j->plain) {
 			i->mode = j->mode;
+			i->x87 = j->x87;
+		}
 		if (j->x87 && !i->vec && i->kind != JK_NATIVE)
 			jv_note_x87(j);
 		switch (i->kind) {
@@ -264,6 +267,7 @@ static bool versions(struct jit *j)
 			j->fl_mem = j->insn[k].live_in;
 			/* Groups end where the way of looking changes, but there may be one behind that. */
 			j->mode = j->insn[k].mode;
+			j->x87 = j->insn[k].x87;
 			bool ok = body(j, k);
 			j->mode = mode;
 			return ok;

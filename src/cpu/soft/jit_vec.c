@@ -3,8 +3,7 @@
  * jit_vec.c - vector and x87 instructions, with the guest's registers in the host's.
  *
  * vec_describe() says what an instruction's operands are, for this as for the stubs of the interpreter. It is encoded
- * again with its vector registers' own numbers; general registers are where translated code has them, and memory
- * is at [rax + rcx], or [rcx] where rax is in use. A block with such instructions looks once, at its start, whether
+ * again with its vector registers' own numbers; general registers are where translated code has them. A block with such instructions looks once, at its start, whether
  * they may run (j->vec_need); control registers change only at the end of a block.
  *
  * Exceptions: what the guest unmasks is raised by the host, at the same instruction, and comes back through
@@ -128,24 +127,80 @@ static void operands_of(const struct jinsn *i, const struct vec_desc *d, struct 
 	}
 }
 
-static void modrm(struct jit *j, unsigned reg, unsigned rm, bool mem, unsigned addr)
+/* Where the operand in memory is: [base], [base + index], [base + index + disp32]. */
+struct place {
+	unsigned base, index;
+	bool far;
+	s32 disp;
+};
+
+/* Check and find it; flags that the instruction needs are in RFLAGS then. rax is free unless it is part of the place, which
+ * it is not if `keep_rax`. *s: to complete with jm_done(). False: too many stubs. */
+static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bool keep_rax, struct place *p, struct jstub **s)
 {
-	if (!mem)
-		e8(j, 0xc0 | (reg & 7) << 3 | (rm & 7));
-	else if (addr == JA_RCX)
-		e8(j, (reg & 7) << 3 | H_RCX);
-	else
-		EB(j, (u8)((reg & 7) << 3 | 4), H_RCX << 3 | H_RAX);
+	const ZydisDecodedOperand *o = jm_operand(i);
+	u16 in = j_flags_in(i);
+
+	if (!j->plain && i->group != JG_NONE) {
+		u8 g = decode_gpr(o->mem.base);
+
+		if (i->group == JG_LEADER)
+			j_need_mem(j, i->live_in);
+		if (!jm_lead(j, i))
+			return false;
+		j_need_reg(j, in);
+		*p = (struct place){ jit_hreg[g], H_RCX, true, o->mem.disp.has_displacement ? (s32)o->mem.disp.value : 0 };
+		jm_addend(j, i, H_RCX);
+		if (jit_hreg[g] == H_NONE) {
+			e_ld(j, H_RAX, C_OFF(gpr[0]) + 8 * (s32)g);
+			EB(j, 0x48, 0x8d, 0x0c, 0x08); /* lea rcx, [rax + rcx] */
+			p->base = H_RCX;
+			p->index = H_NONE;
+		}
+		*s = &j->none;
+		return true;
+	}
+	j_need_mem(j, i->live_in);
+	jm_plain_entry(j, i);
+	jm_address(j, i, o);
+	keep_rax |= in != 0;
+	*s = jm_check_aligned(j, i, bytes, i->align, write, keep_rax ? JA_RCX : JA_RAX_RCX);
+	*p = keep_rax ? (struct place){ H_RCX, H_NONE, false, 0 } : (struct place){ H_RAX, H_RCX, false, 0 };
+	j_need_reg(j, in);
+	return *s;
 }
 
-static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *d, const struct operands *r, unsigned addr)
+/* ModRM and what follows it; p: NULL: register rm */
+static void modrm(struct jit *j, unsigned reg, unsigned rm, const struct place *p)
 {
-	bool mem = d->mem;
-	unsigned r3 = r->reg >> 3, b3 = mem ? 0 : r->rm >> 3;
+	unsigned r = (reg & 7) << 3;
+
+	if (!p) {
+		e8(j, 0xc0 | r | (rm & 7));
+		return;
+	}
+	bool disp8 = p->far && p->disp == (s8)p->disp;
+	unsigned mod = disp8 ? 0x40 : p->far ? 0x80 : 0;
+	if (p->index == H_NONE)
+		e8(j, mod | r | (p->base & 7));
+	else
+		EB(j, (u8)(mod | r | 4), (u8)((p->index & 7) << 3 | (p->base & 7)));
+	if (disp8)
+		e8(j, (u8)p->disp);
+	else if (p->far)
+		e32(j, (u32)p->disp);
+}
+
+/* p: NULL: no operand in memory */
+static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *d, const struct operands *r,
+		   const struct place *p)
+{
+	unsigned b = p ? p->base : r->rm, r3 = r->reg >> 3, b3 = b >> 3;
 
 	if (is_x87(i)) {
+		rex(j, false, 0, 0, p ? b : 0);
 		e8(j, d->enc[0]);
-		modrm(j, d->enc[1] >> 3 & 7, d->enc[1] & 7, mem, addr);
+		modrm(j, d->enc[1] >> 3 & 7, d->enc[1] & 7, p);
 		return;
 	}
 	if (d->kind & VK_VEX) {
@@ -162,7 +217,7 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 		if (d->enc[k] == 0x66 || d->enc[k] == 0xf2 || d->enc[k] == 0xf3)
 			e8(j, d->enc[k++]);
 		w = d->enc[k] == 0x48;
-		rex(j, w, r->reg, 0, mem ? 0 : r->rm);
+		rex(j, w, r->reg, 0, b);
 		e8(j, 0x0f);
 		if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F38)
 			e8(j, 0x38);
@@ -171,7 +226,7 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 	}
 	e8(j, i->in.opcode);
 	if (i->in.attributes & ZYDIS_ATTRIB_HAS_MODRM)
-		modrm(j, r->reg, r->rm, mem, addr);
+		modrm(j, r->reg, r->rm, p);
 	for (unsigned k = 0; k < 2; k++)
 		if (i->in.raw.imm[k].size)
 			eb(j, i->bytes + i->in.raw.imm[k].offset, i->in.raw.imm[k].size / 8);
@@ -179,28 +234,17 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 
 static bool emit_native(struct jit *j, struct jinsn *i)
 {
-	u16 in = j_flags_in(i);
 	struct vec_desc d;
 	struct operands r;
+	struct place p;
 	struct jstub *s = NULL;
-	bool implied = false;
-	unsigned addr = JA_RAX_RCX;
 
 	if (!describe(j, i, &d))
 		return false;
-	implied = d.kind & (VK_ECX | VK_ESTR);
-	if (d.mem) {
-		j_need_mem(j, i->live_in);
-		jm_address(j, i, jm_operand(i));
-		if (in || implied)
-			addr = JA_RCX;
-		s = jm_check_aligned(j, i, d.mem_bytes, d.align, d.mem == VM_STORE, addr);
-		if (!s)
-			return false;
-		if (d.cls & VC_WAITS)
-			s->how |= JSLOW_WAITS;
-	}
-	j_need_reg(j, in);
+	if (!d.mem)
+		j_need_reg(j, j_flags_in(i));
+	else if (!reach(j, i, d.mem_bytes, d.mem == VM_STORE, d.kind & (VK_ECX | VK_ESTR), &p, &s))
+		return false;
 	operands_of(i, &d, &r);
 	if (d.kind & VK_ESTR)
 		e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
@@ -209,7 +253,7 @@ static bool emit_native(struct jit *j, struct jinsn *i)
 	if (homed && (d.ld & gpr_place))
 		e_ld(j, H_RAX, C_OFF(gpr[0]) + 8 * r.gpr);
 	jit_fault_site(j, i);
-	encode(j, i, &d, &r, addr);
+	encode(j, i, &d, &r, d.mem ? &p : NULL);
 	if (homed && (d.st & gpr_place))
 		e_st(j, H_RAX, C_OFF(gpr[0]) + 8 * r.gpr);
 	if (d.kind & VK_ECX)
@@ -246,12 +290,16 @@ static bool emit_fnstsw_ax(struct jit *j, struct jinsn *i)
 
 static bool emit_stmxcsr(struct jit *j, struct jinsn *i)
 {
-	j_need_mem(j, i->live_in);
-	jm_address(j, i, jm_operand(i));
-	struct jstub *s = jm_check(j, i, 4, true, JA_RAX_RCX);
-	EB(j, 0x0f, 0xae, 3 << 3 | 4, H_RCX << 3 | H_RAX);
+	struct place p;
+	struct jstub *s;
+
+	if (!reach(j, i, 4, true, false, &p, &s))
+		return false;
+	rex(j, false, 0, 0, p.base);
+	EB(j, 0x0f, 0xae);
+	modrm(j, 3, 0, &p);
 	jm_done(j, s, j->fl_reg);
-	return s;
+	return true;
 }
 
 /* ---- which ---- */
@@ -300,7 +348,12 @@ bool jv_classify(struct jit *j, struct jinsn *i)
 	}
 	if (is_x87(i)) {
 		const struct vec_desc *x = vec_desc_of(&j->b->op[i->uop]);
+		i->how = x && (x->cls & VC_WAITS) ? JSLOW_WAITS : 0;
 		return x && take(j, i, VEC_OK_X87, emit_native);
 	}
-	return describe(j, i, &d) && take(j, i, d.cls & VC_OK, emit_native);
+	if (!describe(j, i, &d))
+		return false;
+	i->align = d.mem ? d.align : 0;
+	i->how = d.cls & VC_WAITS ? JSLOW_WAITS : 0;
+	return take(j, i, d.cls & VC_OK, emit_native);
 }

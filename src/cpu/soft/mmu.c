@@ -198,8 +198,10 @@ again:
 			gpa_t at = (i == top ? table : lv[i + 1].v & PTE_ADDR);
 			if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed)))
 				dirty_mark(&c->vm->dirty, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT);
-			if (cache_page_flags(c->vm, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE)
+			if (cache_page_flags(c->vm, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE) {
+				jit_vec_out(c);
 				cache_invalidate(c->vm, at + ((u64)(uintptr_t)lv[i].p & (PAGE_BYTES - 1)), esize);
+			}
 			lv[i].v |= want;
 		}
 	}
@@ -255,13 +257,16 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 
 	if (c->cr0 & CR0_PG) {
 		if ((c->efer & EFER_LMA) && !soft_canonical(lin)) {
+			jit_vec_out(c);
 			if (acc != ACC_X && c->op && c->op->seg == SEG_SS)
 				soft_raise(c, EXC_SS, 0);
 			soft_gp(c, 0);
 		}
 		u32 err = walk(c, idx, lin, acc, &w);
-		if (unlikely(err))
+		if (unlikely(err)) {
+			jit_vec_out(c);
 			soft_raise_pf(c, lin, err & 0x7fffffff);
+		}
 	} else {
 		w = (struct walk){ .gpa = page, .writable = true, .user = true, .dirty = true, .global = false };
 	}
