@@ -175,8 +175,11 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 			c->jit.n.mmio++;
 		else
 			c->jit.n.others++;
-		if (unlikely(!execute(c, b, s->uop, s->nuops)))
-			must(!"a memory instruction was left without an exception");
+		if (unlikely(!execute(c, b, s->uop, s->nuops))) {
+			/* A repeated one, because something is pending: c->rip says where to. */
+			c->jit.exit_uop = NULL;
+			return JSLOW_LEFT;
+		}
 	}
 	/* vec_ok changes only at the end of a block. */
 	must(vec_back(c, live));
