@@ -42,7 +42,7 @@
  *
  * INV-JIT-1: translated code leaves at the next E_FAR or backward branch when c->pending is set.
  * INV-JIT-2: the code of a dead block leaves at its entries: they are overwritten, as a whole and atomically,
- *            with a jump to its exit. Memory is reused only with the whole arena (INV-CACHE-3).
+ *            with a call that leaves. Memory is reused only with the whole arena (INV-CACHE-3).
  * INV-JIT-3: see Flags.
  * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
  *
@@ -172,12 +172,13 @@ struct jit_cpu {
 /* ---- translated code of a block ---- */
 struct jit_block {
 	u8 *far, *near; /* entries (rx); NULL: not translated */
+	u32 start;      /* of the code: offset in the code memory */
 	u32 bytes;
 	u32 in;         /* links that go here: offset of the first one's jlink, 0 none */
 	u16 nfaults;    /* struct jfault, at the end of the code */
 	u16 peek_lo, peek_hi; /* page offsets of bytes after branches that the translation relies on */
 	u8 mode;        /* enum tlb_index it was translated for */
-	u8 tried;       /* no more tries */
+	u8 misses;      /* of groups */
 	u8 end_uop;     /* that is always left to the interpreter, and the last; 0: none */
 	u8 check;       /* jit_check.c */
 	u32 runs;
@@ -227,11 +228,6 @@ struct jlink {
 	u8 head;    /* bytes from the stub's start to here */
 } __attribute__((packed));
 
-/* What lies before E_FAR, in bytes. */
-#define JIT_EXIT_DEAD 16u      /* leaves; the block is dead */
-#define JIT_EXIT_RIP 32u       /* leaves to the block's own RIP */
-#define JIT_EXIT_DEAD_NEAR 56u /* saves the flags, then as JIT_EXIT_DEAD */
-#define JIT_PRELUDE 64u
 
 #define JIT_LIST_END (~0u) /* as jlink.next: linked, and the last */
 
@@ -273,6 +269,7 @@ void jit_forget_jumps(struct soft_cpu *c);
 
 /* Executions of a block before it is translated. */
 #define JIT_HEAT 200u
+#define JIT_MISSES 12u  /* of groups, after which a block is translated without */
 #define JIT_HEAT_OUT 5u /* counted for one that is come to from translated code */
 
 #endif

@@ -562,7 +562,7 @@ static void report(struct soft_cpu *c, struct jit_check *k, const struct block *
 	print_state(stderr, "after the interpreter", k->ref.c);
 	print_state(stderr, "after translated code", k->got.c);
 	fprintf(stderr, "host code from its far entry (data of calls in between)\n");
-	disassemble(stderr, c->vm, b->jit.far, b->jit.bytes - JIT_PRELUDE, (u64)(uintptr_t)b->jit.far);
+	disassemble(stderr, c->vm, b->jit.far, b->jit.bytes, (u64)(uintptr_t)b->jit.far);
 }
 
 void jit_check_foreign(struct soft_vm *vm)

@@ -158,7 +158,15 @@ static void routines(struct jit *j, struct jit_code *k)
 	to_c(j, (void *)jit_exit_rip);
 	epilogue(j);
 
-	k->r_exit_dead = begin(j);
+	k->r_exit_group = begin(j);
+	to_c(j, (void *)jit_exit_group);
+	epilogue(j);
+
+	/* What the entries of dead blocks call. */
+	k->r_dead_near = begin(j);
+	EB(j, 0x9f, 0x0f, 0x90, 0xc0, 0x66, 0x89); /* lahf; seto al; mov [fl], ax: the return address is on the stack */
+	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl) + 8);
+	k->r_dead_far = (u8 *)(uintptr_t)(j->pc0 + j->n);
 	to_c(j, (void *)jit_exit_dead);
 	epilogue(j);
 
@@ -360,25 +368,19 @@ void jit_vec_save(struct soft_cpu *c)
 	c->jit.vec_live = 0;
 }
 
-/* Blocks lie in code memory in the order of k->index. */
-static struct block *block_of(const struct soft_vm *vm, u64 pc)
+struct block *jit_block_of(const struct soft_vm *vm, u64 pc)
 {
 	const struct jit_code *k = vm->jit;
-	u32 lo = 0, hi = __atomic_load_n(&k->nindex, __ATOMIC_ACQUIRE);
-	struct block *found = NULL;
+	u32 at = (u32)(pc - (u64)(uintptr_t)k->rx), lo = 0, hi = __atomic_load_n(&k->nindex, __ATOMIC_ACQUIRE);
 
 	while (lo < hi) {
 		u32 mid = lo + (hi - lo) / 2;
-		struct block *b = (struct block *)(void *)(vm->cache->arena + (size_t)k->index[mid] * 16);
-		const u8 *far = __atomic_load_n(&b->jit.far, __ATOMIC_ACQUIRE); /* NULL: has just been made */
-		if (far && (u64)(uintptr_t)far - JIT_PRELUDE <= pc) {
-			found = b;
+		if (k->index[mid].at <= at)
 			lo = mid + 1;
-		} else {
+		else
 			hi = mid;
-		}
 	}
-	return found;
+	return lo ? (struct block *)(void *)(vm->cache->arena + (size_t)k->index[lo - 1].block * 16) : NULL;
 }
 
 bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
@@ -387,10 +389,10 @@ bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
 
 	if (!k || *rip - (u64)(uintptr_t)k->rx >= k->bytes)
 		return false;
-	struct block *b = block_of(c->vm, *rip);
+	struct block *b = jit_block_of(c->vm, *rip);
 	if (!b)
 		return false;
-	const u8 *code = b->jit.far - JIT_PRELUDE;
+	const u8 *code = k->rx + b->jit.start;
 	const struct jfault *f = (const struct jfault *)(const void *)(code + b->jit.bytes) - b->jit.nfaults;
 	u64 at = *rip - (u64)(uintptr_t)code;
 	for (unsigned i = 0; i < b->jit.nfaults; i++, f++) {
@@ -408,14 +410,14 @@ bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
 	return false;
 }
 
-/* Overwrite the five bytes at code offset `at`, of an instruction that is as long, by a jump to offset `to`. */
-static void overwrite(struct jit_code *k, u32 at, u32 to)
+/* Overwrite the five bytes at code offset `at`, of an instruction that is as long, by a call. */
+static void overwrite(struct jit_code *k, u32 at, const u8 *to)
 {
 	u64 *p = (u64 *)(void *)(k->rw + at), v;
 
 	must(!(at & 7));
 	v = *p;
-	v = (v & ~0xffffffffffull) | 0xe9 | (u64)(u32)(to - (at + 5)) << 8;
+	v = (v & ~0xffffffffffull) | 0xe8 | (u64)(u32)((u32)(to - k->rx) - (at + 5)) << 8;
 	__atomic_store_n(p, v, __ATOMIC_SEQ_CST);
 }
 
@@ -426,10 +428,8 @@ void jit_kill(struct soft_vm *vm, struct block *b)
 	if (!k || !b->jit.far)
 		return;
 	u32 far = (u32)(b->jit.far - k->rx), near = (u32)(b->jit.near - k->rx);
-	/* Both exits lie before the entries, see jit_translate(). */
-	overwrite(k, far, far - JIT_EXIT_DEAD);
-	if (near != far)
-		overwrite(k, near, far - JIT_EXIT_DEAD_NEAR);
+	overwrite(k, far, k->r_dead_far);
+	overwrite(k, near, k->r_dead_near);
 	/* Jumps that come here go to their own stubs again, and look for another block. */
 	for (u32 at = b->jit.in; at && at != JIT_LIST_END;) {
 		struct jlink *l = (struct jlink *)(void *)(k->rw + at);

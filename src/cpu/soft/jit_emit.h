@@ -61,14 +61,13 @@ struct jinsn {
 	u8 group_slot, group_class, group_base, group_align;
 	bool group_write, group_lead_writes;
 	s32 group_lo; /* of a leader's range, from its base register */
-	u32 plain;    /* offset in buf of its check in the plain version */
 	bool traps; /* may raise on the host: has a jfault */
 	bool vec;   /* jit_vec.c's: what is to be noted of x87 instructions before may wait */
 	const struct jinsn *x87; /* j->x87 before it */
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
-enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_UOP, JS_NEED_VEC };
+enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_PENDING, JS_UOP, JS_NEED_VEC };
 #define JIT_MORE 4u
 struct jstub {
 	enum jstub_kind kind;
@@ -110,7 +109,7 @@ struct jit {
 	bool exact;
 	bool fl_reg, fl_mem;
 	u32 near, far;
-	bool plain; /* emitting the version without groups */
+	bool plain; /* without groups: they failed too often */
 	unsigned ninsns, nstubs;
 	u8 end_uop; /* see struct jit_block */
 	u16 peek_lo, peek_hi;
@@ -282,6 +281,11 @@ void e_nops(struct jit *j, unsigned n);
 #define CC_A 7u
 
 /* ---- jit_code.c: routines in the code memory ---- */
+#define JIT_UNGROUPED 4096u
+static inline unsigned jit_ungrouped_hash(u64 phys)
+{
+	return (unsigned)(phys * 0x9e3779b97f4a7c15ull >> 52);
+}
 struct jit_code {
 	u8 *rw, *rx;
 	size_t bytes;
@@ -291,14 +295,20 @@ struct jit_code {
 	bool avx;
 	bool exact;
 	u32 heat; /* executions before a block is translated */
-	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_exit_rip, *r_exit_dead, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
+	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
 	    *r_fault;
 	struct jit *scratch;
-	u32 *index; /* references of translated blocks in the order of their code */
+	struct jindex {
+		u32 at, block; /* offset of the code; reference */
+	} *index; /* in the order of their code */
+	u32 ungrouped[JIT_UNGROUPED]; /* by hash: blocks (RAM offset) whose groups failed too often */
 	u32 nindex, index_max;
 	u64 translations, refused, unlinked;
 	int perf_fd;
 };
+
+/* The block whose code contains pc; async-signal-safe. */
+struct block *jit_block_of(const struct soft_vm *vm, u64 pc);
 
 /* ---- jit_flags.c ---- */
 struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops);
@@ -335,8 +345,6 @@ static inline bool jm_follows(const struct jit *j, const struct jinsn *i)
 {
 	return !j->plain && i->group == JG_FOLLOWER;
 }
-/* Where a failed leader comes in in the plain version: flags are in c->fl. */
-void jm_plain_entry(struct jit *j, struct jinsn *i);
 /* The check of i's group, if i is its leader. False: too many stubs. */
 bool jm_lead(struct jit *j, struct jinsn *i);
 /* The group's addend into a host register. */

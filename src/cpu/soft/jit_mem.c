@@ -199,10 +199,7 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	e32(j, PAGE_BYTES - 1);
 	e8(j, 0x3d);
 	e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
-	u32 at = e_jcc(j, CC_A);
-	patch_to(j, at, i->plain);
-	if (s->from2)
-		patch_to(j, s->from2, i->plain);
+	u32 crosses = e_jcc(j, CC_A);
 	/* The leader's own address: that one may fault. */
 	if (i->stack)
 		e_lea(j, H_RAX, j_reg(j, GPR_RSP, H_RAX), i->group_lead_writes ? -8 : 0);
@@ -210,21 +207,20 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 		jm_address(j, i, jm_operand(i));
 	e_call_to(j, j->code->r_slow);
 	EB(j, 0x0f, 0x1f, 0x00);
-	at = e_jmp(j);
+	u32 at = e_jmp(j);
 	patch_to(j, at, s->resume);
 	struct jsite_slow site = { j->ref, i->uop, i->nuops, 1,
 				   (u8)(JSLOW_GROUP | s->how | (i->group_write ? JSLOW_WRITE : 0) |
 					(i->group_slot ? 0 : JSLOW_STACK) |
 					(i->group_lead_writes ? JSLOW_LEADER_WRITES : 0)) };
 	eb(j, &site, sizeof(site));
-	at = e_jmp(j);
-	patch_to(j, at, i->plain);
-}
-
-void jm_plain_entry(struct jit *j, struct jinsn *i)
-{
-	if (j->plain && i->group == JG_LEADER)
-		i->plain = j->n;
+	/* It cannot serve the group. */
+	patch_to(j, crosses, j->n);
+	if (s->from2)
+		patch_to(j, s->from2, j->n);
+	struct jsite_uop out = { j->ref, i->uop, i->nuops, .pad = { s->how } };
+	e_call_to(j, j->code->r_exit_group);
+	eb(j, &out, sizeof(out));
 }
 
 static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr,
@@ -305,7 +301,6 @@ struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsign
 		lea(j, true, H_RAX, jit_hreg[GPR_RSP], H_RAX, 0, disp);
 		return &j->none;
 	}
-	jm_plain_entry(j, i);
 	unsigned h = j_reg(j, base, H_RAX);
 
 	e_lea(j, H_RAX, h, disp);

@@ -253,11 +253,35 @@ static inline unsigned jj_table(const struct soft_cpu *c)
 
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
+	struct block *b = jit_block_of(c->vm, (u64)(uintptr_t)ret - 1);
+
 	(void)rax;
-	leave_to(c, JX_DEAD, ret);
+	vec_out(c);
+	c->jit.n.exit[JX_DEAD]++;
+	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	unsigned slot = jj_slot(c->rip);
 	c->jit.jj[jj_table(c)][slot].rip = jj_none(slot);
 	return NULL;
+}
+
+/* A group's range crosses a page, or the page allows less than the group wants. */
+const struct uop *jit_exit_group(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	struct block *b = block_at(c, s->block);
+	struct jit_code *k = c->vm->jit;
+
+	(void)rax;
+	vec_out(c);
+	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
+	if (s->pad[0] & JSLOW_X87)
+		x87_settle(c, b, s->uop);
+	c->jit.n.exit[JX_MEMORY]++;
+	if (++b->jit.misses < JIT_MISSES)
+		return &b->op[s->uop];
+	/* When it is hot again, it is translated with each access by itself. */
+	k->ungrouped[jit_ungrouped_hash(b->phys)] = (u32)(b->phys >> 2) + 1;
+	cache_kill(c->vm, b);
+	return &b->op[s->uop];
 }
 
 u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)

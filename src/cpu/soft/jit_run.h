@@ -12,6 +12,8 @@ u64 jit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
 /* Leave to the interpreter at a uop, or at a RIP: what jit_enter() returns. */
 const struct uop *jit_exit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
 const struct uop *jit_exit_rip(struct soft_cpu *c, u64 rax, const u8 *ret);
+const struct uop *jit_exit_group(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
+/* The entry of a dead block was called. */
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret);
 /* Follow a direct branch that is not linked, or go to RIP rax: code to go on with, or NULL: leave, at c->rip. */
 u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret);

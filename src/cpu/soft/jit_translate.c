@@ -3,7 +3,6 @@
  * jit_translate.c - a block of uops to host code: its bytes are decoded once more, flags' liveness goes backwards
  * over the instructions, code comes forwards, and out-of-line pieces behind it.
  *
- *     E_FAR-64..  exits for when the block is dead, or something is pending
  *     E_FAR       cmp [pending], 0; jne exit; flags from c->fl if they are wanted
  *     E_NEAR      nop of 5 bytes (INV-JIT-2), body
  *     ...         slow ways, links
@@ -89,6 +88,7 @@ static bool decode(struct jit *j)
 		i->off = (u16)off;
 		i->uop = (u8)u;
 		i->emit = NULL;
+		i->group = JG_NONE;
 		i->stack = i->traps = i->vec = false;
 		i->align = i->how = 0;
 		i->live_target = JF_ALL;
@@ -118,31 +118,12 @@ static u8 vec_bit(const struct jit *j)
 
 static void prelude(struct jit *j)
 {
-	u32 far = JIT_PRELUDE;
-
-	e_nops(j, 0);
-	while (j->n < far - JIT_EXIT_DEAD_NEAR)
-		e8(j, 0xcc);
-	e_flags_save(j);
-	e_call_to(j, j->code->r_exit_dead);
-	e32(j, j->page_off);
-	while (j->n < far - JIT_EXIT_RIP)
-		e8(j, 0xcc);
-	e_call_to(j, j->code->r_exit_rip);
-	e32(j, j->page_off);
-	while (j->n < far - JIT_EXIT_DEAD)
-		e8(j, 0xcc);
-	e_call_to(j, j->code->r_exit_dead);
-	e32(j, j->page_off);
-	while (j->n < far)
-		e8(j, 0xcc);
-
 	j->far = j->n;
 	EB(j, 0x83, 0xbc, 0x24); /* cmp dword [rsp + disp32], 0: eight bytes */
 	e32(j, (u32)C_OFF(pending));
 	e8(j, 0);
-	u32 at = e_jcc(j, CC_NZ);
-	patch_to(j, at, far - JIT_EXIT_RIP);
+	struct jstub *s = j_stub(j, JS_PENDING);
+	s->from = e_jcc(j, CC_NZ);
 	if (j->insn[0].live_in)
 		e_flags_load(j);
 	e_nops(j, (8 - (j->n & 7)) & 7);
@@ -157,7 +138,7 @@ static void prelude(struct jit *j)
 		EB(j, 0xf6, 0x84, 0x24); /* test byte [rsp + disp32], bit */
 		e32(j, (u32)C_OFF(jit.vec_live));
 		e8(j, vec_bit(j));
-		struct jstub *s = j_stub(j, JS_NEED_VEC);
+		s = j_stub(j, JS_NEED_VEC);
 		s->from = e_jcc(j, CC_Z);
 		s->resume = j->n;
 		j_spoil(j);
@@ -202,6 +183,11 @@ static void stubs(struct jit *j)
 			u32 to = e_jmp(j);
 			patch_to(j, to, s->next);
 			break;
+		case JS_PENDING:
+			patch_to(j, s->from, j->n);
+			e_call_to(j, j->code->r_exit_rip);
+			e32(j, j->page_off);
+			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
 			site = (struct jsite_uop){ j->ref, 0, 0, .pad = { vec_bit(j) } };
@@ -214,9 +200,9 @@ static void stubs(struct jit *j)
 	}
 }
 
-static bool body(struct jit *j, unsigned first)
+static bool body(struct jit *j)
 {
-	for (unsigned k = first; k < j->ninsns; k++) {
+	for (unsigned k = 0; k < j->ninsns; k++) {
 		struct jinsn *i = &j->insn[k];
 
 		if (!j->plain) {
@@ -249,29 +235,6 @@ static bool body(struct jit *j, unsigned first)
 	/* Jcc may be the last one when the block is full. */
 	if (!last->end)
 		jf_fall(j, (s64)j->page_off + last->off + last->in.length, last->live_out);
-	return true;
-}
-
-/* The body, and where groups of accesses share a check, from the first of them on the body without. */
-static bool versions(struct jit *j)
-{
-	u8 mode = j->mode;
-
-	j->plain = false;
-	if (!body(j, 0))
-		return false;
-	for (unsigned k = 0; k < j->ninsns; k++)
-		if (j->insn[k].group == JG_LEADER) {
-			j->plain = true;
-			j->fl_reg = false;
-			j->fl_mem = j->insn[k].live_in;
-			/* Groups end where the way of looking changes, but there may be one behind that. */
-			j->mode = j->insn[k].mode;
-			j->x87 = j->insn[k].x87;
-			bool ok = body(j, k);
-			j->mode = mode;
-			return ok;
-		}
 	return true;
 }
 
@@ -321,9 +284,11 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		goto out;
 	}
 	jit_liveness(j);
-	jit_group(j);
+	j->plain = k->ungrouped[jit_ungrouped_hash(b->phys)] == (u32)(b->phys >> 2) + 1;
+	if (!j->plain)
+		jit_group(j);
 	prelude(j);
-	if (!versions(j) || j->fail) {
+	if (!body(j) || j->fail) {
 		k->refused++;
 		goto out;
 	}
@@ -351,12 +316,14 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.peek_hi = j->peek_hi;
 		b->jit.near = k->rx + k->used + j->near;
 		/* A signal's handler looks for the block here as soon as it runs. */
-		k->index[k->nindex] = j->ref;
+		k->index[k->nindex] = (struct jindex){ k->used, j->ref };
+		b->jit.start = k->used;
+		b->jit.misses = 0;
 		__atomic_store_n(&k->nindex, k->nindex + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
 		jit_perf_name(k, k->rx + k->used, j->n, "guest %s %016llx", mode == TLB_USER ? "user" : "kernel",
 			      (unsigned long long)c->gpr[GPR_BLK]);
-		k->used = ROUND_UP(k->used + j->n, 64);
+		k->used = ROUND_UP(k->used + j->n, 16);
 		k->translations++;
 		c->jit.translated++;
 		c->jit.n.insns += j->ninsns;
