@@ -8,8 +8,14 @@
 #include "cpu/soft/cache.h"
 
 
-/* The arena of decoded blocks; with everything else the VMM stays below 64 MiB beside guest RAM. */
-#define CODE_CACHE_BYTES (32 * MIB)
+/*
+ * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
+ * run larger programs: a compiler alone executes some 400,000 blocks.
+ */
+static size_t arena_bytes(const struct ram *ram)
+{
+	return (size_t)MIN(MAX(ram->bytes / 16, 32 * MIB), 192 * MIB);
+}
 
 struct one {
 	struct cpu head;
@@ -381,7 +387,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		c->step_block = xcalloc(1, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
 		vm->cpu[i] = c;
 	}
-	if ((r = cache_new(vm, CODE_CACHE_BYTES, e)) < 0 || (r = soft_vec_init(vm, e)) < 0 ||
+	if ((r = cache_new(vm, arena_bytes(ram), e)) < 0 || (r = soft_vec_init(vm, e)) < 0 ||
 	    (r = jit_init(vm, e)) < 0) {
 		vm_free(&v->head);
 		return r;

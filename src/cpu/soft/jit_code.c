@@ -15,8 +15,7 @@
 
 #include <sys/mman.h>
 
-#define JIT_CODE_BYTES (24 * MIB)
-#define JIT_INDEX_MAX (128u << 10)
+#define JIT_INDEX_MAX (256u << 10)
 
 static const u8 callee_saved[] = { H_RBP, H_RBX, H_R12, H_R13, H_R14, H_R15 };
 
@@ -265,7 +264,8 @@ int jit_init(struct soft_vm *vm, struct err *e)
 		return 0;
 	k = xcalloc(1, sizeof(*k));
 	vm->jit = k;
-	k->bytes = o->cache_bytes ? (size_t)(o->cache_bytes & PAGE_MASK) : JIT_CODE_BYTES;
+	k->bytes = o->cache_bytes ? (size_t)(o->cache_bytes & PAGE_MASK)
+				 : (size_t)MIN(MAX(vm->ram->bytes / 32, 24 * MIB), 96 * MIB);
 	k->rw = k->rx = MAP_FAILED;
 	k->perf_fd = -1;
 	if (o->perf_map) {
