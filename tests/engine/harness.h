@@ -41,6 +41,8 @@ void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 bool hx_have_avx(void);
 /* A decoder for what the host executes in 64-bit mode. */
 void hx_decoder(ZydisDecoder *d);
+/* Can both sides agree on it? Not CPUID, time, selectors, system calls, what CPU models leave out. */
+bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops);
 /* Disassembly of the code, a line each, to f. */
 void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip);
 
