@@ -286,14 +286,19 @@ static void engine_init(const struct soft_options *o)
 
 void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out)
 {
-	static struct cpu_state s;
-	struct err e = { 0 };
-
 	u8 page[HX_CODE_BYTES];
 
 	memset(page, 0xcc, sizeof(page));
 	memcpy(page + off, code, n);
 	must(ram_put(ram, G_CODE, page, sizeof(page)) == 0);
+	hx_engine_again(off, in, out);
+}
+
+void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *out)
+{
+	static struct cpu_state s;
+	struct err e = { 0 };
+
 	must(ram_put(ram, G_DATA, in->data, HX_DATA_BYTES) == 0);
 	memset(&s, 0, sizeof(s));
 	memcpy(s.gpr, in->gpr, sizeof(s.gpr));
@@ -508,6 +513,11 @@ void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 		fputc('\n', f);
 		off += in.length;
 	}
+}
+
+struct cpu *hx_cpu(void)
+{
+	return cpu;
 }
 
 void hx_stats(FILE *f)
