@@ -286,14 +286,19 @@ static void engine_init(const struct soft_options *o)
 
 void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out)
 {
-	static struct cpu_state s;
-	struct err e = { 0 };
-
 	u8 page[HX_CODE_BYTES];
 
 	memset(page, 0xcc, sizeof(page));
 	memcpy(page + off, code, n);
 	must(ram_put(ram, G_CODE, page, sizeof(page)) == 0);
+	hx_engine_again(off, in, out);
+}
+
+void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *out)
+{
+	static struct cpu_state s;
+	struct err e = { 0 };
+
 	must(ram_put(ram, G_DATA, in->data, HX_DATA_BYTES) == 0);
 	memset(&s, 0, sizeof(s));
 	memcpy(s.gpr, in->gpr, sizeof(s.gpr));
@@ -399,6 +404,95 @@ void hx_init(const struct soft_options *o)
 		must(sigaction(sigs[i], &sa, NULL) == 0);
 }
 
+static const char *const sets[] = {
+	"I86",   "I186",  "I286REAL",   "I386",         "I486REAL",     "I486",          "PENTIUMREAL", "PENTIUMMMX",
+	"PPRO",  "CMOV",  "LONGMODE",   "FAT_NOP",      "PREFETCH_NOP", "PPRO_UD0_LONG", "LAHF",        "X87",
+	"FCMOV", "FCOMI", "SSE3X87",    "MMX",          "SSE",          "SSEMXCSR",      "SSE2",        "SSE2MMX",
+	"SSE3",  "SSSE3", "SSSE3MMX",   "SSE4",         "SSE42",        "POPCNT",        "BMI1",        "BMI2",
+	"LZCNT", "MOVBE", "AES",        "PCLMULQDQ",    "AVX",          "AVX2",          "AVX2GATHER",  "AVXAES",
+	"FMA",   "F16C",  "CMPXCHG16B", "SSE_PREFETCH",
+};
+
+bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
+{
+	const char *set = ZydisISASetGetString(in->meta.isa_set);
+	bool ok = false;
+
+	static s8 known[ZYDIS_ISA_SET_MAX_VALUE + 1]; /* 0: not asked yet */
+	s8 *k = &known[in->meta.isa_set];
+
+	if (!*k) {
+		for (unsigned i = 0; i < ARRAY_LEN(sets) && !ok; i++)
+			ok = set && !strcmp(set, sets[i]);
+		*k = ok ? 1 : -1;
+	}
+	ok = *k > 0;
+	if (!ok)
+		return false;
+	for (unsigned i = 0; i < in->operand_count; i++)
+		if (ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
+			return false;
+	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		return false;
+	if (in->mnemonic == ZYDIS_MNEMONIC_MOVSXD && in->operand_width == 16)
+		return false; /* reads two bytes on Intel, four on AMD */
+	if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS))
+		return false;
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_LOOPE: /* some processors let a REP prefix choose the condition */
+	case ZYDIS_MNEMONIC_LOOPNE:
+		for (unsigned i = 0; i < in->raw.prefix_count; i++)
+			if (in->raw.prefixes[i].value == 0xf2 || in->raw.prefixes[i].value == 0xf3)
+				return false;
+		return true;
+	case ZYDIS_MNEMONIC_MASKMOVQ: /* CR2: the operand's start or its first enabled byte, as models differ */
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_INT1:
+	case ZYDIS_MNEMONIC_INT3:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_IRET:
+	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_IRETQ:
+	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_SYSENTER:
+	case ZYDIS_MNEMONIC_SYSEXIT:
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDPMC:
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_LSL:
+	case ZYDIS_MNEMONIC_VERR:
+	case ZYDIS_MNEMONIC_VERW:
+	case ZYDIS_MNEMONIC_SGDT:
+	case ZYDIS_MNEMONIC_SIDT:
+	case ZYDIS_MNEMONIC_SLDT:
+	case ZYDIS_MNEMONIC_SMSW:
+	case ZYDIS_MNEMONIC_STR:
+	case ZYDIS_MNEMONIC_RSM:
+	case ZYDIS_MNEMONIC_FXSAVE: /* instruction pointers of both sides differ: tested on their own */
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FLDCW: /* unmasked exceptions come at the harness's own x87 use */
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_WBINVD:
+	case ZYDIS_MNEMONIC_INVD:
+	case ZYDIS_MNEMONIC_HLT:
+		return false;
+	default:
+		return true;
+	}
+}
+
 void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 {
 	ZydisDecodedInstruction in;
@@ -419,6 +513,11 @@ void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 		fputc('\n', f);
 		off += in.length;
 	}
+}
+
+struct cpu *hx_cpu(void)
+{
+	return cpu;
 }
 
 void hx_stats(FILE *f)

@@ -38,9 +38,15 @@ void hx_init(const struct soft_options *o);
 /* Run `n` bytes of code at HX_CODE + off (an INT3 is put behind them). */
 void hx_native(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out);
 void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out);
+/* The code of the last hx_engine() again. */
+void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *out);
+/* The engine's vCPU. */
+struct cpu *hx_cpu(void);
 bool hx_have_avx(void);
 /* A decoder for what the host executes in 64-bit mode. */
 void hx_decoder(ZydisDecoder *d);
+/* Can both sides agree on it? Not CPUID, time, selectors, system calls, what CPU models leave out. */
+bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops);
 /* Disassembly of the code, a line each, to f. */
 void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip);
 

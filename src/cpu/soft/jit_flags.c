@@ -62,6 +62,10 @@ struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecoded
 		f.writes = true;
 		break;
 	default:
+		/* CMPS and SCAS that repeat no time */
+		if (in->meta.category == ZYDIS_CATEGORY_STRINGOP &&
+		    (in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
+			f.kill = 0;
 		break;
 	}
 	/* What is written in part keeps the rest. */
