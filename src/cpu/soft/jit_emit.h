@@ -116,6 +116,7 @@ struct jit {
 	u16 peek_lo, peek_hi;
 	u8 vec_need; /* JIT_VEC_*: what must be live */
 	const struct jinsn *x87; /* whose place is not in c->fip yet */
+	u8 addend; /* 1 + the group whose addend is in rcx, between vector instructions; 0: none */
 	unsigned nfaults;
 	struct jfault fault[JIT_FAULTS];
 	struct jinsn insn[JIT_INSNS];

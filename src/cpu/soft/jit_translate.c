@@ -225,6 +225,8 @@ static bool body(struct jit *j, unsigned first)
 		}
 		if (j->x87 && !i->vec && i->kind != JK_NATIVE)
 			jv_note_x87(j);
+		if (!i->vec)
+			j->addend = 0;
 		switch (i->kind) {
 		case JK_NATIVE:
 			if (!ji_native(j, i))
@@ -258,6 +260,7 @@ static bool versions(struct jit *j)
 	u8 mode = j->mode;
 
 	j->plain = false;
+	j->addend = 0;
 	if (!body(j, 0))
 		return false;
 	for (unsigned k = 0; k < j->ninsns; k++)
@@ -268,6 +271,7 @@ static bool versions(struct jit *j)
 			/* Groups end where the way of looking changes, but there may be one behind that. */
 			j->mode = j->insn[k].mode;
 			j->x87 = j->insn[k].x87;
+			j->addend = 0;
 			bool ok = body(j, k);
 			j->mode = mode;
 			return ok;
