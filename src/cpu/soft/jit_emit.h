@@ -46,7 +46,6 @@ struct jinsn {
 	u8 bytes[16];
 	u16 off;
 	u8 uop, nuops;
-	u8 mode; /* way of looking */
 	bool end;
 	enum jkind kind;
 	bool (*emit)(struct jit *j, struct jinsn *i); /* JK_SPECIAL; false: give up the block */
@@ -63,7 +62,6 @@ struct jinsn {
 	s32 group_lo; /* of a leader's range, from its base register */
 	bool traps; /* may raise on the host: has a jfault */
 	bool vec;   /* jit_vec.c's: what is to be noted of x87 instructions before may wait */
-	const struct jinsn *x87; /* j->x87 before it */
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
@@ -115,6 +113,7 @@ struct jit {
 	u16 peek_lo, peek_hi;
 	u8 vec_need; /* JIT_VEC_*: what must be live */
 	const struct jinsn *x87; /* whose place is not in c->fip yet */
+	u8 addend; /* 1 + the group whose addend is in rcx, between vector instructions; 0: none */
 	unsigned nfaults;
 	struct jfault fault[JIT_FAULTS];
 	struct jinsn insn[JIT_INSNS];

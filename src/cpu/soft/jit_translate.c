@@ -205,12 +205,10 @@ static bool body(struct jit *j)
 	for (unsigned k = 0; k < j->ninsns; k++) {
 		struct jinsn *i = &j->insn[k];
 
-		if (!j->plain) {
-			i->mode = j->mode;
-			i->x87 = j->x87;
-		}
 		if (j->x87 && !i->vec && i->kind != JK_NATIVE)
 			jv_note_x87(j);
+		if (!i->vec)
+			j->addend = 0;
 		switch (i->kind) {
 		case JK_NATIVE:
 			if (!ji_native(j, i))
@@ -284,6 +282,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		goto out;
 	}
 	jit_liveness(j);
+	j->addend = 0;
 	j->plain = k->ungrouped[jit_ungrouped_hash(b->phys)] == (u32)(b->phys >> 2) + 1;
 	if (!j->plain)
 		jit_group(j);

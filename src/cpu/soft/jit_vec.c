@@ -144,14 +144,19 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 	if (!j->plain && i->group != JG_NONE) {
 		u8 g = decode_gpr(o->mem.base);
 
-		if (i->group == JG_LEADER)
+		if (i->group == JG_LEADER) {
 			j_need_mem(j, i->live_in);
-		if (!jm_lead(j, i))
-			return false;
+			if (!jm_lead(j, i)) /* leaves it in rcx */
+				return false;
+			j->addend = (u8)(i->group_slot + 1);
+		}
 		j_need_reg(j, in);
 		*p = (struct place){ jit_hreg[g], H_RCX, true, o->mem.disp.has_displacement ? (s32)o->mem.disp.value : 0 };
-		jm_addend(j, i, H_RCX);
+		if (j->addend != i->group_slot + 1)
+			jm_addend(j, i, H_RCX);
+		j->addend = (u8)(i->group_slot + 1);
 		if (jit_hreg[g] == H_NONE) {
+			j->addend = 0;
 			e_ld(j, H_RAX, C_OFF(gpr[0]) + 8 * (s32)g);
 			EB(j, 0x48, 0x8d, 0x0c, 0x08); /* lea rcx, [rax + rcx] */
 			p->base = H_RCX;
@@ -160,6 +165,7 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 		*s = &j->none;
 		return true;
 	}
+	j->addend = 0;
 	j_need_mem(j, i->live_in);
 	jm_address(j, i, o);
 	keep_rax |= in != 0;
@@ -255,8 +261,10 @@ static bool emit_native(struct jit *j, struct jinsn *i)
 	encode(j, i, &d, &r, d.mem ? &p : NULL);
 	if (homed && (d.st & gpr_place))
 		e_st(j, H_RAX, C_OFF(gpr[0]) + 8 * r.gpr);
-	if (d.kind & VK_ECX)
+	if (d.kind & VK_ECX) {
 		e_mov(j, jit_hreg[GPR_RCX], H_RCX);
+		j->addend = 0;
+	}
 	j_wrote_flags(j, i);
 	if (d.cls & VC_X87_PTR) {
 		j->x87 = i;
