@@ -194,7 +194,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 	/* Blocks that go on behind branches overlap: too much memory for what is hardly ever executed. */
 	bool cut = !whole && vm->jit && (mode & MODE_CODE64), was_cut = false;
 
-	if (vm->jit && max > 1 && (mode & MODE_CODE64))
+	/* n: a single step has no more than one instruction at hand, and what it decodes is not kept. */
+	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
 		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = vm->jit->heat };
 	while (!end && ni < max && off < n) {
 		ZydisDecodedInstruction in;

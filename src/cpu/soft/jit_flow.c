@@ -81,7 +81,8 @@ static void align_rel32(struct jit *j, unsigned op)
 /* How a direct branch to `rel` goes: fills what a JS_LINK or JS_JUMP stub must know. False: too many stubs. */
 static struct jstub *plan(struct jit *j, struct jinsn *i, s64 rel, unsigned from_off, u16 live)
 {
-	bool link = in_page(rel), reg_only = j->fl_reg && !j->fl_mem && live;
+	/* An instruction may reach into the next page, whose mapping may change: not linked, but in the jump cache. */
+	bool link = in_page(rel) && rel <= (s64)PAGE_BYTES - 15, reg_only = j->fl_reg && !j->fl_mem && live;
 	struct jstub *s = j_stub(j, link ? JS_LINK : JS_JUMP);
 
 	if (!s)

@@ -347,9 +347,9 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 		return NULL;
 	}
 	struct code_cache *k = c->vm->cache;
-	/* A block that reaches into the next page depends on that page's mapping: it is never translated. */
+	/* A block that reaches into the next page depends on that page's mapping. */
 	pthread_mutex_lock(&k->lock);
-	if (k->generation == generation && !b->dead && !from->dead && b->jit.far && !l->next) {
+	if (k->generation == generation && b->phys2 == UINT64_MAX && !b->dead && !from->dead && b->jit.far && !l->next) {
 		u32 to = (u32)((l->far ? b->jit.far : b->jit.near) - c->vm->jit->rx);
 		u32 at = (u32)(ret - c->vm->jit->rx);
 		l->next = b->jit.in ? b->jit.in : JIT_LIST_END;
@@ -384,6 +384,8 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 	c->jit.jj[t][slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
 	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
 	c->jit.jj_pages[t] |= 1ull << (rip >> PAGE_SHIFT & 63);
+	if (b->phys2 != UINT64_MAX)
+		c->jit.jj_pages[t] |= 1ull << (((rip >> PAGE_SHIFT) + 1) & 63);
 	c->jit.vpage = rip & PAGE_MASK;
 	return b->jit.far;
 }

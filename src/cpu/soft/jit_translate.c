@@ -74,7 +74,13 @@ static bool decode(struct jit *j)
 		unsigned room = MIN(15u, (unsigned)b->bytes - off);
 
 		memset(i->bytes, 0, sizeof(i->bytes));
-		memcpy(i->bytes, j->page + j->page_off + off, room);
+		unsigned at = j->page_off + off, first = at < PAGE_BYTES ? MIN(room, (unsigned)PAGE_BYTES - at) : 0;
+		memcpy(i->bytes, j->page + at, first);
+		if (room > first) { /* over the border: its block holds nothing else */
+			if (b->phys2 == UINT64_MAX)
+				return false;
+			memcpy(i->bytes + first, j->vm->ram->host + b->phys2, room - first);
+		}
 		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&j->vm->decoder[0], i->bytes, room, &i->in, i->ops))) {
 			/* #UD: the handler's */
 			i->in.length = (u8)room;
@@ -244,7 +250,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 	bool ok = false;
 	unsigned mode = mmu_index(c);
 
-	if (mode >= JTLB_MODES || b->phys2 != UINT64_MAX)
+	if (mode >= JTLB_MODES)
 		return false;
 	pthread_mutex_lock(&k->lock);
 	if (k->used + JIT_BUF + 64 > k->bytes || k->nindex == k->index_max) {
