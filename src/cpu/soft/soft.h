@@ -146,7 +146,7 @@ enum soft_exc {
 #define GPR_SLOTS 18
 
 /* ---- software TLB ---- */
-#define TLB_BITS 10
+#define TLB_BITS 12
 #define TLB_SIZE (1u << TLB_BITS)
 /* An entry serves linear page L for an access when the tag for that access equals L (page
  * aligned). TLB_NONE never equals a page. host = (u8 *)(lin + addend) */
@@ -160,7 +160,7 @@ struct tlb_entry {
  * An INVLPG drops a large page whole, of which an entry is a piece of 4 KiB: the table keeps marks (by hash, so
  * that a mark may stand for several pages) of the large pages that it may hold pieces of.
  */
-#define TLB_LIST (TLB_SIZE / 4)
+#define TLB_LIST 256u
 #define TLB_LARGE_MARKS 2048
 struct tlb_table {
 	struct tlb_entry e[TLB_SIZE]; /* first: c->tlb points here */

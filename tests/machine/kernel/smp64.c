@@ -234,9 +234,9 @@ static void nmis(void)
 	t("NMIs do not nest before IRET");
 	for (unsigned k = 0; k < 20; k++)
 		apic_icr(id_of[2], 0x4400);
+	eq(wait_for(&hits[2][2], 1), 1); /* the host may be busy with other than this vCPU */
 	delay(10000000);
 	eq(deepest[2], 1);
-	eq(hits[2][2] >= 1, 1);
 	stop_ = 1;
 	join();
 	/* the fixed one is still pending there */
