@@ -95,9 +95,9 @@ static inline u64 jtlb_none(unsigned slot)
 #define JJ_RUN (JJ_SIZE / 64)
 #define JIT_SPACES 8 /* SPACE_COUNT */
 enum { JJ_SUPER, JJ_SUPER_AC, JJ_USER, JJ_TABLES = JJ_USER + JIT_SPACES }; /* JJ_USER: one for each address space */
-struct jj_entry {
-	u64 rip;
-	u64 code;
+struct jj_table {
+	u64 rip[JJ_SIZE];
+	u64 code[JJ_SIZE];
 };
 static inline unsigned jj_slot(u64 rip)
 {
@@ -150,7 +150,7 @@ struct jit_cpu {
 	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
 	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
 	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
-	struct jj_entry jj[JJ_TABLES][JJ_SIZE];
+	struct jj_table jj[JJ_TABLES];
 	/* What may be there, so that forgetting costs no more than learning did. */
 	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
 	u64 jj_filled[JJ_TABLES]; /* runs of JJ_RUN */

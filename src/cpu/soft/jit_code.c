@@ -429,7 +429,8 @@ void jit_kill(struct soft_vm *vm, struct block *b)
 		return;
 	u32 far = (u32)(b->jit.far - k->rx), near = (u32)(b->jit.near - k->rx);
 	overwrite(k, far, k->r_dead_far);
-	overwrite(k, near, k->r_dead_near);
+	if (near != far)
+		overwrite(k, near, k->r_dead_near);
 	/* Jumps that come here go to their own stubs again, and look for another block. */
 	for (u32 at = b->jit.in; at && at != JIT_LIST_END;) {
 		struct jlink *l = (struct jlink *)(void *)(k->rw + at);

@@ -348,6 +348,8 @@ static inline bool jm_follows(const struct jit *j, const struct jinsn *i)
 bool jm_lead(struct jit *j, struct jinsn *i);
 /* The group's addend into a host register. */
 void jm_addend(struct jit *j, const struct jinsn *i, unsigned h);
+/* ... into rcx, unless it is still there; jm_lead() leaves it there. */
+void jm_addend_rcx(struct jit *j, const struct jinsn *i);
 void jm_emit_group(struct jit *j, struct jstub *s);
 void jit_group(struct jit *j);
 /* The memory operand's linear address into rax (may use rcx). */
@@ -389,6 +391,7 @@ bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel);
 
 /* ---- jit_translate.c ---- */
 struct jstub *j_stub(struct jit *j, enum jstub_kind k);
+bool j_keeps_rcx(const struct jit *j, const struct jinsn *i);
 void j_call_uop(struct jit *j, struct jinsn *i);
 void j_exit_uop(struct jit *j, struct jinsn *i);
 

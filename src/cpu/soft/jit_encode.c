@@ -408,15 +408,17 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		u8 g = decode_gpr(r.mem->mem.base);
 		e.kind = RM_GROUP;
 		e.disp = r.mem->mem.disp.has_displacement ? (s32)r.mem->mem.disp.value : 0;
-		e.rm = j_reg(j, g, H_RCX);
-		e.index = H_RAX;
-		jm_addend(j, i, H_RAX);
+		e.rm = jit_hreg[g];
+		e.index = H_RCX;
+		sreg = H_RAX;
+		jm_addend_rcx(j, i);
 		if (homed(g)) {
+			e_ld(j, H_RAX, C_OFF(gpr[0]) + 8 * g);
 			EB(j, 0x48, 0x8d, 0x04, 0x08); /* lea rax, [rax + rcx] */
 			e.rm = H_RAX;
 			e.index = 4; /* none */
+			sreg = H_RCX;
 		}
-		sreg = H_RCX;
 		in = 0;
 	} else if (r.mem) {
 		j_need_mem(j, i->live_in);

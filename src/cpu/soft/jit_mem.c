@@ -150,6 +150,13 @@ void jm_addend(struct jit *j, const struct jinsn *i, unsigned h)
 	e_ld(j, h, C_OFF(jit.group[0]) + 8 * i->group_slot);
 }
 
+void jm_addend_rcx(struct jit *j, const struct jinsn *i)
+{
+	if (i->group != JG_LEADER && j->addend != i->group_slot + 1)
+		jm_addend(j, i, H_RCX);
+	j->addend = j_keeps_rcx(j, i) ? (u8)(i->group_slot + 1) : 0;
+}
+
 static const unsigned class_bytes[] = { 8, 64, JTLB_GROUP_MAX };
 
 /* rax and rcx are spoilt; jm_addend() is valid afterwards. */
@@ -297,8 +304,8 @@ struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsign
 	if (i->stack && !j->plain && i->group != JG_NONE) {
 		if (!jm_lead(j, i))
 			return NULL;
-		jm_addend(j, i, H_RAX);
-		lea(j, true, H_RAX, jit_hreg[GPR_RSP], H_RAX, 0, disp);
+		jm_addend_rcx(j, i);
+		lea(j, true, H_RAX, jit_hreg[GPR_RSP], H_RCX, 0, disp);
 		return &j->none;
 	}
 	unsigned h = j_reg(j, base, H_RAX);

@@ -260,7 +260,7 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 	c->jit.n.exit[JX_DEAD]++;
 	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	unsigned slot = jj_slot(c->rip);
-	c->jit.jj[jj_table(c)][slot].rip = jj_none(slot);
+	c->jit.jj[jj_table(c)].rip[slot] = jj_none(slot);
 	return NULL;
 }
 
@@ -381,7 +381,8 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 		return NULL;
 	}
 	unsigned t = jj_table(c), slot = jj_slot(rip);
-	c->jit.jj[t][slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
+	c->jit.jj[t].rip[slot] = rip;
+	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
 	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
 	c->jit.jj_pages[t] |= 1ull << (rip >> PAGE_SHIFT & 63);
 	if (b->phys2 != UINT64_MAX)
@@ -403,7 +404,7 @@ static void jj_clear(struct soft_cpu *c, unsigned t)
 	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
 		unsigned first = (unsigned)__builtin_ctzll(runs) * JJ_RUN;
 		for (unsigned i = first; i < first + JJ_RUN; i++)
-			c->jit.jj[t][i].rip = jj_none(i);
+			c->jit.jj[t].rip[i] = jj_none(i);
 	}
 	c->jit.jj_filled[t] = c->jit.jj_pages[t] = 0;
 }

@@ -130,11 +130,14 @@ static void prelude(struct jit *j)
 	e8(j, 0);
 	struct jstub *s = j_stub(j, JS_PENDING);
 	s->from = e_jcc(j, CC_NZ);
-	if (j->insn[0].live_in)
+	if (j->insn[0].live_in) {
 		e_flags_load(j);
-	e_nops(j, (8 - (j->n & 7)) & 7);
-	j->near = j->n;
-	e_nops(j, 5);
+		e_nops(j, (8 - (j->n & 7)) & 7);
+		j->near = j->n;
+		e_nops(j, 5);
+	} else {
+		j->near = j->far; /* where flags are makes no difference */
+	}
 	j->fl_reg = true;
 	j->fl_mem = false;
 	if (!j->insn[0].live_in)
@@ -206,6 +209,25 @@ static void stubs(struct jit *j)
 	}
 }
 
+/* Does the code of i leave rcx alone, but for the addend of a group? */
+bool j_keeps_rcx(const struct jit *j, const struct jinsn *i)
+{
+	if (i->kind == JK_NATIVE ? i->mem && (j->plain || i->group == JG_NONE)
+				 : !(i->kind == JK_SPECIAL && i->stack && !j->plain && i->group != JG_NONE &&
+				     i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE))
+		return false;
+	for (unsigned k = 0; k < i->in.operand_count_visible; k++) {
+		const ZydisDecodedOperand *o = &i->ops[k];
+		ZydisRegister r = o->type == ZYDIS_OPERAND_TYPE_REGISTER ? o->reg.value
+				  : o->type == ZYDIS_OPERAND_TYPE_MEMORY ? o->mem.base
+									 : ZYDIS_REGISTER_NONE;
+		u8 g = decode_gpr(r);
+		if ((g != GPR_ZERO && jit_hreg[g] == H_NONE) || (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH))
+			return false;
+	}
+	return true;
+}
+
 static bool body(struct jit *j)
 {
 	for (unsigned k = 0; k < j->ninsns; k++) {
@@ -213,7 +235,7 @@ static bool body(struct jit *j)
 
 		if (j->x87 && !i->vec && i->kind != JK_NATIVE)
 			jv_note_x87(j);
-		if (!i->vec)
+		if (!i->vec && !j_keeps_rcx(j, i))
 			j->addend = 0;
 		switch (i->kind) {
 		case JK_NATIVE:
