@@ -196,7 +196,7 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 
 	/* n: a single step has no more than one instruction at hand, and what it decodes is not kept. */
 	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
-		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = vm->jit->heat };
+		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = jit_was_hot(vm, b->phys) ? 2 : vm->jit->heat };
 	while (!end && ni < max && off < n) {
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];

@@ -60,6 +60,10 @@ struct jinsn {
 	u8 group_slot, group_class, group_base, group_align;
 	bool group_write, group_lead_writes;
 	s32 group_lo; /* of a leader's range, from its base register */
+	/* Of a leader: where the plain version takes over, and what holds there. */
+	u32 plain;
+	u8 mode;
+	const struct jinsn *x87;
 	bool traps; /* may raise on the host: has a jfault */
 	bool vec;   /* jit_vec.c's: what is to be noted of x87 instructions before may wait */
 };
@@ -107,7 +111,8 @@ struct jit {
 	bool exact;
 	bool fl_reg, fl_mem;
 	u32 near, far;
-	bool plain; /* without groups: they failed too often */
+	bool both;  /* groups failed often here: a version without them follows in the code */
+	bool plain; /* ... and is being emitted */
 	unsigned ninsns, nstubs;
 	u8 end_uop; /* see struct jit_block */
 	u16 peek_lo, peek_hi;
@@ -306,6 +311,11 @@ struct jit_code {
 	int perf_fd;
 };
 
+/* Was a block at RAM offset phys translated, and dropped because its groups failed? */
+static inline bool jit_was_hot(const struct soft_vm *vm, u64 phys)
+{
+	return vm->jit->ungrouped[jit_ungrouped_hash(phys)] == (u32)(phys >> 2) + 1;
+}
 /* The block whose code contains pc; async-signal-safe. */
 struct block *jit_block_of(const struct soft_vm *vm, u64 pc);
 
@@ -343,6 +353,12 @@ enum { JA_RAX, JA_RAX_RCX, JA_RCX };
 static inline bool jm_follows(const struct jit *j, const struct jinsn *i)
 {
 	return !j->plain && i->group == JG_FOLLOWER;
+}
+/* Here a failed leader comes in; flags are in c->fl. */
+static inline void jm_plain_entry(const struct jit *j, struct jinsn *i)
+{
+	if (j->plain && i->group == JG_LEADER)
+		i->plain = j->n;
 }
 /* The check of i's group, if i is its leader. False: too many stubs. */
 bool jm_lead(struct jit *j, struct jinsn *i);

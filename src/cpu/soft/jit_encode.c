@@ -259,6 +259,7 @@ static bool native_high(struct jit *j, struct jinsn *i, const struct regs *r)
 		in = 0;
 	} else if (r->mem) {
 		j_need_mem(j, i->live_in);
+		jm_plain_entry(j, i);
 		jm_address(j, i, r->mem);
 		s = jm_check(j, i, r->mem->size / 8, r->mem_wr, in ? JA_RCX : JA_RAX);
 		if (!s)
@@ -422,6 +423,7 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		in = 0;
 	} else if (r.mem) {
 		j_need_mem(j, i->live_in);
+		jm_plain_entry(j, i);
 		jm_address(j, i, r.mem);
 		bool keep = in != 0, h = homed(r.reg) || homed(r.v);
 		unsigned addr = keep ? JA_RCX : h ? JA_RAX : JA_RAX_RCX;

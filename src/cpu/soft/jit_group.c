@@ -8,8 +8,8 @@
  * take the host address from the leader's addend, c->jit.group[], with no check of their own.
  *
  * A leader that fails first tries to bring its page in. If the range crosses a page, or the page allows less than the
- * group wants, the interpreter goes on with the block; where that happens again and again, it is translated anew without
- * groups.
+ * group wants, the interpreter goes on with the block; where that happens again and again, it is translated anew with
+ * a second, plain version behind the first.
  *
  * INV-JIT-5: between leader and follower nothing can flush a TLB, change the way of looking, or give other
  * threads a safe point: groups end at everything but instructions translated here.

@@ -225,6 +225,11 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	patch_to(j, crosses, j->n);
 	if (s->from2)
 		patch_to(j, s->from2, j->n);
+	if (j->both) {
+		at = e_jmp(j);
+		patch_to(j, at, i->plain);
+		return;
+	}
 	struct jsite_uop out = { j->ref, i->uop, i->nuops, .pad = { s->how } };
 	e_call_to(j, j->code->r_exit_group);
 	eb(j, &out, sizeof(out));
@@ -308,6 +313,7 @@ struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsign
 		lea(j, true, H_RAX, jit_hreg[GPR_RSP], H_RCX, 0, disp);
 		return &j->none;
 	}
+	jm_plain_entry(j, i);
 	unsigned h = j_reg(j, base, H_RAX);
 
 	e_lea(j, H_RAX, h, disp);

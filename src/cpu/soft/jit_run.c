@@ -278,7 +278,7 @@ const struct uop *jit_exit_group(struct soft_cpu *c, u64 rax, const struct jsite
 	c->jit.n.exit[JX_MEMORY]++;
 	if (++b->jit.misses < JIT_MISSES)
 		return &b->op[s->uop];
-	/* When it is hot again, it is translated with each access by itself. */
+	/* The next translation brings a version along in which each access is by itself. */
 	k->ungrouped[jit_ungrouped_hash(b->phys)] = (u32)(b->phys >> 2) + 1;
 	cache_kill(c->vm, b);
 	return &b->op[s->uop];

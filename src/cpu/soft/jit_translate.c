@@ -228,10 +228,15 @@ bool j_keeps_rcx(const struct jit *j, const struct jinsn *i)
 	return true;
 }
 
-static bool body(struct jit *j)
+static bool body(struct jit *j, unsigned first)
 {
-	for (unsigned k = 0; k < j->ninsns; k++) {
+	for (unsigned k = first; k < j->ninsns; k++) {
 		struct jinsn *i = &j->insn[k];
+
+		if (!j->plain) {
+			i->mode = j->mode;
+			i->x87 = j->x87;
+		}
 
 		if (j->x87 && !i->vec && i->kind != JK_NATIVE)
 			jv_note_x87(j);
@@ -261,6 +266,31 @@ static bool body(struct jit *j)
 	/* Jcc may be the last one when the block is full. */
 	if (!last->end)
 		jf_fall(j, (s64)j->page_off + last->off + last->in.length, last->live_out);
+	return true;
+}
+
+/* The body; where groups failed often, from the first of them on the body without. */
+static bool versions(struct jit *j)
+{
+	u8 mode = j->mode;
+
+	j->plain = false;
+	j->addend = 0;
+	if (!body(j, 0))
+		return false;
+	for (unsigned k = 0; j->both && k < j->ninsns; k++)
+		if (j->insn[k].group == JG_LEADER) {
+			j->plain = true;
+			j->fl_reg = false;
+			j->fl_mem = j->insn[k].live_in;
+			/* Groups end where the way of looking changes, but there may be one behind that. */
+			j->mode = j->insn[k].mode;
+			j->x87 = j->insn[k].x87;
+			j->addend = 0;
+			bool ok = body(j, k);
+			j->mode = mode;
+			return ok;
+		}
 	return true;
 }
 
@@ -310,12 +340,10 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		goto out;
 	}
 	jit_liveness(j);
-	j->addend = 0;
-	j->plain = k->ungrouped[jit_ungrouped_hash(b->phys)] == (u32)(b->phys >> 2) + 1;
-	if (!j->plain)
-		jit_group(j);
+	j->both = jit_was_hot(vm, b->phys);
+	jit_group(j);
 	prelude(j);
-	if (!body(j) || j->fail) {
+	if (!versions(j) || j->fail) {
 		k->refused++;
 		goto out;
 	}

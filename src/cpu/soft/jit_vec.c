@@ -167,6 +167,7 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 	}
 	j->addend = 0;
 	j_need_mem(j, i->live_in);
+	jm_plain_entry(j, i);
 	jm_address(j, i, o);
 	keep_rax |= in != 0;
 	*s = jm_check_aligned(j, i, bytes, i->align, write, keep_rax ? JA_RCX : JA_RAX_RCX);
