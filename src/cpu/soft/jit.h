@@ -93,6 +93,7 @@ static inline u64 jtlb_none(unsigned slot)
 #define JJ_BITS 11
 #define JJ_SIZE (1u << JJ_BITS)
 #define JJ_RUN (JJ_SIZE / 64)
+#define JJ_PAGES 1024u
 #define JIT_SPACES 8 /* SPACE_COUNT */
 enum { JJ_SUPER, JJ_SUPER_AC, JJ_USER, JJ_TABLES = JJ_USER + JIT_SPACES }; /* JJ_USER: one for each address space */
 struct jj_table {
@@ -154,7 +155,8 @@ struct jit_cpu {
 	/* What may be there, so that forgetting costs no more than learning did. */
 	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
 	u64 jj_filled[JJ_TABLES]; /* runs of JJ_RUN */
-	u64 jj_pages[JJ_TABLES];  /* by hash of the page */
+	u64 jj_pages[JJ_TABLES][JJ_PAGES / 64]; /* by hash of the page */
+	u8 jj_halves[JJ_TABLES]; /* 1: of user code, 2: of kernel code */
 	struct uop *run;             /* JIT_RUN_UOPS + 1 */
 	const struct uop *exit_uop;  /* JSLOW_LEFT */
 	struct block *refused;       /* to be interpreted once: it may not use vector registers now */

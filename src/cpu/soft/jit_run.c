@@ -360,6 +360,32 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 	return b->jit.far;
 }
 
+static inline unsigned jj_page(u64 lin)
+{
+	return (unsigned)((lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32) % JJ_PAGES;
+}
+
+static void jj_note_page(struct soft_cpu *c, unsigned t, u64 lin)
+{
+	unsigned p = jj_page(lin);
+
+	c->jit.jj_pages[t][p / 64] |= 1ull << (p % 64);
+	c->jit.jj_halves[t] |= (u8)(1u << (lin >> 63));
+}
+
+/* From now on RIP rip goes to b's code without asking. */
+static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
+{
+	unsigned t = jj_table(c), slot = jj_slot(rip);
+
+	c->jit.jj[t].rip[slot] = rip;
+	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
+	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
+	jj_note_page(c, t, rip);
+	if (b->phys2 != UINT64_MAX)
+		jj_note_page(c, t, rip + PAGE_BYTES);
+}
+
 u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 {
 	const struct jsite_uop *s = (const struct jsite_uop *)(const void *)ret;
@@ -380,13 +406,7 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 		vec_out(c);
 		return NULL;
 	}
-	unsigned t = jj_table(c), slot = jj_slot(rip);
-	c->jit.jj[t].rip[slot] = rip;
-	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
-	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
-	c->jit.jj_pages[t] |= 1ull << (rip >> PAGE_SHIFT & 63);
-	if (b->phys2 != UINT64_MAX)
-		c->jit.jj_pages[t] |= 1ull << (((rip >> PAGE_SHIFT) + 1) & 63);
+	jj_learn(c, rip, b);
 	c->jit.vpage = rip & PAGE_MASK;
 	return b->jit.far;
 }
@@ -406,7 +426,9 @@ static void jj_clear(struct soft_cpu *c, unsigned t)
 		for (unsigned i = first; i < first + JJ_RUN; i++)
 			c->jit.jj[t].rip[i] = jj_none(i);
 	}
-	c->jit.jj_filled[t] = c->jit.jj_pages[t] = 0;
+	c->jit.jj_filled[t] = 0;
+	c->jit.jj_halves[t] = 0;
+	memset(c->jit.jj_pages[t], 0, sizeof(c->jit.jj_pages[t]));
 }
 
 void jit_forget_jumps(struct soft_cpu *c)
@@ -441,20 +463,29 @@ void jit_switch(struct soft_cpu *c)
 	c->jit.jj_bias = (u64)c->space * sizeof(c->jit.jj[0]) / 8;
 }
 
-static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin)
+/* Kernels drop user pages one by one, and data pages mostly: none of that may cost what is known of their own code. */
+static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin, unsigned shift)
 {
-	if (c->jit.jj_pages[t] >> (lin >> PAGE_SHIFT & 63) & 1)
-		jj_clear(c, t);
+	u64 size = 1ull << shift, start = lin & ~(size - 1);
+	unsigned p = jj_page(lin);
+
+	if (!(c->jit.jj_halves[t] >> (lin >> 63) & 1) ||
+	    (shift == PAGE_SHIFT && !(c->jit.jj_pages[t][p / 64] >> (p % 64) & 1)))
+		return;
+	/* An instruction may reach into it from the page before. */
+	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
+		unsigned first = (unsigned)__builtin_ctzll(runs) * JJ_RUN;
+		for (unsigned i = first; i < first + JJ_RUN; i++)
+			if (c->jit.jj[t].rip[i] - (start - 15) < size + 15)
+				c->jit.jj[t].rip[i] = jj_none(i);
+	}
 }
 
 void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift)
 {
 	unsigned t = mode == TLB_USER ? JJ_USER + space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 
-	if (shift != PAGE_SHIFT)
-		jj_clear(c, t);
-	else
-		jj_flush_page(c, t, lin);
+	jj_flush_page(c, t, lin, shift);
 	if (space != c->space)
 		return;
 	if (shift != PAGE_SHIFT) {
