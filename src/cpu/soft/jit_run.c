@@ -251,6 +251,16 @@ static inline unsigned jj_table(const struct soft_cpu *c)
 	return mode == TLB_USER ? JJ_USER + c->space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 }
 
+static inline u64 *jj_rips(struct soft_cpu *c, unsigned t)
+{
+	return t == JJ_SUPER ? c->jit.jj_super.rip : c->jit.jj[t].rip;
+}
+
+static inline u64 *jj_codes(struct soft_cpu *c, unsigned t)
+{
+	return t == JJ_SUPER ? c->jit.jj_super.code : c->jit.jj[t].code;
+}
+
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	struct block *b = jit_block_of(c->vm, (u64)(uintptr_t)ret - 1);
@@ -259,8 +269,8 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 	vec_out(c);
 	c->jit.n.exit[JX_DEAD]++;
 	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
-	unsigned slot = jj_slot(c->rip);
-	c->jit.jj[jj_table(c)].rip[slot] = jj_none(slot);
+	unsigned t = jj_table(c), slot = jj_slot(t, c->rip);
+	jj_rips(c, t)[slot] = jj_none(slot);
 	return NULL;
 }
 
@@ -376,11 +386,11 @@ static void jj_note_page(struct soft_cpu *c, unsigned t, u64 lin)
 /* From now on RIP rip goes to b's code without asking. */
 static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
 {
-	unsigned t = jj_table(c), slot = jj_slot(rip);
+	unsigned t = jj_table(c), slot = jj_slot(t, rip);
 
-	c->jit.jj[t].rip[slot] = rip;
-	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
-	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
+	jj_rips(c, t)[slot] = rip;
+	jj_codes(c, t)[slot] = (u64)(uintptr_t)b->jit.far;
+	c->jit.jj_filled[t] |= 1ull << (slot / (jj_size(t) / 64));
 	jj_note_page(c, t, rip);
 	if (b->phys2 != UINT64_MAX)
 		jj_note_page(c, t, rip + PAGE_BYTES);
@@ -421,10 +431,13 @@ static void no_stack(struct soft_cpu *c, unsigned mode)
 
 static void jj_clear(struct soft_cpu *c, unsigned t)
 {
+	u64 *rips = jj_rips(c, t);
+	unsigned run = jj_size(t) / 64;
+
 	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
-		unsigned first = (unsigned)__builtin_ctzll(runs) * JJ_RUN;
-		for (unsigned i = first; i < first + JJ_RUN; i++)
-			c->jit.jj[t].rip[i] = jj_none(i);
+		unsigned first = (unsigned)__builtin_ctzll(runs) * run;
+		for (unsigned i = first; i < first + run; i++)
+			rips[i] = jj_none(i);
 	}
 	c->jit.jj_filled[t] = 0;
 	c->jit.jj_halves[t] = 0;
@@ -473,11 +486,13 @@ static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin, unsigned shif
 	    (shift == PAGE_SHIFT && !(c->jit.jj_pages[t][p / 64] >> (p % 64) & 1)))
 		return;
 	/* An instruction may reach into it from the page before. */
+	u64 *rips = jj_rips(c, t);
+	unsigned run = jj_size(t) / 64;
 	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
-		unsigned first = (unsigned)__builtin_ctzll(runs) * JJ_RUN;
-		for (unsigned i = first; i < first + JJ_RUN; i++)
-			if (c->jit.jj[t].rip[i] - (start - 15) < size + 15)
-				c->jit.jj[t].rip[i] = jj_none(i);
+		unsigned first = (unsigned)__builtin_ctzll(runs) * run;
+		for (unsigned i = first; i < first + run; i++)
+			if (rips[i] - (start - 15) < size + 15)
+				rips[i] = jj_none(i);
 	}
 }
 
