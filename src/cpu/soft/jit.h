@@ -28,7 +28,7 @@
  *
  * Memory: a load is
  *     lea  rax, [address]
- *     rorx rcx, rax, 12; xor cl, ch; movzx ecx, cl     slot of the page
+ *     rorx rcx, rax, 12; xor cl, ch; and ecx, 1023     slot of the page
  *     sub  rax, [rsp + rcx*8 + tags]         offset in the page, if the tag is the page's
  *     cmp  rax, 4096 - bytes; ja slow        misses, and accesses that cross the page
  *     mov  rcx, [rsp + rcx*8 + hosts]
@@ -65,7 +65,7 @@ struct uop;
 struct err;
 
 /* ---- first-level TLB of translated code ---- */
-#define JTLB_BITS 8
+#define JTLB_BITS 10
 #define JTLB_SIZE (1u << JTLB_BITS)
 #define JTLB_MODES 3 /* TLB_USER, TLB_SUPER, TLB_SUPER_AC */
 /* In arrays of their own, so that the slot's number scaled by 8 finds each. */
@@ -82,11 +82,12 @@ struct jtlb_stack {
 #define JTLB_GROUP_MAX 256u
 static inline unsigned jtlb_slot(u64 lin)
 {
-	return (unsigned)(lin >> 12 ^ lin >> 20) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
+	return (unsigned)(lin >> 12 ^ (lin >> 20 & 0xff)) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
 }
+/* A page that has another slot, whichever of two bits of its number are changed by its upper bits. */
 static inline u64 jtlb_none(unsigned slot)
 {
-	return (u64)(slot ^ 1) << 12;
+	return (u64)(slot ^ 16) << 12;
 }
 
 /* ---- jump cache of translated code: RIP to E_FAR ---- */

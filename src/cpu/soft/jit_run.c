@@ -65,11 +65,14 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 	if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
 		return NULL;
 	/* Permission to write is taken back by other threads, under this lock. */
-	pthread_mutex_lock(&c->tlb_lock);
+	bool locked = c->vm->ncpus > 1;
+	if (locked)
+		pthread_mutex_lock(&c->tlb_lock);
 	/* The stack's entry is for both. */
 	if ((write ? e->wtag : e->rtag) != page ||
 	    ((s->how & JSLOW_GROUP) && (s->how & JSLOW_STACK) && (e->wtag != page || e->rtag != page))) {
-		pthread_mutex_unlock(&c->tlb_lock);
+		if (locked)
+			pthread_mutex_unlock(&c->tlb_lock);
 		return NULL;
 	}
 	if (s->how & JSLOW_STACK) {
@@ -85,7 +88,8 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 		t->addend[slot] = e->addend;
 		c->jit.filled[mode][slot / 64] |= 1ull << (slot % 64);
 	}
-	pthread_mutex_unlock(&c->tlb_lock);
+	if (locked)
+		pthread_mutex_unlock(&c->tlb_lock);
 	return (u8 *)(uintptr_t)(lin + e->addend);
 }
 
