@@ -38,7 +38,8 @@
  * execute the instruction. So MMIO, faults, page crossings and self-modifying code are the interpreter's.
  *
  * Control flow: a direct branch inside the page is a host jump once its target is translated (struct jlink).
- * Everything else goes through the jump cache c->jit.jj, RIP to host code.
+ * Everything else goes through the jump cache c->jit.jj, RIP to host code. So does what follows SYSCALL, IRETQ, MOV CR3
+ * and their like (jit_end()): translated code calls their handler, and goes on in the other ring.
  *
  * INV-JIT-1: translated code leaves at the next E_FAR or backward branch when c->pending is set.
  * INV-JIT-2: the code of a dead block leaves at its entries: they are overwritten, as a whole and atomically,
@@ -123,7 +124,7 @@ enum jit_exit {
 	JX_PENDING, /* something waits: an interrupt, a stop, a step */
 	JX_DEAD,    /* the block was dropped */
 	JX_COLD,    /* what comes next is not translated (yet) */
-	JX_SYSTEM,  /* an instruction that is the interpreter's: by mnemonic in ends[] */
+	JX_SYSTEM,  /* an instruction that is the interpreter's, or what it led to: by mnemonic in ends[] */
 	JX_MEMORY,  /* a branch whose memory operand or stack is not in the TLB and cannot be */
 	JX_VECTOR,  /* vector registers may not be used now */
 	JX_COUNT,

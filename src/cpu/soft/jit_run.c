@@ -5,6 +5,7 @@
  */
 #include "cpu/soft/jit_run.h"
 #include "cpu/soft/exec.h"
+#include "cpu/soft/sys.h"
 #include "cpu/soft/vec.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
@@ -423,6 +424,63 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 	jj_learn(c, rip, b);
 	c->jit.vpage = rip & PAGE_MASK;
 	return b->jit.far;
+}
+
+bool jit_end_goes_on(const struct uop *op)
+{
+	uop_fn *fn = op->fn;
+
+	return fn == sys_syscall || fn == sys_sysret || fn == sys_iret || fn == sys_invlpg || fn == sys_invpcid ||
+	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3);
+}
+
+/* The short ways need no vector registers. False: nothing was done. */
+static bool end_short(struct soft_cpu *c, const struct block *b, const struct uop *op)
+{
+	if (op->fn == sys_syscall)
+		return sys_syscall_short(c, c->jit.vpage + (b->phys & ~PAGE_MASK) + op->rip_off + op->len);
+	if (op->osize != 8)
+		return false;
+	if (op->fn == sys_sysret)
+		return sys_sysret_short(c);
+	if (op->fn != sys_iret || !sys_iret_short(c))
+		return false;
+	c->nmi_masked = false;
+	return true;
+}
+
+u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	struct block *b = block_at(c, s->block);
+
+	(void)rax;
+	if (!end_short(c, b, &b->op[s->uop])) {
+		vec_out(c);
+		c->jit.n.handlers[s->mnemonic]++;
+		execute(c, b, s->uop, s->nuops); /* c->rip says where to */
+	}
+	/* What soft_leave() and the run loop look at. */
+	if (unlikely(!(c->mode & MODE_CODE64) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 || c->nmi_latched ||
+		     (atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))) {
+		vec_out(c);
+		c->jit.n.exit[JX_SYSTEM]++;
+		c->jit.n.ends[s->mnemonic]++;
+		return NULL;
+	}
+	u64 rip = c->rip;
+	unsigned t = jj_table(c), slot = jj_slot(t, rip);
+	if (likely(jj_rips(c, t)[slot] == rip)) {
+		c->jit.vpage = rip & PAGE_MASK;
+		return (u8 *)(uintptr_t)jj_codes(c, t)[slot];
+	}
+	struct block *to = target(c);
+	if (!to) {
+		vec_out(c);
+		return NULL;
+	}
+	jj_learn(c, rip, to);
+	c->jit.vpage = rip & PAGE_MASK;
+	return to->jit.far;
 }
 
 /* ---- following the interpreter's caches ---- */
