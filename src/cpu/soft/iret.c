@@ -185,42 +185,10 @@ static outline_ void iret_prot(struct soft_cpu *c, const struct uop *op)
 	soft_mode_changed(c);
 }
 
-/* IRETQ of ring 0 to 64-bit code of any ring; false: not so, and nothing was done. */
-static outline_ bool iret_short(struct soft_cpu *c)
-{
-	volatile guest_u64 *f = sys_hit(c->tlb, c->gpr[GPR_RSP], 40, false);
-	u64 cs_raw, ss_raw = 0;
-
-	if (!f || c->cpl || !sys_plain(c) || (c->sysflags & FL_NT))
-		return false;
-	u64 ip = f[0], fl = f[2], sp = f[3];
-	u16 cs = (u16)f[1], ss = (u16)f[4];
-	unsigned rpl = cs & SEL_RPL;
-	if ((fl & FL_TF) || !soft_canonical(ip) || (ss & SEL_RPL) != rpl ||
-	    !sys_gdt_hit(c, cs, SYS_KIND_CODE64, rpl, &cs_raw))
-		return false;
-	if (sel_null(ss) ? rpl == 3 : !sys_gdt_hit(c, ss, SYS_KIND_DATA, rpl, &ss_raw))
-		return false;
-
-	c->seg[SEG_CS] = sys_seg_of_raw(cs_raw, cs);
-	c->cpl = (u8)rpl;
-	if (sel_null(ss))
-		sys_set_seg_null(c, SEG_SS, ss);
-	else
-		c->seg[SEG_SS] = sys_seg_of_raw(ss_raw, ss);
-	if (rpl)
-		sys_drop_inner_segs(c);
-	c->gpr[GPR_RSP] = sp;
-	c->rip = ip;
-	sys_set_plain_flags(c, fl); /* ring 0 may change all of them; RF is not kept without breakpoints */
-	sys_ring_changed(c);
-	return true;
-}
-
 void sys_iret(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
-	if (likely(op->osize == 8 && soft_code64(c) && iret_short(c))) {
+	if (likely(op->osize == 8 && sys_iret_short(c))) {
 		/* done */
 	} else if (soft_real_mode(c)) {
 		iret_real(c, op);

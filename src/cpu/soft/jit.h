@@ -28,7 +28,7 @@
  *
  * Memory: a load is
  *     lea  rax, [address]
- *     rorx rcx, rax, 12; xor cl, ch; movzx ecx, cl     slot of the page
+ *     rorx rcx, rax, 12; xor cl, ch; and ecx, 1023     slot of the page
  *     sub  rax, [rsp + rcx*8 + tags]         offset in the page, if the tag is the page's
  *     cmp  rax, 4096 - bytes; ja slow        misses, and accesses that cross the page
  *     mov  rcx, [rsp + rcx*8 + hosts]
@@ -38,7 +38,8 @@
  * execute the instruction. So MMIO, faults, page crossings and self-modifying code are the interpreter's.
  *
  * Control flow: a direct branch inside the page is a host jump once its target is translated (struct jlink).
- * Everything else goes through the jump cache c->jit.jj, RIP to host code.
+ * Everything else goes through the jump cache c->jit.jj, RIP to host code. So does what follows SYSCALL, IRETQ, MOV CR3
+ * and their like (jit_end()): translated code calls their handler, and goes on in the other ring.
  *
  * INV-JIT-1: translated code leaves at the next E_FAR or backward branch when c->pending is set.
  * INV-JIT-2: the code of a dead block leaves at its entries: they are overwritten, as a whole and atomically,
@@ -65,7 +66,7 @@ struct uop;
 struct err;
 
 /* ---- first-level TLB of translated code ---- */
-#define JTLB_BITS 8
+#define JTLB_BITS 10
 #define JTLB_SIZE (1u << JTLB_BITS)
 #define JTLB_MODES 3 /* TLB_USER, TLB_SUPER, TLB_SUPER_AC */
 /* In arrays of their own, so that the slot's number scaled by 8 finds each. */
@@ -82,26 +83,35 @@ struct jtlb_stack {
 #define JTLB_GROUP_MAX 256u
 static inline unsigned jtlb_slot(u64 lin)
 {
-	return (unsigned)(lin >> 12 ^ lin >> 20) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
+	return (unsigned)(lin >> 12 ^ (lin >> 20 & 0xff)) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
 }
+/* A page that has another slot, whichever of two bits of its number are changed by its upper bits. */
 static inline u64 jtlb_none(unsigned slot)
 {
-	return (u64)(slot ^ 1) << 12;
+	return (u64)(slot ^ 16) << 12;
 }
 
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
-#define JJ_BITS 11
-#define JJ_SIZE (1u << JJ_BITS)
-#define JJ_RUN (JJ_SIZE / 64)
+#define JJ_SIZE 2048u
+#define JJ_SUPER_SIZE 16384u /* a kernel's working set is that of all its users, and lasts */
+#define JJ_PAGES 1024u
 #define JIT_SPACES 8 /* SPACE_COUNT */
-enum { JJ_SUPER, JJ_SUPER_AC, JJ_USER, JJ_TABLES = JJ_USER + JIT_SPACES }; /* JJ_USER: one for each address space */
+enum { JJ_SUPER_AC, JJ_USER, JJ_SUPER = JJ_USER + JIT_SPACES, JJ_TABLES }; /* JJ_USER: one for each address space */
 struct jj_table {
 	u64 rip[JJ_SIZE];
 	u64 code[JJ_SIZE];
 };
-static inline unsigned jj_slot(u64 rip)
+struct jj_super {
+	u64 rip[JJ_SUPER_SIZE];
+	u64 code[JJ_SUPER_SIZE];
+};
+static inline unsigned jj_size(unsigned t)
 {
-	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
+	return t == JJ_SUPER ? JJ_SUPER_SIZE : JJ_SIZE;
+}
+static inline unsigned jj_slot(unsigned t, u64 rip)
+{
+	return (unsigned)(rip ^ (rip >> 12)) & (jj_size(t) - 1);
 }
 /* For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. */
 static inline u64 jj_none(unsigned slot)
@@ -114,7 +124,7 @@ enum jit_exit {
 	JX_PENDING, /* something waits: an interrupt, a stop, a step */
 	JX_DEAD,    /* the block was dropped */
 	JX_COLD,    /* what comes next is not translated (yet) */
-	JX_SYSTEM,  /* an instruction that is the interpreter's: by mnemonic in ends[] */
+	JX_SYSTEM,  /* an instruction that is the interpreter's, or what it led to: by mnemonic in ends[] */
 	JX_MEMORY,  /* a branch whose memory operand or stack is not in the TLB and cannot be */
 	JX_VECTOR,  /* vector registers may not be used now */
 	JX_COUNT,
@@ -150,11 +160,13 @@ struct jit_cpu {
 	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
 	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
 	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
-	struct jj_table jj[JJ_TABLES];
+	struct jj_table jj[JJ_SUPER];
+	struct jj_super jj_super;
 	/* What may be there, so that forgetting costs no more than learning did. */
 	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
-	u64 jj_filled[JJ_TABLES]; /* runs of JJ_RUN */
-	u64 jj_pages[JJ_TABLES];  /* by hash of the page */
+	u64 jj_filled[JJ_TABLES]; /* a bit for each 64th of a table */
+	u64 jj_pages[JJ_TABLES][JJ_PAGES / 64]; /* by hash of the page */
+	u8 jj_halves[JJ_TABLES]; /* 1: of user code, 2: of kernel code */
 	struct uop *run;             /* JIT_RUN_UOPS + 1 */
 	const struct uop *exit_uop;  /* JSLOW_LEFT */
 	struct block *refused;       /* to be interpreted once: it may not use vector registers now */

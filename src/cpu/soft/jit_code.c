@@ -189,6 +189,16 @@ static void routines(struct jit *j, struct jit_code *k)
 	patch_to(j, z, j->n);
 	epilogue(j);
 
+	k->r_end = begin(j);
+	to_c(j, (void *)jit_end);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	EB(j, 0xff, 0xe0);
+	patch_to(j, z, j->n);
+	epilogue(j);
+
 	k->r_need_vec = begin(j);
 	to_c(j, (void *)jit_need_vec);
 	op_rr(j, true, 0x85, H_RAX, H_RAX);

@@ -36,7 +36,7 @@ enum jkind {
 	JK_UOP,  /* by the interpreter's handler */
 	JK_NATIVE, /* by the generic re-encoder */
 	JK_SPECIAL, /* by an emitter of its own */
-	JK_END,  /* leave to the interpreter's handler, which ends the block */
+	JK_END,  /* the interpreter's handler, which ends the block */
 };
 
 struct jit;
@@ -299,7 +299,7 @@ struct jit_code {
 	bool avx;
 	bool exact;
 	u32 heat; /* executions before a block is translated */
-	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
+	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_end, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
 	    *r_fault;
 	struct jit *scratch;
 	struct jindex {

@@ -141,8 +141,8 @@ static void slot(struct jit *j)
 		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
 	else
 		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
-	EB(j, 0x30, 0xe9, 0x0f, 0xb6, 0xc9);                     /* xor cl, ch; movzx ecx, cl */
-	static_assert(JTLB_SIZE == 256, "a slot's number is a byte");
+	EB(j, 0x30, 0xe9);                                       /* xor cl, ch */
+	e_alui(j, false, 4, H_RCX, JTLB_SIZE - 1);               /* and ecx, imm32 */
 }
 
 void jm_addend(struct jit *j, const struct jinsn *i, unsigned h)

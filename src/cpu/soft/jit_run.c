@@ -5,6 +5,7 @@
  */
 #include "cpu/soft/jit_run.h"
 #include "cpu/soft/exec.h"
+#include "cpu/soft/sys.h"
 #include "cpu/soft/vec.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
@@ -65,11 +66,14 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 	if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
 		return NULL;
 	/* Permission to write is taken back by other threads, under this lock. */
-	pthread_mutex_lock(&c->tlb_lock);
+	bool locked = c->vm->ncpus > 1;
+	if (locked)
+		pthread_mutex_lock(&c->tlb_lock);
 	/* The stack's entry is for both. */
 	if ((write ? e->wtag : e->rtag) != page ||
 	    ((s->how & JSLOW_GROUP) && (s->how & JSLOW_STACK) && (e->wtag != page || e->rtag != page))) {
-		pthread_mutex_unlock(&c->tlb_lock);
+		if (locked)
+			pthread_mutex_unlock(&c->tlb_lock);
 		return NULL;
 	}
 	if (s->how & JSLOW_STACK) {
@@ -85,7 +89,8 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 		t->addend[slot] = e->addend;
 		c->jit.filled[mode][slot / 64] |= 1ull << (slot % 64);
 	}
-	pthread_mutex_unlock(&c->tlb_lock);
+	if (locked)
+		pthread_mutex_unlock(&c->tlb_lock);
 	return (u8 *)(uintptr_t)(lin + e->addend);
 }
 
@@ -251,6 +256,16 @@ static inline unsigned jj_table(const struct soft_cpu *c)
 	return mode == TLB_USER ? JJ_USER + c->space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 }
 
+static inline u64 *jj_rips(struct soft_cpu *c, unsigned t)
+{
+	return t == JJ_SUPER ? c->jit.jj_super.rip : c->jit.jj[t].rip;
+}
+
+static inline u64 *jj_codes(struct soft_cpu *c, unsigned t)
+{
+	return t == JJ_SUPER ? c->jit.jj_super.code : c->jit.jj[t].code;
+}
+
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	struct block *b = jit_block_of(c->vm, (u64)(uintptr_t)ret - 1);
@@ -259,8 +274,8 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 	vec_out(c);
 	c->jit.n.exit[JX_DEAD]++;
 	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
-	unsigned slot = jj_slot(c->rip);
-	c->jit.jj[jj_table(c)].rip[slot] = jj_none(slot);
+	unsigned t = jj_table(c), slot = jj_slot(t, c->rip);
+	jj_rips(c, t)[slot] = jj_none(slot);
 	return NULL;
 }
 
@@ -360,6 +375,32 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 	return b->jit.far;
 }
 
+static inline unsigned jj_page(u64 lin)
+{
+	return (unsigned)((lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32) % JJ_PAGES;
+}
+
+static void jj_note_page(struct soft_cpu *c, unsigned t, u64 lin)
+{
+	unsigned p = jj_page(lin);
+
+	c->jit.jj_pages[t][p / 64] |= 1ull << (p % 64);
+	c->jit.jj_halves[t] |= (u8)(1u << (lin >> 63));
+}
+
+/* From now on RIP rip goes to b's code without asking. */
+static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
+{
+	unsigned t = jj_table(c), slot = jj_slot(t, rip);
+
+	jj_rips(c, t)[slot] = rip;
+	jj_codes(c, t)[slot] = (u64)(uintptr_t)b->jit.far;
+	c->jit.jj_filled[t] |= 1ull << (slot / (jj_size(t) / 64));
+	jj_note_page(c, t, rip);
+	if (b->phys2 != UINT64_MAX)
+		jj_note_page(c, t, rip + PAGE_BYTES);
+}
+
 u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 {
 	const struct jsite_uop *s = (const struct jsite_uop *)(const void *)ret;
@@ -380,15 +421,66 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 		vec_out(c);
 		return NULL;
 	}
-	unsigned t = jj_table(c), slot = jj_slot(rip);
-	c->jit.jj[t].rip[slot] = rip;
-	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
-	c->jit.jj_filled[t] |= 1ull << (slot / JJ_RUN);
-	c->jit.jj_pages[t] |= 1ull << (rip >> PAGE_SHIFT & 63);
-	if (b->phys2 != UINT64_MAX)
-		c->jit.jj_pages[t] |= 1ull << (((rip >> PAGE_SHIFT) + 1) & 63);
+	jj_learn(c, rip, b);
 	c->jit.vpage = rip & PAGE_MASK;
 	return b->jit.far;
+}
+
+bool jit_end_goes_on(const struct uop *op)
+{
+	uop_fn *fn = op->fn;
+
+	return fn == sys_syscall || fn == sys_sysret || fn == sys_iret || fn == sys_invlpg || fn == sys_invpcid ||
+	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3);
+}
+
+/* The short ways need no vector registers. False: nothing was done. */
+static bool end_short(struct soft_cpu *c, const struct block *b, const struct uop *op)
+{
+	if (op->fn == sys_syscall)
+		return sys_syscall_short(c, c->jit.vpage + (b->phys & ~PAGE_MASK) + op->rip_off + op->len);
+	if (op->osize != 8)
+		return false;
+	if (op->fn == sys_sysret)
+		return sys_sysret_short(c);
+	if (op->fn != sys_iret || !sys_iret_short(c))
+		return false;
+	c->nmi_masked = false;
+	return true;
+}
+
+u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	struct block *b = block_at(c, s->block);
+
+	(void)rax;
+	if (!end_short(c, b, &b->op[s->uop])) {
+		vec_out(c);
+		c->jit.n.handlers[s->mnemonic]++;
+		execute(c, b, s->uop, s->nuops); /* c->rip says where to */
+	}
+	/* What soft_leave() and the run loop look at. */
+	if (unlikely(!(c->mode & MODE_CODE64) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 || c->nmi_latched ||
+		     (atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))) {
+		vec_out(c);
+		c->jit.n.exit[JX_SYSTEM]++;
+		c->jit.n.ends[s->mnemonic]++;
+		return NULL;
+	}
+	u64 rip = c->rip;
+	unsigned t = jj_table(c), slot = jj_slot(t, rip);
+	if (likely(jj_rips(c, t)[slot] == rip)) {
+		c->jit.vpage = rip & PAGE_MASK;
+		return (u8 *)(uintptr_t)jj_codes(c, t)[slot];
+	}
+	struct block *to = target(c);
+	if (!to) {
+		vec_out(c);
+		return NULL;
+	}
+	jj_learn(c, rip, to);
+	c->jit.vpage = rip & PAGE_MASK;
+	return to->jit.far;
 }
 
 /* ---- following the interpreter's caches ---- */
@@ -401,12 +493,17 @@ static void no_stack(struct soft_cpu *c, unsigned mode)
 
 static void jj_clear(struct soft_cpu *c, unsigned t)
 {
+	u64 *rips = jj_rips(c, t);
+	unsigned run = jj_size(t) / 64;
+
 	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
-		unsigned first = (unsigned)__builtin_ctzll(runs) * JJ_RUN;
-		for (unsigned i = first; i < first + JJ_RUN; i++)
-			c->jit.jj[t].rip[i] = jj_none(i);
+		unsigned first = (unsigned)__builtin_ctzll(runs) * run;
+		for (unsigned i = first; i < first + run; i++)
+			rips[i] = jj_none(i);
 	}
-	c->jit.jj_filled[t] = c->jit.jj_pages[t] = 0;
+	c->jit.jj_filled[t] = 0;
+	c->jit.jj_halves[t] = 0;
+	memset(c->jit.jj_pages[t], 0, sizeof(c->jit.jj_pages[t]));
 }
 
 void jit_forget_jumps(struct soft_cpu *c)
@@ -441,20 +538,31 @@ void jit_switch(struct soft_cpu *c)
 	c->jit.jj_bias = (u64)c->space * sizeof(c->jit.jj[0]) / 8;
 }
 
-static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin)
+/* Kernels drop user pages one by one, and data pages mostly: none of that may cost what is known of their own code. */
+static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin, unsigned shift)
 {
-	if (c->jit.jj_pages[t] >> (lin >> PAGE_SHIFT & 63) & 1)
-		jj_clear(c, t);
+	u64 size = 1ull << shift, start = lin & ~(size - 1);
+	unsigned p = jj_page(lin);
+
+	if (!(c->jit.jj_halves[t] >> (lin >> 63) & 1) ||
+	    (shift == PAGE_SHIFT && !(c->jit.jj_pages[t][p / 64] >> (p % 64) & 1)))
+		return;
+	/* An instruction may reach into it from the page before. */
+	u64 *rips = jj_rips(c, t);
+	unsigned run = jj_size(t) / 64;
+	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
+		unsigned first = (unsigned)__builtin_ctzll(runs) * run;
+		for (unsigned i = first; i < first + run; i++)
+			if (rips[i] - (start - 15) < size + 15)
+				rips[i] = jj_none(i);
+	}
 }
 
 void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift)
 {
 	unsigned t = mode == TLB_USER ? JJ_USER + space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 
-	if (shift != PAGE_SHIFT)
-		jj_clear(c, t);
-	else
-		jj_flush_page(c, t, lin);
+	jj_flush_page(c, t, lin, shift);
 	if (space != c->space)
 		return;
 	if (shift != PAGE_SHIFT) {

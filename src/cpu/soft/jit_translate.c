@@ -7,7 +7,7 @@
  *     E_NEAR      nop of 5 bytes (INV-JIT-2), body
  *     ...         slow ways, links
  */
-#include "cpu/soft/jit_emit.h"
+#include "cpu/soft/jit_run.h"
 #include "cpu/soft/exec.h"
 #include "cpu/soft/vec.h"
 
@@ -56,9 +56,11 @@ void j_call_uop(struct jit *j, struct jinsn *i)
 void j_exit_uop(struct jit *j, struct jinsn *i)
 {
 	struct jsite_uop s = site_of(j, i);
+	/* While blocks are compared they are run one by one. */
+	bool goes_on = jit_end_goes_on(&j->b->op[i->uop]) && !j->c->jit.check;
 
 	j_need_mem(j, JF_ALL);
-	e_call_to(j, j->code->r_exit_uop);
+	e_call_to(j, goes_on ? j->code->r_end : j->code->r_exit_uop);
 	eb(j, &s, sizeof(s));
 }
 

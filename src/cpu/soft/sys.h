@@ -260,6 +260,11 @@ static inline bool sys_gdt_hit(const struct soft_cpu *c, u16 sel, unsigned kind,
 	return (*raw >> 40 & 0xff) == (kind | dpl << 5);
 }
 
+/* short.c: true: done, c->rip is where to go on. next: RIP behind the SYSCALL. */
+bool sys_syscall_short(struct soft_cpu *c, u64 next);
+bool sys_sysret_short(struct soft_cpu *c); /* to 64-bit code */
+bool sys_iret_short(struct soft_cpu *c);   /* NMIs are the caller's */
+
 /* ---- control transfers ---- */
 enum sys_event {
 	EV_EXC,   /* an exception */

@@ -11,22 +11,14 @@ void sys_syscall(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
 	u64 next = SOFT_NEXT_RIP(c, op), fl = soft_get_rflags(c);
+	if (likely(sys_syscall_short(c, next))) {
+		soft_leave(c, op);
+		return;
+	}
 	u16 cs = (u16)(c->star >> 32) & 0xfffc;
 
 	if (!(c->efer & EFER_SCE) || !(c->mode & MODE_PE))
 		soft_ud(c);
-	if (likely(soft_code64(c) && sys_plain(c))) {
-		c->gpr[GPR_RCX] = next;
-		c->gpr[GPR_R8 + 3] = fl;
-		c->rip = c->lstar;
-		sys_set_cs_flat(c, cs, 0, true, false);
-		sys_set_ss_flat(c, (u16)(cs + 8), 0);
-		c->cpl = 0;
-		sys_set_plain_flags(c, fl & ~c->fmask);
-		sys_ring_changed(c);
-		soft_leave(c, op);
-		return;
-	}
 	if (!soft_code64(c) && !sys_vendor_amd(c))
 		soft_ud(c);
 	if (likely(sys_lma(c))) {
@@ -56,20 +48,13 @@ void sys_sysret(struct soft_cpu *c, const struct uop *op)
 	u16 base = (u16)(c->star >> 48);
 	bool to64 = op->osize == 8;
 
-	if (!(c->efer & EFER_SCE) || !(c->mode & MODE_PE) || (!soft_code64(c) && !sys_vendor_amd(c)))
-		soft_ud(c);
-	sys_need_cpl0(c);
-	if (likely(to64 && soft_code64(c) && sys_plain(c) && !(c->gpr[GPR_R8 + 3] & FL_TF) &&
-		   soft_canonical(c->gpr[GPR_RCX]))) {
-		c->rip = c->gpr[GPR_RCX];
-		sys_set_cs_flat(c, (u16)((base + 16) | 3), 3, true, false);
-		sys_set_ss_flat(c, (u16)((base + 8) | 3), 3);
-		c->cpl = 3;
-		sys_set_plain_flags(c, c->gpr[GPR_R8 + 3] & 0x3c7fd7);
-		sys_ring_changed(c);
+	if (likely(to64 && sys_sysret_short(c))) {
 		soft_leave(c, op);
 		return;
 	}
+	if (!(c->efer & EFER_SCE) || !(c->mode & MODE_PE) || (!soft_code64(c) && !sys_vendor_amd(c)))
+		soft_ud(c);
+	sys_need_cpl0(c);
 	if (likely(to64)) {
 		/* Intel faults here, AMD in the fetch at CPL 3. */
 		if (!soft_canonical(c->gpr[GPR_RCX]) && !sys_vendor_amd(c))
