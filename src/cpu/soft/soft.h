@@ -400,6 +400,7 @@ struct soft_cpu {
 	struct jit_cpu jit;
 	struct soft_stats st;
 	struct soft_tables *tables;
+	struct decode_memo *memo; /* decode.c */
 	struct block *step_block; /* scratch for single instructions */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
