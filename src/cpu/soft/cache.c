@@ -28,7 +28,9 @@ int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e)
 	k->hash = map(sizeof(*k->hash) << CACHE_HASH_BITS);
 	k->page_flags = map(k->npages);
 	k->page_head = map(k->npages * sizeof(*k->page_head));
-	if (!k->arena || !k->hash || !k->page_flags || !k->page_head) {
+	k->code_chunks = map(k->npages * sizeof(*k->code_chunks));
+	k->quiet = map(k->npages);
+	if (!k->arena || !k->hash || !k->page_flags || !k->page_head || !k->code_chunks || !k->quiet) {
 		int code = errno;
 		cache_free(vm);
 		return err_sys(e, code, "cannot reserve memory for the code cache");
@@ -50,6 +52,10 @@ void cache_free(struct soft_vm *vm)
 		munmap((void *)k->page_flags, k->npages);
 	if (k->page_head)
 		munmap(k->page_head, k->npages * sizeof(*k->page_head));
+	if (k->code_chunks)
+		munmap((void *)k->code_chunks, k->npages * sizeof(*k->code_chunks));
+	if (k->quiet)
+		munmap(k->quiet, k->npages);
 	pthread_mutex_destroy(&k->lock);
 	pthread_mutex_destroy(&k->excl_lock);
 	free(k);
@@ -136,16 +142,15 @@ static struct block *find(struct code_cache *k, u64 phys, u64 phys2, u32 mode)
 	return NULL;
 }
 
-static bool overlaps(const struct block *b, u64 off, u64 bytes)
+/* The block that c->op belongs to, where that is easy to tell; it may be dead. */
+static const struct block *running(const struct soft_cpu *c, const struct uop *op)
 {
-	u64 n1 = b->phys2 == UINT64_MAX ? b->bytes : PAGE_BYTES - (b->phys & (PAGE_BYTES - 1));
-	if (off < b->phys + n1 && b->phys < off + bytes)
-		return true;
-	/* Its translation may rely on what comes behind its branches. */
-	u64 at = off - (b->phys & PAGE_MASK);
-	if (b->jit.far && b->jit.peek_hi && at < PAGE_BYTES && at < b->jit.peek_hi && at + bytes > b->jit.peek_lo)
-		return true;
-	return b->phys2 != UINT64_MAX && off < b->phys2 + (b->bytes - n1) && b->phys2 < off + bytes;
+	if (c->jit.in_uop)
+		return c->jit.in_block;
+	gva_t lin = c->gpr[GPR_BLK];
+	const struct jc_entry *e = &c->jc[jc_hash(lin)];
+	const struct block *b = e->block;
+	return (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops) ? b : NULL;
 }
 
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
@@ -157,17 +162,17 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	bool found = false, hit = false;
 	const struct uop *op = c->op;
 
-	if (c->jit.in_uop) /* c->op is a copy */
-		op = c->jit.real_op;
-
 	if (c->stepping)
 		return false; /* nothing after this instruction is decoded yet */
+	const struct block *r = running(c, op);
+	if (likely(r))
+		return cache_overlaps(r, off, bytes);
 	pthread_mutex_lock(&k->lock);
 	for (u32 ref = k->page_head[page]; ref && !found;) {
 		const struct block *b = at(k, ref);
 		ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
 		found = (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops);
-		hit = found && overlaps(b, off, bytes);
+		hit = found && cache_overlaps(b, off, bytes);
 	}
 	pthread_mutex_unlock(&k->lock);
 	if (found)
@@ -180,28 +185,28 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	return !elsewhere;
 }
 
-static void unlink_page(struct code_cache *k, struct block *b, u32 ref, u64 page)
+/* Take b off the page's list; *chunks: of the others. */
+static void unlink_page(struct code_cache *k, const struct block *b, u64 page)
 {
-	u32 *p = &k->page_head[page];
+	u64 chunks = 0;
 
-	while (*p) {
+	for (u32 *p = &k->page_head[page]; *p;) {
 		struct block *o = at(k, *p);
 		u32 *next = &o->next_on_page[o->phys >> PAGE_SHIFT != page];
-		if (*p == ref) {
+		if (o == b) {
 			*p = *next;
-			break;
+		} else {
+			chunks |= cache_block_chunks(o, page);
+			p = next;
 		}
-		p = next;
 	}
-	(void)b;
-	if (!k->page_head[page])
-		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
+	atomic_store(&k->code_chunks[page], chunks);
 }
 
-static void kill_block(struct soft_vm *vm, struct block *b)
+/* b is off all lists of pages, but for page `but`: the caller's. */
+static void kill_block(struct soft_vm *vm, struct block *b, u64 but)
 {
 	struct code_cache *k = vm->cache;
-	u32 ref = (u32)(((u8 *)b - k->arena) / 16);
 
 	atomic_store(&b->dead, 1);
 	jit_kill(vm, b);
@@ -210,38 +215,53 @@ static void kill_block(struct soft_vm *vm, struct block *b)
 			__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
 			break;
 		}
-	unlink_page(k, b, ref, b->phys >> PAGE_SHIFT);
-	if (b->phys2 != UINT64_MAX)
-		unlink_page(k, b, ref, b->phys2 >> PAGE_SHIFT);
+	if (b->phys >> PAGE_SHIFT != but)
+		unlink_page(k, b, b->phys >> PAGE_SHIFT);
+	if (b->phys2 != UINT64_MAX && b->phys2 >> PAGE_SHIFT != but)
+		unlink_page(k, b, b->phys2 >> PAGE_SHIFT);
 	k->invalidated++;
+}
+
+unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
+{
+	struct code_cache *k = vm->cache;
+	u64 page = off >> PAGE_SHIFT, chunks = 0;
+	unsigned killed = 0;
+
+	if (!(atomic_load(&k->page_flags[page]) & PAGE_CODE) || !cache_matters(vm, off, bytes))
+		return 0;
+	pthread_mutex_lock(&k->lock);
+	for (u32 *p = &k->page_head[page]; *p;) {
+		struct block *b = at(k, *p);
+		u32 *next = &b->next_on_page[b->phys >> PAGE_SHIFT != page];
+		if (cache_overlaps(b, off, bytes)) {
+			*p = *next;
+			kill_block(vm, b, page);
+			killed++;
+		} else {
+			chunks |= cache_block_chunks(b, page);
+			p = next;
+		}
+	}
+	atomic_store(&k->code_chunks[page], chunks);
+	if (!chunks && (++k->quiet[page] >= CACHE_QUIET || bytes >= PAGE_BYTES / 2))
+		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
+	pthread_mutex_unlock(&k->lock);
+	return killed;
 }
 
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
 {
-	struct code_cache *k = vm->cache;
 	unsigned killed = 0;
 
+	/* The caller has written: INV-CACHE-4. */
+	atomic_thread_fence(memory_order_seq_cst);
 	/* Whole range page by page: RAM is contiguous in the host only within a slot. */
 	while (bytes) {
 		u64 n = MIN(bytes, PAGE_BYTES - (gpa & (PAGE_BYTES - 1)));
 		u8 *p = ram_ptr(vm->ram, gpa, 1);
-		if (p) {
-			u64 off = (u64)(p - vm->ram->host), page = off >> PAGE_SHIFT;
-			if (atomic_load(&k->page_flags[page]) & PAGE_CODE) {
-				pthread_mutex_lock(&k->lock);
-				for (u32 ref = k->page_head[page]; ref;) {
-					struct block *b = at(k, ref);
-					ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
-					if (overlaps(b, off, n)) {
-						kill_block(vm, b);
-						killed++;
-					}
-				}
-				/* A page flagged for a decode that never came keeps its flag: the next write is
-				 * slow, no more. */
-				pthread_mutex_unlock(&k->lock);
-			}
-		}
+		if (p)
+			killed += cache_invalidate_ram(vm, (u64)(p - vm->ram->host), n);
 		gpa += n;
 		bytes -= n;
 	}
@@ -252,7 +272,7 @@ void cache_kill(struct soft_vm *vm, struct block *b)
 {
 	pthread_mutex_lock(&vm->cache->lock);
 	if (!b->dead)
-		kill_block(vm, b);
+		kill_block(vm, b, UINT64_MAX);
 	pthread_mutex_unlock(&vm->cache->lock);
 }
 
@@ -264,8 +284,10 @@ static void reset(struct soft_vm *vm)
 	for (u64 i = 0; i < k->npages; i++) {
 		if (k->page_head[i])
 			k->page_head[i] = 0;
-		if (atomic_load_explicit(&k->page_flags[i], memory_order_relaxed) & PAGE_CODE)
+		if (atomic_load_explicit(&k->page_flags[i], memory_order_relaxed) & PAGE_CODE) {
 			atomic_fetch_and(&k->page_flags[i], (u8)~PAGE_CODE);
+			atomic_store(&k->code_chunks[i], 0);
+		}
 	}
 	memset(k->hash, 0, sizeof(*k->hash) << CACHE_HASH_BITS);
 	k->used = 16;
@@ -343,8 +365,11 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 			pthread_mutex_unlock(&k->lock);
 			return b;
 		}
+		/* INV-CACHE-4: where it may reach, until it is known where it does. */
+		u64 had = atomic_fetch_or(&k->code_chunks[page], cache_chunks(phys, BLOCK_INSNS_MAX * 15)), had2 = 0;
 		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX, whole)) {
 			must(span);
+			atomic_store(&k->code_chunks[page], had);
 			/* One instruction over the border: its second page may fault. */
 			pthread_mutex_unlock(&k->lock);
 			p2 = fetch(c, c->mode & MODE_CODE64 ? (lin | (PAGE_BYTES - 1)) + 1
@@ -364,14 +389,24 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 				pthread_mutex_unlock(&k->lock);
 				return b;
 			}
+			had = atomic_fetch_or(&k->code_chunks[page], cache_chunks(phys, room));
+			had2 = atomic_fetch_or(&k->code_chunks[page2], cache_chunks(phys2, 15));
 			memcpy(bytes, p, room);
 			memcpy(bytes + room, p2, 15);
 			must(decode_block(c, tmp, bytes, room + 15, 1, true));
 			/* The bytes may have changed since the first try: it may be short now. */
-			if (tmp->bytes <= room)
+			if (tmp->bytes <= room) {
 				phys2 = UINT64_MAX;
+				atomic_store(&k->code_chunks[page2], had2);
+			}
 		}
 		tmp->phys2 = phys2;
+		atomic_store(&k->code_chunks[page], had | cache_block_chunks(tmp, page));
+		k->quiet[page] = 0;
+		if (phys2 != UINT64_MAX) {
+			atomic_store(&k->code_chunks[page2], had2 | cache_chunks(phys2, tmp->bytes - room));
+			k->quiet[page2] = 0;
+		}
 
 		size_t need = ROUND_UP(sizeof(struct block) + tmp->nops * sizeof(struct uop), 16);
 		if (k->used + need > k->arena_bytes || atomic_load(&k->full)) {

@@ -12,10 +12,17 @@
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
  *               so that every store comes through mmu.c's slow path and is seen.
  *   PAGE_WTLB   some vCPU may hold a fast write entry, and PAGE_W* say in which tables.
+ * code_chunks[] has a bit for each 64 bytes of such a page: set where blocks were made from. A store to other
+ * chunks needs no more than to see that. Blocks die one by one, but the page stays protected until it has been
+ * written for a while with nothing decoded from it (CACHE_QUIET): pages that are patched do not go back and forth.
  * INV-CACHE-1: a block is decoded only after PAGE_CODE was set and every fast write entry was taken
  *   back, with every store that was under way through one finished (exclusive section).
  * INV-CACHE-2: whoever writes a PAGE_CODE page writes first and invalidates after, under the lock;
  *   decoding holds the lock. So a block that was decoded from old bytes is dropped by the writer.
+ * INV-CACHE-4: whoever finds a chunk's bit clear after its write (or before it, where there is one vCPU, which
+ *   does not decode in between) need not invalidate: decoding sets the bits before it reads the bytes, and both
+ *   sides have a full barrier in between. A block that runs on though it is dead has no bits: what stores to the
+ *   running block is found by looking at that block.
  * INV-CACHE-3: memory of a dead block is reused only inside an exclusive section.
  *
  * Locks: cache->lock; taken last, nothing is waited for under it. Exclusive sections are entered with
@@ -33,6 +40,8 @@
 #define PAGE_WUSER(space) (16u << ((space)&3)) /* TLB_USER of this one, and of the others alike */
 #define PAGE_WANY 0xfeu
 
+#define CACHE_CHUNK_BITS 6 /* 64 of them in a page */
+#define CACHE_QUIET 32     /* writes to a page without blocks until it is no code page any more */
 #define CACHE_HASH_BITS 18
 #define BLOCK_INSNS_MAX 48
 #define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 2) /* op_jit_heat before, op_end behind */
@@ -43,6 +52,8 @@ struct code_cache {
 	size_t arena_bytes, used;
 	struct block **hash;
 	_Atomic u8 *page_flags; /* by RAM page index */
+	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
+	u8 *quiet;              /* by RAM page: writes since it had a block */
 	u32 *page_head;         /* arena offset / 16 of the first block on the page, 0 none */
 	u64 npages;
 	u64 generation; /* of the arena: bumped at every reset */
@@ -64,6 +75,8 @@ struct block *cache_get(struct soft_cpu *c, gva_t lin);
 struct block *cache_get_whole(struct soft_cpu *c, gva_t lin, struct block *b);
 /* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
+/* The same by offset into the host's RAM, within a page. */
+unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
 void cache_kill(struct soft_vm *vm, struct block *b);
 /* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
@@ -100,12 +113,56 @@ static inline u8 cache_page_flags(const struct soft_vm *vm, u64 page)
 	return atomic_load_explicit(&vm->cache->page_flags[page], memory_order_seq_cst);
 }
 
+/* The chunks of [off, off + bytes), from the page that off is in. */
+static inline u64 cache_chunks(u64 off, u64 bytes)
+{
+	u64 first = off & ~PAGE_MASK, last = MIN(first + bytes, PAGE_BYTES) - 1;
+
+	return (~0ull << (first >> CACHE_CHUNK_BITS)) & (~0ull >> (63 - (last >> CACHE_CHUNK_BITS)));
+}
+/* Must whoever wrote [off, off + bytes) of a PAGE_CODE page invalidate? Also, so as to be counted, where the page
+ * has no blocks at all. */
+static inline bool cache_matters(const struct soft_vm *vm, u64 off, u64 bytes)
+{
+	u64 chunks = atomic_load_explicit(&vm->cache->code_chunks[off >> PAGE_SHIFT], memory_order_relaxed);
+
+	return !chunks || (chunks & cache_chunks(off, bytes));
+}
+/* Does what b was made from overlap [off, off + bytes)? b may be dead. */
+static inline bool cache_overlaps(const struct block *b, u64 off, u64 bytes)
+{
+	u64 n1 = b->phys2 == UINT64_MAX ? b->bytes : PAGE_BYTES - (b->phys & (PAGE_BYTES - 1));
+	if (off < b->phys + n1 && b->phys < off + bytes)
+		return true;
+	/* Its translation may rely on what comes behind its branches. */
+	u64 at = off - (b->phys & PAGE_MASK);
+	if (b->jit.far && b->jit.peek_hi && at < PAGE_BYTES && at < b->jit.peek_hi && at + bytes > b->jit.peek_lo)
+		return true;
+	return b->phys2 != UINT64_MAX && off < b->phys2 + (b->bytes - n1) && b->phys2 < off + bytes;
+}
+/* What b needs in the page's code_chunks. */
+static inline u64 cache_block_chunks(const struct block *b, u64 page)
+{
+	u64 n1 = b->phys2 == UINT64_MAX ? b->bytes : PAGE_BYTES - (b->phys & (PAGE_BYTES - 1)), m = 0;
+
+	if (b->phys >> PAGE_SHIFT == page) {
+		m = cache_chunks(b->phys, n1);
+		if (b->jit.far && b->jit.peek_hi > b->jit.peek_lo)
+			m |= cache_chunks(b->jit.peek_lo, (u64)b->jit.peek_hi - b->jit.peek_lo);
+	}
+	if (b->phys2 != UINT64_MAX && b->phys2 >> PAGE_SHIFT == page)
+		m |= cache_chunks(b->phys2, MAX(b->bytes - n1, 1u));
+	return m;
+}
+
 /* decode.c */
 /* Decode a block at host bytes p (n available, to the page's end; or to 30 when it spans) into b;
  * at most max instructions. whole: on behind branches that may not be taken; else, where there is a translator, the
  * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one instruction lies whole within n. */
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
 void decode_init(struct soft_vm *vm);
+/* For a vCPU; free() it. */
+struct decode_memo *decode_memo_new(void);
 
 /* exec.c: handlers decode needs by name */
 void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */

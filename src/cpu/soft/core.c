@@ -276,7 +276,8 @@ static void step(struct soft_cpu *c)
 		c->sysflags &= ~FL_RF;
 	c->redo_step = false;
 	if (c->redo_bytes) {
-		cache_invalidate(c->vm, c->redo_gpa, c->redo_bytes);
+		atomic_thread_fence(memory_order_seq_cst);
+		cache_invalidate_ram(c->vm, c->redo_off, c->redo_bytes);
 		c->redo_bytes = 0;
 	}
 	soft_step_changed(c);

@@ -331,6 +331,7 @@ static void vm_free(struct cpu_vm *v)
 			continue;
 		pthread_mutex_destroy(&c->tlb_lock);
 		soft_tlb_fini(c);
+		free(c->memo);
 		free(c->step_block);
 		free(container_of(c, struct one, s));
 	}
@@ -384,6 +385,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		c->tsc_offset = 0 - tsc0; /* the guest's TSC starts at 0, the same on all */
 		pthread_mutex_init(&c->tlb_lock, NULL);
 		soft_tlb_init(c);
+		c->memo = decode_memo_new();
 		c->step_block = xcalloc(1, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
 		vm->cpu[i] = c;
 	}

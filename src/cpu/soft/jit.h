@@ -155,7 +155,7 @@ struct jit_cpu {
 	u32 vec_live;        /* JIT_VEC_*: xmm/ymm registers are the guest's, and what may run; else 0 */
 	bool in_uop;         /* a handler runs on behalf of translated code: soft_leave() returns to it */
 	bool ran;            /* ... and came to its end */
-	const struct uop *real_op; /* ... and this is the block's uop that run[] is a copy of */
+	const struct block *in_block; /* ... of this block */
 	struct jtlb_stack stack[JTLB_MODES];
 	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
 	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];

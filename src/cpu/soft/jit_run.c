@@ -107,7 +107,7 @@ static bool execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned 
 	struct uop *run = c->jit.run;
 
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
-	c->jit.real_op = &b->op[uop];
+	c->jit.in_block = b;
 	for (unsigned i = 0; i < nuops; i++)
 		run[i] = b->op[uop + i];
 	run[nuops].fn = ran;
@@ -133,10 +133,39 @@ static void x87_settle(struct soft_cpu *c, const struct block *b, unsigned uop)
 	c->fop = vec_x87_opcode(&b->op[uop]);
 }
 
+/*
+ * A store to a page with code on it: where to, if it can be done from here. With one vCPU nothing is decoded before
+ * translated code has stored, so blocks may be dropped before (INV-CACHE-4).
+ */
+static u8 *beside_code(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
+{
+	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
+	u64 host = lin + e->addend, off = host - (u64)(uintptr_t)c->ram->host;
+	struct soft_vm *vm = c->vm;
+
+	if (e->wtag != ((lin & PAGE_MASK) | TLB_CODE) || (lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES || vm->ncpus > 1 ||
+	    c->jit.check || cache_overlaps(block_at(c, s->block), off, s->bytes))
+		return NULL;
+	if (cache_matters(vm, off, s->bytes)) {
+		if (!(cache_page_flags(vm, off >> PAGE_SHIFT) & PAGE_CODE))
+			return NULL; /* not any more: it can be learnt */
+		u32 live = vec_out(c);
+		cache_invalidate_ram(vm, off, s->bytes);
+		must(vec_back(c, live));
+	}
+	return (u8 *)(uintptr_t)host;
+}
+
 u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 {
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
 	bool misaligned = (s->how & JSLOW_ALIGNED) && (lin & (s->bytes - 1u));
+
+	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS)) == JSLOW_WRITE && !misaligned) {
+		u8 *host = beside_code(c, lin, s);
+		if (host)
+			return (u64)(uintptr_t)host;
+	}
 	u8 *p = likely(!misaligned) ? learn(c, lin, s) : NULL;
 
 	c->jit.slow++;

@@ -301,20 +301,19 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 		wr = wr && copy != host;
 		host = copy;
 	}
-	bool locked = c->vm->ncpus > 1;
+	bool locked = c->vm->ncpus > 1, code = false;
 	if (locked)
 		pthread_mutex_lock(&c->tlb_lock);
 	if (wr) {
 		u8 f = atomic_load_explicit(flags, memory_order_relaxed), in = write_flags(c, idx);
 		if ((f & in) != in)
 			f = atomic_fetch_or(flags, in);
-		if (atomic_load(flags) & PAGE_CODE)
-			wr = false;
+		code = atomic_load(flags) & PAGE_CODE;
 	}
 	if (empty(e))
 		note_filled(table, e);
 	e->rtag = r ? page : TLB_NONE;
-	e->wtag = wr ? page : TLB_NONE;
+	e->wtag = !wr ? TLB_NONE : code && !c->jit.ref ? page | TLB_CODE : code ? TLB_NONE : page;
 	e->xtag = x ? page : TLB_NONE;
 	e->addend = (u64)(uintptr_t)host - page;
 	if (locked)
@@ -333,8 +332,11 @@ static void take_back(struct tlb_table *t, u64 host)
 
 	for (u32 k = 0; k < n; k++) {
 		struct tlb_entry *e = &t->e[listed ? t->filled[k] : k];
-		if (e->wtag != TLB_NONE && e->wtag + e->addend == host)
-			__atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_RELAXED);
+		u64 tag = __atomic_load_n(&e->wtag, __ATOMIC_RELAXED);
+		/* Its owner may be emptying it: then it stays empty. */
+		if (tag != TLB_NONE && tag + e->addend == host)
+			__atomic_compare_exchange_n(&e->wtag, &tag, tag | TLB_CODE, false, __ATOMIC_RELAXED,
+						    __ATOMIC_RELAXED);
 	}
 }
 
@@ -402,6 +404,17 @@ void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes)
 static inline bool is_code(struct soft_cpu *c, const u8 *host)
 {
 	return !c->jit.ref && cache_page_flags(c->vm, (u64)(host - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE;
+}
+
+/* p was written, on a PAGE_CODE page. */
+static inline void code_written(struct soft_cpu *c, const u8 *p, unsigned bytes)
+{
+	u64 off = (u64)(p - c->ram->host);
+
+	if (c->vm->ncpus > 1)
+		atomic_thread_fence(memory_order_seq_cst); /* INV-CACHE-4 */
+	if (cache_matters(c->vm, off, bytes))
+		cache_invalidate_ram(c->vm, off, bytes);
 }
 
 static void data_bp(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
@@ -491,7 +504,7 @@ static u64 ld_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned b
 	return v;
 }
 
-static void st_ram(struct soft_cpu *c, u8 *p, gpa_t gpa, unsigned bytes, u64 v)
+static void st_ram(struct soft_cpu *c, u8 *p, unsigned bytes, u64 v)
 {
 	if (likely(!is_code(c, p))) {
 		host_st(p, bytes, v);
@@ -499,7 +512,18 @@ static void st_ram(struct soft_cpu *c, u8 *p, gpa_t gpa, unsigned bytes, u64 v)
 	}
 	mmu_code_check(c, p, bytes);
 	host_st(p, bytes, v);
-	cache_invalidate(c->vm, gpa, bytes);
+	code_written(c, p, bytes);
+}
+
+/* To write: the walk can be spared where it was done, and only code is in the way. */
+static u8 *translate_w(struct soft_cpu *c, enum tlb_index idx, gva_t lin, gpa_t *gpa)
+{
+	const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+	u8 *p = (u8 *)(uintptr_t)(lin + e->addend);
+
+	if (e->wtag == ((lin & PAGE_MASK) | TLB_CODE) && is_code(c, p))
+		return p;
+	return mmu_translate(c, idx, lin, ACC_W, gpa);
 }
 
 static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, u64 v)
@@ -508,10 +532,10 @@ static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned 
 
 	data_bp(c, lin, bytes, true);
 	if (likely(!crosses(lin, bytes))) {
-		u8 *p = mmu_translate(c, idx, lin, ACC_W, &gpa);
+		u8 *p = translate_w(c, idx, lin, &gpa);
 		check_align(c, idx, lin, bytes);
 		if (p)
-			st_ram(c, p, gpa, bytes, v);
+			st_ram(c, p, bytes, v);
 		else
 			mmio_write(c, gpa, bytes, v);
 		return;
@@ -530,7 +554,7 @@ static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned 
 		unsigned off = i < n1 ? i : i - n1;
 		gpa_t g = (i < n1 ? gpa : gpa2) + off;
 		if (p)
-			st_ram(c, p + off, g, 1, v & 0xff);
+			st_ram(c, p + off, 1, v & 0xff);
 		else
 			mmio_write(c, g, 1, v & 0xff);
 	}
@@ -695,7 +719,7 @@ void soft_st_bytes(struct soft_cpu *c, gva_t lin, const void *buf, unsigned byte
 				mmu_code_check(c, p, n);
 			memcpy(p, in, n);
 			if (code)
-				cache_invalidate(c->vm, gpa, n);
+				code_written(c, p, n);
 		} else {
 			for (unsigned i = 0; i < n;) {
 				unsigned k = n - i >= 8 && !((gpa + i) & 7)   ? 8
@@ -736,16 +760,24 @@ void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
 		}
 		return NULL;
 	}
-	u8 *p = mmu_translate(c, cur(c), lin, ACC_W, &gpa);
+	u8 *p = translate_w(c, cur(c), lin, &gpa);
 	check_align(c, cur(c), lin, bytes);
 	if (!p)
 		return NULL;
 	if (is_code(c, p)) {
+		u64 off = (u64)(p - c->ram->host);
+		mmu_code_check(c, p, bytes);
+		if (c->vm->ncpus == 1) {
+			/* Nothing is decoded between here and the caller's write. */
+			if (cache_matters(c->vm, off, bytes))
+				cache_invalidate_ram(c->vm, off, bytes);
+			return p;
+		}
 		/* The caller writes after we return, so what INV-CACHE-2 wants is done by running the
 		 * instruction alone and dropping the blocks when it is done. */
 		if (!c->redo_step)
 			core_redo_stepped(c);
-		c->redo_gpa = gpa;
+		c->redo_off = off;
 		c->redo_bytes = bytes;
 	}
 	return p;

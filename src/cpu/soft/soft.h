@@ -151,6 +151,8 @@ enum soft_exc {
 /* An entry serves linear page L for an access when the tag for that access equals L (page
  * aligned). TLB_NONE never equals a page. host = (u8 *)(lin + addend) */
 #define TLB_NONE 1ull
+/* In wtag beside the page: it may be written, but has code on it, so that the slow path is to look. */
+#define TLB_CODE 2ull
 struct tlb_entry {
 	u64 rtag, wtag, xtag;
 	u64 addend;
@@ -318,7 +320,7 @@ struct soft_cpu {
 	u32 pauses;
 	bool one_step; /* run the next instruction alone */
 	bool stepping; /* running one alone now: PEND_STEP stays */
-	u64 redo_gpa;
+	u64 redo_off; /* into RAM: what it writes of a page with code */
 	u32 redo_bytes;
 	u64 jc_salt;
 
@@ -398,6 +400,7 @@ struct soft_cpu {
 	struct jit_cpu jit;
 	struct soft_stats st;
 	struct soft_tables *tables;
+	struct decode_memo *memo; /* decode.c */
 	struct block *step_block; /* scratch for single instructions */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
