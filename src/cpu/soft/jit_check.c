@@ -204,9 +204,10 @@ static void stop_here(struct soft_cpu *c, const struct uop *op)
 	c->jit.check->stopped = true;
 }
 
+/* Does it go on by a remembered block (GOTO_LINK64)? All that do must be here. */
 static bool is_link(uop_fn *fn)
 {
-	if (fn == op_jmp64_link || fn == op_call64_link)
+	if (fn == op_jmp64_link || fn == op_call64_link || fn == op_end_link)
 		return true;
 	for (unsigned cc = 0; cc < 16; cc++)
 		if (fn == exec_jcc64[cc][1])
