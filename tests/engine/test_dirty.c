@@ -86,7 +86,7 @@ static int setup(void **unused)
 	struct err e;
 
 	if (ram_new(&ram, RAM_BYTES, &e) < 0 || cpu_model_new(&model, "mica-v2", 1, &e) < 0 ||
-	    cpu_vm_new(&vm, test_engine(), &bus, ram, model, 1, &e) < 0) {
+	    test_vm_new(&vm, &bus, ram, model, 1, &e) < 0) {
 		print_error("%s\n", e.msg);
 		return -1;
 	}

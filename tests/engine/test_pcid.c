@@ -5,6 +5,7 @@
  * An entry is known to be kept when a change of the page table behind it goes unseen. That is this engine's
  * business and no promise of the architecture; what must be seen is tests/machine/kernel/pcid64.c's.
  */
+#include "test_engine.h"
 #include "cpu/soft/cache.h"
 
 #include <setjmp.h>
@@ -84,7 +85,7 @@ static int setup(void **unused)
 	struct err e;
 
 	if (ram_new(&ram, RAM_BYTES, &e) < 0 || cpu_model_new(&model, "mica-v2", 1, &e) < 0 ||
-	    cpu_vm_new(&vm, CPU_ENGINE_SOFT, &bus, ram, model, 1, &e) < 0) {
+	    test_vm_new(&vm, &bus, ram, model, 1, &e) < 0) {
 		print_error("%s\n", e.msg);
 		return -1;
 	}

@@ -146,7 +146,7 @@ static struct rig *open_rig(unsigned ncpus)
 	bus.opaque = r;
 	assert_int_equal(ram_new(&r->ram, RAM_BYTES, &e), 0);
 	assert_int_equal(cpu_model_new(&r->model, "mica-v2", ncpus, &e), 0);
-	assert_int_equal(cpu_vm_new(&r->vm, test_engine(), &bus, r->ram, r->model, ncpus, &e), 0);
+	assert_int_equal(test_vm_new(&r->vm, &bus, r->ram, r->model, ncpus, &e), 0);
 	assert_int_equal(ram_put(r->ram, BLOB, run_blob, (u64)(run_blob_end - run_blob)), 0);
 	/* 1 GiB by large pages, and once more after it */
 	put64(r, PML4, 0x5000 | 7);

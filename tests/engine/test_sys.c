@@ -180,7 +180,7 @@ static struct rig *open_rig(void)
 	bus.opaque = r;
 	assert_int_equal(ram_new(&r->ram, RAM_BYTES, &e), 0);
 	assert_int_equal(cpu_model_new(&r->model, "mica-v2", 1, &e), 0);
-	assert_int_equal(cpu_vm_new(&r->vm, test_engine(), &bus, r->ram, r->model, 1, &e), 0);
+	assert_int_equal(test_vm_new(&r->vm, &bus, r->ram, r->model, 1, &e), 0);
 	assert_int_equal(ram_put(r->ram, BLOB, sys_blob, (u64)(sys_blob_end - sys_blob)), 0);
 	if (getenv("SYS_TRACE"))
 		cpu_vm_trace(r->vm, TRACE_EXEC | TRACE_EXC);

@@ -64,6 +64,7 @@ struct jit_check {
 	struct tlb_table table[TLB_COUNT];
 	struct jc_table jc; /* a branch finds only dead blocks, and so leaves */
 	struct uop op[BLOCK_UOPS_MAX + 1];
+	bool stopped; /* at end_uop; else a branch was taken before */
 	unsigned npages;
 	struct page page[PAGES];
 	_Atomic u32 foreign;
@@ -200,11 +201,13 @@ u8 *jit_check_page(struct soft_cpu *c, u8 *host, bool write)
 static void stop_here(struct soft_cpu *c, const struct uop *op)
 {
 	c->rip = c->gpr[GPR_BLK] + op->rip_off;
+	c->jit.check->stopped = true;
 }
 
+/* Does it go on by a remembered block (GOTO_LINK64)? All that do must be here. */
 static bool is_link(uop_fn *fn)
 {
-	if (fn == op_jmp64_link || fn == op_call64_link)
+	if (fn == op_jmp64_link || fn == op_call64_link || fn == op_end_link)
 		return true;
 	for (unsigned cc = 0; cc < 16; cc++)
 		if (fn == exec_jcc64[cc][1])
@@ -223,6 +226,7 @@ static void interpret(struct soft_cpu *c, struct jit_check *k, const struct bloc
 	if (end)
 		k->op[end].fn = stop_here;
 	c->jc = c->jcs[0] = c->jcs[1] = k->jc.e;
+	k->stopped = false;
 	c->jit.in_uop = true;
 	k->op[from].fn(c, &k->op[from]);
 	c->jit.in_uop = false;
@@ -268,7 +272,7 @@ static noinline_ enum outcome translation(struct soft_cpu *c, struct jit_check *
 			c->rip = c->gpr[GPR_BLK] + op->rip_off;
 		} else if (op) {
 			interpret(c, k, b, (unsigned)(op - b->op), b->jit.end_uop);
-			*next = b->jit.end_uop ? &b->op[b->jit.end_uop] : NULL;
+			*next = k->stopped ? &b->op[b->jit.end_uop] : NULL;
 			c->jc = jc;
 			memcpy(c->jcs, jcs, sizeof(jcs));
 		}

@@ -260,17 +260,18 @@ static int map_code(struct jit_code *k, bool anonymous)
 int jit_init(struct soft_vm *vm, struct err *e)
 {
 #ifdef SOFT_TRAMPOLINE
-	if (vm->options.check)
-		return err_set(e, ENOTSUP, "check=: this build only interprets");
-	vm->jit = NULL; /* handlers return after each uop there */
-	return 0;
+	const bool translates = false; /* handlers return after each uop */
 #else
+	const bool translates = true;
+#endif
 	struct jit_code *k;
 	const struct soft_options *o = &vm->options;
 
+	if (o->check && !translates)
+		return err_set(e, ENOTSUP, "check=: this build only interprets");
 	if (o->check && vm->ncpus > 1)
 		return err_set(e, ENOTSUP, "check=: compares one CPU only");
-	if (o->translate == SOFT_TRANSLATE_OFF)
+	if (o->translate == SOFT_TRANSLATE_OFF || !translates)
 		return 0;
 	k = xcalloc(1, sizeof(*k));
 	vm->jit = k;
@@ -316,7 +317,6 @@ fail:;
 			"cannot map memory for translated code (does the host's policy forbid executable memfds?)");
 	jit_fini(vm);
 	return r;
-#endif
 }
 
 void jit_fini(struct soft_vm *vm)

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test_jit.c - the translator from inside: instructions are encoded again as they were, with other registers; links between
+ * blocks are made, and undone when a block dies; its first-level TLB forgets what it has to.
+ */
+#include "harness.h"
+#include "cpu/soft/jit_emit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define OFF 64u
+#define NO_ERROR 3u
+#define CODE_PHYS 0x100000u /* harness.c puts the code there */
+
+static struct hx_state in, out;
+
+static struct soft_cpu *cpu(void)
+{
+	return soft_cpu_of(hx_cpu());
+}
+
+/* The translated block that begins at byte `off` of the code. */
+static struct block *block_at(unsigned off)
+{
+	const struct soft_vm *vm = cpu()->vm;
+	const struct jit_code *k = vm->jit;
+
+	for (u32 i = k->nindex; i-- > 0;) {
+		struct block *b = (struct block *)(void *)(vm->cache->arena + (size_t)k->index[i].block * 16);
+		if (b->phys == CODE_PHYS + off && !b->dead && b->jit.far)
+			return b;
+	}
+	return NULL;
+}
+
+/* ---- the encoder ---- */
+
+static int reg_id(ZydisRegister r)
+{
+	ZydisRegisterClass k = ZydisRegisterGetClass(r);
+
+	if (k != ZYDIS_REGCLASS_GPR8 && k != ZYDIS_REGCLASS_GPR16 && k != ZYDIS_REGCLASS_GPR32 && k != ZYDIS_REGCLASS_GPR64)
+		return -1;
+	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
+		return -2;
+	return decode_gpr(r);
+}
+
+/* Is h what g should become? */
+static bool corresponds(const ZydisDecodedInstruction *g, const ZydisDecodedOperand *go, const ZydisDecodedInstruction *h,
+			const ZydisDecodedOperand *ho)
+{
+	if (g->mnemonic != h->mnemonic || g->operand_width != h->operand_width ||
+	    g->operand_count_visible != h->operand_count_visible)
+		return false;
+	for (unsigned i = 0; i < g->operand_count_visible; i++) {
+		if (go[i].size != ho[i].size)
+			return false;
+		if (go[i].type == ZYDIS_OPERAND_TYPE_REGISTER && ho[i].type == ZYDIS_OPERAND_TYPE_MEMORY) {
+			int a = reg_id(go[i].reg.value); /* one that lies in c->gpr[] */
+			if (a < 0 || jit_hreg[a] != H_NONE || ho[i].mem.base != ZYDIS_REGISTER_RSP ||
+			    ho[i].mem.index != ZYDIS_REGISTER_NONE || ho[i].mem.disp.value != C_OFF(gpr[0]) + 8 * a)
+				return false;
+			continue;
+		}
+		if (go[i].type != ho[i].type)
+			return false;
+		if (go[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && go[i].imm.value.u != ho[i].imm.value.u)
+			return false;
+		if (go[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		int a = reg_id(go[i].reg.value), b = reg_id(ho[i].reg.value);
+		if (a < 0 || go[i].encoding == ZYDIS_OPERAND_ENCODING_NONE) {
+			if (go[i].reg.value != ho[i].reg.value && a < 0)
+				return false;
+			continue; /* a register that the instruction implies */
+		}
+		if (jit_hreg[a] != H_NONE ? b != jit_hreg[a] : b != H_RAX && b != H_RCX)
+			return false;
+	}
+	return true;
+}
+
+static bool in_code(const struct block *b, const ZydisDecodedInstruction *g, const ZydisDecodedOperand *go)
+{
+	const u8 *end = cpu()->vm->jit->rx + b->jit.start + b->jit.bytes;
+	ZydisDecodedInstruction h;
+	ZydisDecodedOperand ho[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecoder dec;
+
+	hx_decoder(&dec);
+	for (const u8 *p = b->jit.near; p < end; p += h.length) {
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&dec, p, (u64)(end - p), &h, ho)))
+			return false;
+		if (corresponds(g, go, &h, ho))
+			return true;
+	}
+	return false;
+}
+
+static u64 rng = 1;
+static unsigned pick(unsigned n)
+{
+	rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+	return (unsigned)(rng >> 33) % n;
+}
+
+/* Those that are made of others, or of nothing, on purpose. */
+static bool by_itself(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *o)
+{
+	switch (i->meta.category) {
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_BITBYTE:
+		break;
+	default:
+		return false;
+	}
+	if (i->mnemonic == ZYDIS_MNEMONIC_IMUL && i->operand_count_visible == 1)
+		return false;
+	for (unsigned k = 0; k < i->operand_count_visible; k++)
+		if (o[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    (reg_id(o[k].reg.value) < 0 || o[k].encoding == ZYDIS_OPERAND_ENCODING_NONE))
+			return false;
+	if (i->mnemonic == ZYDIS_MNEMONIC_BSF || i->mnemonic == ZYDIS_MNEMONIC_BSR) /* of 0 they leave R10, R11, R15 alone */
+		return jit_hreg[reg_id(o[0].reg.value)] != H_NONE;
+	return i->mnemonic != ZYDIS_MNEMONIC_MUL && i->mnemonic != ZYDIS_MNEMONIC_DIV && i->mnemonic != ZYDIS_MNEMONIC_IDIV;
+}
+
+static void test_encoder(void **state)
+{
+	unsigned seen = 0, wrong = 0;
+	ZydisDecoder dec;
+
+	hx_decoder(&dec);
+	for (unsigned tries = 0; tries < 60000; tries++) {
+		ZydisDecodedInstruction i;
+		ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+		u8 code[16];
+		unsigned n = 0;
+
+		if (!pick(4))
+			code[n++] = 0x66;
+		if (pick(2))
+			code[n++] = (u8)(0x40 | pick(16));
+		if (pick(3) == 0)
+			code[n++] = 0x0f;
+		code[n++] = (u8)pick(256);
+		code[n++] = (u8)(0xc0 | pick(64));
+		while (n < sizeof(code))
+			code[n++] = (u8)pick(256);
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&dec, code, 15, &i, o)) || !hx_wanted(&i, o) || !by_itself(&i, o))
+			continue;
+		hx_engine(code, i.length, OFF, &in, &out);
+		const struct block *b = block_at(OFF);
+		if (out.vec != NO_ERROR || !b)
+			continue;
+		seen++;
+		if (in_code(b, &i, o))
+			continue;
+		if (wrong++ < 5) {
+			printf("not found in its translation:\n");
+			hx_disasm(stdout, code, i.length, HX_CODE + OFF);
+			hx_disasm(stdout, b->jit.near, (unsigned)(cpu()->vm->jit->rx + b->jit.start + b->jit.bytes - b->jit.near), 0);
+		}
+	}
+	printf("%u instructions\n", seen);
+	assert_true(seen > 2000);
+	assert_int_equal(wrong, 0);
+}
+
+/* ---- links ---- */
+
+/* mov ecx, 1000; L: add rsi, 3; jmp M; nop; M: dec ecx; jnz L */
+static const u8 loop[] = { 0xb9, 0xe8, 3, 0, 0, 0x48, 0x83, 0xc6, 3, 0xeb, 1, 0x90, 0xff, 0xc9, 0x75, 0xf5 };
+
+static void test_links(void **state)
+{
+	struct soft_vm *vm = cpu()->vm;
+	const struct jit_cpu *s = &cpu()->jit;
+
+	u64 entries = s->entries, links = s->links;
+	hx_engine(loop, sizeof(loop), OFF, &in, &out);
+	assert_int_equal(out.vec, NO_ERROR);
+	assert_int_equal(out.gpr[GPR_RSI], in.gpr[GPR_RSI] + 3000);
+	assert_in_range(s->entries - entries, 1, 20); /* not 1000 */
+	assert_in_range(s->links - links, 1, 20);
+	struct block *b = block_at(OFF + 12);
+	assert_non_null(b);
+	assert_true(b->jit.in != 0);
+
+	/* The block dies: who came here must ask again, and its entries lead out. */
+	u64 unlinked = vm->jit->unlinked;
+	u8 far = *b->jit.far;
+	assert_true(cache_invalidate(vm, CODE_PHYS + OFF + 12, 1) >= 1);
+	assert_true(b->dead);
+	assert_int_equal(b->jit.in, 0);
+	assert_true(vm->jit->unlinked > unlinked);
+	assert_true(*b->jit.far != far && (*b->jit.far == 0xe8 || *b->jit.far == 0xe9));
+	assert_null(block_at(OFF + 12));
+
+	/* And that is what happens; other code is there now. */
+	u8 other[sizeof(loop)];
+	memcpy(other, loop, sizeof(loop));
+	other[8] = 5;
+	hx_engine_again(OFF, &in, &out);
+	assert_int_equal(out.gpr[GPR_RSI], in.gpr[GPR_RSI] + 3000);
+	hx_engine(other, sizeof(other), OFF, &in, &out);
+	assert_int_equal(out.gpr[GPR_RSI], in.gpr[GPR_RSI] + 5000);
+}
+
+/* ---- the first-level TLB ---- */
+
+static bool has(const struct jtlb *t, u64 lin)
+{
+	return t->tag[jtlb_slot(lin)] == (lin & PAGE_MASK);
+}
+
+/* mov rax, [rdi]; mov [rdi + 0x1000], rax; push rax; pop rcx */
+static const u8 touch[] = { 0x48, 0x8b, 0x07, 0x48, 0x89, 0x87, 0, 0x10, 0, 0, 0x50, 0x59 };
+
+static void fill(void)
+{
+	struct jit_cpu *s = &cpu()->jit;
+
+	hx_engine(touch, sizeof(touch), OFF, &in, &out);
+	assert_int_equal(out.vec, NO_ERROR);
+	/* Delivering INT3 keeps the user's entries. */
+	assert_true(has(&s->rd[TLB_USER], HX_DATA + 64));
+	assert_true(has(&s->wr[TLB_USER], HX_DATA + 0x1040));
+	assert_false(has(&s->wr[TLB_USER], HX_DATA + 64));
+}
+
+static void test_tlb(void **state)
+{
+	struct jit_cpu *s = &cpu()->jit;
+
+	for (unsigned i = 0; i < JTLB_SIZE; i++)
+		assert_int_not_equal(jtlb_slot(jtlb_none(i)), i); /* no address finds an empty slot */
+	for (unsigned i = 0; i < JJ_SIZE; i++)
+		assert_int_not_equal(jj_slot(cpu()->jit.jj[JJ_SUPER].rip[i]), i);
+	in.gpr[GPR_RDI] = HX_DATA + 64;
+	fill();
+	soft_tlb_flush_page(cpu(), HX_DATA + 0x1fff);
+	assert_false(has(&s->wr[TLB_USER], HX_DATA + 0x1040));
+	assert_true(has(&s->rd[TLB_USER], HX_DATA + 64));
+	fill();
+	soft_tlb_flush(cpu(), false);
+	assert_false(has(&s->rd[TLB_USER], HX_DATA + 64));
+	assert_false(has(&s->wr[TLB_USER], HX_DATA + 0x1040));
+	/* A page becomes code, or is watched: it may be read on, not written. */
+	fill();
+	u64 host = s->wr[TLB_USER].host[jtlb_slot(HX_DATA + 0x1040)];
+	assert_ptr_equal((void *)(uintptr_t)(host & PAGE_MASK), cpu()->ram->host + 0x201000);
+	jit_protect(cpu(), host);
+	assert_false(has(&s->wr[TLB_USER], HX_DATA + 0x1040));
+	assert_true(has(&s->rd[TLB_USER], HX_DATA + 64));
+	fill();
+	jit_protect(cpu(), 0);
+	assert_false(has(&s->wr[TLB_USER], HX_DATA + 0x1040));
+	assert_true(has(&s->rd[TLB_USER], HX_DATA + 64));
+	in.gpr[GPR_RDI] = HX_DATA + 2048;
+}
+
+int main(void)
+{
+	const struct soft_options o = { .heat = 1 };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder), cmocka_unit_test(test_links),
+					    cmocka_unit_test(test_tlb) };
+
+	hx_init(&o);
+	in.gpr[GPR_RSP] = HX_DATA + 1024;
+	for (unsigned i = 0; i < 16; i++)
+		if (i != GPR_RSP)
+			in.gpr[i] = HX_DATA + 2048;
+	in.rflags = 0x202;
+	st_le16(in.fx, 0x37f);
+	st_le32(in.fx + 24, 0x1f80);
+	st_le32(in.fx + 28, 0xffff);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
