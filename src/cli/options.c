@@ -50,6 +50,14 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 	return r;
 }
 
+static int set_irqchip(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (strcmp(arg, "split") && strcmp(arg, "kernel"))
+		return err_set(e, EINVAL, _("'%s' is not known; write split or kernel"), arg);
+	put(&o->cfg.irqchip, arg);
+	return 0;
+}
+
 static int set_cpus(struct run_opts *o, const char *arg, struct err *e)
 {
 	return optarg_uint(&o->cfg.cpus, arg, 1, CPU_MAX, e);
@@ -320,6 +328,8 @@ static const struct opt table[] = {
 	{ "engine", "auto|kvm|soft[,KEY=VALUE]...", set_engine, 0,
 	  N_("what executes the guest's instructions; default auto. To look into soft: translate=on|off|exact, heat=N, "
 	     "cache=SIZE, check=on|all|report, perfmap=on") },
+	{ "irqchip", "split|kernel", set_irqchip, 0,
+	  N_("under KVM: who has the interrupt chips besides the CPUs' own; default split, the VM's process") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },

@@ -5,6 +5,7 @@
 static const struct cpu_engine *const engines[] = {
 	[CPU_ENGINE_SOFT] = &cpu_engine_soft,
 	[CPU_ENGINE_KVM] = &cpu_engine_kvm,
+	[CPU_ENGINE_KVM_CHIPS] = &cpu_engine_kvm_chips,
 };
 
 int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_bus *bus, struct ram *ram,
@@ -129,6 +130,28 @@ void cpu_lint1(struct cpu *c)
 {
 	must(c->engine->lint1);
 	c->engine->lint1(c);
+}
+
+bool cpu_vm_has_routes(const struct cpu_vm *vm)
+{
+	return vm->engine->vm_route;
+}
+
+int cpu_vm_route(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data)
+{
+	must(id < CPU_ROUTES);
+	return vm->engine->vm_route ? vm->engine->vm_route(vm, id, fd, on, addr, data) : -ENOTSUP;
+}
+
+bool cpu_vm_has_chips(const struct cpu_vm *vm)
+{
+	return vm->engine->vm_wire;
+}
+
+void cpu_vm_wire(struct cpu_vm *vm, unsigned gsi, bool level)
+{
+	must(vm->engine->vm_wire);
+	vm->engine->vm_wire(vm, gsi, level);
 }
 
 void cpu_vm_get_board(struct cpu_vm *vm, struct board_state *b)

@@ -176,7 +176,8 @@ enum cpu_exit {
 	CPU_EXIT_ERROR,    /* the engine cannot go on; the message is in *e */
 };
 
-enum cpu_engine_kind { CPU_ENGINE_SOFT, CPU_ENGINE_KVM };
+/* KVM_CHIPS: KVM with all interrupt chips in the kernel (cpu_vm_has_chips()). */
+enum cpu_engine_kind { CPU_ENGINE_SOFT, CPU_ENGINE_KVM, CPU_ENGINE_KVM_CHIPS };
 
 /* Create a VM with ncpus vCPUs. bus, ram, model are borrowed and outlive it. The vCPUs are in
  * reset state: vCPU 0 running at the reset vector, the others waiting for SIPI. */
@@ -223,6 +224,21 @@ void cpu_vm_msi(struct cpu_vm *vm, u64 addr, u32 data);
 void cpu_vm_set_pin(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used);
 /* Pulse LINT1 of this vCPU's local APIC. Any thread. */
 void cpu_lint1(struct cpu *c);
+/*
+ * Message routes: writing to fd (an eventfd, borrowed) sends the message, whoever writes, the kernel or another process
+ * too, until the route is set anew or ended. id < CPU_ROUTES, the caller's to give out; one thread at a time for an id.
+ */
+#define CPU_ROUTES 1024
+bool cpu_vm_has_routes(const struct cpu_vm *vm);
+int cpu_vm_route(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data);
+
+/*
+ * ---- the other interrupt chips in the engine ----
+ * An engine may run the I/O APIC, the 8259s and the PIT as well. Then the wires go to it, the machine's own models
+ * rest, and cpu_vm_get_board() and set_board() have the state of these, too. Any thread.
+ */
+bool cpu_vm_has_chips(const struct cpu_vm *vm);
+void cpu_vm_wire(struct cpu_vm *vm, unsigned gsi, bool level);
 
 /*
  * ---- doorbells ----

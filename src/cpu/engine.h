@@ -39,6 +39,9 @@ struct cpu_engine {
 	void (*vm_set_pin)(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used);
 	void (*lint1)(struct cpu *c);
 
+	int (*vm_route)(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data); /* NULL: none */
+	void (*vm_wire)(struct cpu_vm *vm, unsigned gsi, bool level); /* NULL: the other chips are the machine's */
+
 	int (*vm_dirty_start)(struct cpu_vm *vm, struct err *e);
 	int (*vm_dirty_collect)(struct cpu_vm *vm, u64 *bitmap, struct err *e);
 	void (*vm_dirty_stop)(struct cpu_vm *vm);
@@ -54,6 +57,6 @@ struct cpu_vm {
 	const struct cpu_engine *engine;
 };
 
-extern const struct cpu_engine cpu_engine_soft, cpu_engine_kvm;
+extern const struct cpu_engine cpu_engine_soft, cpu_engine_kvm, cpu_engine_kvm_chips;
 
 #endif

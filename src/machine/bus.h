@@ -85,6 +85,15 @@ struct msi_target {
 	void (*send)(void *opaque, u64 addr, u32 data);
 	void *opaque;
 };
+/*
+ * Messages by way of descriptors: writing to fd (an eventfd) sends the message, until the route is set anew or off.
+ * Whoever sends one message over and over asks for it; id < max. One thread at a time for an id.
+ */
+struct msi_router {
+	int (*set)(void *opaque, unsigned id, int fd, bool on, u64 addr, u32 data);
+	void *opaque;
+	unsigned max;
+};
 static inline void msi_send(const struct msi_target *t, u64 addr, u32 data)
 {
 	t->send(t->opaque, addr, data);

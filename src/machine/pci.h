@@ -53,6 +53,12 @@ struct pci_dev {
 	struct {
 		u64 addr;
 		u32 data, ctrl;
+		/* Where the engine has routes (bus.h): writing to fd sends routed_addr, routed_data */
+		int fd; /* -1: none */
+		unsigned route;
+		bool routed;
+		u32 routed_data;
+		u64 routed_addr;
 	} msix[PCI_MSIX_MAX];
 	u64 msix_pending;
 	bool msix_on, msix_masked; /* from the capability's control word */
@@ -89,6 +95,8 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
 struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
 void pci_bus_free(struct pci_bus *b);
+/* MSI-X messages of functions registered from now on go by routes; *r is copied. */
+void pci_bus_use_routes(struct pci_bus *b, const struct msi_router *r);
 /* System reset: BARs, command register and MSI-X of every function as after power-on. */
 void pci_bus_reset(struct pci_bus *b);
 /* Give every BAR an address in the window and switch memory decoding and bus mastering on. */

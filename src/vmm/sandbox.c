@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 
 /* More than a VM with all its disks, cards and clients holds. */
-#define NOFILE_MAX 256
+#define NOFILE_MAX 768
 
 /* ---- namespaces and root directory ---- */
 
@@ -248,6 +248,12 @@ static const struct rule rules[] = {
 	KVM(INTERRUPT),
 	KVM(NMI),
 	KVM(IOEVENTFD),
+	KVM(IRQFD),
+	KVM(IRQ_LINE),
+	KVM(GET_IRQCHIP),
+	KVM(SET_IRQCHIP),
+	KVM(GET_PIT2),
+	KVM(SET_PIT2),
 	KVM(SET_GSI_ROUTING),
 	KVM(SET_USER_MEMORY_REGION),
 	KVM(GET_DIRTY_LOG),

@@ -558,10 +558,12 @@ static int new_engine(struct vm *v, struct err *e)
 		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %s", p.why);
 	}
 	struct soft_options so;
+	if (kind == CPU_ENGINE_KVM && !strcmp(c->irqchip, "kernel"))
+		kind = CPU_ENGINE_KVM_CHIPS;
 	must(engine_options_parse(&so, c->engine_options, c->nengine_options, e) == 0);
 	int r = kind == CPU_ENGINE_SOFT ? cpu_vm_new_soft(&v->cpus, bus, v->ram, v->model, c->cpus, &so, e)
 					: cpu_vm_new(&v->cpus, kind, bus, v->ram, v->model, c->cpus, e);
-	if (r < 0 && automatic && kind == CPU_ENGINE_KVM) {
+	if (r < 0 && automatic && kind != CPU_ENGINE_SOFT) {
 		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %.300s", e->msg);
 		r = cpu_vm_new(&v->cpus, CPU_ENGINE_SOFT, bus, v->ram, v->model, c->cpus, e);
 	}

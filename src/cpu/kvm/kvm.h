@@ -71,17 +71,23 @@ struct kvm_vm {
 	size_t run_bytes; /* of each vCPU's run area */
 	u32 tsc_khz;
 	bool any_length, tsc_deadline, tsc_control;
+	bool chips; /* I/O APIC, 8259s and PIT are in the kernel */
 	u64 arch_capabilities;
 
 	struct dirty dirty; /* what devices wrote */
 
 	pthread_mutex_t lock;
 	/* under lock */
-	struct {
+	struct kvm_route {
 		u64 addr;
 		u32 data;
 		bool used;
-	} pin[CPU_PINS];
+		int fd; /* of a route: bound to its GSI as an irqfd; -1: not */
+	} pin[CPU_PINS], *route; /* CPU_ROUTES of these, nroutes ever used */
+	unsigned nroutes;
+	u32 wires; /* chips: levels as driven */
+
+	struct kvm_chips *chips_reset; /* chips: their power-on state */
 };
 
 /* kvm_cpuid.c: what the model promises and this host's KVM can keep. */
@@ -110,6 +116,23 @@ u32 kvm_lvt_lint1(struct kvm_cpu *c);
 
 /* kvm_vm.c */
 int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags);
+
+/* kvm_irq.c: messages, routes, wires */
+int kvm_irq_init(struct kvm_vm *vm, struct err *e);
+void kvm_irq_fini(struct kvm_vm *vm);
+void kvm_msi(struct cpu_vm *v, u64 addr, u32 data);
+void kvm_set_pin(struct cpu_vm *v, unsigned pin, u64 addr, u32 data, bool used);
+int kvm_set_route(struct cpu_vm *v, unsigned id, int fd, bool on, u64 addr, u32 data);
+void kvm_wire(struct cpu_vm *v, unsigned gsi, bool level);
+/* What was written to irqfds has arrived when this returns. */
+void kvm_irq_settle(struct kvm_vm *vm);
+
+/* kvm_chips.c: the chips besides local APICs, in the kernel */
+int kvm_chips_make(struct kvm_vm *vm, struct err *e);
+int kvm_chips_keep_reset(struct kvm_vm *vm, struct err *e);
+void kvm_chips_reset(struct kvm_vm *vm);
+void kvm_chips_get(struct kvm_vm *vm, struct board_state *b);
+int kvm_chips_set(struct kvm_vm *vm, const struct board_state *b, struct err *e);
 
 /* kvm_dirty.c */
 void kvm_dirty_init(struct kvm_vm *vm);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * kvm_board.c - what the kernel holds of the board: local APICs and the paravirtual clock, to and from struct
- * board_state. The I/O APIC, the 8259s and the PIT are the board's own under this engine too.
+ * board_state. The I/O APIC, the 8259s and the PIT are the board's own under this engine too, or in kvm_chips.c.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -219,7 +219,10 @@ void kvm_get_board(struct cpu_vm *v, struct board_state *b)
 {
 	struct kvm_vm *vm = kvm_vm(v);
 
+	kvm_irq_settle(vm);
 	b->ncpus = vm->ncpus;
+	if (vm->chips)
+		kvm_chips_get(vm, b);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		get_lapic(vm->cpu[i], &b->lapic[i]);
 	get_clock(vm, &b->pv);
@@ -228,7 +231,7 @@ void kvm_get_board(struct cpu_vm *v, struct board_state *b)
 int kvm_set_board(struct cpu_vm *v, const struct board_state *b, struct err *e)
 {
 	struct kvm_vm *vm = kvm_vm(v);
-	int r = 0;
+	int r = vm->chips ? kvm_chips_set(vm, b, e) : 0;
 
 	for (unsigned i = 0; r == 0 && i < vm->ncpus; i++)
 		r = set_lapic(vm->cpu[i], &b->lapic[i], e);

@@ -53,7 +53,7 @@ static int add_cpu(struct kvm_vm *vm, unsigned index, struct err *e)
 	struct kvm_cpu *c = xcalloc(1, sizeof(*c));
 
 	vm->cpu[index] = c;
-	c->head.engine = &cpu_engine_kvm;
+	c->head.engine = vm->head.engine;
 	c->vm = vm;
 	c->index = index;
 	c->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
@@ -98,8 +98,14 @@ static int build(struct kvm_vm *vm, struct err *e)
 	fcntl(vm->fd, F_SETFD, FD_CLOEXEC);
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
 		return err_sys(e, errno, "KVM refuses the address of its own pages");
-	if (ioctl(vm->fd, KVM_ENABLE_CAP, &split) < 0)
+	if (vm->chips) {
+		if ((r = kvm_chips_make(vm, e)) < 0)
+			return r;
+	} else if (ioctl(vm->fd, KVM_ENABLE_CAP, &split) < 0) {
 		return err_sys(e, errno, "KVM refuses a split interrupt controller");
+	}
+	if ((r = kvm_irq_init(vm, e)) < 0)
+		return r;
 	int bytes = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (bytes < (int)sizeof(struct kvm_run))
 		return err_set(e, EIO, "KVM's run area has %d bytes", bytes);
@@ -110,6 +116,8 @@ static int build(struct kvm_vm *vm, struct err *e)
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		if ((r = add_cpu(vm, i, e)) < 0)
 			return r;
+	if (vm->chips && (r = kvm_chips_keep_reset(vm, e)) < 0)
+		return r;
 	/* Whoever breaks in shall not make VMs with it. */
 	close(vm->sys_fd);
 	vm->sys_fd = -1;
@@ -134,17 +142,19 @@ static void vm_free(struct cpu_vm *v)
 		close(vm->fd);
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
+	kvm_irq_fini(vm);
 	kvm_dirty_fini(vm);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
 
-static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-		  unsigned ncpus, struct err *e)
+static int vm_new(struct cpu_vm **out, bool chips, const struct cpu_bus *bus, struct ram *ram,
+		  const struct cpu_model *model, unsigned ncpus, struct err *e)
 {
 	struct kvm_vm *vm = xcalloc(1, sizeof(*vm));
 
-	vm->head.engine = &cpu_engine_kvm;
+	vm->head.engine = chips ? &cpu_engine_kvm_chips : &cpu_engine_kvm;
+	vm->chips = chips;
 	vm->bus = bus;
 	vm->ram = ram;
 	vm->model = model;
@@ -162,6 +172,18 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	return 0;
 }
 
+static int vm_new_split(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+			unsigned ncpus, struct err *e)
+{
+	return vm_new(out, false, bus, ram, model, ncpus, e);
+}
+
+static int vm_new_chips(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+			unsigned ncpus, struct err *e)
+{
+	return vm_new(out, true, bus, ram, model, ncpus, e);
+}
+
 static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
 {
 	must(index < kvm_vm(v)->ncpus);
@@ -169,43 +191,6 @@ static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
 }
 
 /* ---- interrupts ---- */
-
-static void vm_msi(struct cpu_vm *v, u64 addr, u32 data)
-{
-	struct kvm_msi m = { .address_lo = (u32)addr, .address_hi = (u32)(addr >> 32), .data = data };
-
-	ioctl(kvm_vm(v)->fd, KVM_SIGNAL_MSI, &m); /* 0: nobody took it, as may be */
-}
-
-static void vm_set_pin(struct cpu_vm *v, unsigned pin, u64 addr, u32 data, bool used)
-{
-	struct kvm_vm *vm = kvm_vm(v);
-	struct {
-		struct kvm_irq_routing h;
-		struct kvm_irq_routing_entry e[CPU_PINS];
-	} t = { 0 };
-
-	pthread_mutex_lock(&vm->lock);
-	if (used == vm->pin[pin].used && (!used || (addr == vm->pin[pin].addr && data == vm->pin[pin].data))) {
-		pthread_mutex_unlock(&vm->lock);
-		return;
-	}
-	vm->pin[pin].addr = addr;
-	vm->pin[pin].data = data;
-	vm->pin[pin].used = used;
-	for (unsigned i = 0; i < CPU_PINS; i++) {
-		if (!vm->pin[i].used)
-			continue;
-		t.e[t.h.nr++] = (struct kvm_irq_routing_entry){
-			.gsi = i,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = (u32)vm->pin[i].addr, .data = vm->pin[i].data },
-		};
-	}
-	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &t) < 0)
-		log_guest("KVM refuses the route of interrupt pin %u: %s", pin, strerror(errno));
-	pthread_mutex_unlock(&vm->lock);
-}
 
 static void set_intr(struct cpu *c, bool up)
 {
@@ -257,27 +242,31 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 	fprintf(f, "exits %" PRIu64 "\n", sum);
 }
 
-const struct cpu_engine cpu_engine_kvm = {
-	.name = "kvm",
-	.vm_new = vm_new,
-	.vm_free = vm_free,
-	.vm_cpu = vm_cpu,
-	.vm_get_board = kvm_get_board,
-	.vm_set_board = kvm_set_board,
-	.vm_stats = vm_stats,
-	.run = kvm_run,
-	.stop = stop,
-	.get_state = kvm_get_state,
-	.set_state = kvm_set_state,
-	.reset = kvm_reset,
-	.set_intr = set_intr,
-	.raise_nmi = raise_nmi,
-	.tsc = kvm_tsc,
-	.vm_msi = vm_msi,
-	.vm_set_pin = vm_set_pin,
-	.lint1 = lint1,
-	.vm_dirty_start = kvm_dirty_start,
-	.vm_dirty_collect = kvm_dirty_collect,
-	.vm_dirty_stop = kvm_dirty_stop,
-	.vm_doorbell = vm_doorbell,
-};
+/* clang-format off */
+#define COMMON \
+	.name = "kvm", \
+	.vm_free = vm_free, \
+	.vm_cpu = vm_cpu, \
+	.vm_get_board = kvm_get_board, \
+	.vm_set_board = kvm_set_board, \
+	.vm_stats = vm_stats, \
+	.run = kvm_run, \
+	.stop = stop, \
+	.get_state = kvm_get_state, \
+	.set_state = kvm_set_state, \
+	.reset = kvm_reset, \
+	.set_intr = set_intr, \
+	.raise_nmi = raise_nmi, \
+	.tsc = kvm_tsc, \
+	.lint1 = lint1, \
+	.vm_dirty_start = kvm_dirty_start, \
+	.vm_dirty_collect = kvm_dirty_collect, \
+	.vm_dirty_stop = kvm_dirty_stop, \
+	.vm_doorbell = vm_doorbell, \
+	.vm_msi = kvm_msi, \
+	.vm_set_pin = kvm_set_pin, \
+	.vm_route = kvm_set_route
+/* clang-format on */
+
+const struct cpu_engine cpu_engine_kvm = { .vm_new = vm_new_split, COMMON };
+const struct cpu_engine cpu_engine_kvm_chips = { .vm_new = vm_new_chips, .vm_wire = kvm_wire, COMMON };
