@@ -37,6 +37,7 @@ enum kvm_count {
 	KC_MMIO_WRITE,
 	KC_EOI,
 	KC_WINDOW,
+	KC_RING,
 	KC_HLT,
 	KC_SIGNAL,
 	KC_OTHER,
@@ -51,12 +52,15 @@ struct kvm_cpu {
 	unsigned index;
 	int fd;
 	struct kvm_run *run; /* shared with the kernel */
-	bool io_pending;     /* the instruction of the last exit is not finished before the next KVM_RUN */
+	struct kvm_dirty_gfn *ring; /* of the dirty ring, ring_next under the VM's ring_lock */
+	u32 ring_next;
+	bool io_pending; /* the instruction of the last exit is not finished before the next KVM_RUN */
 
 	/* Any thread */
 	_Atomic u32 requests; /* enum kvm_request */
 	_Atomic int tid;      /* of the thread in cpu_run(); 0: none */
 	_Atomic bool intr;    /* the 8259s' line */
+	_Atomic u32 laps;     /* odd: in KVM_RUN */
 	_Atomic u64 count[KC_COUNT];
 };
 
@@ -74,7 +78,9 @@ struct kvm_vm {
 	bool chips; /* I/O APIC, 8259s and PIT are in the kernel */
 	u64 arch_capabilities;
 
-	struct dirty dirty; /* what devices wrote */
+	struct dirty dirty;  /* what devices wrote; with rings, vCPUs too */
+	u32 ring_entries;    /* of each vCPU's dirty ring, a power of two; 0: the kernel keeps bitmaps */
+	pthread_mutex_t ring_lock;
 
 	pthread_mutex_t lock;
 	/* under lock */
@@ -136,6 +142,14 @@ int kvm_chips_set(struct kvm_vm *vm, const struct board_state *b, struct err *e)
 
 /* kvm_dirty.c */
 void kvm_dirty_init(struct kvm_vm *vm);
+/* Before there are vCPUs, and for each of them. */
+void kvm_ring_enable(struct kvm_vm *vm);
+int kvm_ring_map(struct kvm_cpu *c, struct err *e);
+void kvm_ring_unmap(struct kvm_cpu *c);
+/* KVM_EXIT_DIRTY_RING_FULL */
+void kvm_ring_full(struct kvm_vm *vm);
+/* For tests: false has the bitmaps, whatever the host offers. Before a VM is made. */
+extern bool kvm_want_rings;
 void kvm_dirty_fini(struct kvm_vm *vm);
 int kvm_dirty_start(struct cpu_vm *v, struct err *e);
 int kvm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e);

@@ -64,11 +64,14 @@ static int add_cpu(struct kvm_vm *vm, unsigned index, struct err *e)
 		c->run = NULL;
 		return err_sys(e, errno, "cannot map the run area of vCPU %u", index);
 	}
+	int r = kvm_ring_map(c, e);
+	if (r < 0)
+		return r;
 	if (index == 0) {
 		int khz = ioctl(c->fd, KVM_GET_TSC_KHZ, 0);
 		vm->tsc_khz = khz > 0 ? (u32)khz : (u32)clock_tsc_khz();
 	}
-	int r = kvm_cpuid_set(c, e);
+	r = kvm_cpuid_set(c, e);
 	if (r == 0)
 		kvm_reset(&c->head);
 	return r;
@@ -106,6 +109,7 @@ static int build(struct kvm_vm *vm, struct err *e)
 	}
 	if ((r = kvm_irq_init(vm, e)) < 0)
 		return r;
+	kvm_ring_enable(vm);
 	int bytes = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (bytes < (int)sizeof(struct kvm_run))
 		return err_set(e, EIO, "KVM's run area has %d bytes", bytes);
@@ -132,6 +136,7 @@ static void vm_free(struct cpu_vm *v)
 		struct kvm_cpu *c = vm->cpu[i];
 		if (!c)
 			continue;
+		kvm_ring_unmap(c);
 		if (c->run)
 			munmap(c->run, vm->run_bytes);
 		if (c->fd >= 0)
