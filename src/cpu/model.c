@@ -478,8 +478,8 @@ static struct cpuid_regs paravirt(u32 leaf)
 		memcpy(&r.edx, "M\0\0\0", 4);
 		break;
 	case KVM_BASE + 1:
-		/* NOP_IO_DELAY, CLOCKSOURCE2, PV_UNHALT, PV_SEND_IPI, PV_SCHED_YIELD, CLOCKSOURCE_STABLE */
-		r.eax = 1u << 1 | 1u << 3 | 1u << 7 | 1u << 11 | 1u << 13 | 1u << 24;
+		/* NOP_IO_DELAY, CLOCKSOURCE2, STEAL_TIME, PV_UNHALT, PV_SEND_IPI, PV_SCHED_YIELD, CLOCKSOURCE_STABLE */
+		r.eax = 1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 11 | 1u << 13 | 1u << 24;
 		break;
 	case KVM_BASE + 0x10:
 		r.ebx = APIC_BUS_KHZ; /* eax: the TSC's kHz, from the engine */

@@ -152,6 +152,7 @@ static int intr_ack(void *opaque, unsigned cpu)
 {
 	struct machine *m = opaque;
 
+	pv_look(m->pv, cpu);
 	return lapic_intr_ack(m->lapics, cpu);
 }
 
@@ -194,6 +195,7 @@ static u64 park(void *opaque, unsigned cpu)
 {
 	struct machine *m = opaque;
 
+	pv_park(m->pv, cpu);
 	return lapic_park(m->lapics, cpu);
 }
 
@@ -201,6 +203,7 @@ static void unpark(void *opaque, unsigned cpu)
 {
 	struct machine *m = opaque;
 
+	pv_unpark(m->pv, cpu);
 	lapic_unpark(m->lapics, cpu);
 }
 

@@ -119,6 +119,7 @@ u32 kvm_lvt_lint1(struct kvm_cpu *c);
 
 #define MSR_KVM_WALL_CLOCK 0x4b564d00
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01
+#define MSR_KVM_STEAL_TIME 0x4b564d03
 
 /* kvm_vm.c */
 int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags);

@@ -169,8 +169,10 @@ static void get_clock(struct kvm_vm *vm, struct pvclock_state *s)
 	s->clock_ns = d.clock;
 	s->tsc_khz = vm->tsc_khz;
 	kvm_get_msr(vm->cpu[0], MSR_KVM_WALL_CLOCK, &s->wall_clock);
-	for (unsigned i = 0; i < vm->ncpus; i++)
+	for (unsigned i = 0; i < vm->ncpus; i++) {
 		kvm_get_msr(vm->cpu[i], MSR_KVM_SYSTEM_TIME, &s->system_time[i]);
+		kvm_get_msr(vm->cpu[i], MSR_KVM_STEAL_TIME, &s->steal_time[i]);
+	}
 }
 
 /* The guest has measured its TSC: give it the same rate, where the processor can scale. */
@@ -204,9 +206,12 @@ static int set_clock(struct kvm_vm *vm, const struct pvclock_state *s, struct er
 	d.clock = s->clock_ns + (tsc > s->tsc ? mul_div(tsc - s->tsc, 1000000, vm->tsc_khz) : 0);
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &d) < 0)
 		return err_sys(e, errno, "KVM refuses the guest's clock");
-	for (unsigned i = 0; i < vm->ncpus; i++)
+	for (unsigned i = 0; i < vm->ncpus; i++) {
 		if (kvm_set_msr(vm->cpu[i], MSR_KVM_SYSTEM_TIME, s->system_time[i]) < 0)
 			return err_set(e, EINVAL, "vCPU %u: KVM refuses the place of its clock", i);
+		if (kvm_set_msr(vm->cpu[i], MSR_KVM_STEAL_TIME, s->steal_time[i]) < 0 && s->steal_time[i])
+			return err_set(e, EINVAL, "vCPU %u: KVM refuses the place of its stolen time", i);
+	}
 	/* KVM writes the time of day anew: the guest looks at it once, at boot. */
 	if (kvm_set_msr(vm->cpu[0], MSR_KVM_WALL_CLOCK, s->wall_clock) < 0)
 		return err_set(e, EINVAL, "KVM refuses the place of the wall clock");

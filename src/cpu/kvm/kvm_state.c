@@ -407,6 +407,7 @@ void kvm_reset(struct cpu *cpu)
 		must_fail(__FILE__, __LINE__, e.msg);
 	kvm_set_msr(c, MSR_KVM_SYSTEM_TIME, 0);
 	kvm_set_msr(c, MSR_KVM_WALL_CLOCK, 0);
+	kvm_set_msr(c, MSR_KVM_STEAL_TIME, 0);
 	if (!cpu_model_is_amd(c->vm->model))
 		kvm_set_msr(c, MSR_ARCH_CAPABILITIES, c->vm->arch_capabilities);
 	atomic_store(&c->requests, 0);
