@@ -57,7 +57,8 @@ struct cpu_bus {
 /* ---- CPU models: what CPUID promises ---- */
 struct cpu_model; /* opaque; src/cpu/model.c */
 
-/* name: "mica-v2", "mica-v3", "host". Never promises what the host or the engine cannot do. */
+/* name: "mica-v2", "mica-v3", "host", each with ",-FEATURE"... after it to leave features out (names as /proc/cpuinfo has
+ * them). Never promises what the host or the engine cannot do. */
 int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, struct err *e);
 void cpu_model_free(struct cpu_model *m);
 

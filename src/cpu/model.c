@@ -232,6 +232,30 @@ static void choose_vendor(struct cpu_model *m)
 	}
 }
 
+/* list: ",-vme,-aes", "" for none. For a VM that shall move to hosts which lack them. */
+static int leave_out(struct cpu_model *m, const char *list, struct err *e)
+{
+	while (*list) {
+		const char *name = list + 2, *end = strchrnul(list + 1, ',');
+		size_t len = list[1] == '-' ? (size_t)(end - name) : 0;
+		bool known = false;
+
+		for (unsigned i = 0; i < ARRAY_LEN(features) && len; i++)
+			if (strlen(features[i].name) == len && !strncmp(features[i].name, name, len)) {
+				*feature_word(m, &features[i]) &= ~(1u << features[i].bit);
+				known = true;
+			}
+		if (!known)
+			return err_set(e, EINVAL, "no feature \"%.*s\" that could be left out; write -FEATURE",
+				       (int)(end - list - 1), list + 1);
+		list = end;
+	}
+	hang_together(m);
+	if (!(m->l1_ecx >> 28 & 1))
+		m->xcr0 &= ~4ull;
+	return 0;
+}
+
 /* NOP_IO_DELAY, CLOCKSOURCE2, STEAL_TIME, PV_UNHALT, PV_SEND_IPI, PV_SCHED_YIELD, CLOCKSOURCE_STABLE */
 #define PV_STEAL_TIME (1u << 5)
 #define PV_FEATURES (1u << 1 | 1u << 3 | PV_STEAL_TIME | 1u << 7 | 1u << 11 | 1u << 13 | 1u << 24)
@@ -241,14 +265,17 @@ int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, stru
 	enum level level;
 	int r;
 
-	if (!strcmp(name, "mica-v2"))
+	const char *without = strchrnul(name, ',');
+	auto_free char *base = xasprintf("%.*s", (int)(without - name), name);
+
+	if (!strcmp(base, "mica-v2"))
 		level = V2;
-	else if (!strcmp(name, "mica-v3"))
+	else if (!strcmp(base, "mica-v3"))
 		level = V3;
-	else if (!strcmp(name, "host"))
+	else if (!strcmp(base, "host"))
 		level = HOST;
 	else
-		return err_set(e, EINVAL, "no CPU model \"%s\"; there are mica-v2, mica-v3 and host", name);
+		return err_set(e, EINVAL, "no CPU model \"%s\"; there are mica-v2, mica-v3 and host", base);
 	if (ncpus < 1 || ncpus > CPU_MAX)
 		return err_set(e, EINVAL, "%u vCPUs: 1 to %u are possible", ncpus, CPU_MAX);
 
@@ -258,7 +285,9 @@ int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, stru
 	while ((1u << m->apic_bits) < ncpus)
 		m->apic_bits++;
 	choose_vendor(m);
-	r = choose_features(m, name, e);
+	r = choose_features(m, base, e);
+	if (r == 0)
+		r = leave_out(m, without, e);
 	if (r < 0) {
 		free(m);
 		return r;
@@ -276,8 +305,8 @@ int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, stru
 		m->e21_eax = 1u << 2 | 1u << 6 | 1u << 8 | 1u << 29;
 		m->e21_ecx = 1u << 1 | 1u << 2; /* TSA_SQ_NO, TSA_L1_NO */
 	}
-	snprintf(m->name, sizeof(m->name), "%s", name);
-	snprintf(m->brand, sizeof(m->brand), "Mica virtual CPU (%s)", name);
+	snprintf(m->name, sizeof(m->name), "%s", base);
+	snprintf(m->brand, sizeof(m->brand), "Mica virtual CPU (%s)", base);
 	*out = m;
 	return 0;
 }
@@ -332,6 +361,9 @@ static const u32 means[CPU_MODEL_WORDS] = {
 
 /* What is told of the processor's nature, not of what it can do. Automatic IBRS: used or not, EFER tells. */
 static const u32 claims[CPU_MODEL_WORDS] = {
+	[CW_1_EDX] = 1u << 28, /* HTT: there are several CPUs */
+	/* CMP_LEGACY: the same; PREFETCHW is a hint, and does nothing where it is not known */
+	[CW_E1_ECX] = 1u << 1 | 1u << 8,
 	/* SSB_NO, BTC_NO */
 	[CW_E8_EBX] = 1u << 26 | 1u << 29,
 	/* LFENCE serializing, null selector clears base, automatic IBRS, SRSO_NO */

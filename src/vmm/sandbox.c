@@ -178,6 +178,7 @@ static const struct rule rules[] = {
 	RULE(pwritev, ANY),
 	RULE(preadv2, ANY),
 	RULE(pwritev2, ANY),
+	RULE(sendfile, ANY),
 	RULE(recvfrom, ANY),
 	RULE(sendto, ANY),
 	RULE(recvmsg, ANY),
