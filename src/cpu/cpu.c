@@ -194,3 +194,8 @@ int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool o
 {
 	return vm->engine->vm_doorbell ? vm->engine->vm_doorbell(vm, gpa, bytes, fd, on) : -ENOTSUP;
 }
+
+int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on)
+{
+	return vm->engine->vm_latch ? vm->engine->vm_latch(vm, pio, at, bytes, on) : -ENOTSUP;
+}

@@ -282,6 +282,14 @@ bool cpu_vm_has_doorbells(const struct cpu_vm *vm);
 int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on);
 
 /*
+ * ---- latches ----
+ * [at, at + bytes) only remembers what is written to it, until another register is accessed: such a write need not stop the
+ * vCPU. It reaches the bus, in order, before any access that does stop one. -ENOTSUP where the engine has no such thing.
+ * pio: an I/O port. Any thread.
+ */
+int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);
+
+/*
  * ---- dirty log ----
  * Which pages of guest RAM were written, by vCPUs or devices (INV-RAM-1). vCPUs may run meanwhile; one thread at a
  * time, and not one that a device's ops wait for (the event loop's) while vCPUs run: they are stopped shortly.

@@ -48,6 +48,7 @@ struct cpu_engine {
 	void (*vm_dirty_stop)(struct cpu_vm *vm);
 
 	int (*vm_doorbell)(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on); /* NULL: none */
+	int (*vm_latch)(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);             /* NULL: none */
 };
 
 /* What every engine's own struct begins with. */

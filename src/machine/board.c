@@ -323,9 +323,14 @@ static int set_doorbell(void *opaque, gpa_t gpa, unsigned bytes, int fd, bool on
 	return cpu_vm_doorbell(opaque, gpa, bytes, fd, on);
 }
 
+static int set_latch(void *opaque, bool pio, u64 at, unsigned bytes, bool on)
+{
+	return cpu_vm_latch(opaque, pio, at, bytes, on);
+}
+
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 {
-	struct doorbell_maker bells = { .set = set_doorbell, .opaque = vm, .loop = m->cfg.loop };
+	struct doorbell_maker bells = { .set = set_doorbell, .latch = set_latch, .opaque = vm, .loop = m->cfg.loop };
 
 	m->vm = vm;
 	if (cpu_vm_has_lapic(vm))

@@ -93,6 +93,11 @@ void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct i
 	add_bar(d, index, bytes, true, false, ops, dev);
 }
 
+void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l)
+{
+	bus_add_latch(&d->bar[index].region, l);
+}
+
 void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n)
 {
 	must(!d->bus && off + (u64)step * n <= d->bar[index].bytes);

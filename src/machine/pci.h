@@ -59,6 +59,7 @@ struct pci_dev {
 		bool routed;
 		u32 routed_data;
 		u64 routed_addr;
+		struct io_latch latch; /* address and data: nothing happens before the vector is unmasked (6.8.2) */
 	} msix[PCI_MSIX_MAX];
 	u64 msix_pending;
 	bool msix_on, msix_masked; /* from the capability's control word */
@@ -75,6 +76,8 @@ void pci_add_bar(struct pci_dev *d, unsigned index, u64 bytes, bool is64, const 
 /* Of a memory BAR: n registers, step bytes apart, of which a write only says "look" (bus.h, doorbells). Before
  * pci_register(). */
 void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n);
+/* Of a memory BAR, before pci_register(): a register that only remembers (bus.h, latches). l stays the caller's. */
+void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l);
 /* The same in I/O port space; bytes up to 256. */
 void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct io_ops *ops, void *dev);
 /* A capability of `bytes` (with id and next bytes filled); returns its config offset. */

@@ -245,5 +245,7 @@ void pci_add_msix(struct pci_dev *d, unsigned bar_index, unsigned n)
 	for (unsigned v = 0; v < n; v++) {
 		d->msix[v].ctrl = VEC_MASKED;
 		d->msix[v].fd = -1;
+		d->msix[v].latch = (struct io_latch){ .off = (u16)(v * ENTRY_BYTES), .bytes = 12 };
+		pci_add_latch(d, bar_index, &d->msix[v].latch);
 	}
 }

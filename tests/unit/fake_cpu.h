@@ -60,6 +60,10 @@ void cpu_vm_wire(struct cpu_vm *vm, unsigned gsi, bool level)
 {
 	must(!"no engine's chips here");
 }
+int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on)
+{
+	return -ENOTSUP;
+}
 int cpu_vm_route(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data)
 {
 	return -ENOTSUP;

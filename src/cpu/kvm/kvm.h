@@ -93,6 +93,10 @@ struct kvm_vm {
 	unsigned nroutes;
 	u32 wires; /* chips: levels as driven */
 
+	/* Writes to latches that the kernel has gathered; emptied under latch_lock */
+	pthread_mutex_t latch_lock;
+	struct kvm_coalesced_mmio_ring *latched; /* in vCPU 0's run area; NULL: there are none */
+
 	struct kvm_chips *chips_reset; /* chips: their power-on state */
 };
 
@@ -134,6 +138,11 @@ int kvm_set_route(struct cpu_vm *v, unsigned id, int fd, bool on, u64 addr, u32 
 void kvm_wire(struct cpu_vm *v, unsigned gsi, bool level);
 /* What was written to irqfds has arrived when this returns. */
 void kvm_irq_settle(struct kvm_vm *vm);
+
+/* kvm_latch.c */
+void kvm_latch_init(struct kvm_vm *vm);
+int kvm_latch(struct cpu_vm *v, bool pio, u64 at, unsigned bytes, bool on);
+void kvm_latch_drain(struct kvm_cpu *c);
 
 /* kvm_chips.c: the chips besides local APICs, in the kernel */
 int kvm_chips_make(struct kvm_vm *vm, struct err *e);

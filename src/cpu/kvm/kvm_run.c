@@ -234,8 +234,10 @@ static int enter(struct kvm_cpu *c)
 	u32 laps = atomic_load_explicit(&c->laps, memory_order_relaxed);
 
 	atomic_store(&c->laps, laps + 1);
-	int r = ioctl(c->fd, KVM_RUN, 0);
+	int r = ioctl(c->fd, KVM_RUN, 0), code = errno;
 	atomic_store_explicit(&c->laps, laps + 2, memory_order_release);
+	kvm_latch_drain(c);
+	errno = code;
 	return r;
 }
 

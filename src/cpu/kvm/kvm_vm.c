@@ -120,6 +120,7 @@ static int build(struct kvm_vm *vm, struct err *e)
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		if ((r = add_cpu(vm, i, e)) < 0)
 			return r;
+	kvm_latch_init(vm);
 	if (vm->chips && (r = kvm_chips_keep_reset(vm, e)) < 0)
 		return r;
 	/* Whoever breaks in shall not make VMs with it. */
@@ -150,6 +151,7 @@ static void vm_free(struct cpu_vm *v)
 	kvm_irq_fini(vm);
 	kvm_dirty_fini(vm);
 	pthread_mutex_destroy(&vm->lock);
+	pthread_mutex_destroy(&vm->latch_lock);
 	free(vm);
 }
 
@@ -166,6 +168,7 @@ static int vm_new(struct cpu_vm **out, bool chips, const struct cpu_bus *bus, st
 	vm->ncpus = ncpus;
 	vm->fd = vm->sys_fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->latch_lock, NULL);
 	kvm_run_init();
 	kvm_dirty_init(vm);
 	int r = build(vm, e);
@@ -269,6 +272,7 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 	.vm_dirty_collect = kvm_dirty_collect, \
 	.vm_dirty_stop = kvm_dirty_stop, \
 	.vm_doorbell = vm_doorbell, \
+	.vm_latch = kvm_latch, \
 	.vm_msi = kvm_msi, \
 	.vm_set_pin = kvm_set_pin, \
 	.vm_route = kvm_set_route

@@ -379,9 +379,10 @@ static void disk(void)
 	d->table[3] = 1;
 	blk(0, 0, data, SECTOR, true);
 	eq(wait_used(q, &len), 1);
-	settle();
-	eq(hits[vec], 24);
+	for (u64 until = rdtsc() + SECONDS(10); !(d->pending[0] & 1) && rdtsc() < until;)
+		pause_();
 	eq(d->pending[0] & 1, 1);
+	eq(hits[vec], 24);
 	d->table[3] = 0;
 	eq(wait_irq(vec, 25), 1);
 	eq(d->pending[0] & 1, 0);
