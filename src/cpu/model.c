@@ -144,14 +144,19 @@ static u32 *feature_word(struct cpu_model *m, const struct feature *f)
 	}
 }
 
-static bool host_has(const struct feature *f)
-{
-	u32 r[4] = { 0 };
+/* The leaf asked for last is kept: on a host that is a virtual machine itself, CPUID costs microseconds. */
+struct host_leaf {
+	u32 leaf, r[4];
+};
 
-	if ((u32)__get_cpuid_max(f->leaf & 0x80000000, NULL) < f->leaf)
-		return false;
-	__cpuid_count(f->leaf, f->leaf == 0xd ? 1 : 0, r[0], r[1], r[2], r[3]);
-	return r[f->reg] >> f->bit & 1;
+static bool host_has(struct host_leaf *last, const struct feature *f)
+{
+	if (last->leaf != f->leaf) {
+		*last = (struct host_leaf){ .leaf = f->leaf };
+		if ((u32)__get_cpuid_max(f->leaf & 0x80000000, NULL) >= f->leaf)
+			__cpuid_count(f->leaf, f->leaf == 0xd ? 1 : 0, last->r[0], last->r[1], last->r[2], last->r[3]);
+	}
+	return last->r[f->reg] >> f->bit & 1;
 }
 
 /* Whether the host's kernel lets AVX registers be used (XCR0 bits 1 and 2). */
@@ -187,11 +192,12 @@ static void hang_together(struct cpu_model *m)
 
 static int choose_features(struct cpu_model *m, const char *name, struct err *e)
 {
+	struct host_leaf last = { 0 };
 	bool ymm = host_ymm();
 
 	for (unsigned i = 0; i < ARRAY_LEN(features); i++) {
 		const struct feature *f = &features[i];
-		bool ok = f->runs == ENGINE || (host_has(f) && (ymm || !needs_ymm(f)));
+		bool ok = f->runs == ENGINE || (host_has(&last, f) && (ymm || !needs_ymm(f)));
 
 		if (f->level > m->level)
 			continue;
