@@ -83,8 +83,8 @@ def journey(tmp_path_factory):
     (tmp / "disk").write_bytes(bytes(DISK))
     initrd = tmp / "initrd"
     initramfs.write(initrd, os.path.join(kvmhost.TOP, "tests/e2e/init"), os.path.join(image, "busybox"), os.path.join(image, "modules"))
-    # mica-v3: see test_kvm_host.py; the emulated processor has no VME.
-    common = ["--engine", "soft", "--cpu", "mica-v3,-vme", "--memory", "160M", "--kernel", f"{image}/vmlinuz", "--initrd", str(initrd),
+    # mica-v3: see test_kvm_host.py; the emulated processor has no VME and no PCID.
+    common = ["--engine", "soft", "--cpu", "mica-v3,-vme,-pcid,-invpcid", "--memory", "160M", "--kernel", f"{image}/vmlinuz", "--initrd", str(initrd),
               "--control", f"{tmp}/ctl", "--no-reboot"]
     quiet = "console=ttyS0 quiet panic=-1"
     with console.Machine([MICA, "run", *common, "--append", f"{quiet} idle=1"], stderr=subprocess.STDOUT) as vm:
