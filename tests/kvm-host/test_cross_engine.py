@@ -16,7 +16,7 @@ import kvmhost  # noqa: E402
 from kvmhost import console, initramfs  # noqa: E402
 
 MICA = os.path.abspath(os.environ.get("MICA", os.path.join(kvmhost.TOP, "build/mica")))
-SECONDS = float(os.environ.get("MICA_TEST_KVM_SECONDS", "230"))
+SECONDS = float(os.environ.get("MICA_TEST_KVM_SECONDS", "300"))
 LAST, DISK = 240, 2 << 20
 STATE_AT, DISK_AT = 1, 64  # MiB on the disk by which the host hands the VM back
 

@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(kvmhost.TOP, "tests/machine"))
 import virtio_kernel  # noqa: E402
 
 TOP = kvmhost.TOP
-SECONDS = float(os.environ.get("MICA_TEST_KVM_SECONDS", "230"))  # bounds a hang
+SECONDS = float(os.environ.get("MICA_TEST_KVM_SECONDS", "300"))  # bounds a hang
 # Kernels that pass on the emulated processor, with options of mica run; "quick": many CPUs share one here.
 SOUND = {"smc64": "", "triple64": "", "smp64": "--cpus 4 --append quick"}
 # The emulated processor is wrong in places; these say the same there with no hypervisor between. What is listed ruins
