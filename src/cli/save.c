@@ -36,7 +36,7 @@ static const struct {
 	  N_("write the saved state here; an older file is replaced") },
 	{ { "for", required_argument, NULL, 'f' },
 	  "FILE",
-	  N_("a host's mica doctor --json: refuse, and stop nothing, when the VM cannot go on there") },
+	  N_("a host's mica doctor --json: refuse at once if the VM cannot go on there") },
 	{ { "quit", no_argument, NULL, 'q' }, NULL, N_("end the VM when it is saved; else it goes on") },
 	{ { "help", no_argument, NULL, 'h' }, NULL, N_("print this help and end") },
 };
