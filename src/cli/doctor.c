@@ -5,11 +5,13 @@
 #include "cpu/cpu.h"
 #include "cpu/probe.h"
 #include "vmm/i18n.h"
+#include "vmm/promise.h"
 #include "vmm/status.h"
 
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/io_uring.h>
+#include <linux/kvm.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -32,6 +34,7 @@ struct check {
 	const char *what;
 	void (*look)(struct finding *f);
 	const char *cost; /* of its absence */
+	int cap;          /* look NULL: a capability of KVM's, looked for where there is a /dev/kvm */
 };
 
 static void found(struct finding *f, bool ok, const char *fmt, ...) printf_like(3, 4);
@@ -58,6 +61,35 @@ static void look_kvm(struct finding *f)
 
 	kvm_probe(&p);
 	found(f, p.verdict == KVM_USABLE, "%s", p.why);
+}
+
+static int open_kvm(void)
+{
+	return open("/dev/kvm", O_RDWR | O_CLOEXEC);
+}
+
+static void look_cap(struct finding *f, int cap)
+{
+	auto_close int fd = open_kvm();
+	bool has = fd >= 0 && ioctl(fd, KVM_CHECK_EXTENSION, cap) > 0;
+
+	found(f, has, "%s", has ? _("offered") : _("not offered by this host's KVM"));
+}
+
+/* KVM says so by the CPUID it supports. */
+static void look_steal(struct finding *f)
+{
+	struct cpu_model_promise p = { 0 };
+	struct cpu_model *m;
+	struct err e;
+
+	if (cpu_model_new(&m, "host", 1, &e) == 0) {
+		if (cpu_engine_limit(CPU_ENGINE_KVM, m, &e) == 0)
+			cpu_model_promise(m, &p);
+		cpu_model_free(m);
+	}
+	bool has = p.word[CW_PV_EAX] & 1u << 5;
+	found(f, has, "%s", has ? _("offered") : _("not offered by this host's KVM"));
 }
 
 static void look_fsgsbase(struct finding *f)
@@ -174,6 +206,20 @@ static void look_hugepages(struct finding *f)
 static const struct check checks[] = {
 	{ "kvm", "KVM", look_kvm,
 	  N_("guests run in the software engine: complete, and several times slower in the kernel") },
+	{ "kvm_tsc_scaling", N_("KVM: TSC scaling"), NULL,
+	  N_("a VM saved on a host whose TSC has another frequency cannot go on here under KVM"), KVM_CAP_TSC_CONTROL },
+	{ "kvm_tsc_deadline", N_("KVM: TSC-deadline timer"), NULL,
+	  N_("guests set their timers in a way that costs more"), KVM_CAP_TSC_DEADLINE_TIMER },
+	{ "kvm_dirty_ring", N_("KVM: dirty ring"), NULL,
+	  N_("what a guest wrote is found by looking through a bitmap of all its memory"), KVM_CAP_DIRTY_LOG_RING },
+	{ "kvm_coalesced_pio", N_("KVM: coalesced I/O"), NULL,
+	  N_("some more stops of a CPU while a guest sets up its devices"), KVM_CAP_COALESCED_PIO },
+	{ "kvm_irqchip", N_("KVM: interrupt chips in the kernel"), NULL, N_("--irqchip kernel is not possible"),
+	  KVM_CAP_PIT_STATE2 },
+	{ "kvm_ioeventfd", N_("KVM: ioeventfds of any width"), NULL,
+	  N_("a device notified by an access of unusual width stops the CPU"), KVM_CAP_IOEVENTFD_ANY_LENGTH },
+	{ "kvm_steal_time", N_("KVM: stolen time"), look_steal,
+	  N_("guests do not see that the host keeps their CPUs waiting") },
 	{ "cpu_models", N_("CPU models"), look_models, N_("guests see fewer instructions; see --cpu") },
 	{ "avx", N_("vector units"), look_avx, N_("guests have no AVX2: --cpu mica-v3 is not possible") },
 	{ "fsgsbase", "FSGSBASE", look_fsgsbase, N_("nothing yet; mapping guest addresses by way of GS is not possible for the software engine") },
@@ -188,6 +234,22 @@ static const struct check checks[] = {
 };
 
 /* ---- the command ---- */
+
+/* False: there is nothing to say, as KVM itself is not there. */
+static bool look(const struct check *c, struct finding *f)
+{
+	if (!strncmp(c->key, "kvm_", 4)) {
+		auto_close int fd = open_kvm();
+
+		if (fd < 0)
+			return false;
+	}
+	if (c->look)
+		c->look(f);
+	else
+		look_cap(f, c->cap);
+	return true;
+}
 
 void doctor_help(FILE *f)
 {
@@ -205,13 +267,17 @@ static int print_json(void)
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		struct finding f = { 0 };
 
-		checks[i].look(&f);
+		if (!look(&checks[i], &f))
+			continue;
 		json_t *o = json_pack("{s:s s:b s:s}", "name", checks[i].key, "ok", f.ok, "detail", f.detail);
 		if (!f.ok)
 			json_object_set_new(o, "cost", json_string(_(checks[i].cost)));
 		json_array_append_new(list, o);
 	}
-	json_t *all = json_pack("{s:s s:o}", "version", MICA_VERSION, "checks", list);
+	struct kvm_probe p;
+	kvm_probe(&p);
+	json_t *all = json_pack("{s:s s:o s:o}", "version", MICA_VERSION, "checks", list, "engines",
+				promise_of_host(p.verdict == KVM_USABLE));
 	int r = json_dumpf(all, stdout, JSON_INDENT(2));
 	json_decref(all);
 	putchar('\n');
@@ -223,7 +289,8 @@ static int print_text(void)
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		struct finding f = { 0 };
 
-		checks[i].look(&f);
+		if (!look(&checks[i], &f))
+			continue;
 		printf("%s %s: %s\n", f.ok ? "+" : "-", _(checks[i].what), f.detail);
 		if (!f.ok)
 			printf("      %s\n", _(checks[i].cost));

@@ -50,6 +50,14 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 	return r;
 }
 
+static int set_irqchip(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (strcmp(arg, "split") && strcmp(arg, "kernel"))
+		return err_set(e, EINVAL, _("'%s' is not known; write split or kernel"), arg);
+	put(&o->cfg.irqchip, arg);
+	return 0;
+}
+
 static int set_cpus(struct run_opts *o, const char *arg, struct err *e)
 {
 	return optarg_uint(&o->cfg.cpus, arg, 1, CPU_MAX, e);
@@ -91,9 +99,12 @@ static int set_memory(struct run_opts *o, const char *arg, struct err *e)
 
 static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 {
-	/* cpu_model_new() knows them; whether this host can be one is found out by the VMM. */
-	if (strcmp(arg, "mica-v2") && strcmp(arg, "mica-v3") && strcmp(arg, "host"))
-		return err_set(e, EINVAL, _("'%s' is no CPU model; write mica-v2, mica-v3 or host"), arg);
+	/* cpu_model_new() knows them and their features; whether this host can be one is found out by the VMM. */
+	size_t n = strcspn(arg, ",");
+	auto_free char *base = xasprintf("%.*s", (int)n, arg);
+
+	if (strcmp(base, "mica-v2") && strcmp(base, "mica-v3") && strcmp(base, "host"))
+		return err_set(e, EINVAL, _("'%s' is no CPU model; write mica-v2, mica-v3 or host"), base);
 	put(&o->cfg.cpu, arg);
 	return 0;
 }
@@ -316,10 +327,13 @@ static const struct opt table[] = {
 	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS; repeatable; default none") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
-	{ "cpu", "MODEL", set_cpu, 0, N_("CPU model: mica-v2, mica-v3 or host; default mica-v2") },
+	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,
+	  N_("CPU model: mica-v2, mica-v3 or host; features to leave out; default mica-v2") },
 	{ "engine", "auto|kvm|soft[,KEY=VALUE]...", set_engine, 0,
 	  N_("what executes the guest's instructions; default auto. To look into soft: translate=on|off|exact, heat=N, "
 	     "cache=SIZE, check=on|all|report, perfmap=on") },
+	{ "irqchip", "split|kernel", set_irqchip, 0,
+	  N_("under KVM: who has the interrupt chips besides the CPUs' own; default split, the VM's process") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },

@@ -9,6 +9,7 @@
 #include "cli/cmd.h"
 #include "base/err.h"
 #include "vmm/i18n.h"
+#include "vmm/promise.h"
 #include "vmm/status.h"
 
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #include <sys/un.h>
 
 struct save_opts {
-	const char *control, *output;
+	const char *control, *output, *target;
 	bool quit, help;
 };
 
@@ -33,13 +34,16 @@ static const struct {
 	{ { "output", required_argument, NULL, 'o' },
 	  "FILE",
 	  N_("write the saved state here; an older file is replaced") },
+	{ { "for", required_argument, NULL, 'f' },
+	  "FILE",
+	  N_("a host's mica doctor --json: refuse at once if the VM cannot go on there") },
 	{ { "quit", no_argument, NULL, 'q' }, NULL, N_("end the VM when it is saved; else it goes on") },
 	{ { "help", no_argument, NULL, 'h' }, NULL, N_("print this help and end") },
 };
 
 void save_help(FILE *f)
 {
-	fprintf(f, _("Usage: mica save --control PATH --output FILE [--quit]\n"
+	fprintf(f, _("Usage: mica save --control PATH --output FILE [--for FILE] [--quit]\n"
 		     "Save the state of a running virtual machine; mica run --restore FILE goes on from it.\n\n"));
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		int n = fprintf(f, "  --%s%s%s", table[i].o.name, table[i].arg ? " " : "",
@@ -66,6 +70,9 @@ static int parse(struct save_opts *o, int argc, char **argv, struct err *e)
 			break;
 		case 'o':
 			o->output = optarg;
+			break;
+		case 'f':
+			o->target = optarg;
 			break;
 		case 'q':
 			o->quit = true;
@@ -149,6 +156,29 @@ static int ask(json_t **result, int sock, const char *command, int pass, struct 
 	return r;
 }
 
+/* ---- the other host ---- */
+
+static int check_target(int sock, const struct save_opts *o, struct err *e)
+{
+	struct cpu_model_promise p;
+	char engines[64];
+	json_error_t je;
+	json_t *host = json_load_file(o->target, JSON_REJECT_DUPLICATES, &je), *promise = NULL;
+
+	if (!host)
+		return err_set(e, EINVAL, "--for: %s: %s", o->target, je.text);
+	int r = ask(&promise, sock, "promise", -1, e);
+	if (r == 0)
+		r = promise_from_json(&p, promise, e);
+	if (r == 0 && (r = promise_find_engine(json_object_get(host, "engines"), &p, engines, sizeof(engines), e)) < 0)
+		err_prefix(e, _("the VM cannot go on there, and runs on here"));
+	if (r == 0)
+		printf(_("it can go on there, engine: %s\n"), engines);
+	json_decref(promise);
+	json_decref(host);
+	return r;
+}
+
 /* ---- the file ---- */
 
 static int sync_dir(const char *path)
@@ -191,6 +221,9 @@ static int save(const struct save_opts *o, struct err *e)
 
 	if (sock < 0)
 		return sock;
+	int checked = o->target ? check_target(sock, o, e) : 0;
+	if (checked < 0)
+		return checked;
 	auto_free char *temp = xasprintf("%s.XXXXXX", o->output);
 	/* Mode 0600: guest memory holds secrets. */
 	auto_close int fd = mkostemp(temp, O_CLOEXEC);

@@ -69,6 +69,7 @@ struct pvclock_state {
 	u64 clock_ns;             /* the guest's time, as vCPU 0 would read it ... */
 	u64 tsc;                  /* ... when its TSC had this value */
 	u64 system_time[CPU_MAX]; /* MSR_KVM_SYSTEM_TIME_NEW */
+	u64 steal_time[CPU_MAX];  /* MSR_KVM_STEAL_TIME; what was stolen so far is in guest memory */
 	u64 wall_clock;           /* MSR_KVM_WALL_CLOCK_NEW */
 	u32 tsc_khz;              /* frequency of the guest's TSC */
 };

@@ -5,6 +5,7 @@
 static const struct cpu_engine *const engines[] = {
 	[CPU_ENGINE_SOFT] = &cpu_engine_soft,
 	[CPU_ENGINE_KVM] = &cpu_engine_kvm,
+	[CPU_ENGINE_KVM_CHIPS] = &cpu_engine_kvm_chips,
 };
 
 int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_bus *bus, struct ram *ram,
@@ -13,6 +14,12 @@ int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_
 	must(kind < ARRAY_LEN(engines));
 	must(ncpus >= 1 && ncpus <= CPU_MAX);
 	return engines[kind]->vm_new(out, bus, ram, model, ncpus, e);
+}
+
+int cpu_engine_limit(enum cpu_engine_kind kind, struct cpu_model *m, struct err *e)
+{
+	must(kind < ARRAY_LEN(engines));
+	return engines[kind]->limit ? engines[kind]->limit(m, e) : 0;
 }
 
 const char *cpu_vm_engine(const struct cpu_vm *vm)
@@ -131,6 +138,28 @@ void cpu_lint1(struct cpu *c)
 	c->engine->lint1(c);
 }
 
+bool cpu_vm_has_routes(const struct cpu_vm *vm)
+{
+	return vm->engine->vm_route;
+}
+
+int cpu_vm_route(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data)
+{
+	must(id < CPU_ROUTES);
+	return vm->engine->vm_route ? vm->engine->vm_route(vm, id, fd, on, addr, data) : -ENOTSUP;
+}
+
+bool cpu_vm_has_chips(const struct cpu_vm *vm)
+{
+	return vm->engine->vm_wire;
+}
+
+void cpu_vm_wire(struct cpu_vm *vm, unsigned gsi, bool level)
+{
+	must(vm->engine->vm_wire);
+	vm->engine->vm_wire(vm, gsi, level);
+}
+
 void cpu_vm_get_board(struct cpu_vm *vm, struct board_state *b)
 {
 	vm->engine->vm_get_board(vm, b);
@@ -164,4 +193,9 @@ bool cpu_vm_has_doorbells(const struct cpu_vm *vm)
 int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on)
 {
 	return vm->engine->vm_doorbell ? vm->engine->vm_doorbell(vm, gpa, bytes, fd, on) : -ENOTSUP;
+}
+
+int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on)
+{
+	return vm->engine->vm_latch ? vm->engine->vm_latch(vm, pio, at, bytes, on) : -ENOTSUP;
 }

@@ -57,7 +57,8 @@ struct cpu_bus {
 /* ---- CPU models: what CPUID promises ---- */
 struct cpu_model; /* opaque; src/cpu/model.c */
 
-/* name: "mica-v2", "mica-v3", "host". Never promises what the host or the engine cannot do. */
+/* name: "mica-v2", "mica-v3", "host", each with ",-FEATURE"... after it to leave features out (names as /proc/cpuinfo has
+ * them). Never promises what the host or the engine cannot do. */
 int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, struct err *e);
 void cpu_model_free(struct cpu_model *m);
 
@@ -74,19 +75,48 @@ bool cpu_model_is_amd(const struct cpu_model *m);
 /* IA32_ARCH_CAPABILITIES, where leaf 7 offers it. */
 u64 cpu_model_arch_capabilities(const struct cpu_model *m);
 
-/* What a saved VM was promised, host or engine notwithstanding. */
-#define CPU_MODEL_WORDS 10
+/* The words of CPUID that hold feature bits. */
+enum cpu_word {
+	CW_1_ECX,
+	CW_1_EDX,
+	CW_6_EAX,
+	CW_7_EBX,
+	CW_7_ECX,
+	CW_7_EDX,
+	CW_D1_EAX,
+	CW_E1_ECX, /* 8000_0001H */
+	CW_E1_EDX,
+	CW_E7_EDX,
+	CW_PV_EAX, /* 4000_0001H */
+	CW_E8_EBX,
+	CW_E21_EAX,
+	CW_E21_ECX,
+	CPU_MODEL_WORDS
+};
+struct cpu_word_place {
+	u32 leaf, sub;
+	u8 reg; /* 0 EAX ... 3 EDX */
+};
+extern const struct cpu_word_place cpu_word_places[CPU_MODEL_WORDS];
+
+/* What a VM was promised, host or engine notwithstanding. */
 struct cpu_model_promise {
-	char name[16];             /* "mica-v2"; NUL-terminated */
-	char vendor[12];           /* as CPUID has it */
-	u32 word[CPU_MODEL_WORDS]; /* feature bits: 1.ECX 1.EDX 6.EAX 7.EBX 7.ECX 7.EDX DH.1.EAX, 8000_0001.ECX .EDX,
-				    * 8000_0007.EDX */
+	char name[16];   /* "mica-v2"; NUL-terminated */
+	char vendor[12]; /* as CPUID has it */
+	u32 word[CPU_MODEL_WORDS];
+	unsigned words; /* how many of them are known: early saved states have those before CW_PV_EAX */
 	u64 xcr0, arch_capabilities;
 	u32 ncpus;
+	bool limited; /* by an engine whose guests have the processor's own flaws; not saved */
 };
+/* Can a host that promises `host` go on with what was promised p? Else -ENOTSUP, with what is missing named. */
+int cpu_promise_fits(const struct cpu_model_promise *host, const struct cpu_model_promise *p, struct err *e);
 void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p);
-/* Make m promise exactly p: -ENOTSUP, with what is missing named, when m (this host, this engine) lacks any of it. */
+/* Make m promise exactly p: -ENOTSUP, with what is missing named, when m (this host, this engine) lacks any of it.
+ * What CPUID says about speculation flaws that a processor has not is no promise: it is kept as far as it is true. */
 int cpu_model_keep(struct cpu_model *m, const struct cpu_model_promise *p, struct err *e);
+/* Only for engines: m keeps of each word what is in `has`, and is given `add`. */
+void cpu_model_limit(struct cpu_model *m, const u32 has[CPU_MODEL_WORDS], const u32 add[CPU_MODEL_WORDS], u64 xcr0);
 
 /* ---- architectural state ---- */
 enum cpu_seg_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
@@ -176,7 +206,11 @@ enum cpu_exit {
 	CPU_EXIT_ERROR,    /* the engine cannot go on; the message is in *e */
 };
 
-enum cpu_engine_kind { CPU_ENGINE_SOFT, CPU_ENGINE_KVM };
+/* KVM_CHIPS: KVM with all interrupt chips in the kernel (cpu_vm_has_chips()). */
+enum cpu_engine_kind { CPU_ENGINE_SOFT, CPU_ENGINE_KVM, CPU_ENGINE_KVM_CHIPS };
+
+/* What that engine can keep of m on this host; the rest is taken out of it. Before cpu_model_keep() and cpu_vm_new(). */
+int cpu_engine_limit(enum cpu_engine_kind kind, struct cpu_model *m, struct err *e);
 
 /* Create a VM with ncpus vCPUs. bus, ram, model are borrowed and outlive it. The vCPUs are in
  * reset state: vCPU 0 running at the reset vector, the others waiting for SIPI. */
@@ -223,6 +257,21 @@ void cpu_vm_msi(struct cpu_vm *vm, u64 addr, u32 data);
 void cpu_vm_set_pin(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used);
 /* Pulse LINT1 of this vCPU's local APIC. Any thread. */
 void cpu_lint1(struct cpu *c);
+/*
+ * Message routes: writing to fd (an eventfd, borrowed) sends the message, whoever writes, the kernel or another process
+ * too, until the route is set anew or ended. id < CPU_ROUTES, the caller's to give out; one thread at a time for an id.
+ */
+#define CPU_ROUTES 1024
+bool cpu_vm_has_routes(const struct cpu_vm *vm);
+int cpu_vm_route(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data);
+
+/*
+ * ---- the other interrupt chips in the engine ----
+ * An engine may run the I/O APIC, the 8259s and the PIT as well. Then the wires go to it, the machine's own models
+ * rest, and cpu_vm_get_board() and set_board() have the state of these, too. Any thread.
+ */
+bool cpu_vm_has_chips(const struct cpu_vm *vm);
+void cpu_vm_wire(struct cpu_vm *vm, unsigned gsi, bool level);
 
 /*
  * ---- doorbells ----
@@ -231,6 +280,14 @@ void cpu_lint1(struct cpu *c);
  */
 bool cpu_vm_has_doorbells(const struct cpu_vm *vm);
 int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on);
+
+/*
+ * ---- latches ----
+ * [at, at + bytes) only remembers what is written to it, until another register is accessed: such a write need not stop the
+ * vCPU. It reaches the bus, in order, before any access that does stop one. -ENOTSUP where the engine has no such thing.
+ * pio: an I/O port. Any thread.
+ */
+int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);
 
 /*
  * ---- dirty log ----

@@ -12,6 +12,7 @@
 
 struct cpu_engine {
 	const char *name;
+	int (*limit)(struct cpu_model *m, struct err *e); /* cpu_engine_limit(); NULL: it keeps every model */
 	int (*vm_new)(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
 		      unsigned ncpus, struct err *e);
 	void (*vm_free)(struct cpu_vm *vm);
@@ -39,11 +40,15 @@ struct cpu_engine {
 	void (*vm_set_pin)(struct cpu_vm *vm, unsigned pin, u64 addr, u32 data, bool used);
 	void (*lint1)(struct cpu *c);
 
+	int (*vm_route)(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data); /* NULL: none */
+	void (*vm_wire)(struct cpu_vm *vm, unsigned gsi, bool level); /* NULL: the other chips are the machine's */
+
 	int (*vm_dirty_start)(struct cpu_vm *vm, struct err *e);
 	int (*vm_dirty_collect)(struct cpu_vm *vm, u64 *bitmap, struct err *e);
 	void (*vm_dirty_stop)(struct cpu_vm *vm);
 
 	int (*vm_doorbell)(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on); /* NULL: none */
+	int (*vm_latch)(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);             /* NULL: none */
 };
 
 /* What every engine's own struct begins with. */
@@ -54,6 +59,6 @@ struct cpu_vm {
 	const struct cpu_engine *engine;
 };
 
-extern const struct cpu_engine cpu_engine_soft, cpu_engine_kvm;
+extern const struct cpu_engine cpu_engine_soft, cpu_engine_kvm, cpu_engine_kvm_chips;
 
 #endif

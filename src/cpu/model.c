@@ -116,6 +116,8 @@ struct cpu_model {
 	bool amd;
 	unsigned ncpus, apic_bits;
 	u32 l1_ecx, l1_edx, l6_eax, l7_ebx, l7_ecx, l7_edx, ld1_eax, e1_ecx, e1_edx, e7_edx;
+	u32 pv_eax, e8_ebx, e21_eax, e21_ecx;
+	bool limited; /* by an engine whose guests have the processor's own flaws */
 	u64 xcr0, arch_cap;
 	char vendor[12];
 	char name[16];
@@ -142,14 +144,19 @@ static u32 *feature_word(struct cpu_model *m, const struct feature *f)
 	}
 }
 
-static bool host_has(const struct feature *f)
-{
-	u32 r[4] = { 0 };
+/* The leaf asked for last is kept: on a host that is a virtual machine itself, CPUID costs microseconds. */
+struct host_leaf {
+	u32 leaf, r[4];
+};
 
-	if ((u32)__get_cpuid_max(f->leaf & 0x80000000, NULL) < f->leaf)
-		return false;
-	__cpuid_count(f->leaf, f->leaf == 0xd ? 1 : 0, r[0], r[1], r[2], r[3]);
-	return r[f->reg] >> f->bit & 1;
+static bool host_has(struct host_leaf *last, const struct feature *f)
+{
+	if (last->leaf != f->leaf) {
+		*last = (struct host_leaf){ .leaf = f->leaf };
+		if ((u32)__get_cpuid_max(f->leaf & 0x80000000, NULL) >= f->leaf)
+			__cpuid_count(f->leaf, f->leaf == 0xd ? 1 : 0, last->r[0], last->r[1], last->r[2], last->r[3]);
+	}
+	return last->r[f->reg] >> f->bit & 1;
 }
 
 /* Whether the host's kernel lets AVX registers be used (XCR0 bits 1 and 2). */
@@ -170,13 +177,27 @@ static bool needs_ymm(const struct feature *f)
 	       (f->leaf == 7 && f->reg == EBX && f->bit == 5);
 }
 
+/* What one feature needs of another. */
+static void hang_together(struct cpu_model *m)
+{
+	if (!(m->l1_ecx >> 26 & 1)) {
+		m->l1_ecx &= ~(1u << 12 | 1u << 28 | 1u << 29);
+		m->ld1_eax = 0;
+	}
+	if (!(m->l1_ecx >> 28 & 1)) {
+		m->l1_ecx &= ~(1u << 12 | 1u << 29);
+		m->l7_ebx &= ~(1u << 5);
+	}
+}
+
 static int choose_features(struct cpu_model *m, const char *name, struct err *e)
 {
+	struct host_leaf last = { 0 };
 	bool ymm = host_ymm();
 
 	for (unsigned i = 0; i < ARRAY_LEN(features); i++) {
 		const struct feature *f = &features[i];
-		bool ok = f->runs == ENGINE || (host_has(f) && (ymm || !needs_ymm(f)));
+		bool ok = f->runs == ENGINE || (host_has(&last, f) && (ymm || !needs_ymm(f)));
 
 		if (f->level > m->level)
 			continue;
@@ -189,15 +210,7 @@ static int choose_features(struct cpu_model *m, const char *name, struct err *e)
 			return err_set(e, ENOTSUP, "CPU model %s needs %s, which this host's CPU lacks%s", name,
 				       f->name, f->level == V3 ? "; use --cpu mica-v2" : "");
 	}
-	/* What hangs together. */
-	if (!(m->l1_ecx >> 26 & 1)) {
-		m->l1_ecx &= ~(1u << 12 | 1u << 28 | 1u << 29);
-		m->ld1_eax = 0;
-	}
-	if (!(m->l1_ecx >> 28 & 1)) {
-		m->l1_ecx &= ~(1u << 12 | 1u << 29);
-		m->l7_ebx &= ~(1u << 5);
-	}
+	hang_together(m);
 	m->xcr0 = 3 | (m->l1_ecx >> 28 & 1 ? 4 : 0);
 	return 0;
 }
@@ -225,19 +238,50 @@ static void choose_vendor(struct cpu_model *m)
 	}
 }
 
+/* list: ",-vme,-aes", "" for none. For a VM that shall move to hosts which lack them. */
+static int leave_out(struct cpu_model *m, const char *list, struct err *e)
+{
+	while (*list) {
+		const char *name = list + 2, *end = strchrnul(list + 1, ',');
+		size_t len = list[1] == '-' ? (size_t)(end - name) : 0;
+		bool known = false;
+
+		for (unsigned i = 0; i < ARRAY_LEN(features) && len; i++)
+			if (strlen(features[i].name) == len && !strncmp(features[i].name, name, len)) {
+				*feature_word(m, &features[i]) &= ~(1u << features[i].bit);
+				known = true;
+			}
+		if (!known)
+			return err_set(e, EINVAL, "no feature \"%.*s\" that could be left out; write -FEATURE",
+				       (int)(end - list - 1), list + 1);
+		list = end;
+	}
+	hang_together(m);
+	if (!(m->l1_ecx >> 28 & 1))
+		m->xcr0 &= ~4ull;
+	return 0;
+}
+
+/* NOP_IO_DELAY, CLOCKSOURCE2, STEAL_TIME, PV_UNHALT, PV_SEND_IPI, PV_SCHED_YIELD, CLOCKSOURCE_STABLE */
+#define PV_STEAL_TIME (1u << 5)
+#define PV_FEATURES (1u << 1 | 1u << 3 | PV_STEAL_TIME | 1u << 7 | 1u << 11 | 1u << 13 | 1u << 24)
+
 int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, struct err *e)
 {
 	enum level level;
 	int r;
 
-	if (!strcmp(name, "mica-v2"))
+	const char *without = strchrnul(name, ',');
+	auto_free char *base = xasprintf("%.*s", (int)(without - name), name);
+
+	if (!strcmp(base, "mica-v2"))
 		level = V2;
-	else if (!strcmp(name, "mica-v3"))
+	else if (!strcmp(base, "mica-v3"))
 		level = V3;
-	else if (!strcmp(name, "host"))
+	else if (!strcmp(base, "host"))
 		level = HOST;
 	else
-		return err_set(e, EINVAL, "no CPU model \"%s\"; there are mica-v2, mica-v3 and host", name);
+		return err_set(e, EINVAL, "no CPU model \"%s\"; there are mica-v2, mica-v3 and host", base);
 	if (ncpus < 1 || ncpus > CPU_MAX)
 		return err_set(e, EINVAL, "%u vCPUs: 1 to %u are possible", ncpus, CPU_MAX);
 
@@ -247,7 +291,9 @@ int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, stru
 	while ((1u << m->apic_bits) < ncpus)
 		m->apic_bits++;
 	choose_vendor(m);
-	r = choose_features(m, name, e);
+	r = choose_features(m, base, e);
+	if (r == 0)
+		r = leave_out(m, without, e);
 	if (r < 0) {
 		free(m);
 		return r;
@@ -257,10 +303,16 @@ int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, stru
 		if (m->amd)
 			m->e1_ecx |= 1u << 1; /* CMP_LEGACY */
 	}
-	if (m->amd)
+	m->pv_eax = PV_FEATURES;
+	if (m->amd) {
 		m->e1_edx |= (m->l1_edx & 0x0183f3ffu) | 1u << 22; /* the mirror, MMXEXT */
-	snprintf(m->name, sizeof(m->name), "%s", name);
-	snprintf(m->brand, sizeof(m->brand), "Mica virtual CPU (%s)", name);
+		m->e8_ebx = 1u << 26 | 1u << 29;                   /* SSB_NO, BTC_NO */
+		/* LFENCE serializing, null selector clears base, automatic IBRS, SRSO_NO */
+		m->e21_eax = 1u << 2 | 1u << 6 | 1u << 8 | 1u << 29;
+		m->e21_ecx = 1u << 1 | 1u << 2; /* TSA_SQ_NO, TSA_L1_NO */
+	}
+	snprintf(m->name, sizeof(m->name), "%s", base);
+	snprintf(m->brand, sizeof(m->brand), "Mica virtual CPU (%s)", base);
 	*out = m;
 	return 0;
 }
@@ -285,13 +337,71 @@ u64 cpu_model_arch_capabilities(const struct cpu_model *m)
 
 /* ---- what a saved VM was promised ---- */
 
-/* In the order of cpu_model_promise.word. */
+const struct cpu_word_place cpu_word_places[CPU_MODEL_WORDS] = {
+	[CW_1_ECX] = { 1, 0, ECX },
+	[CW_1_EDX] = { 1, 0, EDX },
+	[CW_6_EAX] = { 6, 0, EAX },
+	[CW_7_EBX] = { 7, 0, EBX },
+	[CW_7_ECX] = { 7, 0, ECX },
+	[CW_7_EDX] = { 7, 0, EDX },
+	[CW_D1_EAX] = { 0xd, 1, EAX },
+	[CW_E1_ECX] = { 0x80000001, 0, ECX },
+	[CW_E1_EDX] = { 0x80000001, 0, EDX },
+	[CW_E7_EDX] = { 0x80000007, 0, EDX },
+	[CW_PV_EAX] = { 0x40000001, 0, EAX },
+	[CW_E8_EBX] = { 0x80000008, 0, EBX },
+	[CW_E21_EAX] = { 0x80000021, 0, EAX },
+	[CW_E21_ECX] = { 0x80000021, 0, ECX },
+};
+
+/* Means against speculation flaws: MSRs which a guest that was told of them uses. The software engine takes them all and
+ * has nothing to do for them (cpu_state.spec_msrs). */
+static const u32 means[CPU_MODEL_WORDS] = {
+	/* MD_CLEAR, IBRS and IBPB, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */
+	[CW_7_EDX] = 1u << 10 | 1u << 26 | 1u << 27 | 1u << 28 | 1u << 29 | 1u << 31,
+	/* IBPB, IBRS, STIBP, SSBD, VIRT_SSBD */
+	[CW_E8_EBX] = 1u << 12 | 1u << 14 | 1u << 15 | 1u << 24 | 1u << 25,
+	/* SBPB, IBPB_BRTYPE */
+	[CW_E21_EAX] = 1u << 27 | 1u << 28,
+};
+
+/* What is told of the processor's nature, not of what it can do. Automatic IBRS: used or not, EFER tells. */
+static const u32 claims[CPU_MODEL_WORDS] = {
+	[CW_1_EDX] = 1u << 28, /* HTT: there are several CPUs */
+	/* CMP_LEGACY: the same; PREFETCHW is a hint, and does nothing where it is not known */
+	[CW_E1_ECX] = 1u << 1 | 1u << 8,
+	/* SSB_NO, BTC_NO */
+	[CW_E8_EBX] = 1u << 26 | 1u << 29,
+	/* LFENCE serializing, null selector clears base, automatic IBRS, SRSO_NO */
+	[CW_E21_EAX] = 1u << 2 | 1u << 6 | 1u << 8 | 1u << 29,
+	[CW_E21_ECX] = ~0u,
+};
+
 static void words(struct cpu_model *m, u32 *w[CPU_MODEL_WORDS])
 {
-	u32 *all[] = { &m->l1_ecx, &m->l1_edx,  &m->l6_eax, &m->l7_ebx, &m->l7_ecx,
-		       &m->l7_edx, &m->ld1_eax, &m->e1_ecx, &m->e1_edx, &m->e7_edx };
+	u32 *all[CPU_MODEL_WORDS] = {
+		[CW_1_ECX] = &m->l1_ecx,     [CW_1_EDX] = &m->l1_edx,	[CW_6_EAX] = &m->l6_eax,
+		[CW_7_EBX] = &m->l7_ebx,     [CW_7_ECX] = &m->l7_ecx,	[CW_7_EDX] = &m->l7_edx,
+		[CW_D1_EAX] = &m->ld1_eax,   [CW_E1_ECX] = &m->e1_ecx,	[CW_E1_EDX] = &m->e1_edx,
+		[CW_E7_EDX] = &m->e7_edx,    [CW_PV_EAX] = &m->pv_eax,	[CW_E8_EBX] = &m->e8_ebx,
+		[CW_E21_EAX] = &m->e21_eax,  [CW_E21_ECX] = &m->e21_ecx,
+	};
 
 	memcpy(w, all, sizeof(all));
+}
+
+void cpu_model_limit(struct cpu_model *m, const u32 has[CPU_MODEL_WORDS], const u32 add[CPU_MODEL_WORDS], u64 xcr0)
+{
+	u32 *w[CPU_MODEL_WORDS];
+
+	words(m, w);
+	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
+		*w[i] = (*w[i] & has[i]) | add[i];
+	if ((xcr0 & 6) != 6)
+		m->l1_ecx &= ~(1u << 28);
+	hang_together(m);
+	m->xcr0 &= xcr0;
+	m->limited = true;
 }
 
 void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p)
@@ -300,7 +410,9 @@ void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p)
 	u32 *w[CPU_MODEL_WORDS];
 
 	words(&copy, w);
-	*p = (struct cpu_model_promise){ .xcr0 = m->xcr0, .arch_capabilities = m->arch_cap, .ncpus = m->ncpus };
+	*p = (struct cpu_model_promise){
+		.xcr0 = m->xcr0, .arch_capabilities = m->arch_cap,  .ncpus = m->ncpus, .words = CPU_MODEL_WORDS, .limited = m->limited,
+	};
 	memcpy(p->name, m->name, sizeof(p->name));
 	memcpy(p->vendor, m->vendor, sizeof(p->vendor));
 	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
@@ -308,46 +420,62 @@ void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p)
 }
 
 /* Names of the bits in `lacks`, as /proc/cpuinfo has them. */
-static void name_features(struct cpu_model *m, unsigned word, u32 lacks, char *buf, size_t bytes)
+static void name_features(unsigned word, u32 lacks, char *buf, size_t bytes)
 {
-	u32 *w[CPU_MODEL_WORDS];
+	const struct cpu_word_place *p = &cpu_word_places[word];
 	size_t at = strlen(buf);
 
-	words(m, w);
 	for (unsigned i = 0; i < ARRAY_LEN(features) && at < bytes; i++)
-		if (feature_word(m, &features[i]) == w[word] && lacks >> features[i].bit & 1) {
+		if (features[i].leaf == p->leaf && features[i].reg == p->reg && lacks >> features[i].bit & 1) {
 			at += (size_t)snprintf(buf + at, bytes - at, "%s%s", at ? ", " : "", features[i].name);
 			lacks &= ~(1u << features[i].bit);
 		}
+	static const char *const regs[] = { "EAX", "EBX", "ECX", "EDX" };
 	if (lacks && at < bytes)
-		snprintf(buf + at, bytes - at, "%sfeature bits %#x of CPUID word %u", at ? ", " : "", lacks, word);
+		snprintf(buf + at, bytes - at, "%sbits %#x of CPUID leaf %#x %s", at ? ", " : "", lacks,
+			 p->leaf, regs[p->reg]);
 }
 
-int cpu_model_keep(struct cpu_model *m, const struct cpu_model_promise *p, struct err *e)
+int cpu_promise_fits(const struct cpu_model_promise *host, const struct cpu_model_promise *p, struct err *e)
 {
 	char lacks[256] = "";
-	u32 *w[CPU_MODEL_WORDS];
 
-	if (memcmp(p->vendor, m->vendor, sizeof(p->vendor)))
+	if (memcmp(p->vendor, host->vendor, sizeof(p->vendor)))
 		return err_set(
 		    e, ENOTSUP,
 		    "the VM was saved on a host whose CPU is %.12s, and this one's is %.12s: guests tell them "
 		    "apart; resume it on a host of the same make",
-		    p->vendor, m->vendor);
-	if (p->ncpus != m->ncpus)
-		return err_set(e, EINVAL, "the VM was saved with %u CPUs, not %u", p->ncpus, m->ncpus);
-	words(m, w);
-	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
-		if (p->word[i] & ~*w[i])
-			name_features(m, i, p->word[i] & ~*w[i], lacks, sizeof(lacks));
-	if (!lacks[0] && (p->xcr0 & ~m->xcr0))
-		snprintf(lacks, sizeof(lacks), "XCR0 bits %#llx", (unsigned long long)(p->xcr0 & ~m->xcr0));
+		    p->vendor, host->vendor);
+	for (unsigned i = 0; i < p->words; i++) {
+		u32 missing = p->word[i] & ~host->word[i] & ~claims[i] & ~(host->limited ? 0 : means[i]);
+		if (missing)
+			name_features(i, missing, lacks, sizeof(lacks));
+	}
+	if (!lacks[0] && (p->xcr0 & ~host->xcr0))
+		snprintf(lacks, sizeof(lacks), "XCR0 bits %#llx", (unsigned long long)(p->xcr0 & ~host->xcr0));
 	if (lacks[0])
 		return err_set(e, ENOTSUP,
 			       "the saved VM's CPU model %.16s has what this host's CPU or engine lacks: %s", p->name,
 			       lacks);
-	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
-		*w[i] = p->word[i];
+	return 0;
+}
+
+int cpu_model_keep(struct cpu_model *m, const struct cpu_model_promise *p, struct err *e)
+{
+	struct cpu_model_promise mine;
+	u32 *w[CPU_MODEL_WORDS];
+
+	cpu_model_promise(m, &mine);
+	int r = cpu_promise_fits(&mine, p, e);
+	if (r < 0)
+		return r;
+	if (p->ncpus != m->ncpus)
+		return err_set(e, EINVAL, "the VM was saved with %u CPUs, not %u", p->ncpus, m->ncpus);
+	words(m, w);
+	for (unsigned i = 0; i < p->words; i++)
+		*w[i] = m->limited ? p->word[i] & *w[i] : p->word[i];
+	if (p->words <= CW_PV_EAX)
+		m->pv_eax &= ~PV_STEAL_TIME; /* nobody had it then */
 	m->xcr0 = p->xcr0;
 	m->arch_cap = p->arch_capabilities;
 	return 0;
@@ -466,7 +594,7 @@ static struct cpuid_regs basic(const struct cpu_model *m, unsigned cpu, u32 leaf
 }
 
 /* KVM's paravirtual interface (Linux Documentation/virt/kvm/x86/cpuid). */
-static struct cpuid_regs paravirt(u32 leaf)
+static struct cpuid_regs paravirt(const struct cpu_model *m, u32 leaf)
 {
 	struct cpuid_regs r = { 0 };
 
@@ -478,8 +606,7 @@ static struct cpuid_regs paravirt(u32 leaf)
 		memcpy(&r.edx, "M\0\0\0", 4);
 		break;
 	case KVM_BASE + 1:
-		/* NOP_IO_DELAY, CLOCKSOURCE2, PV_UNHALT, PV_SEND_IPI, PV_SCHED_YIELD, CLOCKSOURCE_STABLE */
-		r.eax = 1u << 1 | 1u << 3 | 1u << 7 | 1u << 11 | 1u << 13 | 1u << 24;
+		r.eax = m->pv_eax;
 		break;
 	case KVM_BASE + 0x10:
 		r.ebx = APIC_BUS_KHZ; /* eax: the TSC's kHz, from the engine */
@@ -528,17 +655,13 @@ static struct cpuid_regs extended(const struct cpu_model *m, u32 leaf)
 		break;
 	case 0x80000008:
 		r.eax = PHYS_BITS | VIRT_BITS << 8;
-		if (m->amd) {
-			r.ebx = 1u << 26 | 1u << 29; /* SSB_NO, BTC_NO */
+		r.ebx = m->e8_ebx;
+		if (m->amd)
 			r.ecx = (m->ncpus - 1) | m->apic_bits << 12;
-		}
 		break;
 	case 0x80000021:
-		if (m->amd) {
-			/* LFENCE serializing, null selector clears base, automatic IBRS, SRSO_NO */
-			r.eax = 1u << 2 | 1u << 6 | 1u << 8 | 1u << 29;
-			r.ecx = 1u << 1 | 1u << 2; /* TSA_SQ_NO, TSA_L1_NO */
-		}
+		r.eax = m->e21_eax;
+		r.ecx = m->e21_ecx;
 		break;
 	default:
 		break;
@@ -551,6 +674,6 @@ struct cpuid_regs cpu_model_cpuid(const struct cpu_model *m, unsigned cpu, u32 l
 	if (leaf >= 0x80000000)
 		return extended(m, leaf);
 	if (leaf >= KVM_BASE)
-		return paravirt(leaf);
+		return paravirt(m, leaf);
 	return basic(m, cpu, leaf, subleaf);
 }

@@ -146,13 +146,14 @@ int cpu_state_section(struct state *s, unsigned index, struct cpu_state *c, stru
 
 int cpu_promise_section(struct state *s, struct cpu_model_promise *p, struct err *e)
 {
-	int r = state_section(s, "cpu-model", 0, 1, e);
+	int r = state_section(s, "cpu-model", 0, 2, e);
 
 	if (r < 0)
 		return r;
 	state_text(s, p->name, sizeof(p->name));
 	state_bytes(s, p->vendor, sizeof(p->vendor));
-	for (unsigned i = 0; i < CPU_MODEL_WORDS; i++)
+	p->words = state_version(s) >= 2 ? CPU_MODEL_WORDS : CW_PV_EAX;
+	for (unsigned i = 0; i < p->words; i++)
 		state_u32(s, &p->word[i]);
 	state_u64(s, &p->xcr0);
 	state_u64(s, &p->arch_capabilities);

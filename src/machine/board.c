@@ -60,6 +60,10 @@ static void gsi_set(void *opaque, unsigned gsi, bool level)
 {
 	struct machine *m = opaque;
 
+	if (m->vm && cpu_vm_has_chips(m->vm)) {
+		cpu_vm_wire(m->vm, gsi, level);
+		return;
+	}
 	if (gsi < 16 && gsi != 2)
 		pic_set_irq(m->pic, gsi, level);
 	/* The PIT's wire arrives at pin 2, as the MADT's override says. */
@@ -148,6 +152,7 @@ static int intr_ack(void *opaque, unsigned cpu)
 {
 	struct machine *m = opaque;
 
+	pv_look(m->pv, cpu);
 	return lapic_intr_ack(m->lapics, cpu);
 }
 
@@ -190,6 +195,7 @@ static u64 park(void *opaque, unsigned cpu)
 {
 	struct machine *m = opaque;
 
+	pv_park(m->pv, cpu);
 	return lapic_park(m->lapics, cpu);
 }
 
@@ -197,6 +203,7 @@ static void unpark(void *opaque, unsigned cpu)
 {
 	struct machine *m = opaque;
 
+	pv_unpark(m->pv, cpu);
 	lapic_unpark(m->lapics, cpu);
 }
 
@@ -306,20 +313,34 @@ const struct cpu_bus *machine_cpu_bus(struct machine *m)
 	return &m->cpu_bus;
 }
 
+static int set_route(void *opaque, unsigned id, int fd, bool on, u64 addr, u32 data)
+{
+	return cpu_vm_route(opaque, id, fd, on, addr, data);
+}
+
 static int set_doorbell(void *opaque, gpa_t gpa, unsigned bytes, int fd, bool on)
 {
 	return cpu_vm_doorbell(opaque, gpa, bytes, fd, on);
 }
 
+static int set_latch(void *opaque, bool pio, u64 at, unsigned bytes, bool on)
+{
+	return cpu_vm_latch(opaque, pio, at, bytes, on);
+}
+
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 {
-	struct doorbell_maker bells = { .set = set_doorbell, .opaque = vm, .loop = m->cfg.loop };
+	struct doorbell_maker bells = { .set = set_doorbell, .latch = set_latch, .opaque = vm, .loop = m->cfg.loop };
 
 	m->vm = vm;
 	if (cpu_vm_has_lapic(vm))
 		lapic_use_engine(m->lapics, vm);
 	else
 		clock_tsc_khz(); /* measured now, not in the guest's first timer write */
+	if (cpu_vm_has_routes(vm)) {
+		struct msi_router routes = { .set = set_route, .opaque = vm, .max = CPU_ROUTES };
+		pci_bus_use_routes(m->pci, &routes);
+	}
 	if (cpu_vm_has_doorbells(vm))
 		bus_offer_doorbells(m->bus, &bells);
 	for (unsigned i = 0; i < m->cfg.ncpus; i++) {
@@ -400,9 +421,11 @@ static void get_board(struct machine *m, struct board_state *b)
 /* The 8259s before the local APICs, which hear of their output; local APICs last: what moved on the way is gone. */
 static int set_board(struct machine *m, const struct board_state *b, struct err *e)
 {
-	pit_set_state(m->pit, &b->pit);
-	ioapic_set_state(m->ioapic, &b->ioapic);
-	pic_set_state(m->pic, b->pic);
+	if (!m->vm || !cpu_vm_has_chips(m->vm)) {
+		pit_set_state(m->pit, &b->pit);
+		ioapic_set_state(m->ioapic, &b->ioapic);
+		pic_set_state(m->pic, b->pic);
+	}
 	/* An engine with local APICs has the clock as well. */
 	if (!lapic_in_engine(m->lapics)) {
 		pv_set_state(m->pv, &b->pv);

@@ -110,7 +110,7 @@ static int pit_section(struct state *s, struct pit_state *p, struct err *e)
 
 static int pvclock_section(struct state *s, unsigned ncpus, struct pvclock_state *p, struct err *e)
 {
-	int r = state_section(s, "pvclock", 0, 1, e);
+	int r = state_section(s, "pvclock", 0, 2, e);
 
 	if (r < 0)
 		return r;
@@ -120,6 +120,8 @@ static int pvclock_section(struct state *s, unsigned ncpus, struct pvclock_state
 	state_u64(s, &p->wall_clock);
 	for (unsigned i = 0; i < ncpus; i++)
 		state_u64(s, &p->system_time[i]);
+	for (unsigned i = 0; i < ncpus && state_version(s) >= 2; i++)
+		state_u64(s, &p->steal_time[i]);
 	return state_end(s, e);
 }
 

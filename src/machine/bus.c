@@ -170,6 +170,12 @@ static bool may_coexist(const struct space *s, const struct entry *a, const stru
 	return (a->first <= b->first && a->last >= b->last) || (b->first <= a->first && b->last >= a->last);
 }
 
+static void tell_latches(struct bus *b, const struct io_region *r, bool pio, bool on)
+{
+	for (const struct io_latch *l = r->latches; l && b->maker.latch; l = l->next)
+		b->maker.latch(b->maker.opaque, pio, r->base + l->off, l->bytes, on);
+}
+
 static int space_add(struct space *s, struct io_region *r, u64 base, u64 bytes)
 {
 	struct entry e = { .first = base, .last = base + bytes - 1, .r = r, .parent = NO_PARENT };
@@ -223,6 +229,8 @@ int bus_map_mmio(struct bus *b, struct io_region *r, gpa_t base, u64 bytes)
 	int rc = space_add(&b->mmio, r, base, bytes);
 	if (rc == 0 && r->bells)
 		doorbells_map(r->bells, base);
+	if (rc == 0)
+		tell_latches(b, r, false, true);
 	pthread_mutex_unlock(&b->lock);
 	return rc;
 }
@@ -233,6 +241,8 @@ int bus_map_pio(struct bus *b, struct io_region *r, u16 base, u16 bytes)
 		return -EINVAL;
 	pthread_mutex_lock(&b->lock);
 	int rc = space_add(&b->pio, r, base, bytes);
+	if (rc == 0)
+		tell_latches(b, r, true, true);
 	pthread_mutex_unlock(&b->lock);
 	return rc;
 }
@@ -242,6 +252,8 @@ void bus_unmap_mmio(struct bus *b, struct io_region *r)
 	pthread_mutex_lock(&b->lock);
 	if (r->bells && r->mapped)
 		doorbells_unmap(r->bells);
+	if (r->mapped)
+		tell_latches(b, r, false, false);
 	space_del(&b->mmio, r);
 	pthread_mutex_unlock(&b->lock);
 }
@@ -249,6 +261,8 @@ void bus_unmap_mmio(struct bus *b, struct io_region *r)
 void bus_unmap_pio(struct bus *b, struct io_region *r)
 {
 	pthread_mutex_lock(&b->lock);
+	if (r->mapped)
+		tell_latches(b, r, true, false);
 	space_del(&b->pio, r);
 	pthread_mutex_unlock(&b->lock);
 }
@@ -256,6 +270,18 @@ void bus_unmap_pio(struct bus *b, struct io_region *r)
 void bus_offer_doorbells(struct bus *b, const struct doorbell_maker *m)
 {
 	b->maker = *m;
+	/* The board's own chips are there already. */
+	for (unsigned i = 0; i < b->mmio.n; i++)
+		tell_latches(b, b->mmio.e[i].r, false, true);
+	for (unsigned i = 0; i < b->pio.n; i++)
+		tell_latches(b, b->pio.e[i].r, true, true);
+}
+
+void bus_add_latch(struct io_region *r, struct io_latch *l)
+{
+	must(!r->mapped);
+	l->next = r->latches;
+	r->latches = l;
 }
 
 void bus_add_doorbells(struct bus *b, struct io_region *r, u64 off, unsigned step, unsigned n)

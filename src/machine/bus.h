@@ -31,6 +31,7 @@ struct io_region {
 	const char *name;
 	bool mapped;
 	struct doorbells *bells; /* bus_add_doorbells() */
+	struct io_latch *latches; /* bus_add_latch() */
 };
 
 struct bus *bus_new(void);
@@ -53,6 +54,8 @@ void bus_unmap_pio(struct bus *b, struct io_region *r);
 struct doorbell_maker {
 	/* bytes 0: of any width. 0, or -errno: not possible. Any thread. */
 	int (*set)(void *opaque, gpa_t gpa, unsigned bytes, int fd, bool on);
+	/* Of latches; NULL: never. */
+	int (*latch)(void *opaque, bool pio, u64 at, unsigned bytes, bool on);
 	void *opaque;
 	struct loop *loop;
 };
@@ -62,6 +65,18 @@ void bus_offer_doorbells(struct bus *b, const struct doorbell_maker *m);
  * runs. The end is bus_del_doorbells() on an unmapped r, on the loop's thread. */
 void bus_add_doorbells(struct bus *b, struct io_region *r, u64 off, unsigned step, unsigned n);
 void bus_del_doorbells(struct io_region *r);
+
+/*
+ * ---- latches: registers that only remember what is written, until another register is accessed ----
+ * Index registers and the like. Where the engine can gather such writes, they do not stop the vCPU and come, in order,
+ * before the next access of any vCPU that does. l stays the caller's; r is not mapped yet.
+ */
+struct io_latch {
+	u16 off;
+	u8 bytes;
+	struct io_latch *next;
+};
+void bus_add_latch(struct io_region *r, struct io_latch *l);
 
 u64 bus_mmio_read(struct bus *b, gpa_t gpa, unsigned bytes);
 void bus_mmio_write(struct bus *b, gpa_t gpa, unsigned bytes, u64 val);
@@ -84,6 +99,15 @@ static inline void irq_set(const struct irq_line *l, bool level)
 struct msi_target {
 	void (*send)(void *opaque, u64 addr, u32 data);
 	void *opaque;
+};
+/*
+ * Messages by way of descriptors: writing to fd (an eventfd) sends the message, until the route is set anew or off.
+ * Whoever sends one message over and over asks for it; id < max. One thread at a time for an id.
+ */
+struct msi_router {
+	int (*set)(void *opaque, unsigned id, int fd, bool on, u64 addr, u32 data);
+	void *opaque;
+	unsigned max;
 };
 static inline void msi_send(const struct msi_target *t, u64 addr, u32 data)
 {

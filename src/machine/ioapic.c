@@ -27,6 +27,7 @@ struct ioapic {
 	struct lapics *lapics;
 	struct bus *bus;
 	struct io_region region;
+	struct io_latch latch; /* the register select */
 	u8 select;
 	u32 id;
 	u64 rte[IOAPIC_PINS];
@@ -236,6 +237,8 @@ int ioapic_new(struct ioapic **out, struct bus *bus, struct lapics *lapics)
 	io->lapics = lapics;
 	io->bus = bus;
 	io->region = (struct io_region){ .ops = &ops, .dev = io, .name = "ioapic" };
+	io->latch = (struct io_latch){ .off = 0, .bytes = 4 };
+	bus_add_latch(&io->region, &io->latch);
 	ioapic_reset(io);
 	int rc = bus_map_mmio(bus, &io->region, LAYOUT_IOAPIC, 0x1000);
 	if (rc < 0) {

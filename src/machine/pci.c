@@ -29,8 +29,10 @@ struct pci_bus {
 	struct msi_target msi;
 	void (*intx)(void *opaque, unsigned gsi, bool level);
 	void *intx_opaque;
+	struct msi_router router; /* set NULL: nobody offers routes */
 
 	pthread_mutex_t lock;
+	unsigned routes; /* given out */
 	struct pci_dev *dev[256];
 	u32 latch; /* port 0xcf8 */
 
@@ -89,6 +91,11 @@ void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct i
 {
 	must(bytes >= 4 && bytes <= 256);
 	add_bar(d, index, bytes, true, false, ops, dev);
+}
+
+void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l)
+{
+	bus_add_latch(&d->bar[index].region, l);
 }
 
 void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n)
@@ -360,6 +367,8 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 			if (d->bar[i].bells.n)
 				bus_add_doorbells(b->bus, &d->bar[i].region, d->bar[i].bells.off, d->bar[i].bells.step,
 						  d->bar[i].bells.n);
+		if (b->router.set)
+			pci_msix_use_routes(d, &b->router, &b->routes);
 		if (d->cfg[PCI_INT_PIN])
 			d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
 	}
@@ -384,6 +393,7 @@ static void unregister(struct pci_dev *d)
 	pthread_mutex_lock(&d->msix_lock);
 	d->intx_level = false;
 	intx_update_locked(d);
+	pci_msix_end_routes(d, &b->router);
 	d->bus = NULL;
 	pthread_mutex_unlock(&d->msix_lock);
 	b->dev[d->devfn] = NULL;
@@ -400,6 +410,16 @@ void pci_dev_fini(struct pci_dev *d)
 static const struct msi_target *target_of(struct pci_dev *d)
 {
 	return d->bus ? &d->bus->msi : NULL;
+}
+
+const struct msi_router *pci_router(const struct pci_dev *d)
+{
+	return &d->bus->router;
+}
+
+void pci_bus_use_routes(struct pci_bus *b, const struct msi_router *r)
+{
+	b->router = *r;
 }
 
 bool pci_msix_send(struct pci_dev *d, unsigned v)

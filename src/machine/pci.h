@@ -53,6 +53,13 @@ struct pci_dev {
 	struct {
 		u64 addr;
 		u32 data, ctrl;
+		/* Where the engine has routes (bus.h): writing to fd sends routed_addr, routed_data */
+		int fd; /* -1: none */
+		unsigned route;
+		bool routed;
+		u32 routed_data;
+		u64 routed_addr;
+		struct io_latch latch; /* address and data: nothing happens before the vector is unmasked (6.8.2) */
 	} msix[PCI_MSIX_MAX];
 	u64 msix_pending;
 	bool msix_on, msix_masked; /* from the capability's control word */
@@ -69,6 +76,8 @@ void pci_add_bar(struct pci_dev *d, unsigned index, u64 bytes, bool is64, const 
 /* Of a memory BAR: n registers, step bytes apart, of which a write only says "look" (bus.h, doorbells). Before
  * pci_register(). */
 void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step, unsigned n);
+/* Of a memory BAR, before pci_register(): a register that only remembers (bus.h, latches). l stays the caller's. */
+void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l);
 /* The same in I/O port space; bytes up to 256. */
 void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct io_ops *ops, void *dev);
 /* A capability of `bytes` (with id and next bytes filled); returns its config offset. */
@@ -89,6 +98,8 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
 struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
 void pci_bus_free(struct pci_bus *b);
+/* MSI-X messages of functions registered from now on go by routes; *r is copied. */
+void pci_bus_use_routes(struct pci_bus *b, const struct msi_router *r);
 /* System reset: BARs, command register and MSI-X of every function as after power-on. */
 void pci_bus_reset(struct pci_bus *b);
 /* Give every BAR an address in the window and switch memory decoding and bus mastering on. */

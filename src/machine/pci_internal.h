@@ -32,9 +32,14 @@
 /* Take enable and mask from the control word; master: the function may write to memory. */
 void pci_msix_update_locked(struct pci_dev *d, const struct msi_target *t, bool master);
 bool pci_msix_send_locked(struct pci_dev *d, const struct msi_target *t, unsigned v);
+/* In pci.c: the bus's routes; NULL: none. */
+const struct msi_router *pci_router(const struct pci_dev *d);
 /* Send what is pending and no longer masked. */
 void pci_msix_flush_locked(struct pci_dev *d, const struct msi_target *t);
 void pci_msix_reset_locked(struct pci_dev *d);
+/* Give every vector a descriptor and a number of its own from *next on, as long as there are any. */
+void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, unsigned *next);
+void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r);
 /* Save or load the table and pending bits. */
 struct state;
 void pci_msix_state_locked(struct pci_dev *d, struct state *s);

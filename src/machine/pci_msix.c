@@ -6,6 +6,9 @@
  * vector that is sent while it or the whole function is masked (or the function may not master the bus)
  * sets its pending bit; the message goes out when the last mask falls. Messages are sent with msix_lock
  * held, so that none goes out after the guest's write that masks it has returned.
+ *
+ * Where the engine has routes (bus.h), a vector has an eventfd that stands for its message; the route is made when the
+ * message goes out the first time, and anew when it goes out changed: guests write an entry many times before they use it.
  */
 #include "machine/pci.h"
 
@@ -13,6 +16,7 @@
 #include "machine/pci_internal.h"
 
 #include <assert.h>
+#include <sys/eventfd.h>
 
 #define CAP_MSIX 0x11
 #define CTL_ENABLE 0x8000
@@ -30,6 +34,30 @@ static bool held_back(const struct pci_dev *d, unsigned v)
 	return d->msix_masked || (d->msix[v].ctrl & VEC_MASKED);
 }
 
+static bool route_is_right(struct pci_dev *d, unsigned v)
+{
+	const struct msi_router *r = pci_router(d);
+	u64 addr = d->msix[v].addr;
+	u32 data = d->msix[v].data;
+
+	if (d->msix[v].routed && d->msix[v].routed_addr == addr && d->msix[v].routed_data == data)
+		return true;
+	if ((addr & ~0xfffffull) != 0xfee00000) /* not a message at all: the target knows what to do */
+		return false;
+	d->msix[v].routed = r->set(r->opaque, d->msix[v].route, d->msix[v].fd, true, addr, data) == 0;
+	d->msix[v].routed_addr = addr;
+	d->msix[v].routed_data = data;
+	return d->msix[v].routed;
+}
+
+static void send_now(struct pci_dev *d, const struct msi_target *t, unsigned v)
+{
+	const u64 one = 1;
+
+	if (d->msix[v].fd < 0 || !route_is_right(d, v) || write(d->msix[v].fd, &one, sizeof(one)) != sizeof(one))
+		msi_send(t, d->msix[v].addr, d->msix[v].data);
+}
+
 bool pci_msix_send_locked(struct pci_dev *d, const struct msi_target *t, unsigned v)
 {
 	if (!d->msix_on || v >= d->msix_n || !t)
@@ -37,7 +65,7 @@ bool pci_msix_send_locked(struct pci_dev *d, const struct msi_target *t, unsigne
 	if (held_back(d, v))
 		d->msix_pending |= 1ull << v;
 	else
-		msi_send(t, d->msix[v].addr, d->msix[v].data);
+		send_now(d, t, v);
 	return true;
 }
 
@@ -48,7 +76,7 @@ void pci_msix_flush_locked(struct pci_dev *d, const struct msi_target *t)
 	for (unsigned v = 0; v < d->msix_n; v++) {
 		if ((d->msix_pending >> v & 1) && !held_back(d, v)) {
 			d->msix_pending &= ~(1ull << v);
-			msi_send(t, d->msix[v].addr, d->msix[v].data);
+			send_now(d, t, v);
 		}
 	}
 }
@@ -76,6 +104,28 @@ void pci_msix_reset_locked(struct pci_dev *d)
 	}
 	d->msix_pending = 0;
 	d->msix_on = false;
+}
+
+void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, unsigned *next)
+{
+	for (unsigned v = 0; v < d->msix_n && *next < r->max; v++) {
+		d->msix[v].fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (d->msix[v].fd < 0)
+			return; /* messages go as ever */
+		d->msix[v].route = (*next)++;
+	}
+}
+
+void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r)
+{
+	for (unsigned v = 0; v < d->msix_n; v++) {
+		if (d->msix[v].routed)
+			r->set(r->opaque, d->msix[v].route, d->msix[v].fd, false, 0, 0);
+		d->msix[v].routed = false;
+		if (d->msix[v].fd >= 0)
+			close(d->msix[v].fd);
+		d->msix[v].fd = -1;
+	}
 }
 
 bool pci_msix_enabled(struct pci_dev *d)
@@ -192,6 +242,10 @@ void pci_add_msix(struct pci_dev *d, unsigned bar_index, unsigned n)
 	d->msix_cap = cap;
 	d->msix_bar = bar_index;
 	d->msix_masked = true; /* no bus master yet */
-	for (unsigned v = 0; v < n; v++)
+	for (unsigned v = 0; v < n; v++) {
 		d->msix[v].ctrl = VEC_MASKED;
+		d->msix[v].fd = -1;
+		d->msix[v].latch = (struct io_latch){ .off = (u16)(v * ENTRY_BYTES), .bytes = 12 };
+		pci_add_latch(d, bar_index, &d->msix[v].latch);
+	}
 }

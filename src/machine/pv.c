@@ -6,6 +6,10 @@
  * computes time by itself. The pair is taken once per boot and given to every vCPU alike, so that the
  * vCPUs' clocks agree to the tick and the stable bit may be set. A vCPU whose TSC the guest has moved
  * gets a pair of its own, without the stable bit.
+ *
+ * Stolen time is what a vCPU wanted to run and did not: time that passed, less what it slept, less what its thread ran. It
+ * is brought up to date when the vCPU wakes or takes an interrupt, at most each millisecond. The sum is in guest memory
+ * only, as with KVM, so that it goes where the guest goes.
  */
 #include "machine/pv.h"
 
@@ -15,11 +19,14 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
 #define MSR_WALL_CLOCK 0x11
 #define MSR_SYSTEM_TIME 0x12
 #define MSR_WALL_CLOCK_NEW 0x4b564d00
 #define MSR_SYSTEM_TIME_NEW 0x4b564d01
+#define MSR_STEAL_TIME 0x4b564d03
+#define STEAL_RESERVED 0x3eull
 
 #define HC_VAPIC_POLL_IRQ 1
 #define HC_KICK_CPU 5
@@ -41,6 +48,18 @@ enum time_info {
 /* struct pvclock_wall_clock, 12 bytes: version, seconds, nanoseconds */
 #define WALL_BYTES 12
 
+/* struct kvm_steal_time, 64 bytes: stolen ns, version */
+#define STEAL_BYTES 64
+#define STEAL_VERSION 8
+#define STEAL_EACH_NS 1000000ull
+
+/* Its vCPU's thread only. */
+struct steal {
+	u64 msr;
+	u64 now_ns, cpu_ns; /* when last looked at; now_ns 0: not yet */
+	u64 slept_ns, parked_ns;
+};
+
 struct pv {
 	pthread_mutex_t lock;
 	struct ram *ram;
@@ -55,6 +74,8 @@ struct pv {
 	u64 boot_ns; /* CLOCK_MONOTONIC of the guest's time 0 */
 	u64 system_time[CPU_MAX], wall_clock;
 	u32 version;
+
+	struct steal steal[CPU_MAX];
 };
 
 struct pv *pv_new(struct ram *ram, struct lapics *lapics, unsigned ncpus)
@@ -88,6 +109,7 @@ void pv_reset(struct pv *p)
 	p->have_ref = false;
 	p->boot_ns = clock_mono_ns();
 	memset(p->system_time, 0, sizeof(p->system_time));
+	memset(p->steal, 0, sizeof(p->steal));
 	p->wall_clock = 0;
 	pthread_mutex_unlock(&p->lock);
 }
@@ -190,14 +212,83 @@ static bool put_wall_clock(struct pv *p, gpa_t gpa)
 	return put_versioned(p, gpa, s, sizeof(s));
 }
 
+/* ---- stolen time ---- */
+
+static u64 thread_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (u64)ts.tv_sec * NSEC_PER_SEC + (u64)ts.tv_nsec;
+}
+
+static void add_steal(struct pv *p, gpa_t gpa, u64 ns)
+{
+	u8 *s = ram_ptr(p->ram, gpa, STEAL_BYTES);
+
+	if (!s)
+		return;
+	u32 version = __atomic_load_n((u32 *)(void *)(s + STEAL_VERSION), __ATOMIC_RELAXED) | 1;
+	__atomic_store_n((u32 *)(void *)(s + STEAL_VERSION), version, __ATOMIC_SEQ_CST);
+	__atomic_store_n((u64 *)(void *)s, ld_le64(s) + ns, __ATOMIC_SEQ_CST);
+	__atomic_store_n((u32 *)(void *)(s + STEAL_VERSION), version + 1, __ATOMIC_SEQ_CST);
+	ram_wrote(p->ram, gpa, STEAL_BYTES);
+}
+
+void pv_look(struct pv *p, unsigned cpu)
+{
+	struct steal *s = &p->steal[cpu];
+
+	if (likely(!(s->msr & 1)))
+		return;
+	u64 now = clock_mono_ns();
+	if (s->now_ns && now - s->now_ns < STEAL_EACH_NS)
+		return;
+	u64 cpu_ns = thread_ns(), ran = cpu_ns - s->cpu_ns + s->slept_ns;
+	if (s->now_ns && now - s->now_ns > ran)
+		add_steal(p, s->msr & ~63ull, now - s->now_ns - ran);
+	s->now_ns = now;
+	s->cpu_ns = cpu_ns;
+	s->slept_ns = 0;
+}
+
+void pv_park(struct pv *p, unsigned cpu)
+{
+	if (p->steal[cpu].msr & 1)
+		p->steal[cpu].parked_ns = clock_mono_ns();
+}
+
+void pv_unpark(struct pv *p, unsigned cpu)
+{
+	struct steal *s = &p->steal[cpu];
+
+	if (!(s->msr & 1))
+		return;
+	s->slept_ns += clock_mono_ns() - s->parked_ns;
+	pv_look(p, cpu);
+}
+
+static bool set_steal(struct pv *p, unsigned cpu, u64 val)
+{
+	if (val & STEAL_RESERVED || ((val & 1) && !ram_ptr(p->ram, val & ~63ull, STEAL_BYTES)))
+		return false;
+	p->steal[cpu] = (struct steal){ .msr = val };
+	pv_look(p, cpu);
+	return true;
+}
+
 bool pv_msr(u32 msr)
 {
 	return msr == MSR_WALL_CLOCK || msr == MSR_SYSTEM_TIME || msr == MSR_WALL_CLOCK_NEW ||
-	       msr == MSR_SYSTEM_TIME_NEW;
+	       msr == MSR_SYSTEM_TIME_NEW || msr == MSR_STEAL_TIME;
 }
 
 bool pv_msr_read(struct pv *p, unsigned cpu, u32 msr, u64 *val)
 {
+	if (msr == MSR_STEAL_TIME) {
+		*val = p->steal[cpu].msr;
+		return true;
+	}
 	pthread_mutex_lock(&p->lock);
 	*val = msr == MSR_WALL_CLOCK || msr == MSR_WALL_CLOCK_NEW ? p->wall_clock : p->system_time[cpu];
 	pthread_mutex_unlock(&p->lock);
@@ -210,6 +301,8 @@ bool pv_msr_write(struct pv *p, unsigned cpu, u32 msr, u64 val)
 
 	if (!p->cpu[0] || !p->cpu[cpu])
 		return false;
+	if (msr == MSR_STEAL_TIME)
+		return set_steal(p, cpu, val);
 	pthread_mutex_lock(&p->lock);
 	if (msr == MSR_WALL_CLOCK || msr == MSR_WALL_CLOCK_NEW) {
 		if (val)
@@ -287,6 +380,8 @@ void pv_get_state(struct pv *p, struct pvclock_state *st)
 	pthread_mutex_lock(&p->lock);
 	*st = (struct pvclock_state){ .wall_clock = p->wall_clock, .tsc_khz = (u32)clock_tsc_khz() };
 	memcpy(st->system_time, p->system_time, sizeof(st->system_time));
+	for (unsigned i = 0; i < p->n; i++)
+		st->steal_time[i] = p->steal[i].msr;
 	if (p->cpu[0]) {
 		take_ref(p);
 		st->tsc = cpu_tsc(p->cpu[0]);
@@ -305,6 +400,9 @@ void pv_set_state(struct pv *p, const struct pvclock_state *st)
 			 "time by "
 			 "the TSC alone (not kvm-clock) will be off by the ratio",
 			 st->tsc_khz, (unsigned long long)khz);
+	/* Counting begins anew on the vCPUs' threads. */
+	for (unsigned i = 0; i < p->n; i++)
+		p->steal[i] = (struct steal){ .msr = st->steal_time[i] & ~STEAL_RESERVED };
 	pthread_mutex_lock(&p->lock);
 	p->wall_clock = st->wall_clock;
 	memset(p->system_time, 0, sizeof(p->system_time));

@@ -55,6 +55,7 @@ struct rtc {
 	struct irq_line irq;
 	struct bus *bus;
 	struct io_region region;
+	struct io_latch latch; /* the index */
 	bool has_timer;
 	struct loop_timer timer;
 };
@@ -406,6 +407,8 @@ int rtc_new(struct rtc **out, struct bus *bus, struct loop *loop, struct irq_lin
 		r->has_timer = true;
 	}
 	r->region = (struct io_region){ .ops = &ops, .dev = r, .name = "rtc" };
+	r->latch = (struct io_latch){ .off = 0, .bytes = 1 };
+	bus_add_latch(&r->region, &r->latch);
 	rtc_reset(r);
 	int rc = bus_map_pio(bus, &r->region, LAYOUT_RTC, 2);
 	if (rc < 0) {

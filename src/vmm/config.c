@@ -26,6 +26,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, name),
 	FIELD(vmm_config, F_STR, engine),
 	FIELDV(vmm_config, engine_options, nengine_options),
+	FIELD(vmm_config, F_STR, irqchip),
 	FIELD(vmm_config, F_STR, cpu),
 	FIELD(vmm_config, F_UINT, cpus),
 	FIELD(vmm_config, F_U64, memory_bytes),
@@ -309,6 +310,8 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_prefix(e, "engine");
 	if (so.check && c->cpus > 1)
 		return err_set(e, EINVAL, _("engine: check= compares one CPU only; %u will not do"), c->cpus);
+	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
+		return err_set(e, EINVAL, _("irqchip: '%s' is not known; write split or kernel"), c->irqchip);
 	if (!c->kernel)
 		return err_set(e, EINVAL,
 			       _("no kernel: booting from a disk's own boot loader is not there yet; give the kernel "
@@ -349,6 +352,7 @@ void vmm_config_init(struct vmm_config *c)
 	*c = (struct vmm_config){
 		.name = xstrdup("vm"),
 		.engine = xstrdup("auto"),
+		.irqchip = xstrdup("split"),
 		.cpu = xstrdup("mica-v2"),
 		.cpus = 1,
 		.memory_bytes = 512 * MIB,

@@ -37,7 +37,8 @@ struct vmm_config {
 	char *engine; /* "auto", "kvm", "soft" */
 	char **engine_options; /* of "soft": vmm/engine_options.h */
 	unsigned nengine_options;
-	char *cpu;    /* model name */
+	char *irqchip; /* of the KVM engine: "split" or "kernel" */
+	char *cpu;     /* model name */
 	unsigned cpus;
 	u64 memory_bytes;
 	char *kernel, *initrd, *append;

@@ -41,6 +41,11 @@ static json_t *cmd_status(struct client *cl, const json_t *req, struct err *e)
 	return vm_status_json(cl->c->vm);
 }
 
+static json_t *cmd_promise(struct client *cl, const json_t *req, struct err *e)
+{
+	return vm_promise_json(cl->c->vm);
+}
+
 static json_t *cmd_stats(struct client *cl, const json_t *req, struct err *e)
 {
 	return vm_stats_json(cl->c->vm);
@@ -150,6 +155,7 @@ static const struct {
 } commands[] = {
 	{ "status", cmd_status }, { "stats", cmd_stats },     { "stop", cmd_stop }, { "reset", cmd_reset },
 	{ "quit", cmd_quit },     { "balloon", cmd_balloon }, { "save", cmd_save }, { "resume", cmd_resume },
+	{ "promise", cmd_promise },
 };
 
 static json_t *run_command(struct client *cl, const json_t *req, struct err *e)

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 
 /* More than a VM with all its disks, cards and clients holds. */
-#define NOFILE_MAX 256
+#define NOFILE_MAX 768
 
 /* ---- namespaces and root directory ---- */
 
@@ -178,6 +178,7 @@ static const struct rule rules[] = {
 	RULE(pwritev, ANY),
 	RULE(preadv2, ANY),
 	RULE(pwritev2, ANY),
+	RULE(sendfile, ANY),
 	RULE(recvfrom, ANY),
 	RULE(sendto, ANY),
 	RULE(recvmsg, ANY),
@@ -248,10 +249,19 @@ static const struct rule rules[] = {
 	KVM(INTERRUPT),
 	KVM(NMI),
 	KVM(IOEVENTFD),
+	KVM(IRQFD),
+	KVM(REGISTER_COALESCED_MMIO),
+	KVM(UNREGISTER_COALESCED_MMIO),
+	KVM(IRQ_LINE),
+	KVM(GET_IRQCHIP),
+	KVM(SET_IRQCHIP),
+	KVM(GET_PIT2),
+	KVM(SET_PIT2),
 	KVM(SET_GSI_ROUTING),
 	KVM(SET_USER_MEMORY_REGION),
 	KVM(GET_DIRTY_LOG),
 	KVM(CLEAR_DIRTY_LOG),
+	KVM(RESET_DIRTY_RINGS),
 	KVM(GET_REGS),
 	KVM(SET_REGS),
 	KVM(GET_SREGS),

@@ -28,7 +28,7 @@ static void strip(json_t *o, const char *cwd)
 		"console",           "console_path", "console_fd",    "virtio_console", "virtio_console_path",
 		"virtio_console_fd", "control_fd",   "control_path",  "trace",          "stats",
 		"verbose",           "restore_fd",   "restore_disks", "engine",
-		"engine_options"
+		"engine_options", "irqchip"
 	};
 	json_t *v;
 	size_t i;

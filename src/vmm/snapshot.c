@@ -141,9 +141,9 @@ int snapshot_save(const struct snapshot_vm *v, int fd, struct snapshot_size *siz
 	return r;
 }
 
-int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model *model, struct err *e)
+int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p,
+		  struct err *e)
 {
-	struct cpu_model_promise p = { 0 };
 	struct saved_config was;
 	struct state *s;
 	int r = state_load_new(&s, fd, e);
@@ -156,9 +156,7 @@ int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, stru
 		saved_config_fini(&was);
 	}
 	if (r == 0)
-		r = cpu_promise_section(s, &p, e);
-	if (r == 0)
-		r = cpu_model_keep(model, &p, e);
+		r = cpu_promise_section(s, p, e);
 	if (r < 0) {
 		state_free(s);
 		return r;

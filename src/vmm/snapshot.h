@@ -38,8 +38,10 @@ int snapshot_possible(const struct snapshot_vm *v, struct err *e);
 /* Write all of it to fd, to stable storage. The VM may go on afterwards. */
 int snapshot_save(const struct snapshot_vm *v, int fd, struct snapshot_size *size, struct err *e);
 
-/* Two steps. First, before there is an engine: the configuration fits, and the model keeps what was promised. */
-int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model *model, struct err *e);
+/* Two steps. First, before there is an engine: the configuration fits; what the guest's CPUs were promised is in *p. */
+struct cpu_model_promise;
+int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p,
+		  struct err *e);
 /* Then, into a new VM with all its devices: everything else. */
 int snapshot_load(const struct snapshot_vm *v, struct state *s, struct err *e);
 

@@ -32,6 +32,7 @@
 #include "vmm/engine_options.h"
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
+#include "vmm/promise.h"
 #include "vmm/snapshot.h"
 #include "vmm/status.h"
 
@@ -69,11 +70,14 @@ struct vm {
 	unsigned ndisks;
 	char *cwd;               /* where we were started, for relative paths in a saved state */
 	struct state *restore;   /* what to go on from, while building */
+	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_file *files; /* kernel, initrd, modules: open, for every boot */
 	unsigned nfiles;
 	struct vcpu vcpu[CPU_MAX];
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
+	enum cpu_engine_kind kind;
+	bool automatic;       /* the choice of it */
 	char engine_why[320]; /* why this engine runs it */
 	u64 started_ns;
 	u64 start_cpu_us; /* CPU time from exec to the first guest instruction */
@@ -542,28 +546,72 @@ static unsigned trace_mask(const struct vmm_config *c)
 	return mask;
 }
 
-/* The engine asked for, or the best that works; says which and why. */
-static int new_engine(struct vm *v, struct err *e)
+/* ---- the engine: as asked for, or the best that works; which and why is told ---- */
+
+/* The CPU model as that engine keeps it, and as a saved VM was promised it. */
+static int new_model(struct vm *v, enum cpu_engine_kind kind, struct err *e)
+{
+	cpu_model_free(steal(&v->model));
+	int r = cpu_model_new(&v->model, v->cfg->cpu, v->cfg->cpus, e);
+
+	if (r < 0)
+		return err_prefix(e, "cpu");
+	r = cpu_engine_limit(kind, v->model, e);
+	if (r == 0 && v->restore && (r = cpu_model_keep(v->model, &v->promise, e)) < 0)
+		r = err_prefix(e, _("restore"));
+	return r;
+}
+
+static int choose_engine(struct vm *v, int *status, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	enum cpu_engine_kind kvm = strcmp(c->irqchip, "kernel") ? CPU_ENGINE_KVM : CPU_ENGINE_KVM_CHIPS;
+	struct kvm_probe p;
+	int r;
+
+	v->automatic = !strcmp(c->engine, "auto");
+	v->kind = strcmp(c->engine, "kvm") ? CPU_ENGINE_SOFT : kvm;
+	snprintf(v->engine_why, sizeof(v->engine_why), "%s", _("as asked for"));
+	if (v->automatic) {
+		kvm_probe(&p);
+		v->kind = p.verdict == KVM_USABLE ? kvm : CPU_ENGINE_SOFT;
+		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %s", p.why);
+	}
+	r = new_model(v, v->kind, e);
+	/* What KVM cannot keep on this host, the software engine may. */
+	if (r < 0 && v->automatic && v->kind != CPU_ENGINE_SOFT) {
+		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %.300s", e->msg);
+		v->kind = CPU_ENGINE_SOFT;
+		r = new_model(v, v->kind, e);
+	}
+	if (r < 0 && v->kind != CPU_ENGINE_SOFT && !v->restore)
+		*status = STATUS_ENGINE;
+	if (r == -EINVAL && !v->restore)
+		*status = STATUS_USAGE;
+	return r;
+}
+
+static int make_cpus(struct vm *v, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
 	const struct cpu_bus *bus = machine_cpu_bus(v->machine);
-	bool automatic = !strcmp(c->engine, "auto");
-	enum cpu_engine_kind kind = !strcmp(c->engine, "kvm") ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
-	struct kvm_probe p;
-
-	snprintf(v->engine_why, sizeof(v->engine_why), "%s", _("as asked for"));
-	if (automatic) {
-		kvm_probe(&p);
-		kind = p.verdict == KVM_USABLE ? CPU_ENGINE_KVM : CPU_ENGINE_SOFT;
-		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %s", p.why);
-	}
 	struct soft_options so;
+
 	must(engine_options_parse(&so, c->engine_options, c->nengine_options, e) == 0);
-	int r = kind == CPU_ENGINE_SOFT ? cpu_vm_new_soft(&v->cpus, bus, v->ram, v->model, c->cpus, &so, e)
-					: cpu_vm_new(&v->cpus, kind, bus, v->ram, v->model, c->cpus, e);
-	if (r < 0 && automatic && kind == CPU_ENGINE_KVM) {
+	return v->kind == CPU_ENGINE_SOFT ? cpu_vm_new_soft(&v->cpus, bus, v->ram, v->model, c->cpus, &so, e)
+					  : cpu_vm_new(&v->cpus, v->kind, bus, v->ram, v->model, c->cpus, e);
+}
+
+static int new_engine(struct vm *v, struct err *e)
+{
+	int r = make_cpus(v, e);
+
+	if (r < 0 && v->automatic && v->kind != CPU_ENGINE_SOFT) {
 		snprintf(v->engine_why, sizeof(v->engine_why), "KVM: %.300s", e->msg);
-		r = cpu_vm_new(&v->cpus, CPU_ENGINE_SOFT, bus, v->ram, v->model, c->cpus, e);
+		v->kind = CPU_ENGINE_SOFT;
+		r = new_model(v, v->kind, e);
+		if (r == 0)
+			r = make_cpus(v, e);
 	}
 	if (r == 0)
 		log_info(_("engine: %s (%s)"), cpu_vm_engine(v->cpus), v->engine_why);
@@ -635,13 +683,10 @@ static int build(struct vm *v, int *status, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	if ((r = cpu_model_new(&v->model, c->cpu, c->cpus, e)) < 0) {
-		if (r == -EINVAL)
-			*status = STATUS_USAGE;
-		return err_prefix(e, "cpu");
-	}
-	if (c->restore_fd >= 0 && (r = snapshot_open(&v->restore, c->restore_fd, c, v->model, e)) < 0)
+	if (c->restore_fd >= 0 && (r = snapshot_open(&v->restore, c->restore_fd, c, &v->promise, e)) < 0)
 		return err_prefix(e, _("restore"));
+	if ((r = choose_engine(v, status, e)) < 0)
+		return r;
 	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
 		return r;
 	mc.ram = v->ram;
@@ -801,6 +846,14 @@ json_t *vm_status_json(struct vm *v)
 	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine",
 	    cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu", v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
+}
+
+json_t *vm_promise_json(struct vm *v)
+{
+	struct cpu_model_promise p;
+
+	cpu_model_promise(v->model, &p);
+	return promise_to_json(&p);
 }
 
 void vm_power_button(struct vm *v)

@@ -44,6 +44,8 @@ void vm_power_button(struct vm *v);
 bool vm_balloon(struct vm *v, u64 bytes);
 /* New references. */
 json_t *vm_status_json(struct vm *v);
+/* What its CPUs were promised (promise.h). */
+json_t *vm_promise_json(struct vm *v);
 json_t *vm_stats_json(struct vm *v);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`mica save` and `mica run --restore`: guests that go on where they were, and states that are refused."""
+import json
 import os
 import re
 import shutil
@@ -226,3 +227,22 @@ def test_debian_at_its_login_prompt(run, image, save, tmp_path, left_behind):
     assert vm.wait(120) == 0, vm.tail()
     check = subprocess.run(["/sbin/e2fsck", "-fn", disk], capture_output=True, text=True)
     assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_a_host_that_cannot_take_it_is_named(run, mica, tiny, save, tmp_path):
+    """Before anything is stopped: --for a host of this kind, and for one that lacks a few things."""
+    host = json.loads(subprocess.run([mica, "doctor", "--json"], capture_output=True, text=True, timeout=30, check=True).stdout)
+    (tmp_path / "same").write_text(json.dumps(host))
+    for engine in host["engines"]:
+        engine["promise"]["words"][0] &= ~(1 << 23)
+    (tmp_path / "less").write_text(json.dumps(host))
+    vm = run(*tiny("count=60"), "--disk", new_disk(tmp_path / "disk"), "--control", f"{tmp_path}/ctl", "--no-reboot")
+    vm.expect(r"@count 2\r?\n", BOOT)
+    said = save("--for", str(tmp_path / "less"), status=1)
+    assert "cannot go on there" in said and "popcnt" in said
+    assert not (tmp_path / "state").exists()
+    at = counted(vm.log)[-1]
+    vm.expect(rf"@count {at + 2}\r?\n", BOOT)
+    save("--for", str(tmp_path / "same"), "--quit")
+    ends(vm)
+    assert (tmp_path / "state").exists()

@@ -110,6 +110,8 @@ gate64:	/* a far call through a 64-bit gate from ring 3 */
 
 	.globl k_long
 k_long:
+	mov	$0x30, %eax
+	ltr	%ax
 	next64
 	ud2
 1:	next64
@@ -153,7 +155,10 @@ k_long:
 	mov	$0x80000000, %edx
 	xor	%eax, %eax
 	wrmsr
-1:	next64
+1:	lea	syscall64(%rip), %rax	/* should it have been taken */
+	xor	%edx, %edx
+	wrmsr
+	next64
 	int	$0x30			/* beyond the IDT */
 1:	next64
 	lcall	*far_null(%rip)

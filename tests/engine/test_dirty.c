@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_dirty.c - the dirty log tells every page that was written, and no other, on whichever engine. */
-#include "cpu/cpu.h"
+#include "cpu/kvm/kvm.h"
 #include "test_engine.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define RAM_BYTES (16 * MIB)
+#define RAM_BYTES (24 * MIB)
 #define PAGES (RAM_BYTES / PAGE_BYTES)
 #define CODE 0x8000u
 #define PML4 0x1000u
@@ -93,7 +93,7 @@ static int setup(void **unused)
 	cpu = cpu_vm_cpu(vm, 0);
 	put64(PML4, 0x2000 | 3);
 	put64(0x2000, 0x3000 | 3);
-	for (u32 i = 0; i < 8; i++)
+	for (u32 i = 0; i < RAM_BYTES / (2 * MIB); i++)
 		put64(0x3000 + 8 * i, (u64)i << 21 | 0xe3); /* A and D are set: walks write nothing */
 	put64(PML4, 0x2000 | 0x23);
 	put64(0x2000, 0x3000 | 0x23);
@@ -212,13 +212,38 @@ static void test_running(void **unused)
 	cpu_vm_dirty_stop(vm);
 }
 
+/* More pages than a ring of KVM's has entries. */
+static void test_many(void **unused)
+{
+	u64 n = PAGES - FIRST / PAGE_BYTES;
+	struct err e;
+
+	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		stores(FIRST, PAGE_BYTES, n);
+		dirty_are(FIRST / PAGE_BYTES, 1, n);
+		dirty_are(0, 1, 0);
+	}
+	stores(FIRST, PAGE_BYTES, n); /* and none of them is told after the next start */
+	cpu_vm_dirty_stop(vm);
+	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	dirty_are(0, 1, 0);
+	cpu_vm_dirty_stop(vm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_many),
 	};
+	int r = cmocka_run_group_tests_name("dirty", tests, setup, teardown);
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	if (r == 0 && test_engine() == CPU_ENGINE_KVM) {
+		kvm_want_rings = false;
+		r = cmocka_run_group_tests_name("dirty, bitmaps", tests, setup, teardown);
+	}
+	return r;
 }

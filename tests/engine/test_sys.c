@@ -4,6 +4,10 @@
  *
  * Each test lays out descriptor tables and page tables in guest RAM, sets the vCPU's state and runs
  * until the guest ends it; what the guest wrote to port 0xe9 must be exactly the list given.
+ *
+ * Under KVM on the processor that QEMU's TCG emulates (MICA_TEST_CPU=tcg) the lists differ by what that processor is
+ * known to get wrong, and nothing else: struct quirk. tests/kvm-host shows the same wrongs on it without KVM, by
+ * the kernels of tests/machine. KVM_WAY are freedoms that the manuals give and KVM takes.
  */
 #include "cpu/cpu.h"
 #include "test_engine.h"
@@ -195,11 +199,53 @@ static void close_rig(struct rig *r)
 	free(r);
 }
 
-static void run_and_compare(struct rig *r, const u32 *want, unsigned n)
+/* At item `at` of a list: `gone` items are not there, or it has another value; CUT: the guest does not get further. */
+struct quirk {
+	enum { KVM_WAY = 1, TCG = 2 } where;
+	unsigned at, gone;
+	u32 value;
+	bool cut;
+};
+
+static bool has(const struct quirk *q)
+{
+	const char *cpu = getenv("MICA_TEST_CPU");
+
+	return test_engine() != CPU_ENGINE_SOFT && (q->where == KVM_WAY || (cpu && !strcmp(cpu, "tcg")));
+}
+
+static unsigned apply(u32 *out, const u32 *want, unsigned n, const struct quirk *q, unsigned nq, bool *cut)
+{
+	unsigned len = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct quirk *here = NULL;
+
+		for (unsigned k = 0; k < nq; k++)
+			if (q[k].at == i && has(&q[k]))
+				here = &q[k];
+		if (here && here->cut) {
+			*cut = true;
+			break;
+		}
+		if (here && here->gone)
+			i += here->gone - 1;
+		else
+			out[len++] = here ? here->value : want[i];
+	}
+	return len;
+}
+
+static void run_and_compare(struct rig *r, const u32 *list, unsigned nlist, const struct quirk *q, unsigned nq)
 {
 	struct err e = { 0 };
+	u32 want[LOG_MAX];
+	bool cut = false;
+	unsigned n = apply(want, list, nlist, q, nq, &cut);
 	enum cpu_exit x = cpu_run(cpu_vm_cpu(r->vm, 0), &e);
-	bool same = x == CPU_EXIT_STOP && r->done && r->nlog == n && !memcmp(r->log, want, n * sizeof(*want));
+	bool same = cut ? r->nlog >= n : x == CPU_EXIT_STOP && r->done && r->nlog == n;
+
+	same = same && !memcmp(r->log, want, n * sizeof(*want));
 
 	if (!same) {
 		struct cpu_state s;
@@ -378,7 +424,13 @@ static void long_mode(void **state)
 	unsigned n = ARRAY_LEN(want), skip = amd ? 0 : 1;
 	memcpy(all, want, n * sizeof(u32));
 	memcpy(all + n, last + skip, (ARRAY_LEN(last) - skip) * sizeof(u32));
-	run_and_compare(r, all, n + ARRAY_LEN(last) - skip);
+	static const struct quirk quirks[] = {
+		{ TCG, 15, .gone = 1 },                       /* LSTAR takes anything: exc64 */
+		{ TCG, 16, .value = EXC(13, 0x30 * 16 + 2) }, /* INT n past the table: exc64 */
+		{ TCG, 30, .gone = 3 },                       /* no general detect: debug64 */
+		{ TCG, 53, .value = EXC(13, 0x20 * 16 + 2) }, /* INT n, gate of ring 0: exc64 */
+	};
+	run_and_compare(r, all, n + ARRAY_LEN(last) - skip, quirks, ARRAY_LEN(quirks));
 	close_rig(r);
 }
 
@@ -415,7 +467,11 @@ static void interrupts(void **state)
 		0x40, 0,    3, 0xa4a3a2a1, 0xa6a5, 0x7206, /* REP INSB */
 		0xa4, 0xa3,                                /* REP OUTSB, downwards */
 	};
-	run_and_compare(r, want, ARRAY_LEN(want));
+	static const struct quirk quirks[] = {
+		{ KVM_WAY, 15, .value = ~0u }, /* of two shadows in a row only the first must hold (SDM 2B, STI) */
+		{ KVM_WAY, 25, .value = 0 },   /* it reads ahead for REP INS */
+	};
+	run_and_compare(r, want, ARRAY_LEN(want), quirks, ARRAY_LEN(quirks));
 	close_rig(r);
 }
 
@@ -546,7 +602,11 @@ static void protected_mode(void **state)
 		0,
 		0x68,
 	};
-	run_and_compare(r, want, ARRAY_LEN(want));
+	static const struct quirk quirks[] = {
+		{ TCG, 1, .gone = 4 },      /* no segment limits, nor access by null selectors: prot32 */
+		{ TCG, 44, .cut = true }, /* the same: no #SS for the stack's limit */
+	};
+	run_and_compare(r, want, ARRAY_LEN(want), quirks, ARRAY_LEN(quirks));
 	close_rig(r);
 }
 
@@ -582,7 +642,11 @@ static void pae(void **state)
 	assert_int_equal(cpu_set_state(c, &s, &e), 0);
 
 	const u32 want[] = { EXC(13, 0), EXC(13, 0), 0x5000, 0x7020, EXC(13, 0), 0x20, EXC(13, 0), EXC(13, 0), 0x33 };
-	run_and_compare(r, want, ARRAY_LEN(want));
+	static const struct quirk quirks[] = {
+		{ TCG, 1, .gone = 1 }, /* CR3 loads check no PDPTEs: prot32 */
+		{ TCG, 2, .value = 0x7000 }, /* and so change CR3 */
+	};
+	run_and_compare(r, want, ARRAY_LEN(want), quirks, ARRAY_LEN(quirks));
 	close_rig(r);
 }
 
@@ -611,7 +675,7 @@ static void all_modes(void **state)
 	assert_int_equal(cpu_set_state(c, &s, &e), 0);
 
 	const u32 want[] = { 0x1000, 0x21212121, 0x9000, 0xdede, 0x08, 0x501, 0x12345678, 0x101, 0x77, 0x21212121 };
-	run_and_compare(r, want, ARRAY_LEN(want));
+	run_and_compare(r, want, ARRAY_LEN(want), NULL, 0);
 	close_rig(r);
 }
 

@@ -18,8 +18,8 @@ def main():
                    "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", kernel]
         extra = [{"--cpus": "-smp"}.get(word, word) for word in extra]
     else:
-        command = [mica, "run", "--engine", "soft", "--memory", "64M", "--net", "none", "--console", "stdio",
-                   "--debug-exit", "--no-reboot", "--kernel", kernel]
+        command = [mica, "run", "--engine", "soft", "--memory", "64M", "--console", "stdio", "--debug-exit",
+                   "--no-reboot", "--kernel", kernel]
     try:
         done = subprocess.run(command + extra, stdin=subprocess.DEVNULL, capture_output=True, timeout=100)
         out, status = done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace"), done.returncode

@@ -48,6 +48,26 @@ bool cpu_vm_has_doorbells(const struct cpu_vm *vm)
 {
 	return false;
 }
+bool cpu_vm_has_routes(const struct cpu_vm *vm)
+{
+	return false;
+}
+bool cpu_vm_has_chips(const struct cpu_vm *vm)
+{
+	return false;
+}
+void cpu_vm_wire(struct cpu_vm *vm, unsigned gsi, bool level)
+{
+	must(!"no engine's chips here");
+}
+int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on)
+{
+	return -ENOTSUP;
+}
+int cpu_vm_route(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data)
+{
+	return -ENOTSUP;
+}
 void cpu_vm_msi(struct cpu_vm *vm, u64 addr, u32 data)
 {
 	must(!"no engine's APIC here");

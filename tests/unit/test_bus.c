@@ -189,11 +189,56 @@ static void racing(void **state)
 	bus_free(r.b);
 }
 
+static struct {
+	unsigned on, off;
+	bool pio;
+	u64 at;
+	unsigned bytes;
+} latched;
+
+static int latch(void *opaque, bool pio, u64 at, unsigned bytes, bool on)
+{
+	latched.on += on;
+	latched.off += !on;
+	latched.pio = pio;
+	latched.at = at;
+	latched.bytes = bytes;
+	return 0;
+}
+
+/* The engine hears of latches where their regions are, whichever came first. */
+static void latches(void **state)
+{
+	const struct doorbell_maker m = { .latch = latch };
+	struct io_latch l = { .off = 4, .bytes = 2 }, k = { .off = 0, .bytes = 1 };
+	struct dev d = { 0 };
+	struct io_region r = REGION(d), p = REGION(d);
+	struct bus *b = bus_new();
+
+	bus_add_latch(&p, &k);
+	assert_int_equal(bus_map_pio(b, &p, 0x70, 2), 0);
+	assert_int_equal(latched.on, 0);
+	bus_offer_doorbells(b, &m);
+	assert_true(latched.on == 1 && latched.pio && latched.at == 0x70 && latched.bytes == 1);
+	bus_add_latch(&r, &l);
+	assert_int_equal(bus_map_mmio(b, &r, 0x1000, 0x100), 0);
+	assert_true(latched.on == 2 && !latched.pio && latched.at == 0x1004 && latched.bytes == 2);
+	bus_unmap_mmio(b, &r);
+	bus_unmap_mmio(b, &r);
+	assert_true(latched.off == 1 && latched.at == 0x1004);
+	assert_int_equal(bus_map_mmio(b, &r, 0x3000, 0x100), 0);
+	assert_true(latched.on == 3 && latched.at == 0x3004);
+	bus_unmap_mmio(b, &r);
+	bus_unmap_pio(b, &p);
+	assert_int_equal(latched.off, 3);
+	bus_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lookup),    cmocka_unit_test(overlap), cmocka_unit_test(nesting),
-		cmocka_unit_test(splitting), cmocka_unit_test(racing),
+		cmocka_unit_test(splitting), cmocka_unit_test(racing),  cmocka_unit_test(latches),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,10 @@ json_t *vm_status_json(struct vm *v)
 {
 	return json_pack("{s:s}", "state", "running");
 }
+json_t *vm_promise_json(struct vm *v)
+{
+	return json_pack("{s:s}", "vendor", "x");
+}
 json_t *vm_stats_json(struct vm *v)
 {
 	return json_pack("{s:i}", "blocks", 7);

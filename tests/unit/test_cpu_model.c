@@ -167,6 +167,29 @@ static void identity(void **state)
 	cpu_model_free(m);
 }
 
+static void left_out(void **state)
+{
+	struct cpu_model *m = open_model("mica-v2,-vme,-aes", 1);
+	struct err e = { 0 };
+
+	assert_non_null(m);
+	assert_int_equal(cpu_model_cpuid(m, 0, 1, 0).edx & 2, 0);
+	assert_int_equal(cpu_model_cpuid(m, 0, 1, 0).ecx & 1u << 25, 0);
+	assert_int_equal(cpu_model_cpuid(m, 0, 0x80000001, 0).edx & 2, 0); /* AMD's mirror */
+	assert_int_equal(cpu_model_cpuid(m, 0, 1, 0).edx & 1, 1);
+	cpu_model_free(m);
+	m = open_model("host,-xsave", 1);
+	assert_int_equal(cpu_model_xcr0(m), 0);
+	assert_int_equal(cpu_model_cpuid(m, 0, 1, 0).ecx & 1u << 28, 0);
+	cpu_model_free(m);
+	m = NULL;
+	assert_int_equal(cpu_model_new(&m, "mica-v2,-flux", 1, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "-flux"));
+	assert_int_equal(cpu_model_new(&m, "mica-v2,aes", 1, &e), -EINVAL);
+	assert_int_equal(cpu_model_new(&m, "mica-v2,", 1, &e), -EINVAL);
+	assert_null(m);
+}
+
 static void bad_names(void **state)
 {
 	(void)state;
@@ -188,6 +211,7 @@ int main(void)
 		cmocka_unit_test(xsave_sizes),
 		cmocka_unit_test(topology),
 		cmocka_unit_test(identity),
+		cmocka_unit_test(left_out),
 		cmocka_unit_test(bad_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ static void test_all(void **state)
 	    &o,
 	    "--kernel|k|--initrd=i|--append|console=ttyS0 quiet|--module|m one two|--disk|a,,b,readonly=on,"
 	    "serial=x|--disk|d,snapshot=on,direct=on,format=raw|--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01|"
-	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K|--console|unix:/tmp/c|--virtio-console|pty|"
+	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K|--irqchip|kernel|--console|unix:/tmp/c|--virtio-console|pty|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
 	    &e);
 
@@ -43,6 +43,7 @@ static void test_all(void **state)
 	assert_int_equal(r, 0);
 	assert_string_equal(o.cfg.kernel, "k");
 	assert_string_equal(o.cfg.initrd, "i");
+	assert_string_equal(o.cfg.irqchip, "kernel");
 	assert_string_equal(o.cfg.append, "console=ttyS0 quiet");
 	assert_string_equal(o.cfg.modules[0], "m one two");
 	assert_int_equal(o.cfg.ndisks, 2);
@@ -100,6 +101,7 @@ static void test_refused(void **state)
 		{ "--engine|soft,fast", "--engine: 'fast' is not known; write translate=" },
 		{ "--engine|soft,translate=off,heat=2", "--engine: translate=off leaves heat=" },
 		{ "--cpus|2|--engine|soft,check=on", "--engine: check= compares one CPU only" },
+		{ "--irqchip|none", "--irqchip: 'none' is not known; write split or kernel" },
 		{ "--kernel|nothere", "--kernel: nothere: cannot read it: No such file" },
 		{ "--initrd|nothere", "--initrd: nothere: cannot read it" },
 		{ "--module|nothere a b", "--module: nothere: cannot read it" },

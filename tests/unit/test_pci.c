@@ -319,6 +319,92 @@ static void test_msix(void **state)
 	assert_int_equal(f->nmsi, 3);
 }
 
+static struct {
+	unsigned sets, ends, id;
+	int fd;
+	u64 addr;
+	u32 data;
+	bool refuse;
+} router;
+
+static int route(void *opaque, unsigned id, int fd, bool on, u64 addr, u32 data)
+{
+	if (on && router.refuse)
+		return -EINVAL;
+	router.sets += on;
+	router.ends += !on;
+	router.id = id;
+	router.fd = fd;
+	router.addr = addr;
+	router.data = data;
+	return 0;
+}
+
+/* How many messages have been written to the descriptor. */
+static u64 sent_by_route(void)
+{
+	u64 n = 0;
+
+	return read(router.fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+/* With routes: the message is a write to a descriptor, and the route follows the table. */
+static void test_routes(void **state)
+{
+	struct fixture *f = *state;
+	struct msi_router r = { .set = route, .opaque = f, .max = 2 };
+	struct pci_dev d;
+
+	memset(&router, 0, sizeof(router));
+	pci_bus_use_routes(f->pci, &r);
+	pci_dev_init(&d, NULL, "d", 0x1af4, 0x1042, 0x018000 << 8);
+	pci_add_msix(&d, 0, 3);
+	must(pci_register(f->pci, &d, 5) == 0);
+	must(pci_bus_assign(f->pci) == 0);
+	u32 bar = cfg_get(f, 5, 0x10, 4) & ~15u, ctl = cfg_get(f, 5, 0x34, 1) + 2;
+	for (unsigned v = 0; v < 3; v++) {
+		bus_mmio_write(f->bus, bar + 16 * v, 8, 0xfee01000);
+		bus_mmio_write(f->bus, bar + 16 * v + 8, 4, 0x40 + v);
+		bus_mmio_write(f->bus, bar + 16 * v + 12, 4, 0);
+	}
+	cfg_put(f, 5, ctl, 2, 0x8000);
+	assert_int_equal(router.sets, 0); /* nothing was sent yet */
+	assert_true(pci_msix_send(&d, 1));
+	assert_int_equal(router.sets, 1);
+	assert_int_equal(router.addr, 0xfee01000);
+	assert_int_equal(router.data, 0x41);
+	assert_int_equal(sent_by_route(), 1);
+	assert_true(pci_msix_send(&d, 1));
+	assert_int_equal(sent_by_route(), 1);
+	assert_int_equal(router.sets, 1);
+	/* Masked: held back, then once. */
+	bus_mmio_write(f->bus, bar + 16 + 12, 4, 1);
+	pci_msix_send(&d, 1);
+	pci_msix_send(&d, 1);
+	assert_int_equal(sent_by_route(), 0);
+	bus_mmio_write(f->bus, bar + 16 + 8, 4, 0x51);
+	bus_mmio_write(f->bus, bar + 16 + 12, 4, 0);
+	assert_int_equal(router.data, 0x51);
+	assert_int_equal(sent_by_route(), 1);
+	assert_int_equal(router.sets, 2);
+	assert_int_equal(f->nmsi, 0);
+	/* No route is left for vector 2, and one is refused for 0: both go as ever. */
+	pci_msix_send(&d, 2);
+	assert_int_equal(f->nmsi, 1);
+	assert_int_equal(f->msi_data, 0x42);
+	router.refuse = true;
+	pci_msix_send(&d, 0);
+	assert_int_equal(f->nmsi, 2);
+	/* A message that is none is nobody's route. */
+	router.refuse = false;
+	bus_mmio_write(f->bus, bar, 8, 0x1000);
+	pci_msix_send(&d, 0);
+	assert_int_equal(f->nmsi, 3);
+	assert_int_equal(router.sets, 2);
+	pci_dev_fini(&d);
+	assert_int_equal(router.ends, 1);
+}
+
 static void test_intx(void **state)
 {
 	struct fixture *f = *state;
@@ -386,7 +472,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_config_access),    T(test_capabilities), T(test_bar_sizing), T(test_bar_decoding),
-		T(test_assign_and_reset), T(test_msix),         T(test_intx),       T(test_slots),
+		T(test_assign_and_reset), T(test_msix),         T(test_routes), T(test_intx),       T(test_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

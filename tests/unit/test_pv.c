@@ -201,10 +201,44 @@ static void reset_ports(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
+static void stolen_time(void **state)
+{
+	const gpa_t gpa = 0x3000;
+	u64 v, stolen;
+
+	assert_false(pv_msr_write(pv, 0, 0x4b564d03, gpa | 3));       /* reserved bits */
+	assert_false(pv_msr_write(pv, 0, 0x4b564d03, 1ull << 40 | 1)); /* no memory there */
+	assert_true(pv_msr_write(pv, 0, 0x4b564d03, gpa | 1));
+	assert_true(pv_msr_read(pv, 0, 0x4b564d03, &v) && v == (gpa | 1));
+	u8 *s = ram_ptr(ram, gpa, 64);
+	st_le64(s, 1000000); /* as saved */
+	st_le32(s + 8, 6);
+
+	/* It sleeps: nothing is stolen but what the host takes beside. */
+	pv_park(pv, 0);
+	usleep(50000);
+	pv_unpark(pv, 0);
+	stolen = ld_le64(s);
+	assert_true(stolen >= 1000000 && stolen < 1000000 + 20000000);
+	assert_int_equal(ld_le32(s + 8) & 1, 0);
+	/* Its thread does not run though it does not sleep. */
+	usleep(50000);
+	pv_look(pv, 0);
+	assert_true(ld_le64(s) >= stolen + 45000000);
+	assert_int_equal(ld_le32(s + 8) & 1, 0);
+	assert_true(ld_le32(s + 8) > 6);
+	/* Off: left alone. */
+	assert_true(pv_msr_write(pv, 0, 0x4b564d03, 0));
+	stolen = ld_le64(s);
+	usleep(3000);
+	pv_look(pv, 0);
+	assert_int_equal(ld_le64(s), stolen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(clock_rate), T(wall_clock), T(bad_addresses), T(hypercalls), cmocka_unit_test(reset_ports),
+		T(clock_rate), T(wall_clock), T(bad_addresses), T(hypercalls), T(stolen_time), cmocka_unit_test(reset_ports),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

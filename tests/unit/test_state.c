@@ -566,7 +566,68 @@ static void promises(void **state)
 	q = p;
 	q.ncpus = 3;
 	assert_true(cpu_model_keep(m, &q, &e) < 0);
+
+	cpu_model_promise(m, &p); /* it is less now */
+	/* Means against flaws, which KVM hands through: the software engine has them all, and says so to the guest. */
+	q = p;
+	q.word[CW_7_EDX] |= 1u << 27 | 1u << 31;
+	q.word[CW_E8_EBX] = 1u << 12 | 1u << 15;
+	assert_int_equal(cpu_model_keep(m, &q, &e), 0);
+	assert_int_equal(cpu_model_cpuid(m, 0, 7, 0).edx, q.word[CW_7_EDX]);
+	assert_int_equal(cpu_model_cpuid(m, 0, 0x80000008, 0).ebx, 1u << 12 | 1u << 15);
+	assert_int_equal(cpu_model_keep(m, &p, &e), 0);
+
+	/* An early state knows nothing of the last words. */
+	q = p;
+	q.words = CW_PV_EAX;
+	q.word[CW_PV_EAX] = 0;
+	assert_int_equal(cpu_model_keep(m, &q, &e), 0);
+	assert_int_equal(cpu_model_cpuid(m, 0, 0x40000001, 0).eax, p.word[CW_PV_EAX] & ~(1u << 5));
 	cpu_model_free(m);
+}
+
+/* What KVM leaves of a model is what it promises, and what it must find again. */
+static void limits(void **state)
+{
+	u32 has[CPU_MODEL_WORDS], add[CPU_MODEL_WORDS] = { 0 };
+	struct cpu_model_promise p, q;
+	struct cpu_model *m, *n;
+	struct err e;
+
+	memset(has, 0xff, sizeof(has));
+	has[CW_1_ECX] &= ~2u;         /* no PCLMULQDQ */
+	has[CW_PV_EAX] &= ~(1u << 7); /* no PV_UNHALT */
+	add[CW_7_EDX] = 1u << 31;     /* SSBD */
+	assert_int_equal(cpu_model_new(&m, "mica-v2", 1, NULL), 0);
+	cpu_model_promise(m, &q);
+	cpu_model_limit(m, has, add, 3); /* and no AVX state */
+	cpu_model_promise(m, &p);
+	assert_int_equal(p.word[CW_1_ECX] & (2u | 1u << 28), 0);
+	assert_int_equal(p.word[CW_PV_EAX], q.word[CW_PV_EAX] & ~(1u << 7));
+	assert_int_equal(p.word[CW_7_EDX] & 1u << 31, 1u << 31);
+	assert_int_equal(p.xcr0 & 4, 0);
+
+	/* Back under the software engine: exactly this. */
+	assert_int_equal(cpu_model_new(&n, "mica-v2", 1, NULL), 0);
+	assert_int_equal(cpu_model_keep(n, &p, &e), 0);
+	cpu_model_promise(n, &q);
+	assert_memory_equal(p.word, q.word, sizeof(p.word));
+	/* Another KVM has not this one's means: named. Claims are no matter. */
+	add[CW_7_EDX] = 0;
+	cpu_model_free(m);
+	assert_int_equal(cpu_model_new(&m, "mica-v2", 1, NULL), 0);
+	memset(has, 0xff, sizeof(has));
+	has[CW_E21_ECX] = has[CW_E21_EAX] = 0;
+	cpu_model_limit(m, has, add, 7);
+	assert_int_equal(cpu_model_keep(m, &p, &e), -ENOTSUP);
+	assert_non_null(strstr(e.msg, "0x80000000"));
+	q = p;
+	q.word[CW_7_EDX] &= ~(1u << 31);
+	q.word[CW_E21_ECX] = 6;
+	assert_int_equal(cpu_model_keep(m, &q, &e), 0);
+	assert_int_equal(cpu_model_cpuid(m, 0, 0x80000021, 0).ecx, 0);
+	cpu_model_free(m);
+	cpu_model_free(n);
 }
 
 int main(void)
@@ -578,7 +639,7 @@ int main(void)
 		cmocka_unit_test(fields_that_lie),  cmocka_unit_test(memory),
 		cmocka_unit_test(empty_memory),     cmocka_unit_test(hostile_memory),
 		cmocka_unit_test(cpu_round_trip),   cmocka_unit_test(impossible_cpus),
-		cmocka_unit_test(promises),
+		cmocka_unit_test(promises),       cmocka_unit_test(limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

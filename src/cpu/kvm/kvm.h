@@ -37,6 +37,7 @@ enum kvm_count {
 	KC_MMIO_WRITE,
 	KC_EOI,
 	KC_WINDOW,
+	KC_RING,
 	KC_HLT,
 	KC_SIGNAL,
 	KC_OTHER,
@@ -51,12 +52,15 @@ struct kvm_cpu {
 	unsigned index;
 	int fd;
 	struct kvm_run *run; /* shared with the kernel */
-	bool io_pending;     /* the instruction of the last exit is not finished before the next KVM_RUN */
+	struct kvm_dirty_gfn *ring; /* of the dirty ring, ring_next under the VM's ring_lock */
+	u32 ring_next;
+	bool io_pending; /* the instruction of the last exit is not finished before the next KVM_RUN */
 
 	/* Any thread */
 	_Atomic u32 requests; /* enum kvm_request */
 	_Atomic int tid;      /* of the thread in cpu_run(); 0: none */
 	_Atomic bool intr;    /* the 8259s' line */
+	_Atomic u32 laps;     /* odd: in KVM_RUN */
 	_Atomic u64 count[KC_COUNT];
 };
 
@@ -71,23 +75,36 @@ struct kvm_vm {
 	size_t run_bytes; /* of each vCPU's run area */
 	u32 tsc_khz;
 	bool any_length, tsc_deadline, tsc_control;
+	bool chips; /* I/O APIC, 8259s and PIT are in the kernel */
 	u64 arch_capabilities;
 
-	struct dirty dirty; /* what devices wrote */
+	struct dirty dirty;  /* what devices wrote; with rings, vCPUs too */
+	u32 ring_entries;    /* of each vCPU's dirty ring, a power of two; 0: the kernel keeps bitmaps */
+	pthread_mutex_t ring_lock;
 
 	pthread_mutex_t lock;
 	/* under lock */
-	struct {
+	struct kvm_route {
 		u64 addr;
 		u32 data;
 		bool used;
-	} pin[CPU_PINS];
+		int fd; /* of a route: bound to its GSI as an irqfd; -1: not */
+	} pin[CPU_PINS], *route; /* CPU_ROUTES of these, nroutes ever used */
+	unsigned nroutes;
+	u32 wires; /* chips: levels as driven */
+
+	/* Writes to latches that the kernel has gathered; emptied under latch_lock */
+	pthread_mutex_t latch_lock;
+	struct kvm_coalesced_mmio_ring *latched; /* in vCPU 0's run area; NULL: there are none */
+
+	struct kvm_chips *chips_reset; /* chips: their power-on state */
 };
 
 /* kvm_cpuid.c: what the model promises and this host's KVM can keep. */
 /* Does the host's processor take EFER.AIBRSE? */
 bool kvm_has_auto_ibrs(const struct kvm_vm *vm);
 int kvm_cpuid_set(struct kvm_cpu *c, struct err *e);
+int kvm_limit(struct cpu_model *m, struct err *e);
 u64 kvm_arch_capabilities(int sys_fd);
 
 /* kvm_state.c */
@@ -107,12 +124,43 @@ u32 kvm_lvt_lint1(struct kvm_cpu *c);
 
 #define MSR_KVM_WALL_CLOCK 0x4b564d00
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01
+#define MSR_KVM_STEAL_TIME 0x4b564d03
 
 /* kvm_vm.c */
 int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags);
 
+/* kvm_irq.c: messages, routes, wires */
+int kvm_irq_init(struct kvm_vm *vm, struct err *e);
+void kvm_irq_fini(struct kvm_vm *vm);
+void kvm_msi(struct cpu_vm *v, u64 addr, u32 data);
+void kvm_set_pin(struct cpu_vm *v, unsigned pin, u64 addr, u32 data, bool used);
+int kvm_set_route(struct cpu_vm *v, unsigned id, int fd, bool on, u64 addr, u32 data);
+void kvm_wire(struct cpu_vm *v, unsigned gsi, bool level);
+/* What was written to irqfds has arrived when this returns. */
+void kvm_irq_settle(struct kvm_vm *vm);
+
+/* kvm_latch.c */
+void kvm_latch_init(struct kvm_vm *vm);
+int kvm_latch(struct cpu_vm *v, bool pio, u64 at, unsigned bytes, bool on);
+void kvm_latch_drain(struct kvm_cpu *c);
+
+/* kvm_chips.c: the chips besides local APICs, in the kernel */
+int kvm_chips_make(struct kvm_vm *vm, struct err *e);
+int kvm_chips_keep_reset(struct kvm_vm *vm, struct err *e);
+void kvm_chips_reset(struct kvm_vm *vm);
+void kvm_chips_get(struct kvm_vm *vm, struct board_state *b);
+int kvm_chips_set(struct kvm_vm *vm, const struct board_state *b, struct err *e);
+
 /* kvm_dirty.c */
 void kvm_dirty_init(struct kvm_vm *vm);
+/* Before there are vCPUs, and for each of them. */
+void kvm_ring_enable(struct kvm_vm *vm);
+int kvm_ring_map(struct kvm_cpu *c, struct err *e);
+void kvm_ring_unmap(struct kvm_cpu *c);
+/* KVM_EXIT_DIRTY_RING_FULL */
+void kvm_ring_full(struct kvm_vm *vm);
+/* For tests: false has the bitmaps, whatever the host offers. Before a VM is made. */
+extern bool kvm_want_rings;
 void kvm_dirty_fini(struct kvm_vm *vm);
 int kvm_dirty_start(struct cpu_vm *v, struct err *e);
 int kvm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e);

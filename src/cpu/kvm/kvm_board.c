@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * kvm_board.c - what the kernel holds of the board: local APICs and the paravirtual clock, to and from struct
- * board_state. The I/O APIC, the 8259s and the PIT are the board's own under this engine too.
+ * board_state. The I/O APIC, the 8259s and the PIT are the board's own under this engine too, or in kvm_chips.c.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -169,8 +169,10 @@ static void get_clock(struct kvm_vm *vm, struct pvclock_state *s)
 	s->clock_ns = d.clock;
 	s->tsc_khz = vm->tsc_khz;
 	kvm_get_msr(vm->cpu[0], MSR_KVM_WALL_CLOCK, &s->wall_clock);
-	for (unsigned i = 0; i < vm->ncpus; i++)
+	for (unsigned i = 0; i < vm->ncpus; i++) {
 		kvm_get_msr(vm->cpu[i], MSR_KVM_SYSTEM_TIME, &s->system_time[i]);
+		kvm_get_msr(vm->cpu[i], MSR_KVM_STEAL_TIME, &s->steal_time[i]);
+	}
 }
 
 /* The guest has measured its TSC: give it the same rate, where the processor can scale. */
@@ -204,9 +206,12 @@ static int set_clock(struct kvm_vm *vm, const struct pvclock_state *s, struct er
 	d.clock = s->clock_ns + (tsc > s->tsc ? mul_div(tsc - s->tsc, 1000000, vm->tsc_khz) : 0);
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &d) < 0)
 		return err_sys(e, errno, "KVM refuses the guest's clock");
-	for (unsigned i = 0; i < vm->ncpus; i++)
+	for (unsigned i = 0; i < vm->ncpus; i++) {
 		if (kvm_set_msr(vm->cpu[i], MSR_KVM_SYSTEM_TIME, s->system_time[i]) < 0)
 			return err_set(e, EINVAL, "vCPU %u: KVM refuses the place of its clock", i);
+		if (kvm_set_msr(vm->cpu[i], MSR_KVM_STEAL_TIME, s->steal_time[i]) < 0 && s->steal_time[i])
+			return err_set(e, EINVAL, "vCPU %u: KVM refuses the place of its stolen time", i);
+	}
 	/* KVM writes the time of day anew: the guest looks at it once, at boot. */
 	if (kvm_set_msr(vm->cpu[0], MSR_KVM_WALL_CLOCK, s->wall_clock) < 0)
 		return err_set(e, EINVAL, "KVM refuses the place of the wall clock");
@@ -219,7 +224,10 @@ void kvm_get_board(struct cpu_vm *v, struct board_state *b)
 {
 	struct kvm_vm *vm = kvm_vm(v);
 
+	kvm_irq_settle(vm);
 	b->ncpus = vm->ncpus;
+	if (vm->chips)
+		kvm_chips_get(vm, b);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		get_lapic(vm->cpu[i], &b->lapic[i]);
 	get_clock(vm, &b->pv);
@@ -228,7 +236,7 @@ void kvm_get_board(struct cpu_vm *v, struct board_state *b)
 int kvm_set_board(struct cpu_vm *v, const struct board_state *b, struct err *e)
 {
 	struct kvm_vm *vm = kvm_vm(v);
-	int r = 0;
+	int r = vm->chips ? kvm_chips_set(vm, b, e) : 0;
 
 	for (unsigned i = 0; r == 0 && i < vm->ncpus; i++)
 		r = set_lapic(vm->cpu[i], &b->lapic[i], e);

@@ -1,10 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kvm_dirty.c - the dirty log: the kernel's own for what vCPUs write, a bitmap of ours for what devices write.
+ * kvm_dirty.c - the dirty log: what vCPUs write, as the kernel tells it, and a bitmap of ours for what devices write.
+ *
+ * Theory of operation: the kernel tells in one of two ways, fixed when the VM is made.
+ *
+ * Rings, where the host offers them: each vCPU has one, into which the kernel puts every page that the vCPU writes
+ * first. To collect costs as much as there was written, not as much as there is memory. A full ring stops its vCPU
+ * until it has been emptied. Emptying moves entries into our bitmap and gives them back, whereupon the kernel watches
+ * their pages again; only after that may their contents be read, so all of it is done before a collector has its
+ * answer.
+ *
+ * Bitmaps: the kernel keeps one for each slot and hands it out as a whole.
+ *
+ * The processor may have pages in a buffer of its own (Intel's PML) that reach the ring when it leaves the guest, so a
+ * collector has every vCPU do that first.
  */
+#include "base/log.h"
 #include "cpu/kvm/kvm.h"
 
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#define RING_ENTRIES 4096u /* 64 KiB a vCPU; some 600 are the kernel's reserve */
+
+#ifndef KVM_CAP_DIRTY_LOG_RING_ACQ_REL
+#define KVM_CAP_DIRTY_LOG_RING_ACQ_REL 223 /* Linux 6.1 */
+#endif
+
+bool kvm_want_rings = true;
 
 /* Both slots begin at a word of the bitmap: the lower one, where there are two, has 3 GiB. */
 static u64 slot_first_page(const struct kvm_vm *vm, unsigned slot)
@@ -22,6 +46,7 @@ static void on_write(void *opaque, gpa_t gpa, u64 bytes)
 
 void kvm_dirty_init(struct kvm_vm *vm)
 {
+	pthread_mutex_init(&vm->ring_lock, NULL);
 	vm->ram->on_write_opaque = vm;
 	vm->ram->on_write = on_write;
 }
@@ -30,7 +55,115 @@ void kvm_dirty_fini(struct kvm_vm *vm)
 {
 	vm->ram->on_write = NULL;
 	free((void *)vm->dirty.bits);
+	pthread_mutex_destroy(&vm->ring_lock);
 }
+
+/* ---- rings ---- */
+
+void kvm_ring_enable(struct kvm_vm *vm)
+{
+	static const u32 caps[] = { KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_DIRTY_LOG_RING };
+	size_t bytes = RING_ENTRIES * sizeof(struct kvm_dirty_gfn);
+
+	for (size_t i = 0; kvm_want_rings && !vm->ring_entries && i < ARRAY_LEN(caps); i++) {
+		struct kvm_enable_cap cap = { .cap = caps[i], .args = { bytes } };
+		int max = ioctl(vm->fd, KVM_CHECK_EXTENSION, caps[i]);
+
+		if (max >= (int)bytes && ioctl(vm->fd, KVM_ENABLE_CAP, &cap) == 0)
+			vm->ring_entries = RING_ENTRIES;
+	}
+}
+
+int kvm_ring_map(struct kvm_cpu *c, struct err *e)
+{
+	size_t bytes = c->vm->ring_entries * sizeof(*c->ring);
+
+	if (!bytes)
+		return 0;
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_BYTES);
+	if (p == MAP_FAILED)
+		return err_sys(e, errno, "cannot map the dirty ring of vCPU %u", c->index);
+	c->ring = p;
+	return 0;
+}
+
+void kvm_ring_unmap(struct kvm_cpu *c)
+{
+	if (c->ring)
+		munmap(c->ring, c->vm->ring_entries * sizeof(*c->ring));
+}
+
+static u32 empty_locked(struct kvm_vm *vm, struct kvm_cpu *c)
+{
+	bool on = atomic_load(&vm->dirty.on);
+	u32 n = 0;
+
+	for (;; n++) {
+		struct kvm_dirty_gfn *g = &c->ring[c->ring_next & (vm->ring_entries - 1)];
+
+		if (__atomic_load_n(&g->flags, __ATOMIC_ACQUIRE) != KVM_DIRTY_GFN_F_DIRTY)
+			return n;
+		u64 page = slot_first_page(vm, (u16)g->slot) + g->offset;
+		if (on && page < vm->ram->bytes >> PAGE_SHIFT)
+			dirty_mark(&vm->dirty, page);
+		__atomic_store_n(&g->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+		c->ring_next++;
+	}
+}
+
+static void empty_rings(struct kvm_vm *vm)
+{
+	u32 n = 0;
+
+	pthread_mutex_lock(&vm->ring_lock);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		n += empty_locked(vm, vm->cpu[i]);
+	if (n && ioctl(vm->fd, KVM_RESET_DIRTY_RINGS, 0) < 0)
+		log_warn("KVM does not take its dirty rings back: %s", strerror(errno));
+	pthread_mutex_unlock(&vm->ring_lock);
+}
+
+void kvm_ring_full(struct kvm_vm *vm)
+{
+	empty_rings(vm);
+}
+
+/* Every vCPU has been out of the guest since this was called. */
+static void all_out(struct kvm_vm *vm)
+{
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct kvm_cpu *c = vm->cpu[i];
+		u32 laps = atomic_load(&c->laps);
+
+		if (!(laps & 1))
+			continue;
+		kvm_request(c, 0);
+		while (atomic_load(&c->laps) == laps)
+			sched_yield();
+	}
+}
+
+/* ---- bitmaps ---- */
+
+static int collect_bitmaps(struct kvm_vm *vm, u64 *bitmap)
+{
+	u64 *mine = xcalloc(vm->dirty.words, sizeof(*mine));
+	int r = 0;
+
+	for (unsigned slot = 0; r == 0 && slot < 2; slot++) {
+		struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = mine + slot_first_page(vm, slot) / 64 };
+
+		if (slot == 1 && vm->ram->bytes == vm->ram->low_bytes)
+			break;
+		r = ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0 ? -errno : 0;
+	}
+	for (u64 i = 0; i < vm->dirty.words; i++)
+		bitmap[i] |= mine[i];
+	free(mine);
+	return r;
+}
+
+/* ---- cpu.h ---- */
 
 static int set_logging(struct kvm_vm *vm, bool on)
 {
@@ -45,6 +178,8 @@ int kvm_dirty_start(struct cpu_vm *v, struct err *e)
 {
 	struct kvm_vm *vm = kvm_vm(v);
 
+	if (vm->ring_entries)
+		empty_rings(vm); /* what was written before the last stop */
 	dirty_clear(&vm->dirty, vm->ram);
 	atomic_store(&vm->dirty.on, true);
 	int r = set_logging(vm, true);
@@ -58,25 +193,19 @@ int kvm_dirty_start(struct cpu_vm *v, struct err *e)
 int kvm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e)
 {
 	struct kvm_vm *vm = kvm_vm(v);
-	u64 *mine = xcalloc(vm->dirty.words, sizeof(*mine));
 	int r = 0;
 
 	must(atomic_load(&vm->dirty.on));
-	for (unsigned slot = 0; r == 0 && slot < 2; slot++) {
-		u64 first = slot_first_page(vm, slot);
-		struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = mine + first / 64 };
-
-		if (slot == 1 && vm->ram->bytes == vm->ram->low_bytes)
-			break;
-		if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
-			r = err_sys(e, errno, "KVM does not tell which pages were written");
+	if (vm->ring_entries) {
+		all_out(vm);
+		empty_rings(vm);
+	} else {
+		r = collect_bitmaps(vm, bitmap);
 	}
-	for (u64 i = 0; i < vm->dirty.words; i++)
-		bitmap[i] |= mine[i];
-	free(mine);
-	if (r == 0)
-		dirty_take(&vm->dirty, bitmap);
-	return r;
+	if (r < 0)
+		return err_sys(e, -r, "KVM does not tell which pages were written");
+	dirty_take(&vm->dirty, bitmap);
+	return 0;
 }
 
 void kvm_dirty_stop(struct cpu_vm *v)

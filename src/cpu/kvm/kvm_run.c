@@ -16,6 +16,7 @@ const char *const kvm_count_names[KC_COUNT] = {
 	[KC_MMIO_WRITE] = "mmio_write",
 	[KC_EOI] = "eoi",
 	[KC_WINDOW] = "window",
+	[KC_RING] = "dirty_ring",
 	[KC_HLT] = "hlt",
 	[KC_SIGNAL] = "signal",
 	[KC_OTHER] = "other",
@@ -197,6 +198,10 @@ static bool exit_reason(struct kvm_cpu *c, enum cpu_exit *out, struct err *e)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		count(c, KC_WINDOW);
 		return false;
+	case KVM_EXIT_DIRTY_RING_FULL:
+		count(c, KC_RING);
+		kvm_ring_full(c->vm);
+		return false;
 	case KVM_EXIT_INTR:
 		count(c, KC_SIGNAL);
 		return false;
@@ -224,6 +229,18 @@ static bool exit_reason(struct kvm_cpu *c, enum cpu_exit *out, struct err *e)
 	return true;
 }
 
+static int enter(struct kvm_cpu *c)
+{
+	u32 laps = atomic_load_explicit(&c->laps, memory_order_relaxed);
+
+	atomic_store(&c->laps, laps + 1);
+	int r = ioctl(c->fd, KVM_RUN, 0), code = errno;
+	atomic_store_explicit(&c->laps, laps + 2, memory_order_release);
+	kvm_latch_drain(c);
+	errno = code;
+	return r;
+}
+
 static enum cpu_exit run(struct kvm_cpu *c, struct err *e)
 {
 	enum cpu_exit out;
@@ -247,7 +264,7 @@ static enum cpu_exit run(struct kvm_cpu *c, struct err *e)
 		} else {
 			offer_extint(c);
 		}
-		if (ioctl(c->fd, KVM_RUN, 0) < 0) {
+		if (enter(c) < 0) {
 			if (errno == EINTR) {
 				count(c, KC_SIGNAL);
 				c->io_pending = false;

@@ -400,11 +400,14 @@ void kvm_reset(struct cpu *cpu)
 	st_le32(s->xsave + 24, 0x1f80);
 	st_le64(s->xsave + 512, 3);
 	s->run_state = c->index ? CPU_WAIT_SIPI : CPU_RUNNING;
+	if (c->index == 0)
+		kvm_chips_reset(c->vm);
 	kvm_reset_lapic(c);
 	if (kvm_set_state(cpu, s, &e) < 0)
 		must_fail(__FILE__, __LINE__, e.msg);
 	kvm_set_msr(c, MSR_KVM_SYSTEM_TIME, 0);
 	kvm_set_msr(c, MSR_KVM_WALL_CLOCK, 0);
+	kvm_set_msr(c, MSR_KVM_STEAL_TIME, 0);
 	if (!cpu_model_is_amd(c->vm->model))
 		kvm_set_msr(c, MSR_ARCH_CAPABILITIES, c->vm->arch_capabilities);
 	atomic_store(&c->requests, 0);

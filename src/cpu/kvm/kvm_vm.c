@@ -53,7 +53,7 @@ static int add_cpu(struct kvm_vm *vm, unsigned index, struct err *e)
 	struct kvm_cpu *c = xcalloc(1, sizeof(*c));
 
 	vm->cpu[index] = c;
-	c->head.engine = &cpu_engine_kvm;
+	c->head.engine = vm->head.engine;
 	c->vm = vm;
 	c->index = index;
 	c->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
@@ -64,11 +64,14 @@ static int add_cpu(struct kvm_vm *vm, unsigned index, struct err *e)
 		c->run = NULL;
 		return err_sys(e, errno, "cannot map the run area of vCPU %u", index);
 	}
+	int r = kvm_ring_map(c, e);
+	if (r < 0)
+		return r;
 	if (index == 0) {
 		int khz = ioctl(c->fd, KVM_GET_TSC_KHZ, 0);
 		vm->tsc_khz = khz > 0 ? (u32)khz : (u32)clock_tsc_khz();
 	}
-	int r = kvm_cpuid_set(c, e);
+	r = kvm_cpuid_set(c, e);
 	if (r == 0)
 		kvm_reset(&c->head);
 	return r;
@@ -98,8 +101,15 @@ static int build(struct kvm_vm *vm, struct err *e)
 	fcntl(vm->fd, F_SETFD, FD_CLOEXEC);
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
 		return err_sys(e, errno, "KVM refuses the address of its own pages");
-	if (ioctl(vm->fd, KVM_ENABLE_CAP, &split) < 0)
+	if (vm->chips) {
+		if ((r = kvm_chips_make(vm, e)) < 0)
+			return r;
+	} else if (ioctl(vm->fd, KVM_ENABLE_CAP, &split) < 0) {
 		return err_sys(e, errno, "KVM refuses a split interrupt controller");
+	}
+	if ((r = kvm_irq_init(vm, e)) < 0)
+		return r;
+	kvm_ring_enable(vm);
 	int bytes = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (bytes < (int)sizeof(struct kvm_run))
 		return err_set(e, EIO, "KVM's run area has %d bytes", bytes);
@@ -110,6 +120,9 @@ static int build(struct kvm_vm *vm, struct err *e)
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		if ((r = add_cpu(vm, i, e)) < 0)
 			return r;
+	kvm_latch_init(vm);
+	if (vm->chips && (r = kvm_chips_keep_reset(vm, e)) < 0)
+		return r;
 	/* Whoever breaks in shall not make VMs with it. */
 	close(vm->sys_fd);
 	vm->sys_fd = -1;
@@ -124,6 +137,7 @@ static void vm_free(struct cpu_vm *v)
 		struct kvm_cpu *c = vm->cpu[i];
 		if (!c)
 			continue;
+		kvm_ring_unmap(c);
 		if (c->run)
 			munmap(c->run, vm->run_bytes);
 		if (c->fd >= 0)
@@ -134,23 +148,27 @@ static void vm_free(struct cpu_vm *v)
 		close(vm->fd);
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
+	kvm_irq_fini(vm);
 	kvm_dirty_fini(vm);
 	pthread_mutex_destroy(&vm->lock);
+	pthread_mutex_destroy(&vm->latch_lock);
 	free(vm);
 }
 
-static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-		  unsigned ncpus, struct err *e)
+static int vm_new(struct cpu_vm **out, bool chips, const struct cpu_bus *bus, struct ram *ram,
+		  const struct cpu_model *model, unsigned ncpus, struct err *e)
 {
 	struct kvm_vm *vm = xcalloc(1, sizeof(*vm));
 
-	vm->head.engine = &cpu_engine_kvm;
+	vm->head.engine = chips ? &cpu_engine_kvm_chips : &cpu_engine_kvm;
+	vm->chips = chips;
 	vm->bus = bus;
 	vm->ram = ram;
 	vm->model = model;
 	vm->ncpus = ncpus;
 	vm->fd = vm->sys_fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->latch_lock, NULL);
 	kvm_run_init();
 	kvm_dirty_init(vm);
 	int r = build(vm, e);
@@ -162,6 +180,18 @@ static int vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ra
 	return 0;
 }
 
+static int vm_new_split(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+			unsigned ncpus, struct err *e)
+{
+	return vm_new(out, false, bus, ram, model, ncpus, e);
+}
+
+static int vm_new_chips(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
+			unsigned ncpus, struct err *e)
+{
+	return vm_new(out, true, bus, ram, model, ncpus, e);
+}
+
 static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
 {
 	must(index < kvm_vm(v)->ncpus);
@@ -169,43 +199,6 @@ static struct cpu *vm_cpu(struct cpu_vm *v, unsigned index)
 }
 
 /* ---- interrupts ---- */
-
-static void vm_msi(struct cpu_vm *v, u64 addr, u32 data)
-{
-	struct kvm_msi m = { .address_lo = (u32)addr, .address_hi = (u32)(addr >> 32), .data = data };
-
-	ioctl(kvm_vm(v)->fd, KVM_SIGNAL_MSI, &m); /* 0: nobody took it, as may be */
-}
-
-static void vm_set_pin(struct cpu_vm *v, unsigned pin, u64 addr, u32 data, bool used)
-{
-	struct kvm_vm *vm = kvm_vm(v);
-	struct {
-		struct kvm_irq_routing h;
-		struct kvm_irq_routing_entry e[CPU_PINS];
-	} t = { 0 };
-
-	pthread_mutex_lock(&vm->lock);
-	if (used == vm->pin[pin].used && (!used || (addr == vm->pin[pin].addr && data == vm->pin[pin].data))) {
-		pthread_mutex_unlock(&vm->lock);
-		return;
-	}
-	vm->pin[pin].addr = addr;
-	vm->pin[pin].data = data;
-	vm->pin[pin].used = used;
-	for (unsigned i = 0; i < CPU_PINS; i++) {
-		if (!vm->pin[i].used)
-			continue;
-		t.e[t.h.nr++] = (struct kvm_irq_routing_entry){
-			.gsi = i,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = (u32)vm->pin[i].addr, .data = vm->pin[i].data },
-		};
-	}
-	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &t) < 0)
-		log_guest("KVM refuses the route of interrupt pin %u: %s", pin, strerror(errno));
-	pthread_mutex_unlock(&vm->lock);
-}
 
 static void set_intr(struct cpu *c, bool up)
 {
@@ -257,27 +250,33 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 	fprintf(f, "exits %" PRIu64 "\n", sum);
 }
 
-const struct cpu_engine cpu_engine_kvm = {
-	.name = "kvm",
-	.vm_new = vm_new,
-	.vm_free = vm_free,
-	.vm_cpu = vm_cpu,
-	.vm_get_board = kvm_get_board,
-	.vm_set_board = kvm_set_board,
-	.vm_stats = vm_stats,
-	.run = kvm_run,
-	.stop = stop,
-	.get_state = kvm_get_state,
-	.set_state = kvm_set_state,
-	.reset = kvm_reset,
-	.set_intr = set_intr,
-	.raise_nmi = raise_nmi,
-	.tsc = kvm_tsc,
-	.vm_msi = vm_msi,
-	.vm_set_pin = vm_set_pin,
-	.lint1 = lint1,
-	.vm_dirty_start = kvm_dirty_start,
-	.vm_dirty_collect = kvm_dirty_collect,
-	.vm_dirty_stop = kvm_dirty_stop,
-	.vm_doorbell = vm_doorbell,
-};
+/* clang-format off */
+#define COMMON \
+	.name = "kvm", \
+	.limit = kvm_limit, \
+	.vm_free = vm_free, \
+	.vm_cpu = vm_cpu, \
+	.vm_get_board = kvm_get_board, \
+	.vm_set_board = kvm_set_board, \
+	.vm_stats = vm_stats, \
+	.run = kvm_run, \
+	.stop = stop, \
+	.get_state = kvm_get_state, \
+	.set_state = kvm_set_state, \
+	.reset = kvm_reset, \
+	.set_intr = set_intr, \
+	.raise_nmi = raise_nmi, \
+	.tsc = kvm_tsc, \
+	.lint1 = lint1, \
+	.vm_dirty_start = kvm_dirty_start, \
+	.vm_dirty_collect = kvm_dirty_collect, \
+	.vm_dirty_stop = kvm_dirty_stop, \
+	.vm_doorbell = vm_doorbell, \
+	.vm_latch = kvm_latch, \
+	.vm_msi = kvm_msi, \
+	.vm_set_pin = kvm_set_pin, \
+	.vm_route = kvm_set_route
+/* clang-format on */
+
+const struct cpu_engine cpu_engine_kvm = { .vm_new = vm_new_split, COMMON };
+const struct cpu_engine cpu_engine_kvm_chips = { .vm_new = vm_new_chips, .vm_wire = kvm_wire, COMMON };

@@ -88,6 +88,7 @@ struct virtio_pci {
 	struct virtio_pci *next; /* in `all` */
 	unsigned pci_cfg_cap;
 	unsigned vectors;
+	struct io_latch selects[3];
 
 	/* under vdev->lock */
 	u32 dev_feat_sel, drv_feat_sel;
@@ -450,6 +451,14 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct e
 	v->pci.cfg[0x3d] = 1; /* INTA */
 	pci_add_bar(&v->pci, 0, BAR_BYTES, false, &bar_ops, v);
 	pci_add_doorbells(&v->pci, 0, OFF_NOTIFY, NOTIFY_MULT, d->nqueues);
+	/* The selectors; what they select is only seen through other fields. */
+	static const struct io_latch selects[] = { { .off = 0, .bytes = 4 },
+						   { .off = 8, .bytes = 4 },
+						   { .off = 22, .bytes = 2 } };
+	for (unsigned i = 0; i < ARRAY_LEN(selects); i++) {
+		v->selects[i] = selects[i];
+		pci_add_latch(&v->pci, 0, &v->selects[i]);
+	}
 	pci_add_msix(&v->pci, 1, v->vectors);
 	add_vcap(v, VCAP_COMMON, OFF_COMMON, COMMON_BYTES, 0);
 	add_vcap(v, VCAP_ISR, OFF_ISR, 1, 0);

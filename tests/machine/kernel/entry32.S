@@ -10,6 +10,7 @@ start:
 	cli
 	cld
 	movl	$stack_top, %esp
+	movl	%ebx, boot_info
 	lgdt	boot_gdtr
 	ljmp	$0x08, $1f
 1:	movl	$0x10, %eax

@@ -11,6 +11,7 @@ start:
 	cli
 	cld
 	movl	$stack_top, %esp
+	movl	%ebx, boot_info
 	/* 2 MiB pages, all of them the user's too */
 	movl	$pml4, %edi
 	movl	$pdpt + 7, (%edi)

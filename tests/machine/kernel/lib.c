@@ -60,11 +60,58 @@ static void close_check(void)
 	failed += bad;
 	name = NULL;
 }
-void t(const char *n)
+/* Multiboot information: flags, with bit 2 for a command line at offset 16. */
+u32 boot_info;
+
+static bool starts(const char *s, const char *with)
+{
+	while (*with)
+		if (*s++ != *with++)
+			return false;
+	return true;
+}
+
+/* The command line from `what` on; "" where it is not. */
+static const char *find(const char *what)
+{
+	const u32 *info = (const u32 *)(word)boot_info;
+	const char *c = info && info[0] & 4 ? (const char *)(word)info[4] : "";
+
+	while (*c && !starts(c, what))
+		c++;
+	return c;
+}
+
+bool asked(const char *what)
+{
+	return *find(what);
+}
+
+static bool skipped(const char *n)
+{
+	const char *c = find("skip=");
+	unsigned len = 0;
+
+	while (n[len])
+		len++;
+	while (*c) {
+		c += *c == '|' ? 1 : 5;
+		if (starts(c, n) && (!c[len] || c[len] == '|'))
+			return true;
+		while (*c && *c != '|')
+			c++;
+	}
+	return false;
+}
+
+bool t(const char *n)
 {
 	close_check();
+	if (skipped(n))
+		return false;
 	name = n;
 	bad = false;
+	return true;
 }
 void eq_(const char *what, u64 got, u64 want, unsigned line)
 {

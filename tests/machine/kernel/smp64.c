@@ -286,7 +286,7 @@ static void halting(void)
 		apic_icr(id_of[i], 0x4000 | IPI_WAKE);
 	join();
 	for (unsigned i = 1; i < CPUS; i++)
-		eq(woken[i] >= 200, 1);
+		eq(woken[i] >= 100, 1); /* one may come between the IRET and the CLI, and wakes nobody */
 }
 
 /* ---- atomics ---- */
@@ -410,13 +410,14 @@ static void meet(unsigned me, u32 n)
 	while ((s32)(phase[!me] - n) < 0)
 		pause_();
 }
-#define LITMUS 20000u
+/* Where one processor is shared, each meeting lasts as long as the host lets another run. */
+#define LITMUS (asked("quick") ? 20u : 20000u)
 static void sb(unsigned me)
 {
 	if (me > 1)
 		return;
 	volatile u32 *mine = me ? &m.y : &m.x, *other = me ? &m.x : &m.y;
-	for (u32 i = 0; i < LITMUS; i++) {
+	for (u32 i = 0, n = LITMUS; i < n; i++) {
 		*mine = 0;
 		meet(me, 3 * i + 1);
 		u32 v;
@@ -443,7 +444,7 @@ static void mp(unsigned me)
 {
 	if (me > 1)
 		return;
-	for (u32 i = 0; i < LITMUS; i++) {
+	for (u32 i = 0, n = LITMUS; i < n; i++) {
 		if (!me) {
 			m.x = 0;
 			m.y = 0;
