@@ -116,7 +116,7 @@ static inline unsigned jj_slot(unsigned t, u64 rip)
 /* For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. */
 static inline u64 jj_none(unsigned slot)
 {
-	return slot ^ 1;
+	return slot ^ 16; /* its upper bits change no more than two others */
 }
 
 /* Why translated code was left. */
