@@ -488,8 +488,13 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 		c->jit.n.handlers[s->mnemonic]++;
 		execute(c, b, s->uop, s->nuops); /* c->rip says where to */
 	}
+	if (unlikely(c->nmi_latched && !c->nmi_masked)) { /* as the run loop does: soft_leave() sees it then */
+		c->nmi_latched = false;
+		atomic_fetch_or(&c->pending, PEND_NMI);
+	}
 	/* What soft_leave() and the run loop look at. */
-	if (unlikely(!(c->mode & MODE_CODE64) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 || c->nmi_latched ||
+	if (unlikely(!(c->mode & MODE_CODE64) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 ||
+		     atomic_load_explicit(&c->pending, memory_order_relaxed) ||
 		     (atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))) {
 		vec_out(c);
 		c->jit.n.exit[JX_SYSTEM]++;
