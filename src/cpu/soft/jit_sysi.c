@@ -155,6 +155,26 @@ static bool sp_from_cr(struct jit *j, struct jinsn *i)
 	return true;
 }
 
+/* MOV from a segment register to a general one, of which 16 bits may be left alone. */
+static bool sp_from_sreg(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	unsigned h = jit_hreg[u->r0];
+
+	EB(j, 0x0f, 0xb7); /* movzx eax, word [sel] */
+	modrm_disp(j, H_RAX, H_RSP, C_OFF(seg[0].sel) + (s32)(u->r1 * sizeof(struct cpu_seg)));
+	if (u->osize != 2) {
+		j_set_reg(j, u->r0, H_RAX);
+		return true;
+	}
+	e8(j, 0x66);
+	if (h == H_NONE)
+		op_rm(j, false, 0x89, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)u->r0);
+	else
+		op_rr(j, false, 0x89, H_RAX, h);
+	return true;
+}
+
 bool js_classify(struct jit *j, struct jinsn *i)
 {
 	const struct uop *u = &j->b->op[i->uop];
@@ -189,6 +209,10 @@ bool js_classify(struct jit *j, struct jinsn *i)
 		return true;
 	default:
 		break;
+	}
+	if (u->fn == sys_mov_from_sreg) {
+		special(i, !u->aux, sp_from_sreg, false);
+		return true;
 	}
 	if (u->fn == sys_mov_from_cr) {
 		special(i, !user && u->r1 != 8 && u->r1 <= 4 && u->r1 != 1, sp_from_cr, false);
