@@ -365,6 +365,7 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 			pthread_mutex_unlock(&k->lock);
 			return b;
 		}
+		c->jit.beside.len = 0;
 		/* INV-CACHE-4: where it may reach, until it is known where it does. */
 		u64 had = atomic_fetch_or(&k->code_chunks[page], cache_chunks(phys, BLOCK_INSNS_MAX * 15)), had2 = 0;
 		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX, whole)) {

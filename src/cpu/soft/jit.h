@@ -46,6 +46,8 @@
  *            with a call that leaves. Memory is reused only with the whole arena (INV-CACHE-3).
  * INV-JIT-3: see Flags.
  * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
+ * INV-JIT-5: no block that is alive or running has bytes in jit_cpu.beside: it goes when anything is decoded, when
+ *            a translation comes to rely on bytes, and with the TLB.
  *
  * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
  * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
@@ -157,6 +159,12 @@ struct jit_cpu {
 	bool ran;            /* ... and came to its end */
 	const struct block *in_block; /* ... of this block */
 	struct jtlb_stack stack[JTLB_MODES];
+	/* Of a page with code on it a piece without, where stores need not go to C; one vCPU. See INV-JIT-5. */
+	struct {
+		const void *tlb; /* c->tlb it is for */
+		u64 start, len;  /* linear addresses; len: less what the longest access needs; 0: none */
+		u64 addend;
+	} beside;
 	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
 	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
 	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */

@@ -119,6 +119,22 @@ static void routines(struct jit *j, struct jit_code *k)
 	EB(j, 0xff, 0xe0); /* jmp rax */
 
 	k->r_slow = begin(j);
+	/* A store beside code? The return address is still on the stack, so the vCPU is 8 higher. */
+	EB(j, 0x48, 0x8b, 0x0c, 0x24); /* mov rcx, [rsp] */
+	EB(j, 0x80, 0x79, 8 + offsetof(struct jsite_slow, how), JSLOW_WRITE); /* cmp byte [rcx + how], */
+	u32 not_store = e_jcc(j, CC_NZ);
+	op_rm(j, true, 0x8b, H_RCX, H_RSP, C_OFF(tlb) + 8);
+	op_rm(j, true, 0x3b, H_RCX, H_RSP, C_OFF(jit.beside.tlb) + 8);
+	u32 not_here = e_jcc(j, CC_NZ);
+	e_mov(j, H_RCX, H_RAX);
+	op_rm(j, true, 0x2b, H_RCX, H_RSP, C_OFF(jit.beside.start) + 8);
+	op_rm(j, true, 0x3b, H_RCX, H_RSP, C_OFF(jit.beside.len) + 8);
+	u32 outside = e_jcc(j, CC_AE);
+	op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(jit.beside.addend) + 8);
+	e8(j, 0xc3);
+	patch_to(j, not_store, j->n);
+	patch_to(j, not_here, j->n);
+	patch_to(j, outside, j->n);
 	to_c(j, (void *)jit_slow);
 	e_alui(j, true, 7, H_RAX, JSLOW_LEFT);
 	z = e_jcc(j, CC_NZ);

@@ -281,6 +281,7 @@ void e_nops(struct jit *j, unsigned n);
 
 #define CC_B 2u
 #define CC_Z 4u
+#define CC_AE 3u
 #define CC_NZ 5u
 #define CC_A 7u
 

@@ -152,6 +152,18 @@ static u8 *beside_code(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 		u32 live = vec_out(c);
 		cache_invalidate_ram(vm, off, s->bytes);
 		must(vec_back(c, live));
+	} else {
+		/* All around that is as free. The running block may be dead, and have no bits. */
+		u64 page = off >> PAGE_SHIFT;
+		u64 used = atomic_load(&vm->cache->code_chunks[page]) | cache_block_chunks(block_at(c, s->block), page);
+		unsigned at = (unsigned)(off & ~PAGE_MASK) >> CACHE_CHUNK_BITS;
+		u64 below = used & ((1ull << at) - 1), above = used & (~0ull << at);
+		u64 start = below ? (64u - (unsigned)__builtin_clzll(below)) << CACHE_CHUNK_BITS : 0;
+		u64 end = above ? (u64)__builtin_ctzll(above) << CACHE_CHUNK_BITS : PAGE_BYTES;
+		c->jit.beside.tlb = c->tlb;
+		c->jit.beside.start = (lin & PAGE_MASK) + start;
+		c->jit.beside.len = end >= start + UINT8_MAX ? end - start - (UINT8_MAX - 1) : 0;
+		c->jit.beside.addend = e->addend;
 	}
 	return (u8 *)(uintptr_t)host;
 }
@@ -553,6 +565,7 @@ void jit_forget_space(struct soft_cpu *c, unsigned space)
 
 void jit_flush(struct soft_cpu *c, unsigned mode)
 {
+	c->jit.beside.len = 0;
 	for (unsigned w = 0; w < JTLB_SIZE / 64; w++) {
 		for (u64 f = c->jit.filled[mode][w]; f; f &= f - 1) {
 			unsigned i = w * 64 + (unsigned)__builtin_ctzll(f);
@@ -596,6 +609,7 @@ void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, 
 {
 	unsigned t = mode == TLB_USER ? JJ_USER + space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 
+	c->jit.beside.len = 0;
 	jj_flush_page(c, t, lin, shift);
 	if (space != c->space)
 		return;
@@ -611,6 +625,7 @@ void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, 
 
 void jit_protect(struct soft_cpu *c, u64 host)
 {
+	__atomic_store_n(&c->jit.beside.len, 0, __ATOMIC_RELAXED);
 	for (unsigned m = 0; m < JTLB_MODES; m++) {
 		for (unsigned i = 0; i < JTLB_SIZE; i++)
 			if (!host || c->jit.wr[m].host[i] == host)

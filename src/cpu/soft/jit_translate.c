@@ -371,6 +371,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.end_uop = j->end_uop;
 		b->jit.peek_lo = j->peek_lo;
 		b->jit.peek_hi = j->peek_hi;
+		c->jit.beside.len = 0;
 		if (j->peek_hi > j->peek_lo)
 			atomic_fetch_or(&vm->cache->code_chunks[b->phys >> PAGE_SHIFT],
 					cache_chunks(j->peek_lo, (u64)j->peek_hi - j->peek_lo));

@@ -249,6 +249,40 @@ static void processor(void)
 	eq(run((word)&pt1[7] - 1) & 0x60, 0x20);
 }
 
+/* Stores from translated code to its own page: to data, to code that comes and goes there, and to itself. */
+static void beside(void)
+{
+	/* mov %esi,(%rdi); add $4,%rdi; dec %edx; jnz back; ret */
+	static const u8 fill_code[] = { 0x89, 0x37, 0x48, 0x83, 0xc7, 0x04, 0xff, 0xca, 0x75, 0xf6, 0xc3 };
+	word page = FRAME + 0x8000, data = page + 0x400, early = page + 0x800, late = page + 0xc00;
+	u32 (*fill)(word at, u32 v, u32 n) = (u32(*)(word, u32, u32))page;
+	unsigned wrong = 0, wrong_data = 0, wrong_late = 0;
+
+	memcpy((void *)page, fill_code, sizeof(fill_code));
+	put_return(early, 0);
+	put_return(late, 0);
+	for (u32 i = 1; i <= 600; i++) {
+		fill(data, i, 40);
+		for (unsigned k = 0; k < 40; k++)
+			wrong_data += ((volatile u32 *)data)[k] != i;
+		fill(early + 1, i, 1);
+		wrong += run(early) != i;
+		/* No code yet for long. */
+		fill(late + 1, i, 1);
+		if (i > 400)
+			wrong_late += run(late) != i;
+	}
+	t("stores to data beside code");
+	eq(wrong_data, 0);
+	t("... and to code there");
+	eq(wrong, 0);
+	t("... and to what becomes code later");
+	eq(wrong_late, 0);
+	t("... and to the end of the running loop");
+	fill(data, 1, 40);
+	eq(fill(page + 10, 0x90c307b0, 1) & 0xff, 7); /* mov $7,%al; ret */
+}
+
 int main(void)
 {
 	memset(pdpt1, 0, 0x3000);
@@ -265,6 +299,7 @@ int main(void)
 	}
 	aliases();
 	borders();
+	beside();
 	processor();
 	return 0;
 }
