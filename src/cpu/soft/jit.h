@@ -48,10 +48,11 @@
  * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
  * INV-JIT-5: no block that is alive or running has bytes in jit_cpu.beside: it goes when anything is decoded, when
  *            a translation comes to rely on bytes, and with the TLB.
+ * INV-JIT-6: see jit_group.c.
  *
  * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
  * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
- * jit_sysi.c; jit_mem.c its memory operand; jit_flow.c branches; jit_flags.c what reads and writes flags.
+ * jit_sysi.c, jit_vec.c; jit_mem.c its memory operand, jit_group.c those near each other; jit_check.c the comparison; jit_flow.c branches; jit_flags.c what reads and writes flags.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H
@@ -178,7 +179,7 @@ struct jit_cpu {
 	struct uop *run;             /* JIT_RUN_UOPS + 1 */
 	const struct uop *exit_uop;  /* JSLOW_LEFT */
 	struct block *refused;       /* to be interpreted once: it may not use vector registers now */
-	u64 slow, slow_uop, uops, lookups, links, entries, translated, code_bytes; /* statistics */
+	u64 slow, slow_uop, uops, lookups, links, entries, translated; /* statistics */
 	struct jit_counts n;
 	struct jit_check *check; /* jit_check.c; NULL: no comparing */
 	struct jit_check *ref;   /* ... and the reference is being executed */

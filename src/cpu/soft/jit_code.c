@@ -104,6 +104,22 @@ static void vec_moves(struct jit *j, bool avx, bool store)
 	e8(j, 0xc3);
 }
 
+/* fn says where translated code goes on; NULL: leave it. */
+static u8 *going_on(struct jit *j, void *fn)
+{
+	u8 *at = begin(j);
+
+	to_c(j, fn);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	u32 z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	EB(j, 0xff, 0xe0); /* jmp rax */
+	patch_to(j, z, j->n);
+	epilogue(j);
+	return at;
+}
+
 static void routines(struct jit *j, struct jit_code *k)
 {
 	u32 z;
@@ -185,35 +201,11 @@ static void routines(struct jit *j, struct jit_code *k)
 	to_c(j, (void *)jit_exit_dead);
 	epilogue(j);
 
-	k->r_link = begin(j);
-	to_c(j, (void *)jit_link);
-	op_rr(j, true, 0x85, H_RAX, H_RAX);
-	z = e_jcc(j, CC_Z);
-	e_mov(j, H_RSP, H_RBX);
-	reload(j);
-	EB(j, 0xff, 0xe0);
-	patch_to(j, z, j->n);
-	epilogue(j);
+	k->r_link = going_on(j, (void *)jit_link);
 
-	k->r_lookup = begin(j);
-	to_c(j, (void *)jit_lookup);
-	op_rr(j, true, 0x85, H_RAX, H_RAX);
-	z = e_jcc(j, CC_Z);
-	e_mov(j, H_RSP, H_RBX);
-	reload(j);
-	EB(j, 0xff, 0xe0);
-	patch_to(j, z, j->n);
-	epilogue(j);
+	k->r_lookup = going_on(j, (void *)jit_lookup);
 
-	k->r_end = begin(j);
-	to_c(j, (void *)jit_end);
-	op_rr(j, true, 0x85, H_RAX, H_RAX);
-	z = e_jcc(j, CC_Z);
-	e_mov(j, H_RSP, H_RBX);
-	reload(j);
-	EB(j, 0xff, 0xe0);
-	patch_to(j, z, j->n);
-	epilogue(j);
+	k->r_end = going_on(j, (void *)jit_end);
 
 	k->r_need_vec = begin(j);
 	to_c(j, (void *)jit_need_vec);

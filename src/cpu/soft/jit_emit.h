@@ -300,7 +300,7 @@ struct jit_code {
 	bool avx;
 	bool exact;
 	u32 heat; /* executions before a block is translated */
-	u8 *r_enter, *r_leave, *r_slow, *r_uop, *r_exit_uop, *r_end, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
+	u8 *r_enter, *r_slow, *r_uop, *r_exit_uop, *r_end, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
 	    *r_fault;
 	struct jit *scratch;
 	struct jindex {

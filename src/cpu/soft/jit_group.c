@@ -11,7 +11,7 @@
  * group wants, the interpreter goes on with the block; where that happens again and again, it is translated anew with
  * a second, plain version behind the first.
  *
- * INV-JIT-5: between leader and follower nothing can flush a TLB, change the way of looking, or give other
+ * INV-JIT-6: between leader and follower nothing can flush a TLB, change the way of looking, or give other
  * threads a safe point: groups end at everything but instructions translated here.
  */
 #include "cpu/soft/jit_emit.h"
