@@ -27,6 +27,12 @@ const char *cpu_vm_engine(const struct cpu_vm *vm)
 	return vm->engine->name;
 }
 
+void cpu_vm_ready(struct cpu_vm *vm)
+{
+	if (vm->engine->vm_ready)
+		vm->engine->vm_ready(vm);
+}
+
 void cpu_vm_free(struct cpu_vm *vm)
 {
 	if (vm)

@@ -218,6 +218,9 @@ int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_
 	       const struct cpu_model *model, unsigned ncpus, struct err *e);
 /* "soft", "kvm". */
 const char *cpu_vm_engine(const struct cpu_vm *vm);
+/* Once, before the first cpu_run(): privileges are gone, the system-call filter is not there yet. What an engine needs
+ * processes of its own for it makes now; it does without where this is not called. */
+void cpu_vm_ready(struct cpu_vm *vm);
 void cpu_vm_free(struct cpu_vm *vm);
 struct cpu *cpu_vm_cpu(struct cpu_vm *vm, unsigned index);
 

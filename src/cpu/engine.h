@@ -16,6 +16,7 @@ struct cpu_engine {
 	int (*vm_new)(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
 		      unsigned ncpus, struct err *e);
 	void (*vm_free)(struct cpu_vm *vm);
+	void (*vm_ready)(struct cpu_vm *vm); /* NULL: nothing to do */
 	struct cpu *(*vm_cpu)(struct cpu_vm *vm, unsigned index);
 	void (*vm_get_board)(struct cpu_vm *vm, struct board_state *b);
 	int (*vm_set_board)(struct cpu_vm *vm, const struct board_state *b, struct err *e);

@@ -19,6 +19,13 @@ enum soft_check {
 	SOFT_CHECK_REPORT, /* as on, but the VM goes on after a difference */
 };
 
+/* Compute-bound processes of the guest are executed on the host's CPU as they are (cpu/soft/direct.h). */
+enum soft_direct {
+	SOFT_DIRECT_ON, /* where it pays, and the host allows it */
+	SOFT_DIRECT_OFF,
+	SOFT_DIRECT_ALWAYS, /* all that can be: slow, for tests */
+};
+
 #define SOFT_HEAT_MAX 1000000u
 #define SOFT_CACHE_MIN (128 * KIB)
 #define SOFT_CACHE_MAX (1 * GIB)
@@ -28,6 +35,7 @@ struct soft_options {
 	u32 heat;        /* executions of a block before it is translated, 1 to SOFT_HEAT_MAX; 0: the engine's choice */
 	u64 cache_bytes; /* memory for translated code, SOFT_CACHE_MIN to _MAX; 0: the engine's choice */
 	enum soft_check check;
+	enum soft_direct direct;
 	bool perf_map; /* write /tmp/perf-PID.map */
 };
 

@@ -50,6 +50,11 @@ static int parse_one(struct soft_options *o, const char *item, struct err *e)
 		[SOFT_CHECK_ALL] = "all",
 		[SOFT_CHECK_REPORT] = "report",
 	};
+	static const char *const direct[] = {
+		[SOFT_DIRECT_ON] = "on",
+		[SOFT_DIRECT_OFF] = "off",
+		[SOFT_DIRECT_ALWAYS] = "always",
+	};
 	static const char *const onoff[] = { "off", "on" };
 	const char *v;
 	int k;
@@ -79,13 +84,19 @@ static int parse_one(struct soft_options *o, const char *item, struct err *e)
 		o->check = (enum soft_check)k;
 		return 0;
 	}
+	if ((v = value(item, "direct"))) {
+		if ((k = choose(direct, ARRAY_LEN(direct), v)) < 0)
+			return err_set(e, EINVAL, _("%s: write direct=on, off or always"), item);
+		o->direct = (enum soft_direct)k;
+		return 0;
+	}
 	if ((v = value(item, "perfmap"))) {
 		if ((k = choose(onoff, ARRAY_LEN(onoff), v)) < 0)
 			return err_set(e, EINVAL, _("%s: write perfmap=on or perfmap=off"), item);
 		o->perf_map = k;
 		return 0;
 	}
-	return err_set(e, EINVAL, _("'%s' is not known; write translate=, heat=, cache=, check= or perfmap="), item);
+	return err_set(e, EINVAL, _("'%s' is not known; write translate=, direct=, heat=, cache=, check= or perfmap="), item);
 }
 
 int engine_options_parse(struct soft_options *o, char *const *items, unsigned n, struct err *e)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -242,6 +243,12 @@ static const struct rule rules[] = {
 	RULE(restart_syscall, ANY),
 	RULE(exit, ANY),
 	RULE(exit_group, ANY),
+	/* direct execution: to stop and start the processes that were made for it. No descriptor of another process can
+	 * be had any more; -1 is nobody. */
+	RULE(pidfd_send_signal, ANY),
+	RULE(waitid, ANY),
+	RULE(ioctl, ARG(1, SCMP_CMP_EQ, SECCOMP_IOCTL_NOTIF_RECV)),
+	RULE(ioctl, ARG(1, SCMP_CMP_EQ, SECCOMP_IOCTL_NOTIF_SEND)),
 	/* the KVM engine: to run its vCPUs and to move their state, not to make VMs or vCPUs. Only /dev/kvm's
 	 * descriptors know these requests, and there are none under the soft engine. */
 	KVM(RUN),

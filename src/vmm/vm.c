@@ -753,6 +753,8 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 
 int vm_start(struct vm *v, struct err *e)
 {
+	/* Processes that the engine makes have a copy of our memory for a moment: before there are threads. */
+	cpu_vm_ready(v->cpus);
 	int rc = blk_start_threads(e);
 	if (rc < 0)
 		return rc;

@@ -95,7 +95,8 @@ void cache_exclusive_begin(struct soft_vm *vm, struct soft_cpu *c)
 		if (o == c)
 			continue;
 		for (unsigned spins = 0; atomic_load(&o->in_guest); spins++) {
-			atomic_fetch_or(&o->pending, PEND_QUIESCE);
+			if (!(atomic_fetch_or(&o->pending, PEND_QUIESCE) & PEND_QUIESCE))
+				direct_kick(o);
 			if (spins < 200)
 				__builtin_ia32_pause();
 			else

@@ -183,6 +183,22 @@ void mmu_protect_code(struct soft_cpu *c, u64 page);
 /* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
 
+/* Direct execution. An access of user code as the processor makes it: is it allowed? Sets A, and D. */
+bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc);
+/* What user code may do with n pages from lin on, all under one paging entry of 2 MiB; nothing with those that were not
+ * accessed yet, and no writing of those that are not dirty. In 4-level paging. Changes nothing. */
+#define MMU_USER_R 1u
+#define MMU_USER_W 2u
+#define MMU_USER_X 4u
+struct mmu_user {
+	u64 page; /* of RAM */
+	u8 rights;
+};
+void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out);
+/* May a page that user code may write be mapped so that we do not see it? Then mmu_protect_code() will tell, and
+ * mmu_protect_all(). written: it is about to be. c->tlb_lock held. */
+bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written);
+
 /* core.c */
 /* Run until something the caller of cpu_run() must handle; on the vCPU's thread, FPU entered. */
 enum cpu_exit core_run(struct soft_cpu *c);

@@ -296,6 +296,7 @@ static void wake(struct soft_cpu *c)
 void core_request(struct soft_cpu *c, u32 bits)
 {
 	atomic_fetch_or(&c->pending, bits);
+	direct_kick(c);
 	wake(c);
 }
 
@@ -360,6 +361,8 @@ static bool take_interrupt(struct soft_cpu *c)
 	c->halted = false;
 	if (unlikely(c->trace & TRACE_INTR))
 		fprintf(stderr, "cpu%u interrupt %d at %" PRIx64 "\n", c->index, vec, c->rip);
+	if (c->cpl == 3)
+		direct_interrupt(c);
 	c->redo_step = true;
 	soft_deliver_intr(c, (u8)vec);
 	c->redo_step = false;
@@ -510,7 +513,14 @@ enum cpu_exit core_run(struct soft_cpu *c)
 			cache_enter_guest(c);
 			continue;
 		}
-		if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed) & PEND_STEP))
+		p = atomic_load_explicit(&c->pending, memory_order_relaxed);
+		if (unlikely(p & PEND_DIRECT)) {
+			atomic_fetch_and(&c->pending, ~PEND_DIRECT);
+			if (c->cpl == 3 && !(p & PEND_STEP) && direct_run(c))
+				continue;
+			p &= ~PEND_DIRECT;
+		}
+		if (unlikely(p & PEND_STEP))
 			step(c);
 		else
 			enter_chain(c);

@@ -324,6 +324,7 @@ static void vm_free(struct cpu_vm *v)
 {
 	struct soft_vm *vm = soft_vm(v);
 	vm->ram->on_write = NULL;
+	direct_fini(vm);
 	jit_fini(vm);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		struct soft_cpu *c = vm->cpu[i];
@@ -382,6 +383,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		c->model = model;
 		c->ram = ram;
 		c->index = i;
+		c->direct.spare = c->direct.spare_from = DIRECT_NEVER;
 		c->tsc_offset = 0 - tsc0; /* the guest's TSC starts at 0, the same on all */
 		pthread_mutex_init(&c->tlb_lock, NULL);
 		soft_tlb_init(c);
@@ -419,6 +421,11 @@ static int vm_set_board(struct cpu_vm *v, const struct board_state *b, struct er
 	return 0;
 }
 
+static void vm_ready(struct cpu_vm *v)
+{
+	direct_init(soft_vm(v));
+}
+
 static void vm_stats(struct cpu_vm *v, FILE *f)
 {
 	soft_stats(soft_vm(v), f);
@@ -445,6 +452,7 @@ const struct cpu_engine cpu_engine_soft = {
 	.name = "soft",
 	.vm_new = vm_new,
 	.vm_free = vm_free,
+	.vm_ready = vm_ready,
 	.vm_cpu = vm_cpu,
 	.vm_get_board = vm_get_board,
 	.vm_set_board = vm_set_board,

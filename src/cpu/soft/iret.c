@@ -183,6 +183,8 @@ static outline_ void iret_prot(struct soft_cpu *c, const struct uop *op)
 	c->rip = ip;
 	soft_set_rflags(c, fl);
 	soft_mode_changed(c);
+	if (rpl == 3 && old_cpl != 3)
+		sys_to_user(c);
 }
 
 void sys_iret(struct soft_cpu *c, const struct uop *op)

@@ -209,6 +209,79 @@ again:
 	return 0;
 }
 
+/* Of a page that may be written through this vCPU's table. */
+static u8 write_flags(const struct soft_cpu *c, enum tlb_index idx)
+{
+	return (u8)(PAGE_WTLB | (idx == TLB_SUPER      ? PAGE_WSUPER
+				 : idx == TLB_SUPER_AC ? PAGE_WSUPER_AC
+						       : PAGE_WUSER(c->space)));
+}
+
+/* ---- for direct execution: what user code may do, beside the TLB ---- */
+
+bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc)
+{
+	struct walk w;
+
+	return !walk(c, TLB_USER, lin, acc, &w);
+}
+
+void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out)
+{
+	u64 rsvd = phys_reserved(c) | (c->efer & EFER_NXE ? 0 : PTE_NX), all = PTE_W, nx = 0, v = 0;
+	gpa_t table = c->cr3 & PTE_ADDR;
+	const u8 *p = NULL;
+	unsigned shift;
+
+	for (unsigned i = 0; i < n; i++)
+		out[i].rights = 0;
+	for (shift = PAGE_SHIFT + 27;; shift -= 9) {
+		p = ram_ptr(c->ram, table + ((lin >> shift & 511) * 8), 8);
+		if (!p)
+			return;
+		if (shift == PAGE_SHIFT)
+			break;
+		v = __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED);
+		if ((v & (PTE_P | PTE_U | PTE_A)) != (PTE_P | PTE_U | PTE_A) || (v & rsvd))
+			return;
+		if (v & PTE_PS)
+			break;
+		all &= v;
+		nx |= v;
+		table = v & PTE_ADDR;
+	}
+	for (unsigned i = 0; i < n; i++, lin += PAGE_BYTES) {
+		if (shift == PAGE_SHIFT)
+			v = __atomic_load_n((const u64 *)(const void *)p + i, __ATOMIC_RELAXED);
+		if ((v & (PTE_P | PTE_U | PTE_A)) != (PTE_P | PTE_U | PTE_A) || (v & rsvd))
+			continue;
+		u64 low = (1ull << shift) - 1;
+		u64 page = ram_page(c->ram, ((v & PTE_ADDR & ~low) | (lin & low)) & PAGE_MASK);
+		if (page == UINT64_MAX)
+			continue;
+		out[i].page = page;
+		out[i].rights = (u8)(MMU_USER_R | ((v & all & PTE_W) && (v & PTE_D) ? MMU_USER_W : 0) |
+				     ((nx | v) & PTE_NX ? 0 : MMU_USER_X));
+	}
+}
+
+bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written)
+{
+	_Atomic u8 *flags = &c->vm->cache->page_flags[page];
+	u8 in = write_flags(c, TLB_USER);
+
+	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
+		if (written)
+			dirty_mark(&c->vm->dirty, page);
+		else if (!dirty_has(&c->vm->dirty, page))
+			return false;
+	}
+	u8 f = atomic_load_explicit(flags, memory_order_relaxed);
+	if ((f & in) != in)
+		atomic_fetch_or(flags, in);
+	return !(atomic_load(flags) & PAGE_CODE);
+}
+
 static bool empty(const struct tlb_entry *e)
 {
 	return e->rtag == TLB_NONE && e->wtag == TLB_NONE && e->xtag == TLB_NONE;
@@ -238,14 +311,6 @@ static void note_large(struct tlb_table *t, gva_t lin, unsigned shift)
 		t->huge |= 1ull << (m & 63);
 	else
 		t->large[m / 64] |= 1ull << (m % 64);
-}
-
-/* Of a page that may be written through this vCPU's table. */
-static u8 write_flags(const struct soft_cpu *c, enum tlb_index idx)
-{
-	return (u8)(PAGE_WTLB | (idx == TLB_SUPER      ? PAGE_WSUPER
-				 : idx == TLB_SUPER_AC ? PAGE_WSUPER_AC
-						       : PAGE_WUSER(c->space)));
 }
 
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa)
@@ -362,6 +427,7 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 				take_back(&o->tables->space[s].super_ac, host);
 		}
 		jit_protect(o, host);
+		direct_protect(o, page);
 		pthread_mutex_unlock(&o->tlb_lock);
 	}
 	atomic_fetch_and(&vm->cache->page_flags[page], (u8)~PAGE_WANY);
@@ -391,6 +457,7 @@ void mmu_protect_all(struct soft_vm *vm)
 				protect_table(&c->tables->space[s].super_ac);
 			}
 		jit_protect(c, 0);
+		direct_protect(c, UINT64_MAX);
 		pthread_mutex_unlock(&c->tlb_lock);
 	}
 }
@@ -853,6 +920,7 @@ static void space_clear(struct soft_cpu *c, unsigned s)
 	if (!c->spaces[s].ready)
 		return;
 	c->st.space_flush++;
+	direct_flush(c, s);
 	table_clear(&c->tables->space[s].user);
 	table_clear(&c->tables->space[s].super_ac);
 	jc_table_clear(&c->tables->jc_user[s]);
@@ -915,8 +983,10 @@ static void space_use(struct soft_cpu *c)
 		c->spaces[s].used = true;
 	}
 	c->spaces[s].stamp = ++c->space_clock;
-	if (s == c->space && c->tlb)
+	if (s == c->space && c->tlb) {
+		direct_switched(c);
 		return;
+	}
 	c->st.space_switch++;
 	c->space = s;
 	c->tlbs[TLB_USER] = c->tables->space[s].user.e;
@@ -926,6 +996,7 @@ static void space_use(struct soft_cpu *c)
 	c->jc = c->jcs[c->cpl == 3];
 	c->tlb_epoch++;
 	jit_switch(c);
+	direct_switched(c);
 }
 
 void soft_tlb_flush(struct soft_cpu *c, bool global)
@@ -950,8 +1021,10 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 
 void soft_tlb_switch(struct soft_cpu *c)
 {
-	if (c->spaces[c->space].pcid == pcid_of(c))
+	if (c->spaces[c->space].pcid == pcid_of(c)) {
+		direct_switched(c);
 		return;
+	}
 	super_clear_private(c);
 	space_use(c);
 }
@@ -1033,6 +1106,7 @@ static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)
 	unsigned b = table_flush_page(&c->tables->space[s].super_ac, lin, large);
 	jc_flush(&c->tables->jc_user[s], lin, a);
 	jit_flush_page(c, s, TLB_USER, lin, a);
+	direct_flush_page(c, s, lin, a);
 	jit_flush_page(c, s, TLB_SUPER_AC, lin, b);
 }
 

@@ -36,6 +36,7 @@ bool sys_sysret_short(struct soft_cpu *c)
 	c->cpl = 3;
 	sys_set_plain_flags(c, c->gpr[GPR_R8 + 3] & 0x3c7fd7);
 	sys_ring_changed(c);
+	sys_to_user(c);
 	return true;
 }
 
@@ -79,5 +80,7 @@ bool sys_iret_short(struct soft_cpu *c)
 	c->rip = ip;
 	sys_set_plain_flags(c, fl); /* ring 0 may change all of them; RF is not kept without breakpoints */
 	sys_ring_changed(c);
+	if (rpl == 3)
+		sys_to_user(c);
 	return true;
 }

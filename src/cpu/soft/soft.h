@@ -34,6 +34,7 @@
 #include "cpu/cpu.h"
 #include "cpu/dirty.h"
 #include "cpu/soft_options.h"
+#include "cpu/soft/direct.h"
 #include "cpu/soft/jit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
@@ -285,6 +286,7 @@ struct soft_tables {
 #define PEND_STOP 0x10u
 #define PEND_QUIESCE 0x20u /* another vCPU wants us at a safe point */
 #define PEND_KICK 0x40u    /* wake if halted */
+#define PEND_DIRECT 0x100u /* own: at CPL 3 of an address space that is executed directly */
 #define PEND_STEP 0x80u    /* own: TF, breakpoints, or interrupt shadow: one instruction at a time */
 
 struct soft_stats {
@@ -397,6 +399,7 @@ struct soft_cpu {
 	_Atomic bool sleeping;
 	unsigned trace;
 
+	struct direct_cpu direct;
 	struct jit_cpu jit;
 	struct soft_stats st;
 	struct soft_tables *tables;
@@ -660,6 +663,7 @@ struct soft_vm {
 	struct soft_options options;
 	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs;  /* vec.c */
+	struct direct direct;
 	u64 tsc_khz;
 	unsigned phys_bits; /* MAXPHYADDR */
 	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */

@@ -19,6 +19,11 @@ static const char *const exit_names[JX_COUNT] = {
 	[JX_SYSTEM] = "system",   [JX_MEMORY] = "memory", [JX_VECTOR] = "vector",
 };
 
+static const char *const direct_exit_names[DX_COUNT] = {
+	[DX_KICK] = "kick", [DX_SYSCALL] = "syscall", [DX_FAULT] = "fault", [DX_GP] = "trap",
+	[DX_TSC] = "tsc",   [DX_MAP] = "map",         [DX_LOST] = "lost",
+};
+
 struct times {
 	u64 run, idle, translate, guest; /* ns */
 };
@@ -136,6 +141,16 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		LINE("code_page_stops", s->ping);
 		LINE("space_switches", s->space_switch);
 		LINE("space_flushes", s->space_flush);
+		const struct direct_stats *d = &vm->cpu[i]->direct.st;
+		LINE("direct_us", d->ns / 1000);
+		LINE("direct_let_in", d->let_in);
+		LINE("direct_starts", d->starts);
+		LINE("direct_maps", d->maps);
+		LINE("direct_pages", d->pages);
+		LINE("direct_checks", d->checks);
+		LINE("direct_drops", d->drops);
+		for (unsigned k = 0; k < DX_COUNT; k++)
+			fprintf(f, "cpu%u_direct_stops_%s %" PRIu64 "\n", i, direct_exit_names[k], d->exit[k]);
 		for (unsigned k = 0; k < 32; k++)
 			if (s->exc[k])
 				fprintf(f, "cpu%u_exception_%u %" PRIu64 "\n", i, k, s->exc[k]);
@@ -200,6 +215,24 @@ static void report_of_jit(const struct soft_vm *vm, FILE *f)
 	row(f, "  pages with code, others", SUM(jit.n.others), "");
 }
 
+static void report_of_direct(const struct soft_vm *vm, FILE *f)
+{
+	const struct direct *d = &vm->direct;
+
+	if (!d->n) {
+		fprintf(f, "# direct execution: none (%s)\n", d->why ? d->why : "not asked for");
+		return;
+	}
+	fprintf(f, "# direct execution: %.2f s in %u processes\n", (double)SUM(direct.st.ns) / 1e9, d->n);
+	row(f, "address spaces let in", SUM(direct.st.let_in), "");
+	row(f, "started", SUM(direct.st.starts), "");
+	for (unsigned k = 0; k < DX_COUNT; k++)
+		if (SUM(direct.st.exit[k]))
+			row(f, k ? "" : "stopped for", SUM(direct.st.exit[k]), direct_exit_names[k]);
+	row(f, "pages mapped", SUM(direct.st.pages), "");
+	row(f, "pages looked at again", SUM(direct.st.checks), "after the guest invalidated them");
+}
+
 void soft_report(const struct soft_vm *vm, FILE *f)
 {
 	for (unsigned i = 0; i < vm->ncpus; i++) {
@@ -215,6 +248,7 @@ void soft_report(const struct soft_vm *vm, FILE *f)
 		report_of_jit(vm, f);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_check_report(vm->cpu[i], f);
+	report_of_direct(vm, f);
 	row(f, "page walks", SUM(st.page_walk), "");
 	row(f, "device memory, ports", SUM(st.mmio) + SUM(st.pio), "accesses");
 	row(f, "interrupts", SUM(st.intr), "");

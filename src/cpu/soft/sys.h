@@ -234,6 +234,12 @@ static inline void sys_ring_changed(struct soft_cpu *c)
 	c->tlb = c->tlbs[mmu_index(c)];
 	c->jc = c->jcs[c->cpl == 3];
 }
+/* CPL 3 was reached from another one: see direct.h. */
+static inline void sys_to_user(struct soft_cpu *c)
+{
+	if (unlikely(--c->direct.spare < 0))
+		atomic_fetch_or_explicit(&c->pending, PEND_DIRECT, memory_order_relaxed);
+}
 /* Where `bytes` at lin lie when this table has them, within one page; else NULL. */
 static inline volatile guest_u64 *sys_hit(const struct tlb_entry *table, gva_t lin, unsigned bytes, bool write)
 {

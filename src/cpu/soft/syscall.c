@@ -72,6 +72,7 @@ void sys_sysret(struct soft_cpu *c, const struct uop *op)
 	else
 		soft_set_rflags(c, soft_get_rflags(c) | FL_IF);
 	soft_mode_changed(c);
+	sys_to_user(c);
 	soft_leave(c, op);
 }
 

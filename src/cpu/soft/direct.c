@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* direct.c - direct execution: who gets a runner, registers in and out, and what its stops mean. See direct.h. */
+#include "base/clock.h"
+#include "cpu/soft/cache.h"
+
+#include <signal.h>
+#include <ucontext.h>
+
+/* An address space is let in when it computed this long between two interrupts, and entered its kernel no more often
+ * than once in ... */
+#define WINDOW_NS 2000000ull
+#define AWAY_NS 50000000ull
+#define PER_ENTRY_NS 60000ull
+/* A stay that is shorter was not worth its price. */
+#define SHORT_NS 40000ull
+#define BACKOFF_MAX 4096u
+#define IDLE_NS 50000000ull /* a runner not used for so long may be given to somebody else */
+
+#define USER_CS 0x33
+#define USER_SS 0x2b
+/* What guest code at CPL 3 has a say in. */
+#define USER_FLAGS (FL_STATUS | FL_DF | FL_NT | FL_AC | FL_ID)
+
+/* ---- who has which ---- */
+
+/* For an address space of c that has none: a free one, or who has not used his for the longest time. */
+static struct runner *take(struct soft_cpu *c)
+{
+	struct direct *d = &c->vm->direct;
+	struct runner *best = NULL;
+	unsigned own = 0;
+	u64 now = clock_mono_ns();
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < d->n; i++)
+		own += d->r[i]->cpu == c;
+	bool more = own < MAX(d->n / c->vm->ncpus, 1u);
+	for (unsigned i = 0; i < d->n; i++) {
+		struct runner *r = d->r[i];
+		/* Another vCPU's own is only its to take away. */
+		if (r->alive && ((!r->cpu && more) || (r->cpu == c && now - r->used_ns > IDLE_NS)) &&
+		    (!best || !r->cpu || (best->cpu && r->used_ns < best->used_ns)))
+			best = r;
+	}
+	if (best) {
+		if (best->cpu)
+			c->direct.of[best->space] = NULL;
+		pthread_mutex_lock(&c->tlb_lock);
+		__atomic_store_n(&best->cpu, c, __ATOMIC_RELAXED);
+		direct_map_forget(best);
+		pthread_mutex_unlock(&c->tlb_lock);
+		best->space = c->space;
+		best->cr3 = c->cr3 & ~0xfffull & ~CR3_NO_FLUSH;
+		best->backoff = 0;
+		best->used_ns = now;
+		c->direct.of[c->space] = best;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return best;
+}
+
+static void give_back(struct soft_cpu *c, struct runner *r)
+{
+	struct direct *d = &c->vm->direct;
+
+	pthread_mutex_lock(&d->lock);
+	c->direct.of[r->space] = NULL;
+	if (c->direct.now == r)
+		c->direct.now = NULL;
+	pthread_mutex_lock(&c->tlb_lock);
+	__atomic_store_n(&r->cpu, NULL, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&c->tlb_lock);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void spare(struct soft_cpu *c, s64 n)
+{
+	c->direct.spare = c->direct.spare_from = n;
+}
+
+void direct_switched(struct soft_cpu *c)
+{
+	struct runner *r = c->direct.of[c->space];
+
+	if (unlikely(r) && r->cr3 != (c->cr3 & ~0xfffull & ~CR3_NO_FLUSH)) {
+		give_back(c, r);
+		r = NULL;
+	}
+	if (!r && !c->direct.now)
+		return;
+	c->direct.now = r;
+	c->direct.seen_cr3 = 0;
+	spare(c, r ? r->backoff : c->vm->direct.always ? 0 : DIRECT_NEVER);
+}
+
+/* 64-bit code of a kernel that keeps its segments as all do, and nothing that wants to see each instruction. */
+static bool possible(const struct soft_cpu *c)
+{
+	const struct cpu_seg *s = c->seg;
+
+	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
+	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
+	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_RF | FL_VM)) && (c->sysflags & FL_IF) &&
+	       !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace && !c->jit.check &&
+	       (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok &&
+	       soft_canonical(c->rip);
+}
+
+static void let_in(struct soft_cpu *c)
+{
+	if (c->direct.of[c->space] || !possible(c) || !take(c))
+		return;
+	c->direct.st.let_in++;
+	c->direct.now = c->direct.of[c->space];
+	spare(c, 0);
+}
+
+void direct_interrupt(struct soft_cpu *c)
+{
+	if (!c->vm->direct.n || c->direct.now)
+		return;
+	u64 now = clock_mono_ns(), took = now - c->direct.seen_ns;
+	s64 entries = c->direct.spare_from - c->direct.spare;
+	bool same = c->direct.seen_cr3 == c->cr3;
+
+	if (same && took < WINDOW_NS)
+		return;
+	c->direct.seen_ns = now;
+	c->direct.seen_cr3 = c->cr3;
+	spare(c, DIRECT_NEVER);
+	/* Longer: it was away in between. */
+	if (same && took < AWAY_NS && (u64)entries * PER_ENTRY_NS <= took)
+		let_in(c);
+}
+
+/* ---- registers ---- */
+
+static const u8 greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+				REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+/* The XSAVE area (SDM 1 13.4): bytes 464-511 of the legacy region are the kernel's. */
+enum { XS_KERNEL = 464, XS_HEADER = 512, XS_AVX = 576, XS_END = 832, XS_MXCSR = 24 };
+#define XF_GUEST 7ull
+#define XF_PKRU 0x200ull
+
+static void put(struct soft_cpu *c, struct runner *r)
+{
+	greg_t *g = r->uc->uc_mcontext.gregs;
+	u8 area[1024];
+
+	for (unsigned i = 0; i < 16; i++)
+		g[greg_of[i]] = (greg_t)c->gpr[i];
+	g[REG_RIP] = (greg_t)c->rip;
+	g[REG_EFL] = (greg_t)((soft_get_rflags(c) & USER_FLAGS) | FL_IF | 2);
+	g[REG_CSGSFS] = (greg_t)((u64)USER_SS << 48 | USER_CS);
+	r->sh->fs_base = c->seg[SEG_FS].base;
+	r->sh->gs_base = c->seg[SEG_GS].base;
+	soft_fpu_get(c, area);
+	memcpy(r->fp, area, XS_KERNEL);
+	memcpy(r->fp + XS_AVX, area + XS_AVX, XS_END - XS_AVX);
+	/* Nothing of AVX-512 from who was here before. */
+	st_le64(r->fp + XS_HEADER, XF_GUEST | (ld_le64(r->fp + XS_HEADER) & XF_PKRU));
+}
+
+static void get(struct soft_cpu *c, struct runner *r)
+{
+	const greg_t *g = r->uc->uc_mcontext.gregs;
+	u8 area[1024];
+
+	for (unsigned i = 0; i < 16; i++)
+		c->gpr[i] = (u64)g[greg_of[i]];
+	c->rip = (u64)g[REG_RIP];
+	soft_set_rflags(c, (soft_get_rflags(c) & ~(u64)USER_FLAGS) | ((u64)g[REG_EFL] & USER_FLAGS));
+	c->seg[SEG_FS].base = c->eff_base[SEG_FS] = r->sh->fs_base;
+	c->seg[SEG_GS].base = c->eff_base[SEG_GS] = r->sh->gs_base;
+	memcpy(area, r->fp, XS_END);
+	memset(area + XS_END, 0, sizeof(area) - XS_END);
+	memset(area + XS_HEADER, 0, XS_AVX - XS_HEADER);
+	st_le64(area + XS_HEADER, ld_le64(r->fp + XS_HEADER) & XF_GUEST);
+	st_le32(area + XS_MXCSR, ld_le32(area + XS_MXCSR) & 0xffffu);
+	if (soft_fpu_set(c, area) < 0) { /* a forged frame */
+		st_le32(area + XS_MXCSR, 0x1f80);
+		soft_fpu_set(c, area);
+	}
+}
+
+/* ---- stops ---- */
+
+enum verdict {
+	GO_ON,   /* in the runner */
+	LEAVE,   /* in translated code */
+	TRAPPED, /* ... after a #DB */
+};
+
+enum { TRAP_DB = 1, TRAP_BP = 3, TRAP_GP = 13, TRAP_PF = 14 };
+#define VSYSCALL 0xffffffffff600000ull
+
+/* Bytes of the instruction at RIP, as far as they can be had without a fault. */
+static unsigned peek(struct soft_cpu *c, u64 rip, u8 *buf, unsigned n)
+{
+	unsigned room = (unsigned)MIN((u64)n, PAGE_BYTES - (rip & (PAGE_BYTES - 1)));
+	struct mmu_user u;
+
+	if (rip >> 47)
+		return 0;
+	mmu_user_look(c, rip & PAGE_MASK, 1, &u);
+	if (!(u.rights & MMU_USER_X))
+		return 0;
+	memcpy(buf, c->ram->host + (u.page << PAGE_SHIFT) + (rip & (PAGE_BYTES - 1)), room);
+	return room;
+}
+
+/* RDTSC, RDTSCP: much asked for, so not left to translated code. */
+static bool tsc(struct soft_cpu *c, greg_t *g)
+{
+	u8 b[3] = { 0 };
+
+	if ((c->cr4 & CR4_TSD) || peek(c, (u64)g[REG_RIP], b, 3) < 3 || b[0] != 0x0f ||
+	    !(b[1] == 0x31 || (b[1] == 0x01 && b[2] == 0xf9)))
+		return false;
+	u64 v = clock_tsc() + c->tsc_offset;
+	g[REG_RAX] = (greg_t)(u32)v;
+	g[REG_RDX] = (greg_t)(v >> 32);
+	if (b[1] == 0x01)
+		g[REG_RCX] = (greg_t)(u32)c->tsc_aux;
+	g[REG_RIP] += b[1] == 0x01 ? 3 : 2;
+	return true;
+}
+
+static enum verdict stopped(struct soft_cpu *c, struct runner *r)
+{
+	greg_t *g = r->uc->uc_mcontext.gregs;
+	u64 *n = c->direct.st.exit;
+
+	switch (r->si->si_signo) {
+	case SIGUSR1:
+		n[DX_KICK]++;
+		return GO_ON; /* unless something is pending */
+	case SIGSYS:
+		n[DX_SYSCALL]++;
+		if ((u64)(uintptr_t)r->si->si_call_addr >= VSYSCALL) {
+			/* The host's vsyscall page; the host has returned from the call. */
+			g[REG_RIP] = (greg_t)(uintptr_t)r->si->si_call_addr;
+			g[REG_RSP] -= 8;
+		} else {
+			g[REG_RIP] -= 2; /* SYSCALL, or INT 80 */
+		}
+		return LEAVE;
+	case SIGSEGV:
+		if (g[REG_TRAPNO] == TRAP_PF) {
+			if (direct_map_fault(c, r, (u64)g[REG_CR2], (u64)g[REG_ERR])) {
+				n[DX_MAP]++;
+				return GO_ON;
+			}
+			n[DX_FAULT]++;
+			return LEAVE;
+		}
+		if (g[REG_TRAPNO] == TRAP_GP && tsc(c, g)) {
+			n[DX_TSC]++;
+			return GO_ON;
+		}
+		break;
+	case SIGTRAP:
+		n[DX_GP]++;
+		if (g[REG_TRAPNO] == TRAP_BP) {
+			g[REG_RIP] -= 1;
+			return LEAVE;
+		}
+		return TRAPPED;
+	}
+	n[DX_GP]++;
+	return LEAVE;
+}
+
+/* From here to the runner and back. */
+static enum verdict go(struct soft_cpu *c, struct runner *r)
+{
+	enum verdict v = GO_ON;
+	bool lost = false;
+
+	put(c, r);
+	do {
+		if (direct_map_sync(c, r) < 0) {
+			lost = !r->alive;
+			direct_map_forget(r);
+			v = LEAVE;
+			break;
+		}
+		atomic_store(&c->direct.running, r);
+		if (atomic_load(&c->pending) & ~PEND_DIRECT) {
+			atomic_store(&c->direct.running, NULL);
+			break;
+		}
+		c->direct.st.starts++;
+		int code = runner_go(r);
+		atomic_store(&c->direct.running, NULL);
+		if (code < 0) {
+			lost = true;
+			break;
+		}
+		if (r->sh->error < 0)
+			direct_map_forget(r);
+		v = stopped(c, r);
+	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
+	if (unlikely(lost)) {
+		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
+		c->direct.st.exit[DX_LOST]++;
+		give_back(c, r);
+		spare(c, DIRECT_NEVER);
+		soft_raise(c, EXC_GP, 0);
+	}
+	get(c, r);
+	return v;
+}
+
+bool direct_run(struct soft_cpu *c)
+{
+	struct runner *r = c->direct.now;
+
+	if (!r && c->vm->direct.always && c->vm->direct.n) {
+		let_in(c);
+		r = c->direct.now;
+	}
+	if (!r || !possible(c)) {
+		spare(c, r || c->vm->direct.always ? 0 : DIRECT_NEVER);
+		return false;
+	}
+	u64 from = clock_mono_ns(), maps = c->direct.st.maps;
+	enum verdict v = go(c, r);
+	u64 now = clock_mono_ns(), took = now - from;
+
+	r->used_ns = now;
+	c->direct.st.ns += took;
+	/* Where nothing comes of what is pending, on with it. */
+	if (v == GO_ON)
+		atomic_fetch_or_explicit(&c->pending, PEND_DIRECT, memory_order_relaxed);
+	if (took >= SHORT_NS)
+		r->backoff = 0;
+	else if (maps == c->direct.st.maps && v != GO_ON)
+		r->backoff = MIN(r->backoff * 2 + 1, BACKOFF_MAX);
+	spare(c, c->vm->direct.always ? 0 : r->backoff);
+	if (v == TRAPPED)
+		soft_raise_db(c, 0x4000, true);
+	return true;
+}
+
+void direct_kick(struct soft_cpu *c)
+{
+	struct runner *r = atomic_load(&c->direct.running);
+
+	if (unlikely(r))
+		runner_signal(r, SIGUSR1);
+}
+
+/* ---- beginning and end ---- */
+
+void direct_init(struct soft_vm *vm)
+{
+	struct direct *d = &vm->direct;
+	unsigned want = MIN(vm->ncpus * 2, (unsigned)DIRECT_MAX);
+
+	d->always = vm->options.direct == SOFT_DIRECT_ALWAYS;
+	if (vm->options.direct == SOFT_DIRECT_OFF || vm->options.check || !vm->jit) {
+		d->why = "off";
+		return;
+	}
+	d->vec_ok = VEC_OK_X87 | VEC_OK_SSE;
+	if (cpu_model_cpuid(vm->model, 0, 1, 0).ecx >> 28 & 1)
+		d->vec_ok |= VEC_OK_AVX;
+	pthread_mutex_init(&d->lock, NULL);
+	for (; d->n < want; d->n++) {
+		struct runner *r = runner_new(vm->ram->memfd, &d->why);
+		if (!r)
+			break;
+		r->map = direct_map_new();
+		d->r[d->n] = r;
+	}
+	for (unsigned i = 0; d->n && i < vm->ncpus; i++) {
+		vm->cpu[i]->direct.now = NULL;
+		spare(vm->cpu[i], d->always ? 0 : DIRECT_NEVER);
+	}
+}
+
+void direct_fini(struct soft_vm *vm)
+{
+	struct direct *d = &vm->direct;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		direct_map_free(d->r[i]->map);
+		runner_free(d->r[i]);
+	}
+	d->n = 0;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * direct.h - direct execution: compute-bound guest processes run on the host's CPU as they are. Inside of the
+ * software engine.
+ *
+ * Theory of operation
+ *
+ * A *runner* is a process of its own with nothing in its address space but one page of our code, a few
+ * pages shared with us, and guest pages, mapped where the guest's page tables have them and with no more rights than
+ * those give. In it guest code of CPL 3 is executed without translation. What is not plain computing - a system
+ * call, a page that is not mapped yet, a privileged instruction, a kick from us - becomes a signal; its handler, the
+ * page of our code, stops in a system call that seccomp hands to us (SECCOMP_RET_USER_NOTIF). The registers lie in the
+ * signal frame, in shared memory. We either map the page and let it go on, or put the registers into the vCPU and
+ * continue in translated code, which knows how to do everything: direct execution is never needed, only faster.
+ *
+ *   vCPU's thread                                    runner
+ *   direct_run(): registers into the frame    --->   maps and unmaps what it is told to, rt_sigreturn
+ *   waits for the notification                       guest code
+ *   registers out of the frame                <---   signal, handler, stops
+ *
+ * A stop and start costs some 14 microseconds, so it pays for code that computes for longer between kernel entries.
+ * Who is let in is decided at interrupts taken from CPL 3 (direct_interrupt()): an address space that entered its kernel
+ * seldom since the last one gets a runner. From then on each return to CPL 3 in it (direct_to_user()) comes to the run
+ * loop, unless the last stays were short: then the next ones are spared, twice as many each time.
+ *
+ * What the runner may do (direct_runner.c). Its seccomp filter traps every system call but those of our page, and of
+ * those the ones that map memory or return from a signal want a secret in a register, which is in memory only between a
+ * stop and the following start. Guest code that jumps into our page can stop itself, nothing else. It sees
+ * guest pages it may see anyway, our page, and the frame. Its address space belongs to one guest address space at a time.
+ *
+ * INV-DIRECT-1: A runner executes guest code only while its vCPU's thread is in direct_run() and c->in_guest is set.
+ * INV-DIRECT-2: Before it is started its mappings are what the guest's page tables allowed at or after the
+ *               last time the guest invalidated them: pages that INVLPG names are looked at again before the next start
+ *               (direct_flush_page()), all of them when all were flushed.
+ * INV-DIRECT-3: It may write a page only if a fast write entry of the TLB might be filled for it (cache.h, PAGE_CODE; the dirty
+ *               log). Whoever takes those back takes back its right too (direct_protect()): effective at its
+ *               next start, and exclusive sections see to it that there is one (INV-DIRECT-1).
+ * INV-DIRECT-4: Nothing that comes from it is trusted: frames and addresses may say anything.
+ *
+ * What differs from a processor: RDPID, LSL and CPUID would show the host's values, so pages with those instructions
+ * are not executed directly (unless the host can make CPUID fault); RDTSC faults and is emulated. A guest that loads
+ * data segment registers in CPL 3 of 64-bit code with anything but 0 would find 0 again.
+ *
+ * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
+ *
+ * Files: direct.c who is let in, and the loop; direct_map.c the mappings; direct_runner.c the process.
+ */
+#ifndef MICA_SOFT_DIRECT_H
+#define MICA_SOFT_DIRECT_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "cpu/soft/jit.h"
+
+#include <signal.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <pthread.h>
+#include <ucontext.h>
+
+struct soft_cpu;
+struct soft_vm;
+struct runner;
+
+/* ---- for the engine (direct.c) ---- */
+/* Makes the runners, where the host and the options allow it; else *why says what is missing. Before the system-call
+ * filter, after privileges were dropped. */
+void direct_init(struct soft_vm *vm);
+void direct_fini(struct soft_vm *vm);
+/* An interrupt is about to be delivered, at CPL 3. */
+void direct_interrupt(struct soft_cpu *c);
+/* The run loop saw PEND_DIRECT. True: guest code was executed, look at everything again. */
+bool direct_run(struct soft_cpu *c);
+/* Any thread, after c->pending was changed: c shall look at it soon. */
+void direct_kick(struct soft_cpu *c);
+
+/* ---- for mmu.c (direct_map.c) ---- */
+/* CR3 or what belongs to it changed. */
+void direct_switched(struct soft_cpu *c);
+void direct_flush(struct soft_cpu *c, unsigned space);
+void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin, unsigned shift);
+/* Any thread, under c->tlb_lock: the RAM page may not be written directly; ~0: none. */
+void direct_protect(struct soft_cpu *c, u64 page);
+
+enum direct_exit {
+	DX_KICK,    /* something is pending */
+	DX_SYSCALL,
+	DX_FAULT,   /* a page fault that is the guest's, or a page that may not be mapped */
+	DX_GP,      /* #GP, #UD, #DE, #BP... */
+	DX_TSC,     /* RDTSC, emulated here */
+	DX_MAP,     /* a page was mapped */
+	DX_LOST,    /* the runner is dead */
+	DX_COUNT,
+};
+struct direct_stats {
+	u64 ns, starts, maps, pages, checks, drops, let_in;
+	u64 exit[DX_COUNT];
+};
+
+/* Part of struct soft_cpu. */
+struct direct_cpu {
+	s64 spare;                /* returns to CPL 3 left before one is looked at */
+	s64 spare_from;           /* ... counted from */
+	u64 seen_ns;              /* the last interrupt at CPL 3 */
+	u64 seen_cr3;             /* ... in this address space */
+	struct runner *now;       /* of the address space in use */
+	struct runner *of[JIT_SPACES];
+	_Atomic(struct runner *) running;
+	struct direct_stats st;
+};
+#define DIRECT_NEVER (INT64_MAX / 2)
+
+/* ---- a runner (direct_runner.c) ---- */
+#define RUNNER_BASE 0x3a5c00000000ull /* where no Linux process has anything */
+#define RUNNER_CODE_BYTES 0x1000u
+#define RUNNER_SHARED_BYTES 0x20000u
+#define RUNNER_STACK_OFF 0x10000u /* in the shared pages */
+#define RUNNER_BYTES (RUNNER_CODE_BYTES + RUNNER_SHARED_BYTES)
+#define RUNNER_COMMANDS 1000u
+
+/* A system call for the runner to make; 56 bytes, known to its code. */
+struct runner_command {
+	u64 nr, a[6];
+};
+/* The shared pages; their layout is known to the runner's code. It writes what it finds to be so, and executes what we
+ * write; between a start and the next stop all of it may be guest code's doing. */
+struct runner_shared {
+	u64 frame;             /* 0x00: RSP for rt_sigreturn */
+	u64 fs_base, gs_base;  /* 0x08, 0x10 */
+	u64 secret;            /* 0x18: ours, 0 but from before a start until commands are done */
+	u64 ncommands;         /* 0x20 */
+	u64 again;             /* 0x28: stop again after the commands */
+	s64 error;             /* 0x30: of the last command that failed */
+	u64 info, uc;          /* 0x38, 0x40: the handler's arguments */
+	u64 fs, gs;            /* 0x48, 0x50: selectors */
+	s64 listener;          /* 0x58: at its birth */
+	u64 pad[4];
+	struct runner_command command[RUNNER_COMMANDS]; /* 0x80 */
+};
+_Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the signal stack");
+
+struct runner {
+	int pid, pidfd, listener;
+	bool alive, stopped, cpuid_faults;
+	u64 frame;   /* RSP for rt_sigreturn */
+	u64 stop_id; /* of the notification it waits for an answer to */
+	u64 secret;
+	struct runner_shared *sh;
+	ucontext_t *uc; /* in sh */
+	siginfo_t *si;
+	u8 *fp; /* XSAVE area, standard form */
+	u32 ncommands;
+	u32 ram_fd;
+
+	/* What it is used for: */
+	struct soft_cpu *cpu; /* NULL: nothing */
+	unsigned space;
+	u64 cr3;
+	u64 used_ns;
+	struct direct_map *map;
+	/* direct.c: how it fared */
+	u32 backoff; /* returns to CPL 3 to be spared after the next short stay */
+	u64 debt_ns, gain_ns;
+};
+
+/* NULL: *why, static text, says what the host lacks. */
+struct runner *runner_new(int ram_fd, const char **why);
+void runner_free(struct runner *r);
+/* Stopped: queue a system call for its next start; false: no more fit. */
+bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5);
+/* Stopped: carry out what is queued and stop again. < 0: a command failed, or it is dead. */
+int runner_flush(struct runner *r);
+/* Stopped: carry out what is queued, go on at the frame, and wait until it stops. < 0: it is dead. */
+int runner_go(struct runner *r);
+void runner_signal(const struct runner *r, int sig);
+
+/* ---- its mappings (direct_map.c) ---- */
+struct direct_map *direct_map_new(void);
+void direct_map_free(struct direct_map *m);
+/* Make its mappings right for a start; < 0: it is dead. */
+int direct_map_sync(struct soft_cpu *c, struct runner *r);
+/* The runner's page fault: true, if it is to try again. error: #PF error code. */
+bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error);
+/* Another address space comes. */
+void direct_map_forget(struct runner *r);
+
+#define DIRECT_MAX 16 /* runners of a VM */
+struct direct {
+	unsigned n;
+	const char *why; /* there are none */
+	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	bool always;     /* for tests: everybody is let in at once */
+	pthread_mutex_t lock; /* who has which */
+	struct runner *r[DIRECT_MAX];
+};
+
+#endif

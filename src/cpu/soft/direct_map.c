@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * direct_map.c - which guest pages a runner has mapped, and keeping them what the guest's page tables say.
+ *
+ * Pages come by the runner's page faults, and with each the accessed ones around it: a fault costs some 15
+ * microseconds, mapping one more page one. They go when the guest's page tables do not allow them any more. That
+ * is looked at before a start: of pages that were named (INVLPG), or of all (CR3).
+ */
+#include "cpu/soft/cache.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define BUCKETS 8192u
+#define NONE (~0u)
+#define AROUND_MIN 16u /* pages looked at around a fault: a power of two, up to what one paging entry of 2 MiB spans */
+#define AROUND_MAX 512u
+#define PAGES_MAX (1u << 18)
+#define AREAS_MAX 16384u /* mmap()s since all was dropped; the host's limit is 65,530 for a process */
+#define USER_TOP 0x7ffffffff000ull
+
+struct dpage {
+	u64 vpn;
+	u64 page; /* of RAM */
+	u32 next_v, next_p;
+	u8 prot;  /* 0: this entry is free */
+	bool stale;
+};
+struct direct_map {
+	struct dpage *e;
+	u32 n, max;      /* used at some time, room */
+	u32 live, free;
+	u32 by_vpn[BUCKETS], by_page[BUCKETS];
+	u32 *stale, nstale, max_stale; /* to be looked at before the next start */
+	bool all_stale, drop;
+	u32 areas, faults;
+	u64 last_lin;
+	u32 repeated; /* faults at last_lin that we thought to have served */
+};
+
+static void clear(struct direct_map *m)
+{
+	m->n = m->live = m->nstale = m->areas = 0;
+	m->free = NONE;
+	m->all_stale = m->drop = false;
+	memset(m->by_vpn, 0xff, sizeof(m->by_vpn));
+	memset(m->by_page, 0xff, sizeof(m->by_page));
+}
+
+struct direct_map *direct_map_new(void)
+{
+	struct direct_map *m = xcalloc(1, sizeof(*m));
+
+	clear(m);
+	return m;
+}
+
+void direct_map_free(struct direct_map *m)
+{
+	if (m) {
+		free(m->e);
+		free(m->stale);
+		free(m);
+	}
+}
+
+static u32 bucket(u64 n)
+{
+	return (u32)(n * 0x9e3779b97f4a7c15ull >> 51) & (BUCKETS - 1);
+}
+
+static u32 find(const struct direct_map *m, u64 vpn)
+{
+	u32 i = m->by_vpn[bucket(vpn)];
+
+	while (i != NONE && m->e[i].vpn != vpn)
+		i = m->e[i].next_v;
+	return i;
+}
+
+static void unlink_page(struct direct_map *m, u32 i)
+{
+	u32 *p = &m->by_page[bucket(m->e[i].page)];
+
+	while (*p != i)
+		p = &m->e[*p].next_p;
+	*p = m->e[i].next_p;
+}
+
+static void link_page(struct direct_map *m, u32 i, u64 page)
+{
+	u32 *p = &m->by_page[bucket(page)];
+
+	m->e[i].page = page;
+	m->e[i].next_p = *p;
+	*p = i;
+}
+
+static void forget(struct direct_map *m, u32 i)
+{
+	u32 *p = &m->by_vpn[bucket(m->e[i].vpn)];
+
+	unlink_page(m, i);
+	while (*p != i)
+		p = &m->e[*p].next_v;
+	*p = m->e[i].next_v;
+	m->e[i].prot = 0;
+	m->e[i].next_v = m->free;
+	m->free = i;
+	m->live--;
+}
+
+static struct dpage *add(struct direct_map *m, u64 vpn, u64 page)
+{
+	u32 i = m->free;
+
+	if (i != NONE) {
+		m->free = m->e[i].next_v;
+	} else {
+		if (m->n == m->max) {
+			m->max = m->max ? m->max * 2 : 256;
+			m->e = xrealloc(m->e, m->max * sizeof(*m->e));
+		}
+		i = m->n++;
+	}
+	u32 *p = &m->by_vpn[bucket(vpn)];
+	m->e[i] = (struct dpage){ .vpn = vpn, .next_v = *p };
+	*p = i;
+	link_page(m, i, page);
+	m->live++;
+	return &m->e[i];
+}
+
+static void mark(struct direct_map *m, u32 i)
+{
+	if (m->e[i].stale || m->all_stale)
+		return;
+	if (m->nstale == m->max_stale) {
+		m->max_stale = m->max_stale ? m->max_stale * 2 : 64;
+		m->stale = xrealloc(m->stale, m->max_stale * sizeof(*m->stale));
+	}
+	m->e[i].stale = true;
+	m->stale[m->nstale++] = i;
+}
+
+/* ---- orders ---- */
+
+/* Together with the one before, where they are neighbours. */
+static int order(struct runner *r, u64 nr, u64 vpn, unsigned prot, u64 page)
+{
+	u64 at = vpn << PAGE_SHIFT, off = page << PAGE_SHIFT;
+
+	if (r->ncommands) {
+		struct runner_command *k = &r->sh->command[r->ncommands - 1];
+		if (k->nr == nr && k->a[0] + k->a[1] == at && (nr == SYS_munmap || k->a[2] == prot) &&
+		    (nr != SYS_mmap || k->a[5] + k->a[1] == off)) {
+			k->a[1] += PAGE_BYTES;
+			return 0;
+		}
+	}
+	if (r->ncommands == RUNNER_COMMANDS) {
+		int code = runner_flush(r);
+		if (code < 0)
+			return code;
+	}
+	if (nr == SYS_mmap)
+		r->map->areas++;
+	return runner_queue(r, nr, at, PAGE_BYTES, nr == SYS_munmap ? 0 : prot,
+			    nr == SYS_mmap ? MAP_SHARED | MAP_FIXED | MAP_POPULATE : 0, nr == SYS_mmap ? r->ram_fd : 0,
+			    nr == SYS_mmap ? off : 0)
+		       ? 0
+		       : -ENOSPC;
+}
+
+static int order_drop(struct runner *r)
+{
+	u64 rest = RUNNER_BASE + RUNNER_BYTES;
+
+	clear(r->map);
+	r->ncommands = 0;
+	runner_queue(r, SYS_munmap, 0, RUNNER_BASE, 0, 0, 0, 0);
+	runner_queue(r, SYS_munmap, rest, USER_TOP - rest, 0, 0, 0, 0);
+	return 0;
+}
+
+/* ---- what the guest invalidated ---- */
+
+static int check(struct soft_cpu *c, struct runner *r, u32 i)
+{
+	struct dpage *e = &r->map->e[i];
+	struct mmu_user u;
+	int code = 0;
+
+	e->stale = false;
+	if (!e->prot)
+		return 0;
+	c->direct.st.checks++;
+	mmu_user_look(c, e->vpn << PAGE_SHIFT, 1, &u);
+	unsigned may = (u.rights & MMU_USER_R ? PROT_READ : 0) | (u.rights & MMU_USER_X ? PROT_EXEC : 0);
+	if ((e->prot & PROT_WRITE) && (u.rights & MMU_USER_W) && u.page == e->page &&
+	    mmu_user_writes(c, u.page, false))
+		may |= PROT_WRITE;
+	if (!may || u.page != e->page) {
+		code = order(r, SYS_munmap, e->vpn, 0, 0);
+		forget(r->map, i);
+	} else if (e->prot & ~may) {
+		e->prot &= may;
+		code = order(r, SYS_mprotect, e->vpn, e->prot, 0);
+	}
+	return code;
+}
+
+int direct_map_sync(struct soft_cpu *c, struct runner *r)
+{
+	struct direct_map *m = r->map;
+	int code = 0;
+
+	pthread_mutex_lock(&c->tlb_lock);
+	if (m->drop || m->areas > AREAS_MAX || m->live > PAGES_MAX) {
+		c->direct.st.drops++;
+		order_drop(r);
+	} else if (m->all_stale) {
+		m->all_stale = false;
+		m->nstale = 0;
+		for (u32 i = 0; i < m->n && code == 0; i++)
+			code = check(c, r, i);
+	} else {
+		for (u32 k = 0; k < m->nstale && code == 0; k++)
+			code = check(c, r, m->stale[k]);
+		m->nstale = 0;
+	}
+	pthread_mutex_unlock(&c->tlb_lock);
+	return code;
+}
+
+void direct_map_forget(struct runner *r)
+{
+	r->map->drop = true;
+	r->map->faults = 0;
+}
+
+void direct_flush(struct soft_cpu *c, unsigned space)
+{
+	struct runner *r = c->direct.of[space];
+
+	if (!r)
+		return;
+	pthread_mutex_lock(&c->tlb_lock);
+	r->map->all_stale = true;
+	pthread_mutex_unlock(&c->tlb_lock);
+}
+
+void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin, unsigned shift)
+{
+	struct runner *r = c->direct.of[space];
+
+	if (likely(!r))
+		return;
+	pthread_mutex_lock(&c->tlb_lock);
+	struct direct_map *m = r->map;
+	u64 n = 1ull << (shift - PAGE_SHIFT), vpn = lin >> PAGE_SHIFT & ~(n - 1);
+	/* The TLB may have forgotten that this was a large page: what we have of it are small ones. */
+	if (n < 512)
+		n = 512, vpn &= ~511ull;
+	if (m->nstale + n > m->live && n > 512) {
+		m->all_stale = true;
+	} else {
+		for (u64 k = 0; k < n; k++) {
+			u32 i = find(m, vpn + k);
+			if (i != NONE)
+				mark(m, i);
+		}
+	}
+	pthread_mutex_unlock(&c->tlb_lock);
+}
+
+void direct_protect(struct soft_cpu *c, u64 page)
+{
+	for (unsigned k = 0; k < c->vm->direct.n; k++) {
+		struct runner *r = c->vm->direct.r[k];
+		if (__atomic_load_n(&r->cpu, __ATOMIC_RELAXED) != c)
+			continue;
+		struct direct_map *m = r->map;
+		if (page == UINT64_MAX) {
+			m->all_stale = true;
+			continue;
+		}
+		for (u32 i = m->by_page[bucket(page)]; i != NONE; i = m->e[i].next_p)
+			if (m->e[i].page == page && (m->e[i].prot & PROT_WRITE))
+				mark(m, i);
+	}
+}
+
+/* ---- page faults ---- */
+
+/*
+ * Instructions that would show the host: CPUID (0F A2), LSL (0F 03), XGETBV (0F 01 D0), RDPID (F3 0F C7 /7). Bytes, not
+ * instructions: too many is well. A page is executed directly only without them.
+ */
+static bool plain(const struct runner *r, const u8 *p)
+{
+	const u8 *end = p + PAGE_BYTES - 1, *at = p;
+
+	while ((at = memchr(at, 0x0f, (size_t)(end - at)))) {
+		u8 a = at[1], b = at + 2 <= end ? at[2] : 0;
+
+		if ((a == 0xa2 && !r->cpuid_faults) || a == 0x03 || (a == 0x01 && b == 0xd0) ||
+		    (a == 0xc7 && (b & 0xf8) == 0xf8 && at > p && at[-1] == 0xf3))
+			return false;
+		at++;
+	}
+	return true;
+}
+
+static unsigned wanted(struct soft_cpu *c, const struct runner *r, const struct mmu_user *u, bool write, bool exec)
+{
+	unsigned prot = PROT_READ;
+
+	if (!(u->rights & MMU_USER_R))
+		return 0;
+	if ((u->rights & MMU_USER_W) && mmu_user_writes(c, u->page, write))
+		prot |= PROT_WRITE;
+	if (exec && (u->rights & MMU_USER_X) && plain(r, c->ram->host + (u->page << PAGE_SHIFT)))
+		prot |= PROT_EXEC;
+	return prot;
+}
+
+static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, u64 page, unsigned prot)
+{
+	struct direct_map *m = r->map;
+	u32 i = find(m, vpn);
+	struct dpage *e;
+
+	if (i == NONE) {
+		e = add(m, vpn, page);
+	} else {
+		e = &m->e[i];
+		if (e->page == page) {
+			prot |= e->prot & ~(unsigned)PROT_WRITE;
+			if ((e->prot & prot) == prot)
+				return 0;
+		} else {
+			unlink_page(m, i);
+			link_page(m, i, page);
+		}
+	}
+	e->prot = (u8)prot;
+	c->direct.st.pages++;
+	return order(r, SYS_mmap, vpn, prot, page);
+}
+
+bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error)
+{
+	struct direct_map *m = r->map;
+	bool write = error & 2, exec = error & 16;
+	struct mmu_user u[AROUND_MAX];
+
+	if (lin >= USER_TOP || lin - RUNNER_BASE < RUNNER_BYTES)
+		return false;
+	/* Some hosts report a fault that is over already; a page that we cannot help with comes again and again. */
+	m->repeated = lin == m->last_lin ? m->repeated + 1 : 0;
+	m->last_lin = lin;
+	if (m->repeated > 3 || !mmu_user_access(c, lin, exec ? ACC_X : write ? ACC_W : ACC_R))
+		return false;
+	unsigned around = AROUND_MIN << MIN(m->faults / 4, 5u);
+	u64 vpn = lin >> PAGE_SHIFT, first = vpn & ~(u64)(around - 1);
+	unsigned at = (unsigned)(vpn - first);
+	int code = 0;
+
+	m->faults++;
+	pthread_mutex_lock(&c->tlb_lock);
+	mmu_user_look(c, first << PAGE_SHIFT, around, u);
+	unsigned prot = wanted(c, r, &u[at], write, exec);
+	bool ok = prot && (!write || (prot & PROT_WRITE)) && (!exec || (prot & PROT_EXEC));
+	if (ok && (first << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES) {
+		for (unsigned i = 0; i < around && code == 0; i++) {
+			unsigned p = i == at ? prot : wanted(c, r, &u[i], false, exec);
+			u64 v = first + i;
+			if (p && (v << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES)
+				code = map_page(c, r, v, u[i].page, p);
+		}
+		c->direct.st.maps++;
+	}
+	pthread_mutex_unlock(&c->tlb_lock);
+	return ok && code == 0;
+}

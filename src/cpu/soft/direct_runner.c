@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * direct_runner.c - the process that executes guest code: how it is made, stopped and started. See direct.h.
+ *
+ * Its code page is one position in every runner, RUNNER_BASE, and made of what stands between code_begin and code_end
+ * below. It touches no stack: there is none but the signal stack, whose frame is always at the same place
+ * (SS_AUTODISARM: also where guest code points RSP at it).
+ */
+#include "cpu/soft/direct.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef HWCAP2_FSGSBASE
+#define HWCAP2_FSGSBASE (1 << 1)
+#endif
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, u64)
+#endif
+#define NOTIF_SYNC_WAKE_UP 1ull
+#define ARCH_SET_CPUID 0x1012
+#define SS_AUTODISARM_ (1u << 31)
+#define SA_RESTORER_ 0x04000000ul
+#define NOTIFY SYS_getppid /* takes no arguments and does nothing: its number says "I stopped" */
+
+/* ---- the code page ---- */
+
+#define STR_(x) #x
+#define STR(x) STR_(x)
+__asm__(".pushsection .rodata\n"
+	".balign 16\n"
+	"mica_runner_code:\n"
+	/* The first start, from begin() below: R12, R13 what to unmap behind us, R14 the RAM's descriptor, R15 the secret.
+	 * Everything but our pages goes, and every descriptor but the RAM's. */
+	"mica_runner_first:\n"
+	"	mov %r15, %r9\n"
+	"	xor %edi, %edi\n"
+	"	movabs $0x3a5c00000000, %rsi\n"
+	"	mov $11, %eax\n" /* munmap */
+	"	syscall\n"
+	"	mov %r12, %rdi\n"
+	"	mov %r13, %rsi\n"
+	"	mov %r15, %r9\n"
+	"	mov $11, %eax\n"
+	"	syscall\n"
+	"	lea 1(%r14), %edi\n"
+	"	mov $-1, %esi\n"
+	"	mov $2, %edx\n" /* CLOSE_RANGE_UNSHARE */
+	"	mov %r15, %r9\n"
+	"	mov $436, %eax\n" /* close_range */
+	"	syscall\n"
+	"	xor %edi, %edi\n"
+	"	lea -1(%r14), %esi\n"
+	"	xor %edx, %edx\n"
+	"	mov %r15, %r9\n"
+	"	mov $436, %eax\n"
+	"	syscall\n"
+	"	ud2\n"
+	/* Every signal comes here: RSI siginfo, RDX ucontext. */
+	"mica_runner_handler:\n"
+	"	movabs $0x3a5c00001000, %rbx\n"
+	"	mov %rsi, 0x38(%rbx)\n"
+	"	mov %rdx, 0x40(%rbx)\n"
+	"	rdfsbase %rax\n"
+	"	mov %rax, 0x08(%rbx)\n"
+	"	rdgsbase %rax\n"
+	"	mov %rax, 0x10(%rbx)\n"
+	"	mov %fs, %eax\n"
+	"	mov %rax, 0x48(%rbx)\n"
+	"	mov %gs, %eax\n"
+	"	mov %rax, 0x50(%rbx)\n"
+	/* Stop. What follows trusts no register, for guest code may have jumped here: it can only do what we want to
+	 * have done anyway, as we only answer a stop. */
+	"mica_runner_stop:\n"
+	"	mov $110, %eax\n" /* getppid */
+	"	syscall\n"
+	"	movabs $0x3a5c00001000, %rbx\n"
+	"	xor %ecx, %ecx\n"
+	"	mov 0x18(%rbx), %r15\n"
+	"	mov %rcx, 0x18(%rbx)\n"
+	"	mov 0x20(%rbx), %r14\n"
+	"	lea 0x80(%rbx), %r13\n"
+	"1:	test %r14, %r14\n"
+	"	jz 4f\n"
+	"	mov (%r13), %rax\n"
+	"	mov 0x08(%r13), %rdi\n"
+	"	mov 0x10(%r13), %rsi\n"
+	"	mov 0x18(%r13), %rdx\n"
+	"	mov 0x20(%r13), %r10\n"
+	"	mov 0x28(%r13), %r8\n"
+	"	mov %r15, %r9\n"
+	"	cmp $9, %eax\n" /* mmap has six arguments: the secret is in the upper halves of flags and descriptor */
+	"	jne 2f\n"
+	"	mov 0x30(%r13), %r9\n"
+	"	mov %r15, %r11\n"
+	"	shl $32, %r11\n"
+	"	or %r11, %r8\n"
+	"	mov %r15, %r11\n"
+	"	shr $32, %r11\n"
+	"	shl $32, %r11\n"
+	"	or %r11, %r10\n"
+	"2:	syscall\n"
+	"	cmp $-4096, %rax\n"
+	"	jb 3f\n"
+	"	mov %rax, 0x30(%rbx)\n"
+	"3:	add $56, %r13\n"
+	"	dec %r14\n"
+	"	jmp 1b\n"
+	"4:	mov 0x28(%rbx), %rax\n"
+	"	test %rax, %rax\n"
+	"	jnz mica_runner_stop\n"
+	"	mov 0x08(%rbx), %rax\n"
+	"	wrfsbase %rax\n"
+	"	mov 0x10(%rbx), %rax\n"
+	"	wrgsbase %rax\n"
+	"	mov (%rbx), %rsp\n"
+	"	mov %r15, %r9\n"
+	"	mov $15, %eax\n" /* rt_sigreturn */
+	"	syscall\n"
+	"	ud2\n"
+	"mica_runner_code_end:\n"
+	".popsection\n");
+extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_code_end[];
+
+static inline u64 there(const u8 *label)
+{
+	return RUNNER_BASE + (u64)(label - mica_runner_code);
+}
+
+/* Code for all runners, in a memfd: none of our own memory is executable for it. */
+static int code_fd(void)
+{
+	int fd = memfd_create("mica-runner", MFD_CLOEXEC);
+	size_t n = (size_t)(mica_runner_code_end - mica_runner_code);
+
+	if (fd >= 0 && (ftruncate(fd, RUNNER_CODE_BYTES) < 0 || pwrite(fd, mica_runner_code, n, 0) != (ssize_t)n)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* ---- the filter ---- */
+
+enum { F_MMAP = 14, F_SECRET = 18, F_STOP = 22, F_ALLOW, F_TRAP, F_END };
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_HIGH(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field) + 4)
+#define IF(at, v, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(v), (yes) - (at) - 1, (no) - (at) - 1)
+
+/* The descriptor that its stops are reported to, or < 0. */
+static long install_filter(u64 secret)
+{
+	u32 low = (u32)secret, high = (u32)(secret >> 32);
+	struct sock_filter f[] = {
+		LOAD(arch),
+		IF(1, AUDIT_ARCH_X86_64, 2, F_TRAP),
+		LOAD_HIGH(instruction_pointer),
+		IF(3, RUNNER_BASE >> 32, 4, F_TRAP),
+		LOAD(instruction_pointer),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~(RUNNER_CODE_BYTES - 1)),
+		IF(6, RUNNER_BASE, 7, F_TRAP),
+		LOAD(nr),
+		IF(8, NOTIFY, F_STOP, 9),
+		IF(9, SYS_mmap, F_MMAP, 10),
+		IF(10, SYS_munmap, F_SECRET, 11),
+		IF(11, SYS_mprotect, F_SECRET, 12),
+		IF(12, SYS_rt_sigreturn, F_SECRET, 13),
+		IF(13, SYS_close_range, F_SECRET, F_TRAP),
+		[F_MMAP] = LOAD_HIGH(args[4]),
+		IF(F_MMAP + 1, low, F_MMAP + 2, F_TRAP),
+		LOAD_HIGH(args[3]),
+		IF(F_MMAP + 3, high, F_ALLOW, F_TRAP),
+		[F_SECRET] = LOAD(args[5]),
+		IF(F_SECRET + 1, low, F_SECRET + 2, F_TRAP),
+		LOAD_HIGH(args[5]),
+		IF(F_SECRET + 3, high, F_ALLOW, F_TRAP),
+		[F_STOP] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		[F_ALLOW] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		[F_TRAP] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+	};
+	struct sock_fprog p = { F_END, f };
+
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &p);
+}
+
+/* ---- birth ---- */
+
+static const int caught[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGUSR1 };
+
+/* What the kernel's sigaction() takes. */
+struct kernel_sigaction {
+	u64 handler, flags, restorer, mask;
+};
+
+static bool signals(void)
+{
+	stack_t st = { .ss_sp = (void *)(uintptr_t)(RUNNER_BASE + RUNNER_CODE_BYTES + RUNNER_STACK_OFF),
+		       .ss_size = RUNNER_SHARED_BYTES - RUNNER_STACK_OFF,
+		       .ss_flags = (int)SS_AUTODISARM_ };
+	u64 blocked = ~0ull;
+
+	for (int sig = 1; sig <= 64; sig++) {
+		struct kernel_sigaction sa = { 0 };
+		if (sig == SIGKILL || sig == SIGSTOP)
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(caught); i++)
+			if (caught[i] == sig) {
+				sa = (struct kernel_sigaction){ there(mica_runner_handler),
+								SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_,
+								there(mica_runner_handler), ~0ull };
+				blocked &= ~(1ull << (sig - 1));
+			}
+		if (syscall(SYS_rt_sigaction, sig, &sa, NULL, 8) < 0)
+			return false;
+	}
+	return syscall(SYS_sigaltstack, &st, NULL) == 0 &&
+	       syscall(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, NULL, 8) == 0;
+}
+
+/* glibc's: its area in our memory will be gone. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned __rseq_size __attribute__((weak));
+
+static void no_rseq(void)
+{
+	if (&__rseq_size && &__rseq_offset && __rseq_size)
+		syscall(SYS_rseq, (u8 *)__builtin_thread_pointer() + __rseq_offset, 32, 1 /* unregister */, 0x53053053);
+}
+
+static bool map_at(u64 at, size_t bytes, int prot, int fd)
+{
+	return (u64)syscall(SYS_mmap, at, bytes, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == at;
+}
+
+/* In the new process, which shares our descriptors and has a copy of our memory. No return. */
+noreturn_ static void begin(struct runner_shared *sh, int ram_fd, int code, int shared, u64 secret, pid_t parent)
+{
+	no_rseq();
+	syscall(SYS_setsid);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_NAME, "mica-direct", 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The guest's TSC is not the host's. */
+	if (syscall(SYS_getppid) == parent && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0 &&
+	    map_at(RUNNER_BASE, RUNNER_CODE_BYTES, PROT_READ | PROT_EXEC, code) &&
+	    map_at(RUNNER_BASE + RUNNER_CODE_BYTES, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, shared) && signals()) {
+		u64 rest = RUNNER_BASE + RUNNER_BYTES;
+
+		sh->error = syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) == 0;
+		long fd = install_filter(secret);
+		if (fd >= 0) {
+			__atomic_store_n(&sh->listener, fd, __ATOMIC_RELEASE);
+			__asm__ volatile("mov %0, %%r12\n mov %1, %%r13\n mov %2, %%r14\n mov %3, %%r15\n jmp *%4" ::"r"(rest),
+					 "r"(0x7ffffffff000ull - rest), "r"((u64)ram_fd), "r"(secret),
+					 "a"(there(mica_runner_first))
+					 : "r12", "r13", "r14", "r15", "memory");
+			__builtin_unreachable();
+		}
+	}
+	__atomic_store_n(&sh->listener, -1, __ATOMIC_RELEASE);
+	for (;;)
+		syscall(SYS_exit_group, 1);
+}
+
+/* Ours for what the handler was given there. NULL: it points elsewhere. */
+static void *ours(const struct runner *r, u64 p, size_t bytes)
+{
+	u64 off = p - (RUNNER_BASE + RUNNER_CODE_BYTES);
+
+	if (off < RUNNER_STACK_OFF || off > RUNNER_SHARED_BYTES - bytes)
+		return NULL;
+	return (u8 *)r->sh + off;
+}
+
+static int wait_stop(struct runner *r)
+{
+	for (;;) {
+		struct pollfd p = { .fd = r->listener, .events = POLLIN };
+		struct seccomp_notif n = { 0 };
+
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			break;
+		if (p.revents & POLLIN) {
+			if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &n) == 0) {
+				r->stop_id = n.id;
+				r->stopped = true;
+				return 0;
+			}
+			if (errno != EINTR && errno != ENOENT && errno != EAGAIN)
+				break;
+		} else if (p.revents) {
+			break;
+		}
+	}
+	r->alive = r->stopped = false;
+	return -ESRCH;
+}
+
+static int start(struct runner *r, bool again)
+{
+	struct seccomp_notif_resp a = { .id = r->stop_id };
+
+	/* Guest code had the shared pages to itself. */
+	r->sh->frame = r->frame;
+	r->sh->ncommands = r->ncommands;
+	r->sh->again = again;
+	r->sh->error = 0;
+	r->ncommands = 0;
+	__atomic_store_n(&r->sh->secret, r->secret, __ATOMIC_RELEASE);
+	r->stopped = false;
+	/* A signal may have ended its wait: then it stops anew. */
+	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT && errno != EINPROGRESS)
+		r->alive = false;
+	return r->alive ? wait_stop(r) : -ESRCH;
+}
+
+bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
+{
+	if (r->ncommands == RUNNER_COMMANDS)
+		return false;
+	r->sh->command[r->ncommands++] = (struct runner_command){ nr, { a0, a1, a2, a3, a4, a5 } };
+	return true;
+}
+
+int runner_flush(struct runner *r)
+{
+	int code = start(r, true);
+
+	return code < 0 ? code : r->sh->error < 0 ? (int)r->sh->error : 0;
+}
+
+int runner_go(struct runner *r)
+{
+	return start(r, false);
+}
+
+void runner_signal(const struct runner *r, int sig)
+{
+	syscall(SYS_pidfd_send_signal, r->pidfd, sig, NULL, 0);
+}
+
+static void drop(struct runner *r)
+{
+	siginfo_t si;
+
+	if (r->pidfd >= 0) {
+		runner_signal(r, SIGKILL);
+		waitid(P_PIDFD, (id_t)r->pidfd, &si, WEXITED);
+		close(r->pidfd);
+	}
+	if (r->listener >= 0)
+		close(r->listener);
+	if (r->sh)
+		munmap(r->sh, RUNNER_SHARED_BYTES);
+	free(r);
+}
+
+static bool first_stop(struct runner *r)
+{
+	if (wait_stop(r) < 0)
+		return false;
+	r->uc = ours(r, r->sh->uc, sizeof(*r->uc));
+	r->si = ours(r, r->sh->info, sizeof(*r->si));
+	if (!r->uc || !r->si)
+		return false;
+	r->fp = ours(r, (u64)(uintptr_t)r->uc->uc_mcontext.fpregs, 1024);
+	r->frame = r->sh->uc;
+	return r->fp != NULL;
+}
+
+struct runner *runner_new(int ram_fd, const char **why)
+{
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
+		*why = "the host has no FSGSBASE";
+		return NULL;
+	}
+	struct runner *r = xcalloc(1, sizeof(*r));
+	auto_close int code = code_fd(), shared = memfd_create("mica-runner-shared", MFD_CLOEXEC);
+
+	r->pidfd = r->listener = -1;
+	r->ram_fd = (u32)ram_fd;
+	*why = "no memory for its process";
+	if (code < 0 || shared < 0 || ftruncate(shared, RUNNER_SHARED_BYTES) < 0)
+		goto fail;
+	void *p = mmap(NULL, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+	if (p == MAP_FAILED)
+		goto fail;
+	r->sh = p;
+	if (getrandom(&r->secret, sizeof(r->secret), 0) != sizeof(r->secret))
+		goto fail;
+
+	pid_t self = getpid();
+	long pid = syscall(SYS_clone, (unsigned long)(CLONE_FILES | CLONE_PIDFD | SIGCHLD), NULL, &r->pidfd, NULL, 0);
+	if (pid < 0)
+		goto fail;
+	if (pid == 0)
+		begin(r->sh, ram_fd, code, shared, r->secret, self);
+	r->pid = (int)pid;
+	*why = "the host's kernel refuses a system-call filter with a listener (Linux 5.9 or later; another listener?)";
+	s64 fd;
+	while (!(fd = __atomic_load_n(&r->sh->listener, __ATOMIC_ACQUIRE))) {
+		struct timespec ts = { 0, 20000 };
+		siginfo_t si = { 0 };
+		if (waitid(P_PIDFD, (id_t)r->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid)
+			goto fail;
+		nanosleep(&ts, NULL);
+	}
+	if (fd < 0)
+		goto fail;
+	r->listener = (int)fd;
+	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
+	r->cpuid_faults = r->sh->error == 1;
+	r->alive = true;
+	*why = "its process did not start";
+	if (!first_stop(r))
+		goto fail;
+	*why = NULL;
+	return r;
+fail:
+	drop(r);
+	return NULL;
+}
+
+void runner_free(struct runner *r)
+{
+	if (r)
+		drop(r);
+}
