@@ -52,6 +52,7 @@ static struct runner *take(struct soft_cpu *c)
 		best->space = c->space;
 		best->cr3 = c->cr3 & ~0xfffull & ~CR3_NO_FLUSH;
 		best->backoff = 0;
+		best->fault.waits = false;
 		best->used_ns = now;
 		c->direct.of[c->space] = best;
 	}
@@ -117,7 +118,7 @@ static void let_in(struct soft_cpu *c)
 
 void direct_interrupt(struct soft_cpu *c)
 {
-	if (!c->vm->direct.n || c->direct.now)
+	if (!c->vm->direct.n)
 		return;
 	u64 now = clock_mono_ns(), took = now - c->direct.seen_ns;
 	s64 entries = c->direct.spare_from - c->direct.spare;
@@ -127,10 +128,17 @@ void direct_interrupt(struct soft_cpu *c)
 		return;
 	c->direct.seen_ns = now;
 	c->direct.seen_cr3 = c->cr3;
-	spare(c, DIRECT_NEVER);
 	/* Longer: it was away in between. */
-	if (same && took < AWAY_NS && (u64)entries * PER_ENTRY_NS <= took)
-		let_in(c);
+	bool computes = same && took < AWAY_NS && (u64)entries * PER_ENTRY_NS <= took;
+	if (!c->direct.now) {
+		spare(c, DIRECT_NEVER);
+		if (computes)
+			let_in(c);
+	} else if (computes) {
+		spare(c, 0);
+	} else {
+		c->direct.spare_from = c->direct.spare;
+	}
 }
 
 /* ---- registers ---- */
@@ -247,11 +255,14 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 		return LEAVE;
 	case SIGSEGV:
 		if (g[REG_TRAPNO] == TRAP_PF) {
-			if (direct_map_fault(c, r, (u64)g[REG_CR2], (u64)g[REG_ERR])) {
+			if (direct_map_fault(c, r, (u64)g[REG_CR2], (u64)g[REG_ERR], false)) {
 				n[DX_MAP]++;
 				return GO_ON;
 			}
 			n[DX_FAULT]++;
+			r->fault.waits = true;
+			r->fault.lin = (u64)g[REG_CR2];
+			r->fault.error = (u64)g[REG_ERR];
 			return LEAVE;
 		}
 		if (g[REG_TRAPNO] == TRAP_GP && tsc(c, g)) {
@@ -278,6 +289,11 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	bool lost = false;
 
 	put(c, r);
+	if (r->fault.waits) {
+		/* The guest has seen to it meanwhile, and it would be made again. */
+		r->fault.waits = false;
+		direct_map_fault(c, r, r->fault.lin, r->fault.error, true);
+	}
 	do {
 		if (direct_map_sync(c, r) < 0) {
 			lost = !r->alive;
@@ -372,6 +388,11 @@ void direct_init(struct soft_vm *vm)
 		if (!r)
 			break;
 		r->map = direct_map_new();
+		if (!r->map) {
+			d->why = "no memory";
+			runner_free(r);
+			break;
+		}
 		d->r[d->n] = r;
 	}
 	for (unsigned i = 0; d->n && i < vm->ncpus; i++) {

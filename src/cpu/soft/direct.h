@@ -161,7 +161,10 @@ struct runner {
 	struct direct_map *map;
 	/* direct.c: how it fared */
 	u32 backoff; /* returns to CPL 3 to be spared after the next short stay */
-	u64 debt_ns, gain_ns;
+	struct {
+		bool waits; /* to be mapped at the next start */
+		u64 lin, error;
+	} fault;
 };
 
 /* NULL: *why, static text, says what the host lacks. */
@@ -180,8 +183,9 @@ struct direct_map *direct_map_new(void);
 void direct_map_free(struct direct_map *m);
 /* Make its mappings right for a start; < 0: it is dead. */
 int direct_map_sync(struct soft_cpu *c, struct runner *r);
-/* The runner's page fault: true, if it is to try again. error: #PF error code. */
-bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error);
+/* The runner's page fault: true, if it is to try again. error: #PF error code. ahead: it will be; where the guest's tables
+ * have no such page, nothing is done. */
+bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, bool ahead);
 /* Another address space comes. */
 void direct_map_forget(struct runner *r);
 

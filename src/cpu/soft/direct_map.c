@@ -16,6 +16,7 @@
 #define AROUND_MIN 16u /* pages looked at around a fault: a power of two, up to what one paging entry of 2 MiB spans */
 #define AROUND_MAX 512u
 #define PAGES_MAX (1u << 18)
+#define ENTRIES_MAX (PAGES_MAX + 4 * AROUND_MAX) /* what faults may add before direct_map_sync() drops all */
 #define AREAS_MAX 16384u /* mmap()s since all was dropped; the host's limit is 65,530 for a process */
 #define USER_TOP 0x7ffffffff000ull
 
@@ -27,11 +28,11 @@ struct dpage {
 	bool stale;
 };
 struct direct_map {
-	struct dpage *e;
-	u32 n, max;      /* used at some time, room */
+	struct dpage *e; /* ENTRIES_MAX; untouched ones cost nothing */
+	u32 n;           /* used at some time */
 	u32 live, free;
 	u32 by_vpn[BUCKETS], by_page[BUCKETS];
-	u32 *stale, nstale, max_stale; /* to be looked at before the next start */
+	u32 *stale, nstale; /* to be looked at before the next start */
 	bool all_stale, drop;
 	u32 areas, faults;
 	u64 last_lin;
@@ -40,6 +41,11 @@ struct direct_map {
 
 static void clear(struct direct_map *m)
 {
+	/* Not what the next one will touch at once. */
+	if (m->n > 1024) {
+		madvise(m->e + 1024, (ENTRIES_MAX - 1024) * sizeof(*m->e), MADV_DONTNEED);
+		madvise(m->stale + 1024, (ENTRIES_MAX - 1024) * sizeof(*m->stale), MADV_DONTNEED);
+	}
 	m->n = m->live = m->nstale = m->areas = 0;
 	m->free = NONE;
 	m->all_stale = m->drop = false;
@@ -51,17 +57,28 @@ struct direct_map *direct_map_new(void)
 {
 	struct direct_map *m = xcalloc(1, sizeof(*m));
 
+	/* Nothing is allocated later: glibc's heaps look into /proc when they shrink, and the filter forbids it. */
+	m->e = mmap(NULL, ENTRIES_MAX * sizeof(*m->e), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	m->stale = mmap(NULL, ENTRIES_MAX * sizeof(*m->stale), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->e == MAP_FAILED || m->stale == MAP_FAILED) {
+		direct_map_free(m);
+		return NULL;
+	}
 	clear(m);
 	return m;
 }
 
 void direct_map_free(struct direct_map *m)
 {
-	if (m) {
-		free(m->e);
-		free(m->stale);
-		free(m);
-	}
+	if (!m)
+		return;
+	if (m->e != MAP_FAILED)
+		munmap(m->e, ENTRIES_MAX * sizeof(*m->e));
+	if (m->stale != MAP_FAILED)
+		munmap(m->stale, ENTRIES_MAX * sizeof(*m->stale));
+	free(m);
 }
 
 static u32 bucket(u64 n)
@@ -117,10 +134,7 @@ static struct dpage *add(struct direct_map *m, u64 vpn, u64 page)
 	if (i != NONE) {
 		m->free = m->e[i].next_v;
 	} else {
-		if (m->n == m->max) {
-			m->max = m->max ? m->max * 2 : 256;
-			m->e = xrealloc(m->e, m->max * sizeof(*m->e));
-		}
+		must(m->n < ENTRIES_MAX); /* direct_map_sync() sees to it before each fault */
 		i = m->n++;
 	}
 	u32 *p = &m->by_vpn[bucket(vpn)];
@@ -135,10 +149,7 @@ static void mark(struct direct_map *m, u32 i)
 {
 	if (m->e[i].stale || m->all_stale)
 		return;
-	if (m->nstale == m->max_stale) {
-		m->max_stale = m->max_stale ? m->max_stale * 2 : 64;
-		m->stale = xrealloc(m->stale, m->max_stale * sizeof(*m->stale));
-	}
+	must(m->nstale < ENTRIES_MAX); /* each is in it once */
 	m->e[i].stale = true;
 	m->stale[m->nstale++] = i;
 }
@@ -294,18 +305,31 @@ void direct_protect(struct soft_cpu *c, u64 page)
 /* ---- page faults ---- */
 
 /*
- * Instructions that would show the host: CPUID (0F A2), LSL (0F 03), XGETBV (0F 01 D0), RDPID (F3 0F C7 /7). Bytes, not
- * instructions: too many is well. A page is executed directly only without them.
+ * Instructions that would show the host: CPUID (0F A2), LSL (0F 03), XGETBV (0F 01 D0), RDPID (F3 0F C7 /7), and those that
+ * save and load what XCR0 has: where it has more than the guest's, XSAVE writes more than the guest has room for (0F AE /4
+ * to /6 and 0F C7 /3 to /5 with memory). Bytes, not instructions: too many is well. A page is executed directly only
+ * without them.
  */
+/* LSL is rare, and its two bytes are not: only as Linux's vdso has it, which asks for the limit of selector 7Bh. */
+static bool lsl_of_cpu_number(const u8 *at, const u8 *page)
+{
+	const u8 *from = at - page > 64 ? at - 64 : page;
+
+	return memmem(from, (size_t)(at - from), "\x7b\0\0\0", 4);
+}
+
 static bool plain(const struct runner *r, const u8 *p)
 {
 	const u8 *end = p + PAGE_BYTES - 1, *at = p;
 
 	while ((at = memchr(at, 0x0f, (size_t)(end - at)))) {
-		u8 a = at[1], b = at + 2 <= end ? at[2] : 0;
+		u8 a = at[1], b = at + 2 <= end ? at[2] : 0, reg = b >> 3 & 7;
+		bool memory = b < 0xc0;
 
-		if ((a == 0xa2 && !r->cpuid_faults) || a == 0x03 || (a == 0x01 && b == 0xd0) ||
-		    (a == 0xc7 && (b & 0xf8) == 0xf8 && at > p && at[-1] == 0xf3))
+		if ((a == 0xa2 && !r->cpuid_faults) || (a == 0x03 && !memory && lsl_of_cpu_number(at, p)) ||
+		    (a == 0x01 && b == 0xd0) ||
+		    (a == 0xae && memory && reg >= 4 && reg <= 6) || (a == 0xc7 && memory && reg >= 3 && reg <= 5) ||
+		    (a == 0xc7 && reg == 7 && !memory && at > p && at[-1] == 0xf3))
 			return false;
 		at++;
 	}
@@ -349,7 +373,7 @@ static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, u64 page, uns
 	return order(r, SYS_mmap, vpn, prot, page);
 }
 
-bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error)
+bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, bool ahead)
 {
 	struct direct_map *m = r->map;
 	bool write = error & 2, exec = error & 16;
@@ -358,9 +382,11 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error)
 	if (lin >= USER_TOP || lin - RUNNER_BASE < RUNNER_BYTES)
 		return false;
 	/* Some hosts report a fault that is over already; a page that we cannot help with comes again and again. */
-	m->repeated = lin == m->last_lin ? m->repeated + 1 : 0;
+	m->repeated = lin == m->last_lin && !ahead ? m->repeated + 1 : 0;
 	m->last_lin = lin;
-	if (m->repeated > 3 || !mmu_user_access(c, lin, exec ? ACC_X : write ? ACC_W : ACC_R))
+	if (m->repeated > 3)
+		return false;
+	if (!ahead && !mmu_user_access(c, lin, exec ? ACC_X : write ? ACC_W : ACC_R))
 		return false;
 	unsigned around = AROUND_MIN << MIN(m->faults / 4, 5u);
 	u64 vpn = lin >> PAGE_SHIFT, first = vpn & ~(u64)(around - 1);
