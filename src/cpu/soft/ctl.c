@@ -271,6 +271,7 @@ void sys_xgetbv(struct soft_cpu *c, const struct uop *op)
 		soft_ud(c);
 	if ((u32)c->gpr[GPR_RCX] != 0)
 		sys_fault_0(c, EXC_GP);
+	direct_saw_host(c);
 	c->gpr[GPR_RAX] = (u32)c->xcr0;
 	c->gpr[GPR_RDX] = c->xcr0 >> 32;
 	NEXT(c, op);

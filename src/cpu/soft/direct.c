@@ -11,9 +11,16 @@
 #define WINDOW_NS 2000000ull
 #define AWAY_NS 50000000ull
 #define PER_ENTRY_NS 60000ull
-/* A stay that is shorter was not worth its price. */
-#define SHORT_NS 40000ull
-#define BACKOFF_MAX 4096u
+/*
+ * From then on both ways are tried, a leg of some returns to CPL 3 each, and the one taken for longer that needs less time
+ * from one return to the next; how long goes by what trying the other one costs. Where returns are far apart
+ * direct execution needs no proof.
+ */
+#define TRY 12u
+#define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
+#define TRY_SHARE 40u
+#define LEG_MAX 1000000u
+#define FAR_NS 200000ull
 #define IDLE_NS 50000000ull /* a runner not used for so long may be given to somebody else */
 
 #define USER_CS 0x33
@@ -22,6 +29,20 @@
 #define USER_FLAGS (FL_STATUS | FL_DF | FL_NT | FL_AC | FL_ID)
 
 /* ---- who has which ---- */
+
+static void leg(struct direct_way *w, bool direct, u64 returns)
+{
+	w->direct = direct;
+	w->leg = (u32)MIN(returns, LEG_MAX);
+	w->n = w->part_n = 0;
+	w->ns = w->part_ns = 0;
+}
+
+/* Time that c did not sleep. */
+static u64 awake_ns(const struct soft_cpu *c)
+{
+	return clock_mono_ns() - c->st.idle_ns;
+}
 
 /* For an address space of c that has none: a free one, or who has not used his for the longest time. */
 static struct runner *take(struct soft_cpu *c)
@@ -51,7 +72,8 @@ static struct runner *take(struct soft_cpu *c)
 		pthread_mutex_unlock(&c->tlb_lock);
 		best->space = c->space;
 		best->cr3 = c->cr3 & ~0xfffull & ~CR3_NO_FLUSH;
-		best->backoff = 0;
+		best->way = (struct direct_way){ .since = awake_ns(c) };
+		leg(&best->way, true, TRY);
 		best->fault.waits = false;
 		best->used_ns = now;
 		c->direct.of[c->space] = best;
@@ -76,22 +98,78 @@ static void give_back(struct soft_cpu *c, struct runner *r)
 
 static void spare(struct soft_cpu *c, s64 n)
 {
-	c->direct.spare = c->direct.spare_from = n;
+	c->direct.spare = c->direct.spare_from = c->direct.seen_spare = n;
 }
 
 void direct_switched(struct soft_cpu *c)
 {
-	struct runner *r = c->direct.of[c->space];
+	struct runner *r = c->direct.of[c->space], *old = c->direct.now;
 
 	if (unlikely(r) && r->cr3 != (c->cr3 & ~0xfffull & ~CR3_NO_FLUSH)) {
 		give_back(c, r);
+		if (old == r)
+			old = NULL, c->direct.seen_cr3 = 0;
 		r = NULL;
-	}
-	if (!r && !c->direct.now)
+	} else if (r == old) {
 		return;
+	}
+	u64 now = awake_ns(c);
+	if (old) {
+		if (!old->way.direct)
+			old->way.n += (u32)(c->direct.spare_from - c->direct.spare);
+		old->way.ns += now - old->way.since;
+		old->way.left = c->direct.spare;
+	}
+	if (r)
+		r->way.since = now;
 	c->direct.now = r;
 	c->direct.seen_cr3 = 0;
-	spare(c, r ? r->backoff : c->vm->direct.always ? 0 : DIRECT_NEVER);
+	spare(c, r ? r->way.left : c->vm->direct.always ? 0 : DIRECT_NEVER);
+}
+
+/* A leg is over, or is not worth its rest. each: ns from return to return. */
+static void next_leg(struct direct_way *w, u64 each)
+{
+	bool was = w->direct;
+
+	w->cost[was] = each;
+	if (was && each >= FAR_NS) {
+		leg(w, true, TRY);
+		return;
+	}
+	if (!w->cost[!was]) {
+		leg(w, !was, was ? MAX(MIN(TRY_NS / each, (u64)TRY), 2ull) : TRY);
+		return;
+	}
+	bool direct = w->cost[1] <= w->cost[0];
+	u64 price = TRY * (w->cost[!direct] - w->cost[direct]);
+	leg(w, direct, TRY + TRY_SHARE * price / w->cost[direct]);
+	w->cost[!direct] = 0; /* tried again afterwards */
+}
+
+/* At the n-th return to CPL 3 since the last time: how does it go on? True: directly. */
+static bool choose(struct soft_cpu *c, struct runner *r, u32 n)
+{
+	struct direct_way *w = &r->way;
+	u64 now = awake_ns(c);
+
+	w->ns += now - w->since;
+	w->since = now;
+	w->n += n;
+	u64 each = MAX(w->ns / MAX(w->n, 1u), 1ull);
+	if (w->n >= w->leg) {
+		next_leg(w, each);
+	} else if (w->direct && w->cost[0] && w->n >= 3 && each > 4 * w->cost[0]) {
+		next_leg(w, each); /* hopeless */
+	} else if (w->direct && w->n - w->part_n >= 32) {
+		/* Returns come much faster than when this was found to be right. */
+		u64 part = (w->ns - w->part_ns) / (w->n - w->part_n);
+		w->part_n = w->n;
+		w->part_ns = w->ns;
+		if (w->cost[1] && part < w->cost[1] / 4)
+			next_leg(w, part);
+	}
+	return w->direct;
 }
 
 /* 64-bit code of a kernel that keeps its segments as all do, and nothing that wants to see each instruction. */
@@ -121,7 +199,7 @@ void direct_interrupt(struct soft_cpu *c)
 	if (!c->vm->direct.n)
 		return;
 	u64 now = clock_mono_ns(), took = now - c->direct.seen_ns;
-	s64 entries = c->direct.spare_from - c->direct.spare;
+	s64 entries = c->direct.seen_spare - c->direct.spare;
 	bool same = c->direct.seen_cr3 == c->cr3;
 
 	if (same && took < WINDOW_NS)
@@ -134,10 +212,14 @@ void direct_interrupt(struct soft_cpu *c)
 		spare(c, DIRECT_NEVER);
 		if (computes)
 			let_in(c);
-	} else if (computes) {
-		spare(c, 0);
 	} else {
-		c->direct.spare_from = c->direct.spare;
+		/* The rest of a leg in translated code is not waited for. */
+		if (computes && !c->direct.now->way.direct) {
+			c->direct.spare_from -= c->direct.spare;
+			c->direct.spare = 0;
+			c->direct.now->way.leg = 1;
+		}
+		c->direct.seen_spare = c->direct.spare;
 	}
 }
 
@@ -331,32 +413,44 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 bool direct_run(struct soft_cpu *c)
 {
 	struct runner *r = c->direct.now;
+	bool always = c->vm->direct.always;
 
-	if (!r && c->vm->direct.always && c->vm->direct.n) {
+	if (!r && always && c->vm->direct.n) {
 		let_in(c);
 		r = c->direct.now;
 	}
 	if (!r || !possible(c)) {
-		spare(c, r || c->vm->direct.always ? 0 : DIRECT_NEVER);
+		spare(c, r || always ? 0 : DIRECT_NEVER);
 		return false;
 	}
-	u64 from = clock_mono_ns(), maps = c->direct.st.maps;
+	if (!r->resumes && !choose(c, r, r->way.direct ? 1 : (u32)(c->direct.spare_from - c->direct.spare)) && !always) {
+		spare(c, r->way.leg);
+		return false;
+	}
+	spare(c, 0);
+	u64 from = clock_mono_ns();
 	enum verdict v = go(c, r);
-	u64 now = clock_mono_ns(), took = now - from;
-
-	r->used_ns = now;
-	c->direct.st.ns += took;
+	r->used_ns = clock_mono_ns();
+	c->direct.st.ns += r->used_ns - from;
 	/* Where nothing comes of what is pending, on with it. */
+	r->resumes = v == GO_ON;
 	if (v == GO_ON)
 		atomic_fetch_or_explicit(&c->pending, PEND_DIRECT, memory_order_relaxed);
-	if (took >= SHORT_NS)
-		r->backoff = 0;
-	else if (maps == c->direct.st.maps && v != GO_ON)
-		r->backoff = MIN(r->backoff * 2 + 1, BACKOFF_MAX);
-	spare(c, c->vm->direct.always ? 0 : r->backoff);
 	if (v == TRAPPED)
 		soft_raise_db(c, 0x4000, true);
 	return true;
+}
+
+void direct_saw_host(struct soft_cpu *c)
+{
+	struct mmu_user u;
+
+	if (c->cpl != 3 || !c->vm->direct.n || !(c->efer & EFER_LMA) || c->rip >> 47)
+		return;
+	mmu_user_look(c, c->rip & PAGE_MASK, 1, &u);
+	if (u.rights)
+		__atomic_store_n(&c->vm->direct.shown[u.page % ARRAY_LEN(c->vm->direct.shown)], u.page + 1,
+				 __ATOMIC_RELAXED);
 }
 
 void direct_kick(struct soft_cpu *c)

@@ -37,8 +37,11 @@
  *               next start, and exclusive sections see to it that there is one (INV-DIRECT-1).
  * INV-DIRECT-4: Nothing that comes from it is trusted: frames and addresses may say anything.
  *
- * What differs from a processor: RDPID, LSL and CPUID would show the host's values, so pages with those instructions
- * are not executed directly (unless the host can make CPUID fault); RDTSC faults and is emulated. A guest that loads
+ * What differs from a processor: RDPID, LSL, CPUID and XGETBV would show the host's values, and XSAVE writes as much as
+ * the host's XCR0 says, so pages with those instructions are not executed directly; RDTSC faults and is emulated. One
+ * exception: a page with CPUID or XGETBV, where the host cannot make CPUID fault, that the guest has executed one of them in
+ * (what it wanted to know about the processor it knows then, from us), and in which it computes for longer than a few
+ * ticks: programs that are linked statically have their loops there. A guest that loads
  * data segment registers in CPL 3 of 64-bit code with anything but 0 would find 0 again.
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
@@ -75,6 +78,9 @@ bool direct_run(struct soft_cpu *c);
 /* Any thread, after c->pending was changed: c shall look at it soon. */
 void direct_kick(struct soft_cpu *c);
 
+/* CPL 3 executed CPUID or XGETBV, at c->rip. */
+void direct_saw_host(struct soft_cpu *c);
+
 /* ---- for mmu.c (direct_map.c) ---- */
 /* CR3 or what belongs to it changed. */
 void direct_switched(struct soft_cpu *c);
@@ -102,6 +108,7 @@ struct direct_stats {
 struct direct_cpu {
 	s64 spare;                /* returns to CPL 3 left before one is looked at */
 	s64 spare_from;           /* ... counted from */
+	s64 seen_spare;           /* at the last interrupt at CPL 3 */
 	u64 seen_ns;              /* the last interrupt at CPL 3 */
 	u64 seen_cr3;             /* ... in this address space */
 	struct runner *now;       /* of the address space in use */
@@ -140,6 +147,16 @@ struct runner_shared {
 };
 _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the signal stack");
 
+/* Which way an address space goes, see choose(). */
+struct direct_way {
+	bool direct;
+	u32 leg;               /* returns to CPL 3 until it is looked at again */
+	u32 n, part_n;         /* ... since it began */
+	u64 ns, since, part_ns; /* time since then; until `since` it is in ns */
+	u64 cost[2];           /* ns from one return to the next: translated, direct; 0: not known */
+	s64 left;              /* of c->direct.spare, when another address space came */
+};
+
 struct runner {
 	int pid, pidfd, listener;
 	bool alive, stopped, cpuid_faults;
@@ -160,7 +177,8 @@ struct runner {
 	u64 used_ns;
 	struct direct_map *map;
 	/* direct.c: how it fared */
-	u32 backoff; /* returns to CPL 3 to be spared after the next short stay */
+	struct direct_way way;
+	bool resumes; /* it was stopped for something that was no return to CPL 3 */
 	struct {
 		bool waits; /* to be mapped at the next start */
 		u64 lin, error;
@@ -197,6 +215,8 @@ struct direct {
 	bool always;     /* for tests: everybody is let in at once */
 	pthread_mutex_t lock; /* who has which */
 	struct runner *r[DIRECT_MAX];
+	/* Pages, by hash and plus 1, in which translated code executed CPUID or XGETBV. */
+	u64 shown[1024];
 };
 
 #endif

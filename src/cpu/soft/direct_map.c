@@ -18,6 +18,7 @@
 #define PAGES_MAX (1u << 18)
 #define ENTRIES_MAX (PAGES_MAX + 4 * AROUND_MAX) /* what faults may add before direct_map_sync() drops all */
 #define AREAS_MAX 16384u /* mmap()s since all was dropped; the host's limit is 65,530 for a process */
+#define KEPT_MAX 4
 #define USER_TOP 0x7ffffffff000ull
 
 struct dpage {
@@ -35,6 +36,10 @@ struct direct_map {
 	u32 *stale, nstale; /* to be looked at before the next start */
 	bool all_stale, drop;
 	u32 areas, faults;
+	struct kept {
+		u64 page;
+		u32 times;
+	} kept[64]; /* from executing a page, by hash */
 	u64 last_lin;
 	u32 repeated; /* faults at last_lin that we thought to have served */
 };
@@ -49,6 +54,7 @@ static void clear(struct direct_map *m)
 	m->n = m->live = m->nstale = m->areas = 0;
 	m->free = NONE;
 	m->all_stale = m->drop = false;
+	memset(m->kept, 0, sizeof(m->kept));
 	memset(m->by_vpn, 0xff, sizeof(m->by_vpn));
 	memset(m->by_page, 0xff, sizeof(m->by_page));
 }
@@ -318,25 +324,50 @@ static bool lsl_of_cpu_number(const u8 *at, const u8 *page)
 	return memmem(from, (size_t)(at - from), "\x7b\0\0\0", 4);
 }
 
-static bool plain(const struct runner *r, const u8 *p)
+enum page_kind { PLAIN, ASKS /* CPUID, XGETBV */, NEVER };
+
+static enum page_kind kind_of(const struct runner *r, const u8 *p)
 {
 	const u8 *end = p + PAGE_BYTES - 1, *at = p;
+	enum page_kind kind = PLAIN;
 
 	while ((at = memchr(at, 0x0f, (size_t)(end - at)))) {
 		u8 a = at[1], b = at + 2 <= end ? at[2] : 0, reg = b >> 3 & 7;
 		bool memory = b < 0xc0;
 
-		if ((a == 0xa2 && !r->cpuid_faults) || (a == 0x03 && !memory && lsl_of_cpu_number(at, p)) ||
-		    (a == 0x01 && b == 0xd0) ||
+		if ((a == 0x03 && !memory && lsl_of_cpu_number(at, p)) ||
 		    (a == 0xae && memory && reg >= 4 && reg <= 6) || (a == 0xc7 && memory && reg >= 3 && reg <= 5) ||
 		    (a == 0xc7 && reg == 7 && !memory && at > p && at[-1] == 0xf3))
-			return false;
+			return NEVER;
+		if ((a == 0xa2 && !r->cpuid_faults) || (a == 0x01 && b == 0xd0))
+			kind = ASKS;
 		at++;
 	}
-	return true;
+	return kind;
 }
 
-static unsigned wanted(struct soft_cpu *c, const struct runner *r, const struct mmu_user *u, bool write, bool exec)
+/* It has asked, from this page, and is kept from executing it again and again. */
+static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
+{
+	struct direct *d = &c->vm->direct;
+
+	if (__atomic_load_n(&d->shown[page % ARRAY_LEN(d->shown)], __ATOMIC_RELAXED) != page + 1)
+		return false;
+	struct kept *k = &m->kept[page % ARRAY_LEN(m->kept)];
+	if (k->page != page)
+		*k = (struct kept){ .page = page };
+	return ++k->times > KEPT_MAX;
+}
+
+static bool executable(struct soft_cpu *c, struct runner *r, u64 page, bool now)
+{
+	enum page_kind kind = kind_of(r, c->ram->host + (page << PAGE_SHIFT));
+
+	return kind == PLAIN || (kind == ASKS && now && insists(c, r->map, page));
+}
+
+/* now: this page is the reason. */
+static unsigned wanted(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool write, bool exec, bool now)
 {
 	unsigned prot = PROT_READ;
 
@@ -344,7 +375,7 @@ static unsigned wanted(struct soft_cpu *c, const struct runner *r, const struct 
 		return 0;
 	if ((u->rights & MMU_USER_W) && mmu_user_writes(c, u->page, write))
 		prot |= PROT_WRITE;
-	if (exec && (u->rights & MMU_USER_X) && plain(r, c->ram->host + (u->page << PAGE_SHIFT)))
+	if (exec && (u->rights & MMU_USER_X) && executable(c, r, u->page, now))
 		prot |= PROT_EXEC;
 	return prot;
 }
@@ -396,11 +427,11 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 	m->faults++;
 	pthread_mutex_lock(&c->tlb_lock);
 	mmu_user_look(c, first << PAGE_SHIFT, around, u);
-	unsigned prot = wanted(c, r, &u[at], write, exec);
+	unsigned prot = wanted(c, r, &u[at], write, exec, !ahead);
 	bool ok = prot && (!write || (prot & PROT_WRITE)) && (!exec || (prot & PROT_EXEC));
 	if (ok && (first << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES) {
 		for (unsigned i = 0; i < around && code == 0; i++) {
-			unsigned p = i == at ? prot : wanted(c, r, &u[i], false, exec);
+			unsigned p = i == at ? prot : wanted(c, r, &u[i], false, exec, false);
 			u64 v = first + i;
 			if (p && (v << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES)
 				code = map_page(c, r, v, u[i].page, p);

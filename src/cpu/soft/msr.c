@@ -485,6 +485,7 @@ void sys_cpuid(struct soft_cpu *c, const struct uop *op)
 	SOFT_ENTER(c, op);
 	struct cpuid_regs r = soft_cpuid(c, (u32)c->gpr[GPR_RAX], (u32)c->gpr[GPR_RCX]);
 
+	direct_saw_host(c);
 	c->gpr[GPR_RAX] = r.eax;
 	c->gpr[GPR_RBX] = r.ebx;
 	c->gpr[GPR_RCX] = r.ecx;
