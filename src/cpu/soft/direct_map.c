@@ -11,10 +11,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#define BUCKETS 8192u
+#define BUCKETS 16384u
 #define NONE (~0u)
 #define AROUND_MIN 16u /* pages looked at around a fault: a power of two, up to what one paging entry of 2 MiB spans */
 #define AROUND_MAX 512u
+#define AROUND_EXEC 64u
 #define PAGES_MAX (1u << 18)
 #define ENTRIES_MAX (PAGES_MAX + 4 * AROUND_MAX) /* what faults may add before direct_map_sync() drops all */
 #define AREAS_MAX 16384u /* mmap()s since all was dropped; the host's limit is 65,530 for a process */
@@ -24,7 +25,7 @@
 struct dpage {
 	u64 vpn;
 	u64 page; /* of RAM */
-	u32 next_v, next_p;
+	u32 next_v, next_p, prev_p; /* many may be of one page: that of zeros */
 	u8 prot;  /* 0: this entry is free */
 	bool stale;
 };
@@ -89,7 +90,7 @@ void direct_map_free(struct direct_map *m)
 
 static u32 bucket(u64 n)
 {
-	return (u32)(n * 0x9e3779b97f4a7c15ull >> 51) & (BUCKETS - 1);
+	return (u32)(n * 0x9e3779b97f4a7c15ull >> 50) & (BUCKETS - 1);
 }
 
 static u32 find(const struct direct_map *m, u64 vpn)
@@ -103,11 +104,14 @@ static u32 find(const struct direct_map *m, u64 vpn)
 
 static void unlink_page(struct direct_map *m, u32 i)
 {
-	u32 *p = &m->by_page[bucket(m->e[i].page)];
+	struct dpage *e = &m->e[i];
 
-	while (*p != i)
-		p = &m->e[*p].next_p;
-	*p = m->e[i].next_p;
+	if (e->prev_p == NONE)
+		m->by_page[bucket(e->page)] = e->next_p;
+	else
+		m->e[e->prev_p].next_p = e->next_p;
+	if (e->next_p != NONE)
+		m->e[e->next_p].prev_p = e->prev_p;
 }
 
 static void link_page(struct direct_map *m, u32 i, u64 page)
@@ -116,6 +120,9 @@ static void link_page(struct direct_map *m, u32 i, u64 page)
 
 	m->e[i].page = page;
 	m->e[i].next_p = *p;
+	m->e[i].prev_p = NONE;
+	if (*p != NONE)
+		m->e[*p].prev_p = i;
 	*p = i;
 }
 
@@ -419,7 +426,8 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 		return false;
 	if (!ahead && !mmu_user_access(c, lin, exec ? ACC_X : write ? ACC_W : ACC_R))
 		return false;
-	unsigned around = AROUND_MIN << MIN(m->faults / 4, 5u);
+	/* To look for instructions in a page costs as much as mapping one. */
+	unsigned around = MIN(AROUND_MIN << MIN(m->faults / 4, 5u), exec ? AROUND_EXEC : AROUND_MAX);
 	u64 vpn = lin >> PAGE_SHIFT, first = vpn & ~(u64)(around - 1);
 	unsigned at = (unsigned)(vpn - first);
 	int code = 0;
@@ -431,9 +439,19 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 	bool ok = prot && (!write || (prot & PROT_WRITE)) && (!exec || (prot & PROT_EXEC));
 	if (ok && (first << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES) {
 		for (unsigned i = 0; i < around && code == 0; i++) {
-			unsigned p = i == at ? prot : wanted(c, r, &u[i], false, exec, false);
 			u64 v = first + i;
-			if (p && (v << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES)
+			unsigned p = prot;
+			if ((v << PAGE_SHIFT) - RUNNER_BASE < RUNNER_BYTES)
+				continue;
+			if (i != at) {
+				u32 known = u[i].rights ? find(m, v) : NONE;
+				if (!u[i].rights || (known != NONE && m->e[known].page == u[i].page && !m->e[known].stale &&
+						     (m->e[known].prot & PROT_EXEC || !exec) &&
+						     (m->e[known].prot & PROT_WRITE || !(u[i].rights & MMU_USER_W))))
+					continue;
+				p = wanted(c, r, &u[i], false, exec, false);
+			}
+			if (p)
 				code = map_page(c, r, v, u[i].page, p);
 		}
 		c->direct.st.maps++;
