@@ -13,8 +13,8 @@
 #define PER_ENTRY_NS 60000ull
 /*
  * From then on both ways are tried, a leg of some returns to CPL 3 each, and the one taken for longer that needs less time
- * from one return to the next; how long goes by what trying the other one costs. Where returns are far apart
- * direct execution needs no proof.
+ * from one return to the next; how long goes by what trying the other one costs. Where guest code
+ * runs for FAR_NS from one return to the next direct execution needs no proof.
  */
 #define TRY 12u
 #define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
@@ -35,13 +35,45 @@ static void leg(struct direct_way *w, bool direct, u64 returns)
 	w->direct = direct;
 	w->leg = (u32)MIN(returns, LEG_MAX);
 	w->n = w->part_n = 0;
-	w->ns = w->part_ns = 0;
+	w->ns = w->part_ns = w->inside = 0;
 }
 
 /* Time that c did not sleep. */
 static u64 awake_ns(const struct soft_cpu *c)
 {
 	return clock_mono_ns() - c->st.idle_ns;
+}
+
+static u64 root_of(const struct soft_cpu *c)
+{
+	return c->cr3 & 0x000ffffffffff000ull;
+}
+
+/* The PCID that its address space had is another one's. */
+static void detach(struct soft_cpu *c, struct runner *r)
+{
+	if (r->space != DIRECT_NOWHERE)
+		c->direct.of[r->space] = NULL;
+	r->space = DIRECT_NOWHERE;
+}
+
+/* One of c's own that has the address space in use, known by its page tables. NULL: none. */
+static struct runner *attach(struct soft_cpu *c)
+{
+	struct direct *d = &c->vm->direct;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		struct runner *r = d->r[i];
+		if (__atomic_load_n(&r->cpu, __ATOMIC_RELAXED) != c || r->cr3 != root_of(c))
+			continue;
+		detach(c, r);
+		r->space = c->space;
+		c->direct.of[c->space] = r;
+		/* What was invalidated in between nobody told it. */
+		direct_flush(c, c->space);
+		return r;
+	}
+	return NULL;
 }
 
 /* For an address space of c that has none: a free one, or who has not used his for the longest time. */
@@ -64,14 +96,14 @@ static struct runner *take(struct soft_cpu *c)
 			best = r;
 	}
 	if (best) {
-		if (best->cpu)
-			c->direct.of[best->space] = NULL;
+		detach(c, best);
+		c->direct.own += !best->cpu;
 		pthread_mutex_lock(&c->tlb_lock);
 		__atomic_store_n(&best->cpu, c, __ATOMIC_RELAXED);
 		direct_map_forget(best);
 		pthread_mutex_unlock(&c->tlb_lock);
 		best->space = c->space;
-		best->cr3 = c->cr3 & ~0xfffull & ~CR3_NO_FLUSH;
+		best->cr3 = root_of(c);
 		best->way = (struct direct_way){ .since = awake_ns(c) };
 		leg(&best->way, true, TRY);
 		best->fault.waits = false;
@@ -87,7 +119,8 @@ static void give_back(struct soft_cpu *c, struct runner *r)
 	struct direct *d = &c->vm->direct;
 
 	pthread_mutex_lock(&d->lock);
-	c->direct.of[r->space] = NULL;
+	detach(c, r);
+	c->direct.own--;
 	if (c->direct.now == r)
 		c->direct.now = NULL;
 	pthread_mutex_lock(&c->tlb_lock);
@@ -105,14 +138,13 @@ void direct_switched(struct soft_cpu *c)
 {
 	struct runner *r = c->direct.of[c->space], *old = c->direct.now;
 
-	if (unlikely(r) && r->cr3 != (c->cr3 & ~0xfffull & ~CR3_NO_FLUSH)) {
-		give_back(c, r);
-		if (old == r)
-			old = NULL, c->direct.seen_cr3 = 0;
-		r = NULL;
-	} else if (r == old) {
-		return;
+	if (c->direct.own && (!r || r->cr3 != root_of(c))) {
+		if (r)
+			detach(c, r);
+		r = attach(c);
 	}
+	if (r == old)
+		return;
 	u64 now = awake_ns(c);
 	if (old) {
 		if (!old->way.direct)
@@ -133,7 +165,7 @@ static void next_leg(struct direct_way *w, u64 each)
 	bool was = w->direct;
 
 	w->cost[was] = each;
-	if (was && each >= FAR_NS) {
+	if (was && w->inside >= FAR_NS * w->n) {
 		leg(w, true, TRY);
 		return;
 	}
@@ -230,7 +262,6 @@ static const u8 greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG
 /* The XSAVE area (SDM 1 13.4): bytes 464-511 of the legacy region are the kernel's. */
 enum { XS_KERNEL = 464, XS_HEADER = 512, XS_AVX = 576, XS_END = 832, XS_MXCSR = 24 };
 #define XF_GUEST 7ull
-#define XF_PKRU 0x200ull
 
 static void put(struct soft_cpu *c, struct runner *r)
 {
@@ -247,8 +278,8 @@ static void put(struct soft_cpu *c, struct runner *r)
 	soft_fpu_get(c, area);
 	memcpy(r->fp, area, XS_KERNEL);
 	memcpy(r->fp + XS_AVX, area + XS_AVX, XS_END - XS_AVX);
-	/* Nothing of AVX-512 from who was here before. */
-	st_le64(r->fp + XS_HEADER, XF_GUEST | (ld_le64(r->fp + XS_HEADER) & XF_PKRU));
+	/* Nothing of AVX-512 or PKRU from who was here before. */
+	st_le64(r->fp + XS_HEADER, XF_GUEST);
 }
 
 static void get(struct soft_cpu *c, struct runner *r)
@@ -279,6 +310,7 @@ enum verdict {
 	GO_ON,   /* in the runner */
 	LEAVE,   /* in translated code */
 	TRAPPED, /* ... after a #DB */
+	STRANGER, /* ... and it is not whom we let in */
 };
 
 enum { TRAP_DB = 1, TRAP_BP = 3, TRAP_GP = 13, TRAP_PF = 14 };
@@ -377,10 +409,14 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		direct_map_fault(c, r, r->fault.lin, r->fault.error, true);
 	}
 	do {
-		if (direct_map_sync(c, r) < 0) {
+		int code = direct_map_sync(c, r);
+		if (code < 0) {
 			lost = !r->alive;
 			direct_map_forget(r);
-			v = LEAVE;
+			if (code == -ESTALE)
+				v = STRANGER;
+			else
+				v = LEAVE;
 			break;
 		}
 		atomic_store(&c->direct.running, r);
@@ -389,7 +425,9 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			break;
 		}
 		c->direct.st.starts++;
-		int code = runner_go(r);
+		u64 from = clock_mono_ns();
+		code = runner_go(r);
+		r->way.inside += clock_mono_ns() - from;
 		atomic_store(&c->direct.running, NULL);
 		if (code < 0) {
 			lost = true;
@@ -436,6 +474,10 @@ bool direct_run(struct soft_cpu *c)
 	r->resumes = v == GO_ON;
 	if (v == GO_ON)
 		atomic_fetch_or_explicit(&c->pending, PEND_DIRECT, memory_order_relaxed);
+	if (v == STRANGER) {
+		give_back(c, r);
+		spare(c, always ? 0 : DIRECT_NEVER);
+	}
 	if (v == TRAPPED)
 		soft_raise_db(c, 0x4000, true);
 	return true;

@@ -113,9 +113,11 @@ struct direct_cpu {
 	u64 seen_cr3;             /* ... in this address space */
 	struct runner *now;       /* of the address space in use */
 	struct runner *of[JIT_SPACES];
+	unsigned own; /* runners that are this vCPU's */
 	_Atomic(struct runner *) running;
 	struct direct_stats st;
 };
+#define DIRECT_NOWHERE (~0u)
 #define DIRECT_NEVER (INT64_MAX / 2)
 
 /* ---- a runner (direct_runner.c) ---- */
@@ -153,6 +155,7 @@ struct direct_way {
 	u32 leg;               /* returns to CPL 3 until it is looked at again */
 	u32 n, part_n;         /* ... since it began */
 	u64 ns, since, part_ns; /* time since then; until `since` it is in ns */
+	u64 inside;            /* of that in the runner */
 	u64 cost[2];           /* ns from one return to the next: translated, direct; 0: not known */
 	s64 left;              /* of c->direct.spare, when another address space came */
 };
@@ -172,8 +175,8 @@ struct runner {
 
 	/* What it is used for: */
 	struct soft_cpu *cpu; /* NULL: nothing */
-	unsigned space;
-	u64 cr3;
+	unsigned space; /* of cpu's spaces, DIRECT_NOWHERE: no PCID has its address space now */
+	u64 cr3;        /* its address space is that of these page tables */
 	u64 used_ns;
 	struct direct_map *map;
 	/* direct.c: how it fared */

@@ -244,10 +244,14 @@ int direct_map_sync(struct soft_cpu *c, struct runner *r)
 		c->direct.st.drops++;
 		order_drop(r);
 	} else if (m->all_stale) {
+		u32 before = m->live;
 		m->all_stale = false;
 		m->nstale = 0;
 		for (u32 i = 0; i < m->n && code == 0; i++)
 			code = check(c, r, i);
+		/* Page tables where those of a process that is gone were. */
+		if (code == 0 && before > 32 && m->live < before / 4)
+			code = -ESTALE;
 	} else {
 		for (u32 k = 0; k < m->nstale && code == 0; k++)
 			code = check(c, r, m->stale[k]);

@@ -257,7 +257,7 @@ noreturn_ static void begin(struct runner_shared *sh, int ram_fd, int code, int 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	/* The guest's TSC is not the host's. */
 	if (syscall(SYS_getppid) == parent && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	    prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0 && syscall(SYS_close_range, ~0u, ~0u, 0) == 0 &&
 	    map_at(RUNNER_BASE, RUNNER_CODE_BYTES, PROT_READ | PROT_EXEC, code) &&
 	    map_at(RUNNER_BASE + RUNNER_CODE_BYTES, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, shared) && signals()) {
 		u64 rest = RUNNER_BASE + RUNNER_BYTES;
@@ -394,6 +394,7 @@ struct runner *runner_new(int ram_fd, const char **why)
 	auto_close int code = code_fd(), shared = memfd_create("mica-runner-shared", MFD_CLOEXEC);
 
 	r->pidfd = r->listener = -1;
+	r->space = DIRECT_NOWHERE;
 	r->ram_fd = (u32)ram_fd;
 	*why = "no memory for its process";
 	if (code < 0 || shared < 0 || ftruncate(shared, RUNNER_SHARED_BYTES) < 0)
