@@ -11,12 +11,15 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/io_uring.h>
+#include <linux/filter.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -98,6 +101,29 @@ static void look_fsgsbase(struct finding *f)
 
 	found(f, ok, "%s",
 	      ok ? _("programs may use it") : _("the processor or its kernel does not let programs use it"));
+}
+
+/* A process may have one, and it counts for its children: container managers use it. */
+static void look_listener(struct finding *f)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog p = { 1, &allow };
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		bool ok = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &p) >= 0 &&
+			  syscall(SYS_close_range, ~0u, ~0u, 0) == 0;
+		_exit(ok ? 0 : errno);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+		found(f, false, "%s", strerror(pid < 0 ? errno : EIO));
+	else if (WEXITSTATUS(status))
+		found(f, false, _("refused (%s): Linux before 5.9, or this container has one already"),
+		      strerror(WEXITSTATUS(status)));
+	else
+		found(f, true, _("a filter with a listener is possible"));
 }
 
 static void look_avx(struct finding *f)
@@ -222,7 +248,9 @@ static const struct check checks[] = {
 	  N_("guests do not see that the host keeps their CPUs waiting") },
 	{ "cpu_models", N_("CPU models"), look_models, N_("guests see fewer instructions; see --cpu") },
 	{ "avx", N_("vector units"), look_avx, N_("guests have no AVX2: --cpu mica-v3 is not possible") },
-	{ "fsgsbase", "FSGSBASE", look_fsgsbase, N_("nothing yet; mapping guest addresses by way of GS is not possible for the software engine") },
+	{ "fsgsbase", "FSGSBASE", look_fsgsbase, N_("the software engine cannot execute programs of the guest directly: they compute at half the speed or less") },
+	{ "listener", N_("system-call listener"), look_listener,
+	  N_("the software engine cannot execute programs of the guest directly: they compute at half the speed or less") },
 	{ "io_uring", "io_uring", look_io_uring, N_("disks use a pool of threads: more CPU time for each request") },
 	{ "userfaultfd", "userfaultfd", look_userfaultfd,
 	  N_("nothing yet; a VM cannot go on before its memory has come as a whole") },

@@ -330,8 +330,8 @@ static const struct opt table[] = {
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,
 	  N_("CPU model: mica-v2, mica-v3 or host; features to leave out; default mica-v2") },
 	{ "engine", "auto|kvm|soft[,KEY=VALUE]...", set_engine, 0,
-	  N_("what executes the guest's instructions; default auto. To look into soft: translate=on|off|exact, heat=N, "
-	     "cache=SIZE, check=on|all|report, perfmap=on") },
+	  N_("what executes the guest's instructions; default auto. To look into soft: translate=on|off|exact, "
+	     "direct=on|off|always, heat=N, cache=SIZE, check=on|all|report, perfmap=on") },
 	{ "irqchip", "split|kernel", set_irqchip, 0,
 	  N_("under KVM: who has the interrupt chips besides the CPUs' own; default split, the VM's process") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },

@@ -244,7 +244,7 @@ static const struct rule rules[] = {
 	RULE(exit, ANY),
 	RULE(exit_group, ANY),
 	/* direct execution: to stop and start the processes that were made for it. No descriptor of another process can
-	 * be had any more; -1 is nobody. */
+	 * be had any more. */
 	RULE(pidfd_send_signal, ANY),
 	RULE(waitid, ANY),
 	RULE(ioctl, ARG(1, SCMP_CMP_EQ, SECCOMP_IOCTL_NOTIF_RECV)),

@@ -98,6 +98,7 @@ static void test_refused(void **state)
 		{ "--engine|soft,cache=20000000000G", "--engine: cache=20000000000G: write a size" },
 		{ "--engine|soft,check=1", "--engine: check=1: write check=off" },
 		{ "--engine|soft,perfmap=yes", "--engine: perfmap=yes: write perfmap=on" },
+		{ "--engine|soft,direct=yes", "--engine: direct=yes: write direct=on" },
 		{ "--engine|soft,fast", "--engine: 'fast' is not known; write translate=" },
 		{ "--engine|soft,translate=off,heat=2", "--engine: translate=off leaves heat=" },
 		{ "--cpus|2|--engine|soft,check=on", "--engine: check= compares one CPU only" },
