@@ -214,7 +214,7 @@ static bool possible(const struct soft_cpu *c)
 	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_RF | FL_VM)) && (c->sysflags & FL_IF) &&
 	       !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace && !c->jit.check &&
 	       (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok &&
-	       soft_canonical(c->rip);
+	       soft_canonical(c->rip) && soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
 }
 
 static void let_in(struct soft_cpu *c)
@@ -259,9 +259,7 @@ void direct_interrupt(struct soft_cpu *c)
 
 static const u8 greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 				REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
-/* The XSAVE area (SDM 1 13.4): bytes 464-511 of the legacy region are the kernel's. */
-enum { XS_KERNEL = 464, XS_HEADER = 512, XS_AVX = 576, XS_END = 832, XS_MXCSR = 24 };
-#define XF_GUEST 7ull
+enum { XS_MXCSR = 24, XS_AVX = 576, XS_END = 832 };
 
 static void put(struct soft_cpu *c, struct runner *r)
 {
@@ -272,14 +270,12 @@ static void put(struct soft_cpu *c, struct runner *r)
 		g[greg_of[i]] = (greg_t)c->gpr[i];
 	g[REG_RIP] = (greg_t)c->rip;
 	g[REG_EFL] = (greg_t)((soft_get_rflags(c) & USER_FLAGS) | FL_IF | 2);
-	g[REG_CSGSFS] = (greg_t)((u64)USER_SS << 48 | USER_CS);
 	r->sh->fs_base = c->seg[SEG_FS].base;
 	r->sh->gs_base = c->seg[SEG_GS].base;
 	soft_fpu_get(c, area);
-	memcpy(r->fp, area, XS_KERNEL);
+	memcpy(r->fp, area, RUNNER_FP_KERNEL);
 	memcpy(r->fp + XS_AVX, area + XS_AVX, XS_END - XS_AVX);
-	/* Nothing of AVX-512 or PKRU from who was here before. */
-	st_le64(r->fp + XS_HEADER, XF_GUEST);
+	st_le64(r->fp + RUNNER_FP_HEADER, RUNNER_FP_GUEST);
 }
 
 static void get(struct soft_cpu *c, struct runner *r)
@@ -295,8 +291,8 @@ static void get(struct soft_cpu *c, struct runner *r)
 	c->seg[SEG_GS].base = c->eff_base[SEG_GS] = r->sh->gs_base;
 	memcpy(area, r->fp, XS_END);
 	memset(area + XS_END, 0, sizeof(area) - XS_END);
-	memset(area + XS_HEADER, 0, XS_AVX - XS_HEADER);
-	st_le64(area + XS_HEADER, ld_le64(r->fp + XS_HEADER) & XF_GUEST);
+	memset(area + RUNNER_FP_HEADER, 0, XS_AVX - RUNNER_FP_HEADER);
+	st_le64(area + RUNNER_FP_HEADER, ld_le64(r->fp + RUNNER_FP_HEADER) & RUNNER_FP_GUEST);
 	st_le32(area + XS_MXCSR, ld_le32(area + XS_MXCSR) & 0xffffu);
 	if (soft_fpu_set(c, area) < 0) { /* a forged frame */
 		st_le32(area + XS_MXCSR, 0x1f80);

@@ -170,6 +170,11 @@ struct runner {
 	ucontext_t *uc; /* in sh */
 	siginfo_t *si;
 	u8 *fp; /* XSAVE area, standard form */
+	/* Of the first frame, from before there was guest code: signal mask, signal stack, what the kernel has in the XSAVE area. */
+	struct {
+		u8 uc[offsetof(ucontext_t, uc_sigmask) + 8];
+		u8 fp[48];
+	} clean;
 	u32 ncommands;
 	u32 ram_fd;
 
@@ -197,6 +202,10 @@ bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 
 int runner_flush(struct runner *r);
 /* Stopped: carry out what is queued, go on at the frame, and wait until it stops. < 0: it is dead. */
 int runner_go(struct runner *r);
+/* The XSAVE area (SDM 1 13.4). */
+#define RUNNER_FP_KERNEL 464 /* 48 bytes that are the kernel's */
+#define RUNNER_FP_HEADER 512
+#define RUNNER_FP_GUEST 7ull /* XSTATE_BV: x87, SSE, AVX. What else there is - AVX-512, PKRU - is in its initial state at each start */
 void runner_signal(const struct runner *r, int sig);
 
 /* ---- its mappings (direct_map.c) ---- */

@@ -312,9 +312,29 @@ static int wait_stop(struct runner *r)
 	return -ESRCH;
 }
 
+/*
+ * A frame that no signal left but guest code made, before it jumped to where our code stops, could block the signal that stops it
+ * (uc_sigmask) or move the signal stack: all but the registers is made ours again.
+ */
+static void clean_frame(struct runner *r)
+{
+	u64 *header = (u64 *)(void *)(r->fp + RUNNER_FP_HEADER);
+	gregset_t g;
+
+	memcpy(g, r->uc->uc_mcontext.gregs, sizeof(g));
+	memcpy(r->uc, r->clean.uc, sizeof(r->clean.uc));
+	g[REG_CSGSFS] = r->uc->uc_mcontext.gregs[REG_CSGSFS];
+	memcpy(r->uc->uc_mcontext.gregs, g, sizeof(g));
+	memcpy(r->fp + RUNNER_FP_KERNEL, r->clean.fp, sizeof(r->clean.fp));
+	header[0] &= RUNNER_FP_GUEST;
+	memset(header + 1, 0, 56);
+}
+
 static int start(struct runner *r, bool again)
 {
 	struct seccomp_notif_resp a = { .id = r->stop_id };
+
+	clean_frame(r);
 
 	/* Guest code had the shared pages to itself. */
 	r->sh->frame = r->frame;
@@ -381,7 +401,11 @@ static bool first_stop(struct runner *r)
 		return false;
 	r->fp = ours(r, (u64)(uintptr_t)r->uc->uc_mcontext.fpregs, 1024);
 	r->frame = r->sh->uc;
-	return r->fp != NULL;
+	if (!r->fp)
+		return false;
+	memcpy(r->clean.uc, r->uc, sizeof(r->clean.uc));
+	memcpy(r->clean.fp, r->fp + RUNNER_FP_KERNEL, sizeof(r->clean.fp));
+	return true;
 }
 
 struct runner *runner_new(int ram_fd, const char **why)
