@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#define MEASURE_NS 20000000
+
 static u64 tsc_khz;
 
 /* One (ns, tsc) pair; of several tries the one with the tightest bracket. */
@@ -27,10 +29,10 @@ static void measure(void)
 
 	sample(&n0, &t0);
 	do {
-		struct timespec ts = { 0, 2000000 };
-		nanosleep(&ts, NULL);
+		struct timespec ts = { 0, MEASURE_NS };
+		nanosleep(&ts, NULL); /* in one piece: waking up costs more than all the rest */
 		sample(&n1, &t1);
-	} while (n1 - n0 < 20000000ull);
+	} while (n1 - n0 < MEASURE_NS);
 	tsc_khz = mul_div(t1 - t0, 1000000, n1 - n0);
 }
 

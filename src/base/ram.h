@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ram.h - guest RAM: one memfd, mapped once, laid out in guest physical space as
+ * ram.h - guest RAM: one file in memory, mapped once, laid out in guest physical space as
  *   [0, min(bytes, RAM_LOW_MAX))  and, when there is more,  [4 GiB, ...).
  *
  * Threads: the layout is fixed after ram_new(). Bytes are shared with running vCPUs: read a
@@ -19,7 +19,8 @@
 #define RAM_HIGH_BASE (4 * GIB)
 
 struct ram {
-	int memfd;
+	int memfd; /* or a file that is as one (ram.c) */
+	int tmpfs; /* what ram_load_begin() needs; -1: settled, or there is none */
 	u64 bytes;
 	u8 *host;      /* whole memory, contiguous in the host */
 	u64 low_bytes; /* how much of it lies below the PCI hole */
@@ -30,6 +31,16 @@ struct ram {
 
 int ram_new(struct ram **out, u64 bytes, struct err *e);
 void ram_free(struct ram *r);
+
+/*
+ * Around the writing of a large image through the descriptor, from offset `off` upwards: pages that are new meanwhile
+ * come in large pieces where the host has them, at a third of the cost. False: not this time, and nothing is to be ended; so it
+ * is where something lies above already, and once the RAM is settled, which it is before a guest runs. The mapping must
+ * not be touched above `off` meanwhile.
+ */
+bool ram_load_begin(const struct ram *r, u64 off);
+void ram_load_end(const struct ram *r);
+void ram_settle(struct ram *r);
 
 /* Host address of [gpa, gpa+bytes), or NULL unless all of it is RAM. bytes may be 0. */
 static inline u8 *ram_ptr(const struct ram *r, gpa_t gpa, u64 bytes)

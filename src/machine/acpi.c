@@ -366,7 +366,8 @@ int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
 	write_mcfg(&a);
 	u32 rsdt = write_sdt(&a, "RSDT", 4);
 	write_rsdp(buf, rsdt, write_sdt(&a, "XSDT", 8));
-	if (ram_put(ram, LAYOUT_RSDP, buf, AREA_BYTES) < 0)
+	/* What follows them was never written since power-on. */
+	if (ram_put(ram, LAYOUT_RSDP, buf, a.next) < 0)
 		return err_set(e, EINVAL, "guest memory is too small for the ACPI tables: 1 MiB at least");
 	return 0;
 }

@@ -3,8 +3,11 @@
 #include "machine/boot.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+
+#define HUGE_BYTES (2 * MIB)
 
 static int open_path(const char *path)
 {
@@ -70,7 +73,7 @@ static bool copy_fast(const struct boot_file *f, u64 off, const struct ram *ram,
 	/* One writer: vCPUs do not run, and devices do not use the descriptor's position. */
 	off_t from = (off_t)off;
 
-	if (!bytes || off > f->bytes || bytes > f->bytes - off || lseek(ram->memfd, (off_t)at, SEEK_SET) < 0)
+	if (off > f->bytes || bytes > f->bytes - off || lseek(ram->memfd, (off_t)at, SEEK_SET) < 0)
 		return false;
 	while (bytes) {
 		ssize_t n = sendfile(ram->memfd, f->fd, &from, MIN(bytes, 1ull << 30));
@@ -82,6 +85,15 @@ static bool copy_fast(const struct boot_file *f, u64 off, const struct ram *ram,
 	return true;
 }
 
+static bool copy(const struct boot_file *f, u64 off, const struct ram *ram, u64 at, u64 bytes)
+{
+	bool large = ram_load_begin(ram, at), done = copy_fast(f, off, ram, at, bytes);
+
+	if (large)
+		ram_load_end(ram);
+	return done;
+}
+
 int boot_file_to_ram(const struct boot_file *f, u64 off, struct ram *ram, gpa_t gpa, u64 bytes, struct err *e)
 {
 	u8 *p = ram_ptr(ram, gpa, bytes);
@@ -89,7 +101,7 @@ int boot_file_to_ram(const struct boot_file *f, u64 off, struct ram *ram, gpa_t 
 	if (!p)
 		return err_set(e, ENOMEM, "%s does not fit into guest memory: %llu bytes at %#llx", f->path,
 			       (unsigned long long)bytes, (unsigned long long)gpa);
-	int rc = copy_fast(f, off, ram, (u64)(p - ram->host), bytes) ? 0 : boot_file_read(f, off, p, bytes, e);
+	int rc = copy(f, off, ram, (u64)(p - ram->host), bytes) ? 0 : boot_file_read(f, off, p, bytes, e);
 	ram_wrote(ram, gpa, bytes);
 	return rc;
 }

@@ -20,7 +20,9 @@ void i18n_init(void)
 	const char *env = getenv("MICA_LOCALEDIR");
 	char dir[4096], path[4200];
 
-	setlocale(LC_ALL, "");
+	/* What messages need: each of the other categories is one more file, and numbers shall not change. */
+	setlocale(LC_CTYPE, "");
+	setlocale(LC_MESSAGES, "");
 	snprintf(path, sizeof(path), "%s", MICA_LOCALEDIR);
 	if (env && *env) {
 		snprintf(path, sizeof(path), "%s", env);

@@ -29,10 +29,12 @@ static int read_config(struct vmm_config *cfg, const char *fd_text, struct err *
 	vmm_config_init(cfg);
 	if (!*fd_text || *end || fd < 0 || fd > INT32_MAX)
 		return err_set(e, EINVAL, _("--config-fd: '%s' is not a descriptor"), fd_text);
-	json_t *j = json_loadfd((int)fd, JSON_REJECT_DUPLICATES, &je);
+	auto_fclose FILE *f = fdopen((int)fd, "r"); /* json_loadfd() makes a system call for each byte */
+	if (!f)
+		return err_sys(e, errno, _("configuration: %s"), fd_text);
+	json_t *j = json_loadf(f, JSON_REJECT_DUPLICATES, &je);
 	if (!j)
 		return err_set(e, EINVAL, _("configuration: %s"), je.text);
-	close((int)fd);
 	vmm_config_fini(cfg);
 	int r = vmm_config_from_json(cfg, j, e);
 	json_decref(j);

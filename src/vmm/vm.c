@@ -693,7 +693,9 @@ static int build(struct vm *v, int *status, struct err *e)
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = add_cpus(v, status, e)) < 0 ||
 	    (r = add_devices(v, e)) < 0)
 		return r;
-	return v->restore ? restore(v, e) : boot(v, e);
+	r = v->restore ? restore(v, e) : boot(v, e);
+	ram_settle(v->ram);
+	return r;
 }
 
 /* Everything vm_new() and vm_start() made; the threads are gone. */

@@ -903,7 +903,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		f.seed = (f.seed ^ data[i]) * 0x100000001b3ull;
 	f.seed |= 1;
 	f.ram =
-	    (struct ram){ .memfd = memfd, .bytes = RAM_BYTES, .host = window + GUARD_BYTES, .low_bytes = RAM_BYTES };
+	    (struct ram){ .memfd = memfd, .tmpfs = -1, .bytes = RAM_BYTES, .host = window + GUARD_BYTES, .low_bytes = RAM_BYTES };
 	memset(f.ram.host, 0, RAM_BYTES);
 
 	f.mode = (enum fuzz_mode)below(&f, M_COUNT);

@@ -132,12 +132,27 @@ static void build(struct table *t, const struct kvm_cpu *c, const struct table *
 	}
 }
 
-static int supported(struct table *t, int sys_fd, struct err *e)
+/*
+ * Asked once: it is the same for the model, each vCPU and each VM of the process, and the kernel executes every leaf
+ * for an answer, which is a trap each where the host is a guest itself.
+ */
+static const struct table *supported(int sys_fd, struct err *e)
 {
-	t->n = ENTRIES_MAX;
-	if (ioctl(sys_fd, KVM_GET_SUPPORTED_CPUID, t) < 0)
-		return err_sys(e, errno, "KVM does not say which CPUID it supports");
-	return 0;
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct table answer;
+	const struct table *t = &answer;
+
+	pthread_mutex_lock(&lock);
+	if (!answer.n) {
+		answer.n = ENTRIES_MAX;
+		if (ioctl(sys_fd, KVM_GET_SUPPORTED_CPUID, &answer) < 0) {
+			err_sys(e, errno, "KVM does not say which CPUID it supports");
+			answer.n = 0;
+			t = NULL;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return t;
 }
 
 static void limit(struct cpu_model *m, const struct table *host, bool deadline)
@@ -164,38 +179,33 @@ static void limit(struct cpu_model *m, const struct table *host, bool deadline)
 int kvm_limit(struct cpu_model *m, struct err *e)
 {
 	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	struct table *host = xcalloc(1, sizeof(*host));
-	int r = fd < 0 ? err_sys(e, errno, "cannot open /dev/kvm") : supported(host, fd, e);
 
-	if (r == 0)
-		limit(m, host, ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0);
-	free(host);
-	return r;
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open /dev/kvm");
+	const struct table *host = supported(fd, e);
+	if (!host)
+		return -EIO;
+	limit(m, host, ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0);
+	return 0;
 }
 
 bool kvm_has_auto_ibrs(const struct kvm_vm *vm)
 {
-	struct table *host = xcalloc(1, sizeof(*host));
-	const struct kvm_cpuid_entry2 *h = supported(host, vm->sys_fd, NULL) == 0 ? find(host, 0x80000021, 0) : NULL;
-	bool has = h && (h->eax & 1u << 8);
+	const struct table *host = supported(vm->sys_fd, NULL);
+	const struct kvm_cpuid_entry2 *h = host ? find(host, 0x80000021, 0) : NULL;
 
-	free(host);
-	return has;
+	return h && (h->eax & 1u << 8);
 }
 
 int kvm_cpuid_set(struct kvm_cpu *c, struct err *e)
 {
-	struct table *host = xcalloc(1, sizeof(*host)), *t = xcalloc(1, sizeof(*t));
-	int r = supported(host, c->vm->sys_fd, e);
+	const struct table *host = supported(c->vm->sys_fd, e);
 
-	if (r == 0) {
-		build(t, c, host);
-		if (ioctl(c->fd, KVM_SET_CPUID2, t) < 0)
-			r = err_sys(e, errno, "KVM refuses the CPUID of this CPU model");
-	}
-	free(host);
-	free(t);
-	return r;
+	if (!host)
+		return -EIO;
+	auto_free struct table *t = xcalloc(1, sizeof(*t));
+	build(t, c, host);
+	return ioctl(c->fd, KVM_SET_CPUID2, t) < 0 ? err_sys(e, errno, "KVM refuses the CPUID of this CPU model") : 0;
 }
 
 /* IA32_ARCH_CAPABILITIES as the host's KVM would give it, no more than that. */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cpu/kvm/kvm.h"
 
+#include <assert.h>
 #include <sys/ioctl.h>
 
 #define EFER_AIBRSE (1ull << 21)
@@ -17,29 +18,49 @@
 #define MSR_ARCH_CAPABILITIES 0x10a
 #define MSR_MISC_ENABLE 0x1a0
 
-static int one_msr(struct kvm_cpu *c, unsigned long request, u32 msr, u64 *val)
+#define BATCH_MAX 64
+
+/*
+ * All of a list in as few calls as it takes: one, and one more for each register that does not exist or refuses its
+ * value, as KVM stops there. ok tells of each.
+ */
+static void move_msrs(struct kvm_cpu *c, unsigned long request, struct kvm_msr_entry *e, unsigned n, bool *ok)
 {
 	struct {
 		struct kvm_msrs h;
-		struct kvm_msr_entry e;
-	} m = { .h.nmsrs = 1, .e = { .index = msr, .data = *val } };
-	int n = ioctl(c->fd, request, &m);
+		struct kvm_msr_entry e[BATCH_MAX];
+	} m = { 0 };
 
-	if (n < 0)
-		return -errno;
-	*val = m.e.data;
-	return n == 1 ? 0 : -ENXIO;
+	must(n <= BATCH_MAX);
+	for (unsigned at = 0; at < n; at++) {
+		m.h.nmsrs = n - at;
+		memcpy(m.e, e + at, (n - at) * sizeof(*e));
+		int done = MAX(ioctl(c->fd, request, &m), 0);
+		memcpy(e + at, m.e, (size_t)done * sizeof(*e));
+		for (int i = 0; i < done; i++)
+			ok[at++] = true;
+		if (at < n)
+			ok[at] = false;
+	}
 }
 
 int kvm_get_msr(struct kvm_cpu *c, u32 msr, u64 *val)
 {
-	*val = 0;
-	return one_msr(c, KVM_GET_MSRS, msr, val);
+	struct kvm_msr_entry e = { .index = msr };
+	bool ok;
+
+	move_msrs(c, KVM_GET_MSRS, &e, 1, &ok);
+	*val = ok ? e.data : 0;
+	return ok ? 0 : -ENXIO;
 }
 
 int kvm_set_msr(struct kvm_cpu *c, u32 msr, u64 val)
 {
-	return one_msr(c, KVM_SET_MSRS, msr, &val);
+	struct kvm_msr_entry e = { .index = msr, .data = val };
+	bool ok;
+
+	move_msrs(c, KVM_SET_MSRS, &e, 1, &ok);
+	return ok ? 0 : -ENXIO;
 }
 
 static const struct {
@@ -98,6 +119,7 @@ static const struct {
 	FIX(0x26f, 10),
 #undef FIX
 };
+static_assert(ARRAY_LEN(msrs) <= BATCH_MAX, "");
 
 /* ---- segments ---- */
 
@@ -185,6 +207,18 @@ static void get_regs(struct kvm_cpu *c, struct cpu_state *s)
 	s->dr7 = d.dr7;
 }
 
+static void get_msrs(struct kvm_cpu *c, struct cpu_state *s)
+{
+	struct kvm_msr_entry e[ARRAY_LEN(msrs)];
+	bool ok[ARRAY_LEN(msrs)];
+
+	for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
+		e[i] = (struct kvm_msr_entry){ .index = msrs[i].msr };
+	move_msrs(c, KVM_GET_MSRS, e, ARRAY_LEN(msrs), ok);
+	for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
+		*(u64 *)(void *)((u8 *)s + msrs[i].off) = ok[i] ? e[i].data : 0;
+}
+
 static void get_fpu(struct kvm_cpu *c, struct cpu_state *s)
 {
 	struct kvm_xsave x;
@@ -232,8 +266,7 @@ void kvm_get_state(struct cpu *cpu, struct cpu_state *s)
 
 	*s = (struct cpu_state){ 0 };
 	get_regs(c, s);
-	for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
-		kvm_get_msr(c, msrs[i].msr, (u64 *)(void *)((u8 *)s + msrs[i].off));
+	get_msrs(c, s);
 	get_fpu(c, s);
 	get_events(c, s);
 	s->spec_msrs = true; /* kvm_cpuid.c */
@@ -287,6 +320,27 @@ static int set_regs(struct kvm_cpu *c, const struct cpu_state *s, struct err *e)
 		d.dr6 |= s->exc.payload;
 	if (ioctl(c->fd, KVM_SET_DEBUGREGS, &d) < 0)
 		return failed(c, "debug registers", e);
+	return 0;
+}
+
+static int set_msrs(struct kvm_cpu *c, const struct cpu_state *s, struct err *e)
+{
+	struct kvm_msr_entry m[ARRAY_LEN(msrs)];
+	bool ok[ARRAY_LEN(msrs)];
+
+	for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
+		m[i] = (struct kvm_msr_entry){ .index = msrs[i].msr,
+					       .data = *(const u64 *)(const void *)((const u8 *)s + msrs[i].off) };
+	move_msrs(c, KVM_SET_MSRS, m, ARRAY_LEN(msrs), ok);
+	for (size_t i = 0; i < ARRAY_LEN(msrs); i++) {
+		u64 val = m[i].data, now;
+
+		/* Some exist on one vendor only; zero there is nothing lost. */
+		if (!ok[i] && val && (kvm_get_msr(c, msrs[i].msr, &now) < 0 || now != val) &&
+		    msrs[i].msr != MSR_MISC_ENABLE)
+			return err_set(e, EINVAL, "vCPU %u: KVM refuses %#llx for MSR %#x", c->index,
+				       (unsigned long long)val, msrs[i].msr);
+	}
 	return 0;
 }
 
@@ -351,15 +405,8 @@ int kvm_set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 		    c->index);
 	int r = set_regs(c, s, e);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(msrs); i++) {
-		u64 val = *(const u64 *)(const void *)((const u8 *)s + msrs[i].off), now;
-
-		/* Some exist on one vendor only; zero there is nothing lost. */
-		if (kvm_set_msr(c, msrs[i].msr, val) < 0 && val &&
-		    (kvm_get_msr(c, msrs[i].msr, &now) < 0 || now != val) && msrs[i].msr != MSR_MISC_ENABLE)
-			r = err_set(e, EINVAL, "vCPU %u: KVM refuses %#llx for MSR %#x", c->index,
-				    (unsigned long long)val, msrs[i].msr);
-	}
+	if (r == 0)
+		r = set_msrs(c, s, e);
 	if (r == 0)
 		r = set_fpu(c, s, e);
 	if (r == 0)
