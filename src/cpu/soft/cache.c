@@ -185,26 +185,11 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	return !elsewhere;
 }
 
-/* Take b off the page's list; *chunks: of the others. */
-static void unlink_page(struct code_cache *k, const struct block *b, u64 page)
-{
-	u64 chunks = 0;
-
-	for (u32 *p = &k->page_head[page]; *p;) {
-		struct block *o = at(k, *p);
-		u32 *next = &o->next_on_page[o->phys >> PAGE_SHIFT != page];
-		if (o == b) {
-			*p = *next;
-		} else {
-			chunks |= cache_block_chunks(o, page);
-			p = next;
-		}
-	}
-	atomic_store(&k->code_chunks[page], chunks);
-}
-
-/* b is off all lists of pages, but for page `but`: the caller's. */
-static void kill_block(struct soft_vm *vm, struct block *b, u64 but)
+/*
+ * b stays on the lists of its pages, dead, and in code_chunks: they may be long, and whoever walks one drops what is dead
+ * from it. Too many chunks only cost a look.
+ */
+static void kill_block(struct soft_vm *vm, struct block *b)
 {
 	struct code_cache *k = vm->cache;
 
@@ -215,10 +200,6 @@ static void kill_block(struct soft_vm *vm, struct block *b, u64 but)
 			__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
 			break;
 		}
-	if (b->phys >> PAGE_SHIFT != but)
-		unlink_page(k, b, b->phys >> PAGE_SHIFT);
-	if (b->phys2 != UINT64_MAX && b->phys2 >> PAGE_SHIFT != but)
-		unlink_page(k, b, b->phys2 >> PAGE_SHIFT);
 	k->invalidated++;
 }
 
@@ -234,9 +215,11 @@ unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
 	for (u32 *p = &k->page_head[page]; *p;) {
 		struct block *b = at(k, *p);
 		u32 *next = &b->next_on_page[b->phys >> PAGE_SHIFT != page];
-		if (cache_overlaps(b, off, bytes)) {
+		if (b->dead) {
 			*p = *next;
-			kill_block(vm, b, page);
+		} else if (cache_overlaps(b, off, bytes)) {
+			*p = *next;
+			kill_block(vm, b);
 			killed++;
 		} else {
 			chunks |= cache_block_chunks(b, page);
@@ -272,7 +255,7 @@ void cache_kill(struct soft_vm *vm, struct block *b)
 {
 	pthread_mutex_lock(&vm->cache->lock);
 	if (!b->dead)
-		kill_block(vm, b, UINT64_MAX);
+		kill_block(vm, b);
 	pthread_mutex_unlock(&vm->cache->lock);
 }
 
