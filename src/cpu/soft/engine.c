@@ -7,6 +7,8 @@
 #include "cpu/engine.h"
 #include "cpu/soft/cache.h"
 
+#include <sys/mman.h>
+
 
 /*
  * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
@@ -333,7 +335,7 @@ static void vm_free(struct cpu_vm *v)
 		soft_tlb_fini(c);
 		free(c->memo);
 		free(c->step_block);
-		free(container_of(c, struct one, s));
+		munmap(container_of(c, struct one, s), sizeof(struct one));
 	}
 	soft_vec_fini(vm);
 	cache_free(vm);
@@ -372,9 +374,9 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	decode_init(vm);
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
-		struct one *cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
-		must(cpu);
-		memset(cpu, 0, sizeof(*cpu));
+		/* Zeroes, of which most are never touched. */
+		struct one *cpu = mmap(NULL, sizeof(*cpu), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		must(cpu != MAP_FAILED);
 		cpu->head.engine = &cpu_engine_soft;
 		struct soft_cpu *c = &cpu->s;
 		c->vm = vm;
