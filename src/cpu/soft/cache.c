@@ -150,7 +150,7 @@ static const struct block *running(const struct soft_cpu *c, const struct uop *o
 	gva_t lin = c->gpr[GPR_BLK];
 	const struct jc_entry *e = &c->jc[jc_hash(lin)];
 	const struct block *b = e->block;
-	return (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops) ? b : NULL;
+	return b && (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops) ? b : NULL;
 }
 
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
@@ -283,13 +283,15 @@ static void reset(struct soft_vm *vm)
 	pthread_mutex_unlock(&k->lock);
 }
 
-void jc_clear(struct jc_entry *e, unsigned n)
+void jc_clear(struct jc_table *t)
 {
-	/* Any key may be asked for by a guest, so an empty entry answers with a block that is dead. */
-	static struct block nothing = { .dead = 1 };
-
-	for (unsigned i = 0; i < n; i++)
-		e[i] = (struct jc_entry){ ~0ull, &nothing };
+	for (unsigned w = 0; w < ARRAY_LEN(t->used); w++)
+		for (; t->used[w]; t->used[w] &= t->used[w] - 1) {
+			unsigned run = w * 64 + (unsigned)__builtin_ctzll(t->used[w]);
+			memset(&t->e[run * JC_PAGE_SLOTS], 0, JC_PAGE_SLOTS * sizeof(t->e[0]));
+		}
+	t->e[0].key = JC_NONE(0);
+	t->halves = 0;
 }
 
 static u8 *fetch(struct soft_cpu *c, gva_t lin)

@@ -82,8 +82,8 @@ void cache_kill(struct soft_vm *vm, struct block *b);
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
 
-/* Empty n jump cache entries: they match nothing alive. */
-void jc_clear(struct jc_entry *e, unsigned n);
+/* Empty a jump cache, which was zeroes at first. */
+void jc_clear(struct jc_table *t);
 /* Forget all blocks; the vCPU is at a safe point, or calls. */
 void mmu_jc_clear(struct soft_cpu *c);
 /* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
@@ -91,7 +91,9 @@ static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, str
 {
 	struct jc_table *t = (struct jc_table *)(void *)c->jc;
 
-	t->used |= 1ull << (jc_page_slot(lin) / JC_PAGE_SLOTS);
+	unsigned run = jc_page_slot(lin) / JC_PAGE_SLOTS;
+
+	t->used[run / 64] |= 1ull << (run % 64);
 	t->halves |= (u8)(1u << (lin >> 63));
 	e->key = lin ^ c->jc_salt;
 	e->block = b;

@@ -227,29 +227,31 @@ struct block {
 };
 
 /* Virtual jump cache: RIP -> block, per vCPU; [0] supervisor, [1] CPL 3. */
-#define JC_BITS 13
+#define JC_BITS 15
 #define JC_SIZE (1u << JC_BITS)
 /* All blocks of one page lie in one run of slots, so that INVLPG can drop them. */
 #define JC_PAGE_SLOTS 128
+#define JC_RUNS (JC_SIZE / JC_PAGE_SLOTS)
 static inline unsigned jc_page_slot(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
-	return (unsigned)(p ^ (p >> 6)) % (JC_SIZE / JC_PAGE_SLOTS) * JC_PAGE_SLOTS;
+	return (unsigned)(p ^ (p >> 8)) % JC_RUNS * JC_PAGE_SLOTS;
 }
 static inline unsigned jc_hash(u64 lin)
 {
 	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 7)) & (JC_PAGE_SLOTS - 1));
 }
+/* An empty one has a key that is asked for elsewhere only: 0, and 1 in slot 0. So what is not used takes no memory. */
+#define JC_NONE(slot) ((slot) ? 0ull : 1ull)
 struct jc_entry {
 	u64 key; /* linear address of the block ^ mode salt */
 	struct block *block;
 };
 struct jc_table {
 	struct jc_entry e[JC_SIZE]; /* first: c->jc points here */
-	u64 used;                   /* by run of JC_PAGE_SLOTS: may hold something */
+	u64 used[JC_RUNS / 64];     /* by run of JC_PAGE_SLOTS: may hold something */
 	u8 halves;                  /* 1: ... of the lower half of addresses, 2: of the upper */
 };
-_Static_assert(JC_SIZE / JC_PAGE_SLOTS == 64, "a bit of jc_table.used for each run");
 
 /*
  * Address spaces (mmu.c): what is only true for one PCID (SDM 3A 4.10.1). Without CR4.PCIDE all is PCID 0.
