@@ -16,7 +16,7 @@
  */
 static size_t arena_bytes(const struct ram *ram)
 {
-	return (size_t)(ram->bytes <= 512 * MIB ? 24 * MIB : MIN(MAX(ram->bytes / 16, 32 * MIB), 192 * MIB));
+	return (size_t)(ram->bytes <= 512 * MIB ? 24 * MIB : MIN(ram->bytes / 8, 256 * MIB));
 }
 
 struct one {
