@@ -42,7 +42,8 @@
 
 #define CACHE_CHUNK_BITS 6 /* 64 of them in a page */
 #define CACHE_QUIET 32     /* writes to a page without blocks until it is no code page any more */
-#define CACHE_HASH_BITS 18
+#define CACHE_HASH_BITS 16 /* sets */
+#define CACHE_WAYS 8u      /* a cache line */
 #define BLOCK_INSNS_MAX 48
 #define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 2) /* op_jit_heat before, op_end behind */
 
@@ -50,7 +51,7 @@ struct code_cache {
 	pthread_mutex_t lock;
 	u8 *arena;
 	size_t arena_bytes, used;
-	struct block **hash;
+	u64 *hash;              /* sets of CACHE_WAYS: arena offset / 16 (0: none), and above it bits of the hash */
 	_Atomic u8 *page_flags; /* by RAM page index */
 	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
 	u8 *quiet;              /* by RAM page: writes since it had a block */

@@ -186,7 +186,7 @@ struct jit_cpu {
 
 /* ---- translated code of a block ---- */
 struct jit_block {
-	u8 *far, *near; /* entries (rx); NULL: not translated */
+	u8 *near;       /* as far */
 	u32 start;      /* of the code: offset in the code memory */
 	u32 bytes;
 	u32 in;         /* links that go here: offset of the first one's jlink, 0 none */
@@ -197,6 +197,7 @@ struct jit_block {
 	u8 end_uop;     /* that is always left to the interpreter, and the last; 0: none */
 	u8 check;       /* jit_check.c */
 	u32 runs;
+	u8 *far; /* entries (rx); NULL: not translated */
 };
 
 /* Data behind a call of a routine, in the code. */
