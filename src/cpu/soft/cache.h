@@ -164,8 +164,6 @@ static inline u64 cache_block_chunks(const struct block *b, u64 page)
  * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one instruction lies whole within n. */
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
 void decode_init(struct soft_vm *vm);
-/* For a vCPU; free() it. */
-struct decode_memo *decode_memo_new(void);
 
 /* exec.c: handlers decode needs by name */
 void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */

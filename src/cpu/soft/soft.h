@@ -402,7 +402,7 @@ struct soft_cpu {
 	struct jit_cpu jit;
 	struct soft_stats st;
 	struct soft_tables *tables;
-	struct decode_memo *memo; /* decode.c */
+	struct decode_memo *memo; /* memo.c */
 	struct block *step_block; /* scratch for single instructions */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
@@ -600,6 +600,8 @@ u8 decode_gpr(ZydisRegister r);
 u8 decode_reg8(ZydisRegister r);
 /* Emit a #UD. */
 void decode_ud(struct decode *d);
+/* Before decode_int() and the others: what u starts from. */
+void decode_begin(struct decode *d);
 
 /* Each returns true when it took the instruction (d->nu, d->end filled). Tried in this order. */
 bool decode_int(struct decode *d); /* decode_int.c: integer, control flow in 64-bit and legacy */
