@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#define HASH_BYTES (sizeof(u64) * CACHE_WAYS << CACHE_HASH_BITS)
+
 static void *map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -25,7 +27,7 @@ int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e)
 	k->npages = vm->ram->bytes >> PAGE_SHIFT;
 	vm->cache = k;
 	k->arena = map(arena_bytes);
-	k->hash = map(sizeof(*k->hash) << CACHE_HASH_BITS);
+	k->hash = map(HASH_BYTES);
 	k->page_flags = map(k->npages);
 	k->page_head = map(k->npages * sizeof(*k->page_head));
 	k->code_chunks = map(k->npages * sizeof(*k->code_chunks));
@@ -47,7 +49,7 @@ void cache_free(struct soft_vm *vm)
 	if (k->arena)
 		munmap(k->arena, k->arena_bytes);
 	if (k->hash)
-		munmap(k->hash, sizeof(*k->hash) << CACHE_HASH_BITS);
+		munmap(k->hash, HASH_BYTES);
 	if (k->page_flags)
 		munmap((void *)k->page_flags, k->npages);
 	if (k->page_head)
@@ -118,10 +120,20 @@ void cache_exclusive_end(struct soft_vm *vm, struct soft_cpu *c)
 
 /* ---- blocks ---- */
 
-static inline u32 hash_of(u64 phys, u32 mode)
+static inline u64 hash_of(u64 phys, u32 mode)
 {
-	u64 h = (phys ^ ((u64)mode << 60)) * 0x9e3779b97f4a7c15ull;
-	return (u32)(h >> (64 - CACHE_HASH_BITS));
+	return (phys ^ ((u64)mode << 60)) * 0x9e3779b97f4a7c15ull;
+}
+
+static inline u64 *set_of(struct code_cache *k, u64 hash)
+{
+	return &k->hash[(hash >> (64 - CACHE_HASH_BITS)) * CACHE_WAYS];
+}
+
+/* What a block is found by in its set. */
+static inline u64 way_of(u64 hash, u32 ref)
+{
+	return hash << CACHE_HASH_BITS >> 32 << 32 | ref;
 }
 
 static inline struct block *at(struct code_cache *k, u32 ref)
@@ -134,13 +146,41 @@ static inline struct block *at(struct code_cache *k, u32 ref)
 
 static struct block *find(struct code_cache *k, u64 phys, u64 phys2, u32 mode)
 {
-	struct block *b = __atomic_load_n(&k->hash[hash_of(phys, mode)], __ATOMIC_ACQUIRE);
+	u64 hash = hash_of(phys, mode), *set = set_of(k, hash), tag = way_of(hash, 0);
 
-	for (; b; b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE))
+	for (unsigned i = 0; i < CACHE_WAYS; i++) {
+		u64 way = __atomic_load_n(&set[i], __ATOMIC_ACQUIRE);
+		if ((way ^ tag) > UINT32_MAX || !(u32)way)
+			continue;
+		struct block *b = at(k, (u32)way);
 		if (b->phys == phys && b->mode == mode && !b->dead &&
 		    (b->phys2 == UINT64_MAX || phys2 == ANY_PAGE || b->phys2 == phys2))
 			return b;
+	}
 	return NULL;
+}
+
+/* Where there is no room another block is not found any more, and decoded again when it is come to. */
+static void hash_in(struct code_cache *k, const struct block *b, u32 ref)
+{
+	u64 hash = hash_of(b->phys, b->mode), *set = set_of(k, hash);
+	unsigned i = 0;
+
+	while (i < CACHE_WAYS && (u32)set[i])
+		i++;
+	if (i == CACHE_WAYS)
+		i = ref % CACHE_WAYS;
+	__atomic_store_n(&set[i], way_of(hash, ref), __ATOMIC_RELEASE);
+}
+
+static void hash_out(struct code_cache *k, const struct block *b)
+{
+	u64 *set = set_of(k, hash_of(b->phys, b->mode));
+	u32 ref = (u32)(((const u8 *)b - k->arena) / 16);
+
+	for (unsigned i = 0; i < CACHE_WAYS; i++)
+		if ((u32)set[i] == ref)
+			__atomic_store_n(&set[i], 0, __ATOMIC_RELEASE);
 }
 
 /* The block that c->op belongs to, where that is easy to tell; it may be dead. */
@@ -151,7 +191,7 @@ static const struct block *running(const struct soft_cpu *c, const struct uop *o
 	gva_t lin = c->gpr[GPR_BLK];
 	const struct jc_entry *e = &c->jc[jc_hash(lin)];
 	const struct block *b = e->block;
-	return (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops) ? b : NULL;
+	return b && (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops) ? b : NULL;
 }
 
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
@@ -186,40 +226,17 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	return !elsewhere;
 }
 
-/* Take b off the page's list; *chunks: of the others. */
-static void unlink_page(struct code_cache *k, const struct block *b, u64 page)
-{
-	u64 chunks = 0;
-
-	for (u32 *p = &k->page_head[page]; *p;) {
-		struct block *o = at(k, *p);
-		u32 *next = &o->next_on_page[o->phys >> PAGE_SHIFT != page];
-		if (o == b) {
-			*p = *next;
-		} else {
-			chunks |= cache_block_chunks(o, page);
-			p = next;
-		}
-	}
-	atomic_store(&k->code_chunks[page], chunks);
-}
-
-/* b is off all lists of pages, but for page `but`: the caller's. */
-static void kill_block(struct soft_vm *vm, struct block *b, u64 but)
+/*
+ * b stays on the lists of its pages, dead, and in code_chunks: they may be long, and whoever walks one drops what is dead
+ * from it. Too many chunks only cost a look.
+ */
+static void kill_block(struct soft_vm *vm, struct block *b)
 {
 	struct code_cache *k = vm->cache;
 
 	atomic_store(&b->dead, 1);
 	jit_kill(vm, b);
-	for (struct block **p = &k->hash[hash_of(b->phys, b->mode)]; *p; p = &(*p)->hash_next)
-		if (*p == b) {
-			__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
-			break;
-		}
-	if (b->phys >> PAGE_SHIFT != but)
-		unlink_page(k, b, b->phys >> PAGE_SHIFT);
-	if (b->phys2 != UINT64_MAX && b->phys2 >> PAGE_SHIFT != but)
-		unlink_page(k, b, b->phys2 >> PAGE_SHIFT);
+	hash_out(k, b);
 	k->invalidated++;
 }
 
@@ -235,9 +252,11 @@ unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
 	for (u32 *p = &k->page_head[page]; *p;) {
 		struct block *b = at(k, *p);
 		u32 *next = &b->next_on_page[b->phys >> PAGE_SHIFT != page];
-		if (cache_overlaps(b, off, bytes)) {
+		if (b->dead) {
 			*p = *next;
-			kill_block(vm, b, page);
+		} else if (cache_overlaps(b, off, bytes)) {
+			*p = *next;
+			kill_block(vm, b);
 			killed++;
 		} else {
 			chunks |= cache_block_chunks(b, page);
@@ -273,7 +292,7 @@ void cache_kill(struct soft_vm *vm, struct block *b)
 {
 	pthread_mutex_lock(&vm->cache->lock);
 	if (!b->dead)
-		kill_block(vm, b, UINT64_MAX);
+		kill_block(vm, b);
 	pthread_mutex_unlock(&vm->cache->lock);
 }
 
@@ -290,7 +309,7 @@ static void reset(struct soft_vm *vm)
 			atomic_store(&k->code_chunks[i], 0);
 		}
 	}
-	memset(k->hash, 0, sizeof(*k->hash) << CACHE_HASH_BITS);
+	memset(k->hash, 0, HASH_BYTES);
 	k->used = 16;
 	k->generation++;
 	k->resets++;
@@ -301,13 +320,15 @@ static void reset(struct soft_vm *vm)
 	pthread_mutex_unlock(&k->lock);
 }
 
-void jc_clear(struct jc_entry *e, unsigned n)
+void jc_clear(struct jc_table *t)
 {
-	/* Any key may be asked for by a guest, so an empty entry answers with a block that is dead. */
-	static struct block nothing = { .dead = 1 };
-
-	for (unsigned i = 0; i < n; i++)
-		e[i] = (struct jc_entry){ ~0ull, &nothing };
+	for (unsigned w = 0; w < ARRAY_LEN(t->used); w++)
+		for (; t->used[w]; t->used[w] &= t->used[w] - 1) {
+			unsigned run = w * 64 + (unsigned)__builtin_ctzll(t->used[w]);
+			memset(&t->e[run * JC_PAGE_SLOTS], 0, JC_PAGE_SLOTS * sizeof(t->e[0]));
+		}
+	t->e[0].key = JC_NONE(0);
+	t->halves = 0;
 }
 
 static u8 *fetch(struct soft_cpu *c, gva_t lin)
@@ -360,7 +381,7 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 		}
 		memset(tmp, 0, sizeof(*tmp));
 		tmp->phys = phys;
-		tmp->mode = mode;
+		tmp->mode = (u8)mode;
 		b = find(k, phys, ANY_PAGE, mode);
 		if (b && b->phys2 == UINT64_MAX) {
 			pthread_mutex_unlock(&k->lock);
@@ -431,9 +452,7 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 			b->next_on_page[1] = k->page_head[page2];
 			k->page_head[page2] = ref;
 		}
-		struct block **h = &k->hash[hash_of(phys, mode)];
-		b->hash_next = *h;
-		__atomic_store_n(h, b, __ATOMIC_RELEASE);
+		hash_in(k, b, ref);
 		c->st.blocks_decoded++;
 		c->st.uops_decoded += b->nops;
 		pthread_mutex_unlock(&k->lock);

@@ -42,7 +42,8 @@
 
 #define CACHE_CHUNK_BITS 6 /* 64 of them in a page */
 #define CACHE_QUIET 32     /* writes to a page without blocks until it is no code page any more */
-#define CACHE_HASH_BITS 18
+#define CACHE_HASH_BITS 16 /* sets */
+#define CACHE_WAYS 8u      /* a cache line */
 #define BLOCK_INSNS_MAX 48
 #define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 2) /* op_jit_heat before, op_end behind */
 
@@ -50,7 +51,7 @@ struct code_cache {
 	pthread_mutex_t lock;
 	u8 *arena;
 	size_t arena_bytes, used;
-	struct block **hash;
+	u64 *hash;              /* sets of CACHE_WAYS: arena offset / 16 (0: none), and above it bits of the hash */
 	_Atomic u8 *page_flags; /* by RAM page index */
 	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
 	u8 *quiet;              /* by RAM page: writes since it had a block */
@@ -82,8 +83,8 @@ void cache_kill(struct soft_vm *vm, struct block *b);
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
 
-/* Empty n jump cache entries: they match nothing alive. */
-void jc_clear(struct jc_entry *e, unsigned n);
+/* Empty a jump cache, which was zeroes at first. */
+void jc_clear(struct jc_table *t);
 /* Forget all blocks; the vCPU is at a safe point, or calls. */
 void mmu_jc_clear(struct soft_cpu *c);
 /* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
@@ -91,7 +92,9 @@ static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, str
 {
 	struct jc_table *t = (struct jc_table *)(void *)c->jc;
 
-	t->used |= 1ull << (jc_page_slot(lin) / JC_PAGE_SLOTS);
+	unsigned run = jc_page_slot(lin) / JC_PAGE_SLOTS;
+
+	t->used[run / 64] |= 1ull << (run % 64);
 	t->halves |= (u8)(1u << (lin >> 63));
 	e->key = lin ^ c->jc_salt;
 	e->block = b;
@@ -161,8 +164,6 @@ static inline u64 cache_block_chunks(const struct block *b, u64 page)
  * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one instruction lies whole within n. */
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
 void decode_init(struct soft_vm *vm);
-/* For a vCPU; free() it. */
-struct decode_memo *decode_memo_new(void);
 
 /* exec.c: handlers decode needs by name */
 void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */

@@ -8,6 +8,7 @@
  * on inside its block.
  */
 #include "cpu/soft/exec.h"
+#include "cpu/soft/memo.h"
 #include "cpu/soft/jit_emit.h"
 
 void decode_init(struct soft_vm *vm)
@@ -183,133 +184,27 @@ void decode_ud(struct decode *d)
 	emit(d, op_ud, true);
 }
 
-/*
- * What was decoded lately, by vCPU: guests that write code write the same instructions again and again, with other
- * constants at most, and taking an instruction apart is most of the work on a block that is executed once or twice.
- */
-#define MEMO_BITS 9
-struct decode_memo {
-	struct memo {
-		u8 bytes[15];
-		u8 len;    /* 0: empty */
-		u8 imm_at; /* what comes behind is a constant that may be replaced; len: none */
-		u8 nu;     /* uops that the same bytes make anywhere; 0: not so */
-		u8 imm_op; /* the constant's operand */
-		bool end;
-		const ZydisDecoder *dec;
-		ZydisDecodedInstruction in;
-		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-		struct uop u[3];
-	} e[1u << MEMO_BITS];
-};
-
-struct decode_memo *decode_memo_new(void)
+void decode_begin(struct decode *d)
 {
-	return xcalloc(1, sizeof(struct decode_memo));
-}
+	const ZydisDecodedInstruction *in = d->insn;
+	bool stack = false;
 
-/* By what tells instructions apart, but for their constants. A poor guess costs a place, no more. */
-static struct memo *memo_of(const struct soft_cpu *c, const u8 *p, const ZydisDecoder *dec)
-{
-	u32 h = (u32)(dec - c->vm->decoder), i = 0;
-	bool modrm;
-
-	while (i < 4 && (p[i] == 0x66 || p[i] == 0xf2 || p[i] == 0xf3 || (p[i] & 0xf0) == 0x40))
-		h = h * 31 + p[i++];
-	u8 op = p[i++];
-	if (op == 0x0f) {
-		op = p[i++];
-		h += 0x1000;
-		modrm = (op & 0xf0) != 0x80;
-	} else {
-		modrm = (op < 0x40 && (op & 7) < 4) || (op & 0xf0) == 0x80 || op == 0x63 || op == 0x69 || op == 0x6b ||
-			(op & 0xfe) == 0xc0 || (op & 0xfc) == 0xc4 || (op & 0xf0) == 0xd0 || (op & 0xf6) == 0xf6;
+	/* Where the stack is the only memory operand, a bad address is #SS. */
+	for (unsigned i = in->operand_count_visible; i < in->operand_count; i++)
+		stack |= d->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && d->ops[i].mem.segment == ZYDIS_REGISTER_SS;
+	for (unsigned i = 0; i < 3; i++) {
+		d->u[i].rip_off = (u16)d->rip_off;
+		d->u[i].len = in->length;
+		d->u[i].base = d->u[i].index = GPR_ZERO;
+		d->u[i].seg = stack ? SEG_SS : SEG_DS;
 	}
-	h = h * 31 + op;
-	if (modrm)
-		h = h * 257 + p[i] + 1;
-	return &c->memo->e[(h * 0x9e3779b1u) >> (32 - MEMO_BITS)];
-}
-
-static u64 memo_imm(const struct memo *e, const u8 *p)
-{
-	unsigned bytes = e->len - e->imm_at;
-	u64 v = 0;
-
-	memcpy(&v, p + e->imm_at, bytes);
-	if (e->in.raw.imm[0].is_signed && bytes < 8 && v >> (bytes * 8 - 1))
-		v |= ~0ull << (bytes * 8);
-	return v;
-}
-
-/* Which operand is the constant, if another one could take its place. */
-static void memo_find_imm(struct memo *e)
-{
-	const ZydisDecodedInstruction *in = &e->in;
-	unsigned n = 0;
-
-	e->imm_at = e->len;
-	/* Elsewhere it may say what the instruction does. */
-	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || in->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT ||
-	    !in->raw.imm[0].size || in->raw.imm[1].size || in->raw.imm[0].is_relative ||
-	    in->raw.imm[0].offset + in->raw.imm[0].size / 8 != e->len)
-		return;
-	for (unsigned i = 0; i < in->operand_count; i++)
-		if (e->ops[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-			e->imm_op = (u8)i;
-			n++;
-		}
-	if (n != 1)
-		return;
-	e->imm_at = in->raw.imm[0].offset;
-	u64 v = memo_imm(e, e->bytes);
-	if (v != in->raw.imm[0].value.u || v != e->ops[e->imm_op].imm.value.u)
-		e->imm_at = e->len;
-}
-
-/* The instruction at bytes, of which room count; *st as ZydisDecoderDecodeFull()'s. */
-static struct memo *memo_decode(const struct soft_cpu *c, const ZydisDecoder *dec, const u8 *bytes, unsigned room,
-				ZyanStatus *st)
-{
-	struct memo *e = memo_of(c, bytes, dec);
-
-	*st = ZYAN_STATUS_SUCCESS;
-	if (e->len && e->len <= room && e->dec == dec && !memcmp(e->bytes, bytes, e->imm_at)) {
-		if (!memcmp(e->bytes + e->imm_at, bytes + e->imm_at, e->len - e->imm_at))
-			return e;
-		e->nu = 0;
-		memcpy(e->bytes, bytes, e->len);
-		e->in.raw.imm[0].value.u = e->ops[e->imm_op].imm.value.u = memo_imm(e, bytes);
-		return e;
-	}
-	e->len = e->nu = 0;
-	*st = ZydisDecoderDecodeFull(dec, bytes, room, &e->in, e->ops);
-	if (ZYAN_SUCCESS(*st)) {
-		e->len = e->in.length;
-		e->dec = dec;
-		memcpy(e->bytes, bytes, e->len);
-		memo_find_imm(e);
-	}
-	return e;
-}
-
-/* Do its uops depend on nothing but its bytes? */
-static bool memo_anywhere(const struct memo *e)
-{
-	if (e->in.raw.imm[0].is_relative || e->in.raw.imm[1].is_relative)
-		return false;
-	for (unsigned i = 0; i < e->in.operand_count; i++)
-		if (e->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    (e->ops[i].mem.base == ZYDIS_REGISTER_RIP || e->ops[i].mem.base == ZYDIS_REGISTER_EIP))
-			return false;
-	return true;
 }
 
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole)
 {
 	const struct soft_vm *vm = c->vm;
 	u32 mode = b->mode;
-	const ZydisDecoder *dec = &vm->decoder[mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1 : 2];
+	unsigned code = mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1 : 2;
 	unsigned off = 0, nu = 0, ni = 0;
 	bool end = false;
 
@@ -320,30 +215,24 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
 		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = jit_was_hot(vm, b->phys) ? 2 : vm->jit->heat };
 	while (!end && ni < max && off < n) {
-		u8 bytes[15];
+		u8 bytes[MEMO_BYTES];
 		unsigned room = MIN(15u, n - off);
 
 		/* The guest may be writing them. */
-		if (likely(room == 15)) {
-			memcpy(bytes, p + off, 15);
-		} else {
-			memset(bytes, 0, 15);
-			memcpy(bytes, p + off, room);
-		}
+		memset(bytes, 0, sizeof(bytes));
+		memcpy(bytes, p + off, room);
 		ZyanStatus st;
-		struct memo *e = memo_decode(c, dec, bytes, room, &st);
-		if (e->nu) {
-			memcpy(&b->op[nu], e->u, e->nu * sizeof(e->u[0]));
-			for (unsigned i = 0; i < e->nu; i++)
-				b->op[nu + i].rip_off = (u16)off;
-			nu += e->nu;
+		struct memo *e = memo_find(c, code, bytes, room, &st);
+		if (memo_uop(e, bytes, &b->op[nu])) {
+			b->op[nu++].rip_off = (u16)off;
 			ni++;
 			off += e->len;
 			end = e->end;
 			continue;
 		}
-		const ZydisDecodedInstruction *in = &e->in;
-		const ZydisDecodedOperand *ops = e->ops;
+		const struct memo_insn *insn = memo_insn(c, e, bytes);
+		const ZydisDecodedInstruction *in = &insn->in;
+		const ZydisDecodedOperand *ops = insn->ops;
 		struct decode d = { .c = c,
 				    .mode = mode,
 				    .insn = in,
@@ -355,26 +244,9 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 		d.u = &b->op[nu];
 		memset(d.u, 0, 3 * sizeof(*d.u));
 		if (ZYAN_SUCCESS(st)) {
-			/* Where the stack is the only memory operand, a bad address is #SS. */
-			bool stack = false;
-			for (unsigned i = in->operand_count_visible; i < in->operand_count; i++)
-				stack |=
-				    ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && ops[i].mem.segment == ZYDIS_REGISTER_SS;
-			for (unsigned i = 0; i < 3; i++) {
-				d.u[i].rip_off = (u16)off;
-				d.u[i].len = in->length;
-				d.u[i].base = d.u[i].index = GPR_ZERO;
-				d.u[i].seg = stack ? SEG_SS : SEG_DS;
-			}
-			if (decode_int(&d)) {
-				if (memo_anywhere(e)) {
-					memcpy(e->u, d.u, d.nu * sizeof(*d.u));
-					e->nu = (u8)d.nu;
-					e->end = d.end;
-				}
-			} else if (!decode_sys(&d) && !decode_vec(&d)) {
+			decode_begin(&d);
+			if (!decode_int(&d) && !decode_sys(&d) && !decode_vec(&d))
 				decode_ud(&d);
-			}
 			off += in->length;
 		} else if (st == ZYDIS_STATUS_NO_MORE_DATA) {
 			if (room < 15)

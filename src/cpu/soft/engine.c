@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "cpu/engine.h"
 #include "cpu/soft/cache.h"
+#include "cpu/soft/memo.h"
+
+#include <sys/mman.h>
 
 #include <sys/mman.h>
 
@@ -15,7 +18,7 @@
  */
 static size_t arena_bytes(const struct ram *ram)
 {
-	return (size_t)(ram->bytes <= 512 * MIB ? 24 * MIB : MIN(MAX(ram->bytes / 16, 32 * MIB), 192 * MIB));
+	return (size_t)(ram->bytes <= 512 * MIB ? 24 * MIB : MIN(ram->bytes / 8, 256 * MIB));
 }
 
 struct one {
@@ -333,7 +336,7 @@ static void vm_free(struct cpu_vm *v)
 			continue;
 		pthread_mutex_destroy(&c->tlb_lock);
 		soft_tlb_fini(c);
-		free(c->memo);
+		memo_free(c->memo);
 		free(c->step_block);
 		munmap(container_of(c, struct one, s), sizeof(struct one));
 	}
@@ -388,7 +391,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		c->tsc_offset = 0 - tsc0; /* the guest's TSC starts at 0, the same on all */
 		pthread_mutex_init(&c->tlb_lock, NULL);
 		soft_tlb_init(c);
-		c->memo = decode_memo_new();
+		c->memo = memo_new();
 		c->step_block = xcalloc(1, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
 		vm->cpu[i] = c;
 	}

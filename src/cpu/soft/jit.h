@@ -95,8 +95,8 @@ static inline u64 jtlb_none(unsigned slot)
 }
 
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
-#define JJ_SIZE 2048u
-#define JJ_SUPER_SIZE 16384u /* a kernel's working set is that of all its users, and lasts */
+#define JJ_SIZE 16384u
+#define JJ_RUN 32u /* slots of a table that are emptied together */
 #define JJ_PAGES 1024u
 #define JIT_SPACES 8 /* SPACE_COUNT */
 enum { JJ_SUPER_AC, JJ_USER, JJ_SUPER = JJ_USER + JIT_SPACES, JJ_TABLES }; /* JJ_USER: one for each address space */
@@ -104,22 +104,17 @@ struct jj_table {
 	u64 rip[JJ_SIZE];
 	u64 code[JJ_SIZE];
 };
-struct jj_super {
-	u64 rip[JJ_SUPER_SIZE];
-	u64 code[JJ_SUPER_SIZE];
-};
-static inline unsigned jj_size(unsigned t)
+static inline unsigned jj_slot(u64 rip)
 {
-	return t == JJ_SUPER ? JJ_SUPER_SIZE : JJ_SIZE;
+	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
 }
-static inline unsigned jj_slot(unsigned t, u64 rip)
-{
-	return (unsigned)(rip ^ (rip >> 12)) & (jj_size(t) - 1);
-}
-/* For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. */
+/*
+ * For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. Nearly
+ * always 0, so that tables that are not used take no memory.
+ */
 static inline u64 jj_none(unsigned slot)
 {
-	return slot ^ 16; /* its upper bits change no more than two others */
+	return slot ? 0 : 1;
 }
 
 /* Why translated code was left. */
@@ -169,11 +164,10 @@ struct jit_cpu {
 	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
 	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
 	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
-	struct jj_table jj[JJ_SUPER];
-	struct jj_super jj_super;
+	struct jj_table jj[JJ_TABLES];
 	/* What may be there, so that forgetting costs no more than learning did. */
 	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
-	u64 jj_filled[JJ_TABLES]; /* a bit for each 64th of a table */
+	u64 jj_filled[JJ_TABLES][JJ_SIZE / JJ_RUN / 64]; /* a bit for each run */
 	u64 jj_pages[JJ_TABLES][JJ_PAGES / 64]; /* by hash of the page */
 	u8 jj_halves[JJ_TABLES]; /* 1: of user code, 2: of kernel code */
 	struct uop *run;             /* JIT_RUN_UOPS + 1 */
@@ -192,7 +186,7 @@ struct jit_cpu {
 
 /* ---- translated code of a block ---- */
 struct jit_block {
-	u8 *far, *near; /* entries (rx); NULL: not translated */
+	u8 *near;       /* as far */
 	u32 start;      /* of the code: offset in the code memory */
 	u32 bytes;
 	u32 in;         /* links that go here: offset of the first one's jlink, 0 none */
@@ -203,6 +197,7 @@ struct jit_block {
 	u8 end_uop;     /* that is always left to the interpreter, and the last; 0: none */
 	u8 check;       /* jit_check.c */
 	u32 runs;
+	u8 *far; /* entries (rx); NULL: not translated */
 };
 
 /* Data behind a call of a routine, in the code. */

@@ -62,7 +62,7 @@ struct jit_check {
 	struct state start, ref, got;
 	jmp_buf jb; /* the run loop's */
 	struct tlb_table table[TLB_COUNT];
-	struct jc_table jc; /* a branch finds only dead blocks, and so leaves */
+	struct jc_table jc; /* empty: a branch leaves */
 	struct uop op[BLOCK_UOPS_MAX + 1];
 	bool stopped; /* at end_uop; else a branch was taken before */
 	unsigned npages;
@@ -87,7 +87,7 @@ struct jit_check *jit_check_new(void)
 	for (unsigned t = 0; t < TLB_COUNT; t++)
 		for (unsigned i = 0; i < TLB_SIZE; i++)
 			k->table[t].e[i] = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
-	jc_clear(k->jc.e, JC_SIZE);
+	jc_clear(&k->jc);
 	return k;
 }
 

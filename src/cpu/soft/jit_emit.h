@@ -8,6 +8,7 @@
 
 #include "cpu/soft/cache.h"
 #include "cpu/soft/jit.h"
+#include "cpu/soft/memo.h"
 
 /* Host registers by their numbers in encodings. */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15, H_NONE };
@@ -43,7 +44,7 @@ struct jit;
 struct jinsn {
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	u8 bytes[16];
+	u8 bytes[MEMO_BYTES];
 	u16 off;
 	u8 uop, nuops;
 	bool end;

@@ -80,25 +80,27 @@ static u16 live_at(struct jit *j, s64 at)
 	if (at < 0 || at >= (s64)PAGE_BYTES || j->exact)
 		return JF_ALL;
 	for (unsigned k = 0; k < 6; k++) {
-		ZydisDecodedInstruction in;
-		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-		u8 bytes[15] = { 0 };
+		u8 bytes[MEMO_BYTES] = { 0 };
+		ZyanStatus st;
 		unsigned room = (unsigned)MIN((u64)15, PAGE_BYTES - (u64)at);
 
 		memcpy(bytes, j->page + at, room);
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&j->vm->decoder[0], bytes, room, &in, ops)))
+		const struct memo *e = memo_find(j->c, 0, bytes, room, &st);
+		if (ZYAN_FAILED(st))
 			break;
-		struct jflags f = jit_flags_of(&in, ops);
+		const struct memo_insn *i = memo_insn(j->c, e, bytes);
+		const ZydisDecodedInstruction *in = &i->in;
+		struct jflags f = jit_flags_of(in, i->ops);
 		if (f.read & ~dead)
 			break;
 		/* Only what cannot leave translated code before the flags are overwritten. */
-		if (in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || in.meta.category == ZYDIS_CATEGORY_SYSTEM ||
-		    in.meta.category == ZYDIS_CATEGORY_SYSCALL || in.meta.category == ZYDIS_CATEGORY_INTERRUPT ||
-		    in.meta.category == ZYDIS_CATEGORY_STRINGOP || (in.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED))
+		if (in->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || in->meta.category == ZYDIS_CATEGORY_SYSTEM ||
+		    in->meta.category == ZYDIS_CATEGORY_SYSCALL || in->meta.category == ZYDIS_CATEGORY_INTERRUPT ||
+		    in->meta.category == ZYDIS_CATEGORY_STRINGOP || (in->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED))
 			break;
 		dead |= f.kill;
 		j->peek_lo = MIN(j->peek_lo, (u16)at);
-		at += in.length;
+		at += in->length;
 		j->peek_hi = MAX(j->peek_hi, (u16)at);
 		if (dead == JF_ALL)
 			return 0;

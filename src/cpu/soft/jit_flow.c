@@ -35,16 +35,12 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 	s32 codes = rips + (s32)offsetof(struct jj_table, code);
 	struct jsite_uop site = { j->ref, i->uop, i->nuops, .pad = { (u8)undo } };
 
-	if (t == JJ_SUPER) {
-		rips = C_OFF(jit.jj_super.rip);
-		codes = C_OFF(jit.jj_super.code);
-	}
 	if (j->code->rorx)
 		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
 	else
 		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
 	op_rr(j, false, 0x33, H_RCX, H_RAX);
-	e_alui(j, false, 4, H_RCX, (s32)jj_size(t) - 1);
+	e_alui(j, false, 4, H_RCX, JJ_SIZE - 1);
 	if (j->mode == TLB_USER)
 		op_rm(j, true, 0x03, H_RCX, H_RSP, C_OFF(jit.jj_bias));
 	EB(j, 0x48, 0x3b, 0x84, 0xcc);       /* cmp rax, [rsp + rcx * 8 + rip] */

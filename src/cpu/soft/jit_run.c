@@ -297,16 +297,6 @@ static inline unsigned jj_table(const struct soft_cpu *c)
 	return mode == TLB_USER ? JJ_USER + c->space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 }
 
-static inline u64 *jj_rips(struct soft_cpu *c, unsigned t)
-{
-	return t == JJ_SUPER ? c->jit.jj_super.rip : c->jit.jj[t].rip;
-}
-
-static inline u64 *jj_codes(struct soft_cpu *c, unsigned t)
-{
-	return t == JJ_SUPER ? c->jit.jj_super.code : c->jit.jj[t].code;
-}
-
 const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 {
 	struct block *b = jit_block_of(c->vm, (u64)(uintptr_t)ret - 1);
@@ -315,8 +305,8 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 	vec_out(c);
 	c->jit.n.exit[JX_DEAD]++;
 	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
-	unsigned t = jj_table(c), slot = jj_slot(t, c->rip);
-	jj_rips(c, t)[slot] = jj_none(slot);
+	unsigned slot = jj_slot(c->rip);
+	c->jit.jj[jj_table(c)].rip[slot] = jj_none(slot);
 	return NULL;
 }
 
@@ -432,11 +422,11 @@ static void jj_note_page(struct soft_cpu *c, unsigned t, u64 lin)
 /* From now on RIP rip goes to b's code without asking. */
 static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
 {
-	unsigned t = jj_table(c), slot = jj_slot(t, rip);
+	unsigned t = jj_table(c), slot = jj_slot(rip), run = slot / JJ_RUN;
 
-	jj_rips(c, t)[slot] = rip;
-	jj_codes(c, t)[slot] = (u64)(uintptr_t)b->jit.far;
-	c->jit.jj_filled[t] |= 1ull << (slot / (jj_size(t) / 64));
+	c->jit.jj[t].rip[slot] = rip;
+	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
+	c->jit.jj_filled[t][run / 64] |= 1ull << (run % 64);
 	jj_note_page(c, t, rip);
 	if (b->phys2 != UINT64_MAX)
 		jj_note_page(c, t, rip + PAGE_BYTES);
@@ -514,10 +504,11 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 		return NULL;
 	}
 	u64 rip = c->rip;
-	unsigned t = jj_table(c), slot = jj_slot(t, rip);
-	if (likely(jj_rips(c, t)[slot] == rip)) {
+	const struct jj_table *t = &c->jit.jj[jj_table(c)];
+	unsigned slot = jj_slot(rip);
+	if (likely(t->rip[slot] == rip)) {
 		c->jit.vpage = rip & PAGE_MASK;
-		return (u8 *)(uintptr_t)jj_codes(c, t)[slot];
+		return (u8 *)(uintptr_t)t->code[slot];
 	}
 	struct block *to = target(c);
 	if (!to) {
@@ -537,17 +528,30 @@ static void no_stack(struct soft_cpu *c, unsigned mode)
 		__atomic_store_n(&c->jit.stack[mode].limit[i], 0, __ATOMIC_RELAXED);
 }
 
+/* Empty what lies in [from, from + bytes) of the table. */
+static void jj_forget(struct soft_cpu *c, unsigned t, u64 from, u64 bytes)
+{
+	u64 *rips = c->jit.jj[t].rip;
+
+	for (unsigned w = 0; w < ARRAY_LEN(c->jit.jj_filled[t]); w++)
+		for (u64 runs = c->jit.jj_filled[t][w]; runs; runs &= runs - 1) {
+			unsigned first = (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN;
+			for (unsigned i = first; i < first + JJ_RUN; i++)
+				if (rips[i] - from < bytes)
+					rips[i] = jj_none(i);
+		}
+}
+
 static void jj_clear(struct soft_cpu *c, unsigned t)
 {
-	u64 *rips = jj_rips(c, t);
-	unsigned run = jj_size(t) / 64;
+	u64 *rips = c->jit.jj[t].rip;
 
-	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
-		unsigned first = (unsigned)__builtin_ctzll(runs) * run;
-		for (unsigned i = first; i < first + run; i++)
-			rips[i] = jj_none(i);
+	for (unsigned w = 0; w < ARRAY_LEN(c->jit.jj_filled[t]); w++) {
+		for (u64 runs = c->jit.jj_filled[t][w]; runs; runs &= runs - 1)
+			memset(rips + (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN, 0, JJ_RUN * sizeof(*rips));
+		c->jit.jj_filled[t][w] = 0;
 	}
-	c->jit.jj_filled[t] = 0;
+	rips[0] = jj_none(0);
 	c->jit.jj_halves[t] = 0;
 	memset(c->jit.jj_pages[t], 0, sizeof(c->jit.jj_pages[t]));
 }
@@ -595,14 +599,7 @@ static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin, unsigned shif
 	    (shift == PAGE_SHIFT && !(c->jit.jj_pages[t][p / 64] >> (p % 64) & 1)))
 		return;
 	/* An instruction may reach into it from the page before. */
-	u64 *rips = jj_rips(c, t);
-	unsigned run = jj_size(t) / 64;
-	for (u64 runs = c->jit.jj_filled[t]; runs; runs &= runs - 1) {
-		unsigned first = (unsigned)__builtin_ctzll(runs) * run;
-		for (unsigned i = first; i < first + run; i++)
-			if (rips[i] - (start - 15) < size + 15)
-				rips[i] = jj_none(i);
-	}
+	jj_forget(c, t, start - 15, size + 15);
 }
 
 void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift)
@@ -645,7 +642,5 @@ void jit_cpu_init(struct soft_cpu *c)
 			c->jit.filled[m][w] = ~0ull;
 		jit_flush(c, m);
 	}
-	for (unsigned t = 0; t < JJ_TABLES; t++)
-		c->jit.jj_filled[t] = ~0ull;
-	jit_forget_jumps(c);
+	jit_forget_jumps(c); /* all zeroes but for slot 0, whatever is not known yet */
 }

@@ -83,7 +83,11 @@ static bool decode(struct jit *j)
 				return false;
 			memcpy(i->bytes + first, j->vm->ram->host + b->phys2, room - first);
 		}
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&j->vm->decoder[0], i->bytes, room, &i->in, i->ops))) {
+		ZyanStatus st;
+		const struct memo *e = memo_find(j->c, 0, i->bytes, room, &st);
+		if (ZYAN_SUCCESS(st)) {
+			memo_copy(&i->in, i->ops, memo_insn(j->c, e, i->bytes));
+		} else {
 			/* #UD: the handler's */
 			i->in.length = (u8)room;
 			i->in.meta.branch_type = ZYDIS_BRANCH_TYPE_NONE;

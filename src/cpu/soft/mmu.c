@@ -873,21 +873,12 @@ static void table_clear(struct tlb_table *t)
 	}
 }
 
-static void jc_table_clear(struct jc_table *t)
-{
-	for (; t->used; t->used &= t->used - 1)
-		jc_clear(&t->e[(unsigned)__builtin_ctzll(t->used) * JC_PAGE_SLOTS], JC_PAGE_SLOTS);
-	t->halves = 0;
-}
-
 static void tables_init(struct tlb_table *t, struct jc_table *j)
 {
 	t->nfilled = TLB_LIST + 1;
 	table_clear(t);
-	if (j) {
-		j->used = ~0ull;
-		jc_table_clear(j);
-	}
+	if (j)
+		jc_clear(j);
 }
 
 void soft_tlb_init(struct soft_cpu *c)
@@ -909,9 +900,9 @@ void soft_tlb_fini(struct soft_cpu *c)
 
 void mmu_jc_clear(struct soft_cpu *c)
 {
-	jc_table_clear(&c->tables->jc_super);
+	jc_clear(&c->tables->jc_super);
 	for (unsigned s = 0; s < SPACE_COUNT; s++)
-		jc_table_clear(&c->tables->jc_user[s]);
+		jc_clear(&c->tables->jc_user[s]);
 	c->tlb_epoch++;
 }
 
@@ -923,7 +914,7 @@ static void space_clear(struct soft_cpu *c, unsigned s)
 	direct_flush(c, s);
 	table_clear(&c->tables->space[s].user);
 	table_clear(&c->tables->space[s].super_ac);
-	jc_table_clear(&c->tables->jc_user[s]);
+	jc_clear(&c->tables->jc_user[s]);
 	jit_forget_space(c, s);
 	if (s == c->space) {
 		c->tlb_epoch++;
@@ -935,7 +926,7 @@ static void space_clear(struct soft_cpu *c, unsigned s)
 static void super_clear(struct soft_cpu *c)
 {
 	table_clear(&c->tables->super);
-	jc_table_clear(&c->tables->jc_super);
+	jc_clear(&c->tables->jc_super);
 	jit_flush(c, TLB_SUPER);
 	c->super_nonglobal = false;
 }
@@ -1074,28 +1065,36 @@ static unsigned table_flush_page(struct tlb_table *t, gva_t lin, unsigned large)
 
 #define JC_SALTS (3ull << 61)
 
+/* Forget what lies in [from, from + bytes). */
+static void jc_flush_run(struct jc_table *t, unsigned run, u64 from, u64 bytes)
+{
+	struct jc_entry *e = &t->e[run * JC_PAGE_SLOTS];
+
+	if (!(t->used[run / 64] >> (run % 64) & 1))
+		return;
+	for (unsigned i = 0; i < JC_PAGE_SLOTS; i++)
+		if ((e[i].key & ~JC_SALTS) - from < bytes)
+			e[i].key = JC_NONE(run * JC_PAGE_SLOTS + i);
+}
+
 /* Drop the blocks of lin's page of 1 << shift bytes, and those that reach into it from the page before. */
 static void jc_flush(struct jc_table *t, gva_t lin, unsigned shift)
 {
 	u64 size = 1ull << shift, start = lin & ~(size - 1), before = (start - PAGE_BYTES) & ~JC_SALTS;
-	u64 runs = ~0ull;
 
 	if (unlikely(!start)) {
-		jc_table_clear(t); /* the page before it is the last one, whatever that is in this mode */
+		jc_clear(t); /* the page before it is the last one, whatever that is in this mode */
 		return;
 	}
 	if (!(t->halves >> (lin >> 63) & 1))
 		return;
-	if (shift == PAGE_SHIFT)
-		runs = 1ull << (jc_page_slot(lin) / JC_PAGE_SLOTS) |
-		       1ull << (jc_page_slot(lin - PAGE_BYTES) / JC_PAGE_SLOTS);
-	for (runs &= t->used; runs; runs &= runs - 1) {
-		struct jc_entry *e = &t->e[(unsigned)__builtin_ctzll(runs) * JC_PAGE_SLOTS];
-
-		for (unsigned i = 0; i < JC_PAGE_SLOTS; i++)
-			if ((e[i].key & ~JC_SALTS) - before < size + PAGE_BYTES)
-				jc_clear(&e[i], 1);
+	if (shift == PAGE_SHIFT) {
+		jc_flush_run(t, jc_page_slot(lin) / JC_PAGE_SLOTS, before, size + PAGE_BYTES);
+		jc_flush_run(t, jc_page_slot(lin - PAGE_BYTES) / JC_PAGE_SLOTS, before, size + PAGE_BYTES);
+		return;
 	}
+	for (unsigned run = 0; run < JC_RUNS; run++)
+		jc_flush_run(t, run, before, size + PAGE_BYTES);
 }
 
 static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)

@@ -213,44 +213,46 @@ struct uop {
 #define EA_MOFFS 0x08 /* the offset is op->imm */
 #define EA_RIP 0x10   /* rip-relative: add rip_off + len (did not fit in disp) */
 
+/* What is looked at whenever a block is come to lies together: from jit.far on to op[0]. */
 struct block {
-	u64 phys;  /* of the first byte: offset into guest RAM */
-	u64 phys2; /* of the first byte past the page border, UINT64_MAX: none */
-	struct block *hash_next;
-	u32 mode; /* MODE_CODE_MASK bits */
+	struct jit_block jit;
+	u64 phys;            /* of the first byte: offset into guest RAM */
+	u64 phys2;           /* of the first byte past the page border, UINT64_MAX: none */
+	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
 	u16 bytes;
 	u16 nops;
-	_Atomic u32 dead;    /* invalidated: find another */
-	bool whole;          /* goes on behind branches that may not be taken */
-	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
-	struct jit_block jit;
+	u8 mode;          /* MODE_CODE_MASK bits */
+	bool whole;       /* goes on behind branches that may not be taken */
+	_Atomic u16 dead; /* invalidated: find another */
 	struct uop op[];
 };
 
 /* Virtual jump cache: RIP -> block, per vCPU; [0] supervisor, [1] CPL 3. */
-#define JC_BITS 13
+#define JC_BITS 16
 #define JC_SIZE (1u << JC_BITS)
 /* All blocks of one page lie in one run of slots, so that INVLPG can drop them. */
-#define JC_PAGE_SLOTS 128
+#define JC_PAGE_SLOTS 512
+#define JC_RUNS (JC_SIZE / JC_PAGE_SLOTS)
 static inline unsigned jc_page_slot(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
-	return (unsigned)(p ^ (p >> 6)) % (JC_SIZE / JC_PAGE_SLOTS) * JC_PAGE_SLOTS;
+	return (unsigned)(p ^ (p >> 7)) % JC_RUNS * JC_PAGE_SLOTS;
 }
 static inline unsigned jc_hash(u64 lin)
 {
-	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 7)) & (JC_PAGE_SLOTS - 1));
+	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 9)) & (JC_PAGE_SLOTS - 1));
 }
+/* An empty one has a key that is asked for elsewhere only: 0, and 1 in slot 0. So what is not used takes no memory. */
+#define JC_NONE(slot) ((slot) ? 0ull : 1ull)
 struct jc_entry {
 	u64 key; /* linear address of the block ^ mode salt */
 	struct block *block;
 };
 struct jc_table {
 	struct jc_entry e[JC_SIZE]; /* first: c->jc points here */
-	u64 used;                   /* by run of JC_PAGE_SLOTS: may hold something */
+	u64 used[JC_RUNS / 64];     /* by run of JC_PAGE_SLOTS: may hold something */
 	u8 halves;                  /* 1: ... of the lower half of addresses, 2: of the upper */
 };
-_Static_assert(JC_SIZE / JC_PAGE_SLOTS == 64, "a bit of jc_table.used for each run");
 
 /*
  * Address spaces (mmu.c): what is only true for one PCID (SDM 3A 4.10.1). Without CR4.PCIDE all is PCID 0.
@@ -403,7 +405,7 @@ struct soft_cpu {
 	struct jit_cpu jit;
 	struct soft_stats st;
 	struct soft_tables *tables;
-	struct decode_memo *memo; /* decode.c */
+	struct decode_memo *memo; /* memo.c */
 	struct block *step_block; /* scratch for single instructions */
 	u8 *vec_scratch_rw;       /* vec_stub.c: this vCPU's own page for stubs that found no room, */
 	u8 *vec_scratch_rx;       /* ... the same page for execution */
@@ -601,6 +603,8 @@ u8 decode_gpr(ZydisRegister r);
 u8 decode_reg8(ZydisRegister r);
 /* Emit a #UD. */
 void decode_ud(struct decode *d);
+/* Before decode_int() and the others: what u starts from. */
+void decode_begin(struct decode *d);
 
 /* Each returns true when it took the instruction (d->nu, d->end filled). Tried in this order. */
 bool decode_int(struct decode *d); /* decode_int.c: integer, control flow in 64-bit and legacy */
