@@ -77,15 +77,17 @@ static u16 live_at(struct jit *j, s64 at)
 {
 	u16 live = JF_ALL, dead = 0;
 
-	if (at < 0 || at >= (s64)PAGE_BYTES || j->exact)
+	if (at < 0 || at >= (s64)PAGE_BYTES || j->exact || j->blind)
 		return JF_ALL;
+	if (!j->peek_hi)
+		memcpy(j->peek, j->page, PAGE_BYTES);
 	for (unsigned k = 0; k < 6; k++) {
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 		u8 bytes[15] = { 0 };
 		unsigned room = (unsigned)MIN((u64)15, PAGE_BYTES - (u64)at);
 
-		memcpy(bytes, j->page + at, room);
+		memcpy(bytes, j->peek + at, room);
 		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&j->vm->decoder[0], bytes, room, &in, ops)))
 			break;
 		struct jflags f = jit_flags_of(&in, ops);
