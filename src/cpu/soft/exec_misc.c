@@ -822,9 +822,10 @@ void op_clflush(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* LFENCE, SFENCE, MFENCE: the host's strongest covers all. */
+/* LFENCE, SFENCE, MFENCE. Only LFENCE keeps what follows, as RDTSC, from being executed before an earlier load. */
 void op_fence(struct soft_cpu *c, const struct uop *op)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__builtin_ia32_mfence();
+	__builtin_ia32_lfence();
 	NEXT(c, op);
 }

@@ -116,7 +116,9 @@ struct jit {
 	bool plain; /* ... and is being emitted */
 	unsigned ninsns, nstubs;
 	u8 end_uop; /* see struct jit_block */
-	u16 peek_lo, peek_hi;
+	u16 peek_lo, peek_hi; /* struct jit_block */
+	u8 peek[PAGE_BYTES];  /* the page as it was when that was looked at; peek_hi 0: not yet */
+	bool blind;           /* it changed meanwhile: do without */
 	u8 vec_need; /* JIT_VEC_*: what must be live */
 	const struct jinsn *x87; /* whose place is not in c->fip yet */
 	u8 addend; /* 1 + the group whose addend is in rcx, between vector instructions; 0: none */

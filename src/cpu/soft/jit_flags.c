@@ -77,14 +77,16 @@ static u16 live_at(struct jit *j, s64 at)
 {
 	u16 live = JF_ALL, dead = 0;
 
-	if (at < 0 || at >= (s64)PAGE_BYTES || j->exact)
+	if (at < 0 || at >= (s64)PAGE_BYTES || j->exact || j->blind)
 		return JF_ALL;
+	if (!j->peek_hi)
+		memcpy(j->peek, j->page, PAGE_BYTES);
 	for (unsigned k = 0; k < 6; k++) {
 		u8 bytes[MEMO_BYTES] = { 0 };
 		ZyanStatus st;
 		unsigned room = (unsigned)MIN((u64)15, PAGE_BYTES - (u64)at);
 
-		memcpy(bytes, j->page + at, room);
+		memcpy(bytes, j->peek + at, room);
 		const struct memo *e = memo_find(j->c, 0, bytes, room, &st);
 		if (ZYAN_FAILED(st))
 			break;

@@ -79,6 +79,8 @@ static bool sp_rdtsc(struct jit *j, struct jinsn *i)
 	j_need_mem(j, i->live_in);
 	if (j->mode == TLB_USER && !(s = unless(j, i, C_OFF(cr4), CR4_TSD, CC_NZ)))
 		return false;
+	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
+		EB(j, 0x0f, 0xae, 0xe8); /* lfence: RDTSCP waits for what was before, and the host may have none */
 	EB(j, 0x0f, 0x31);                                   /* rdtsc */
 	EB(j, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0);       /* shl rdx, 32; or rax, rdx */
 	op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */

@@ -300,6 +300,50 @@ static bool versions(struct jit *j)
 	return true;
 }
 
+/* The whole code of j->b into j->buf. */
+static bool make(struct jit *j)
+{
+	j->n = 0;
+	j->fail = false;
+	j->nstubs = 0;
+	j->end_uop = 0;
+	j->peek_lo = 0xffff;
+	j->peek_hi = 0;
+	j->vec_need = 0;
+	j->x87 = NULL;
+	j->nfaults = 0;
+	if (!decode(j))
+		return false;
+	jit_liveness(j);
+	j->both = jit_was_hot(j->vm, j->b->phys);
+	jit_group(j);
+	prelude(j);
+	if (!versions(j) || j->fail)
+		return false;
+	stubs(j);
+	if (j->fail)
+		return false;
+	while (j->n & 3)
+		e8(j, 0xcc);
+	eb(j, j->fault, j->nfaults * (unsigned)sizeof(*j->fault));
+	return !j->fail;
+}
+
+/*
+ * From now on stores to what was looked at behind branches drop the block; false: one came before. These bytes are no
+ * block's, so nobody has told. cache->lock held.
+ */
+static bool watch_peek(struct jit *j)
+{
+	unsigned lo = j->peek_lo, hi = j->peek_hi;
+
+	if (hi <= lo)
+		return true;
+	/* A full barrier: INV-CACHE-4. */
+	atomic_fetch_or(&j->vm->cache->code_chunks[j->b->phys >> PAGE_SHIFT], cache_chunks(lo, hi - lo));
+	return !memcmp(j->peek + lo, j->page + lo, hi - lo);
+}
+
 bool jit_translate(struct soft_cpu *c, struct block *b)
 {
 	struct soft_vm *vm = c->vm;
@@ -329,45 +373,22 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 	j->mode = (u8)mode;
 	j->page_off = (unsigned)(b->phys & ~PAGE_MASK);
 	j->page = vm->ram->host + (b->phys & PAGE_MASK);
-	j->n = 0;
 	j->off0 = k->used;
 	j->pc0 = (u64)(uintptr_t)k->rx + k->used;
-	j->fail = false;
 	j->exact = k->exact;
-	j->nstubs = 0;
-	j->end_uop = 0;
-	j->peek_lo = 0xffff;
-	j->peek_hi = 0;
-	j->vec_need = 0;
-	j->x87 = NULL;
-	j->nfaults = 0;
-	if (!decode(j)) {
-		k->refused++;
-		goto out;
-	}
-	jit_liveness(j);
-	j->both = jit_was_hot(vm, b->phys);
-	jit_group(j);
-	prelude(j);
-	if (!versions(j) || j->fail) {
-		k->refused++;
-		goto out;
-	}
-	stubs(j);
-	if (j->fail) {
-		k->refused++;
-		goto out;
-	}
-	while (j->n & 3)
-		e8(j, 0xcc);
-	eb(j, j->fault, j->nfaults * (unsigned)sizeof(*j->fault));
-	if (j->fail) {
-		k->refused++;
-		goto out;
-	}
-	memcpy(k->rw + k->used, j->buf, j->n);
+	j->blind = false;
+	bool made = make(j);
 	pthread_mutex_lock(&vm->cache->lock);
-	if (!b->dead) {
+	if (made && !b->dead && !watch_peek(j)) {
+		pthread_mutex_unlock(&vm->cache->lock);
+		j->blind = true;
+		made = make(j);
+		pthread_mutex_lock(&vm->cache->lock);
+	}
+	if (!made) {
+		k->refused++;
+	} else if (!b->dead) {
+		memcpy(k->rw + k->used, j->buf, j->n);
 		b->jit.mode = (u8)mode;
 		b->jit.bytes = j->n;
 		b->jit.nfaults = (u16)j->nfaults;
@@ -376,9 +397,6 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.peek_lo = j->peek_lo;
 		b->jit.peek_hi = j->peek_hi;
 		c->jit.beside.len = 0;
-		if (j->peek_hi > j->peek_lo)
-			atomic_fetch_or(&vm->cache->code_chunks[b->phys >> PAGE_SHIFT],
-					cache_chunks(j->peek_lo, (u64)j->peek_hi - j->peek_lo));
 		b->jit.near = k->rx + k->used + j->near;
 		/* A signal's handler looks for the block here as soon as it runs. */
 		k->index[k->nindex] = (struct jindex){ k->used, j->ref };
@@ -395,7 +413,6 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		ok = true;
 	}
 	pthread_mutex_unlock(&vm->cache->lock);
-out:
 	pthread_mutex_unlock(&k->lock);
 	return ok;
 }

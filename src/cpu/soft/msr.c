@@ -101,6 +101,7 @@ void sys_rdtscp(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
 	check_tsd(c);
+	__builtin_ia32_lfence(); /* it waits for what was before */
 	u64 t = guest_tsc(c);
 	c->gpr[GPR_RAX] = (u32)t;
 	c->gpr[GPR_RDX] = t >> 32;

@@ -480,6 +480,32 @@ static void order(void)
 	eq(litmus(mp, 0), 0);
 }
 
+/* ---- one time ---- */
+static u64 latest;
+static void read_time(unsigned me)
+{
+	(void)me;
+	for (u32 i = 0, n = asked("quick") ? 2000u : 20000u; i < n; i++) {
+		u64 seen = __atomic_load_n(&latest, __ATOMIC_SEQ_CST);
+		u32 a, d, c;
+		if (i & 1)
+			__asm__ volatile("lfence; rdtsc" : "=a"(a), "=d"(d)::"memory");
+		else
+			__asm__ volatile("rdtscp" : "=a"(a), "=d"(d), "=c"(c)::"memory");
+		u64 now = (u64)d << 32 | a;
+		if (now < seen)
+			__atomic_add_fetch(&seen_weak, 1, __ATOMIC_SEQ_CST);
+		while (seen < now && !__atomic_compare_exchange_n(&latest, &seen, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			;
+	}
+}
+static void one_time(void)
+{
+	t("time-stamp counters: none is behind what another showed");
+	latest = 0;
+	eq(litmus(read_time, 0), 0);
+}
+
 /* ---- shootdown ---- */
 #define LIN (SLOT1 + FRAME)
 static volatile u32 flushed, wrong, reads[CPUS];
@@ -615,6 +641,69 @@ static void cross_modify(void)
 	join();
 	eq(behind, 0);
 }
+/*
+ * Code behind a branch comes to read flags that it had overwritten, at some moment while the code that sets them is run
+ * for the first times. Whoever runs what the other wrote has seen it say so, and has serialised.
+ */
+#define BEHIND 64
+static const u8 sets_flags[] = {
+	0x31, 0xc0,             /* xor eax, eax */
+	0x48, 0x85, 0xf6,       /* test rsi, rsi */
+	0x74, 0x06,             /* jz out */
+	0x48, 0x83, 0xc7, 0x01, /* add rdi, 1 */
+	0xeb, BEHIND - 13,      /* jmp behind */
+	0xc3,                   /* out: ret */
+};
+static const u8 overwrites_flags[] = { 0x31, 0xc9, 0x89, 0xc8, 0xc3, 0x90, 0x90 };    /* xor ecx, ecx; mov eax, ecx; ret */
+static const u8 reads_flags[] = { 0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3 };         /* setc al; movzx eax, al; ret */
+static void serialise(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+}
+static void patch_behind(unsigned me)
+{
+	u8 *code = (u8 *)(FRAME + 0x3000);
+	u32 (*run)(u64, u64) = (u32(*)(u64, u64))(word)code;
+	u32 random = 1;
+
+	if (me > 1)
+		return;
+	for (u32 i = 1, n = asked("quick") ? 20u : 3000u; i <= n; i++) {
+		if (!me) {
+			memset(code, 0xcc, 128);
+			memcpy(code + BEHIND, overwrites_flags, sizeof(overwrites_flags));
+			memcpy(code, sets_flags, sizeof(sets_flags));
+			serialise();
+		}
+		meet(me, 2 * i - 1);
+		if (me) {
+			random = random * 1103515245 + 12345;
+			for (volatile u32 wait = (random >> 8) % (8u << (random >> 24) % 12); wait; wait--)
+				;
+			memcpy(code + BEHIND, reads_flags, sizeof(reads_flags));
+		} else {
+			for (u32 k = 0; k < 40; k++)
+				run(0, 0);
+		}
+		meet(me, 2 * i);
+		if (!me) {
+			serialise();
+			for (u32 k = 0; k < 3; k++)
+				if (run(~0ull, 1) != 1)
+					wrong = wrong + 1;
+		}
+	}
+}
+static void code_behind(void)
+{
+	t("code behind a branch, changed while the branch is new");
+	wrong = 0;
+	phase[0] = phase[1] = 0;
+	all(patch_behind);
+	eq(wrong, 0);
+}
 static bool on_irq_or_bp(struct frame *f)
 {
 	if (f->vec == 3) {
@@ -665,8 +754,10 @@ int main(void)
 	halting();
 	atomics();
 	order();
+	one_time();
 	shootdown();
 	cross_modify();
+	code_behind();
 	t("A and D set by four processors at once");
 	for (unsigned i = 0; i < 512; i++)
 		pt1[i] &= ~0x60ull;
