@@ -10,15 +10,13 @@
 
 #include <sys/mman.h>
 
-#include <sys/mman.h>
-
 /*
  * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
  * run larger programs: a compiler alone executes some 400,000 blocks.
  */
 static size_t arena_bytes(const struct ram *ram)
 {
-	return (size_t)(ram->bytes <= 512 * MIB ? 24 * MIB : MIN(ram->bytes / 8, 256 * MIB));
+	return (size_t)(ram->bytes <= 512 * MIB ? 22 * MIB : MIN(ram->bytes / 8, 256 * MIB));
 }
 
 struct one {

@@ -284,7 +284,7 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	k = xcalloc(1, sizeof(*k));
 	vm->jit = k;
 	k->bytes = o->cache_bytes ? (size_t)(o->cache_bytes & PAGE_MASK)
-				 : (size_t)MIN(MAX(vm->ram->bytes / 16, 24 * MIB), 128 * MIB);
+				 : (size_t)(vm->ram->bytes <= 512 * MIB ? 20 * MIB : MIN(vm->ram->bytes / 16, 128 * MIB));
 	k->rw = k->rx = MAP_FAILED;
 	k->perf_fd = -1;
 	if (o->perf_map) {
