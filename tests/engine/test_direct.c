@@ -1,0 +1,1270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * test_direct.c - direct execution: user code on the host's CPU does what it does in the interpreter, sees what the guest's
+ * kernel wants it to see, and can do nothing to the VMM.
+ *
+ * The guest's kernel (direct_guest.S) stops at every entry: the test is the kernel. It looks at the frame, changes it and
+ * the page tables, and lets it go on: go(). What happens is noted, and most scenarios are gone through twice, once
+ * interpreted, and must come out alike: both().
+ */
+#include "base/clock.h"
+#include "cpu/soft/cache.h"
+#include "cpu/soft_options.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#define RAM_BYTES (32 * MIB)
+#define GDT 0x1000u
+#define IDT 0x2000u
+#define TSS(cpu) (0x3000u + 0x100 * (cpu))
+#define PERCPU(cpu) (0x4000u + 0x100 * (cpu))
+#define STACK(cpu) (0x8000u + 0x1000 * (cpu)) /* its top */
+#define STACK_NMI(cpu) (0xb000u + 0x1000 * (cpu))
+#define BLOB 0x10000u
+#define TABLES 0x100000u
+#define FRAME(n) (0x400000u + 0x1000u * (n)) /* pages for users */
+#define LARGE(n) (0x1000000u + 0x200000u * (n))
+#define KERNEL 0xffff800000000000ull /* physical memory, the supervisor's */
+#define CODE 0x400000ull             /* the blob, for users */
+#define USTACK 0x7ff000000000ull     /* two pages, and the top */
+#define DATA 0x10000000ull
+#define SPACES 3u
+
+#define P 1ull
+#define W 2ull
+#define U 4ull
+#define A 0x20ull
+#define D 0x40ull
+#define PS 0x80ull
+#define NX (1ull << 63)
+
+#define DO_INVLPG 1u
+#define DO_CR3 2u
+#define DO_GLOBAL 4u
+#define DO_SYSRET 8u
+#define V_SYSCALL 0x100u
+#define V_INTR 0x40u
+
+extern const u8 direct_blob[], direct_blob_end[];
+extern const u8 k_vectors[], k_nmi[], k_syscall[], k_return[];
+extern const u8 u_mix[], u_keep[], u_spin[], u_read[], u_write[], u_rmw[], u_call[], u_bases[], u_fp[], u_x87_error[], u_sse_error[],
+    u_int80[], u_int3[], u_int3_long[], u_int3_prefix[], u_int4[], u_int_other[], u_ud2[], u_div[], u_hlt[], u_cli[], u_in[],
+    u_mov_cr[], u_rdmsr[], u_icebp[], u_popf_tf[], u_popf_tf_syscall[], u_popf_if[], u_sysenter[], u_noncanonical[],
+    u_noncanonical_stack[], u_noncanonical_jump[], u_vsyscall[], u_vsyscall_odd[], u_unaligned[], u_compat[], u_cpuid[],
+    u_xgetbv[], u_rdpid[], u_rdpid_rex[], u_xsave[], u_cpuid_loop[], u_cpuid_across[], u_xgetbv_across[], u_tsc[], u_smc[], u_smc_loop[],
+    u_writer[], u_executer[], u_fill[], u_jump[], u_syscalls[], u_forge[], u_forge_base[], u_stop_again[];
+
+/* What the guest's kernel saves of the user. */
+struct frame {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	u64 vec, err, rip, cs, rflags, rsp, ss;
+};
+
+#define LOG_MAX 20000
+struct rig {
+	struct ram *ram;
+	struct cpu_vm *vm;
+	struct cpu_model *model;
+	struct soft_vm *soft;
+	bool direct;
+	u64 next_table;
+	struct frame *frame[2]; /* of the last entry */
+	unsigned nlog;
+	u64 log[LOG_MAX];
+	/* with threads: system calls and interrupts that nobody stops for */
+	bool pass_intr;
+	_Atomic u64 intr, nmi, entries;
+};
+
+/* ---- the machine ---- */
+
+static u64 mmio_read(void *o, unsigned cpu, gpa_t gpa, unsigned bytes)
+{
+	return ~0ull;
+}
+static void mmio_write(void *o, unsigned cpu, gpa_t gpa, unsigned bytes, u64 v)
+{
+}
+static u32 pio_read(void *o, unsigned cpu, u16 port, unsigned bytes)
+{
+	return ~0u;
+}
+static void pio_write(void *o, unsigned cpu, u16 port, unsigned bytes, u32 v)
+{
+	struct rig *r = o;
+
+	if (port == 0xea) {
+		r->nmi++;
+		return;
+	}
+	struct frame *f = (struct frame *)(void *)ram_ptr(r->ram, v, sizeof(*f));
+	must(f);
+	r->frame[cpu] = f;
+	r->entries++;
+	if (f->vec == V_INTR) {
+		r->intr++;
+		if (r->pass_intr)
+			return;
+	}
+	cpu_stop(cpu_vm_cpu(r->vm, cpu));
+}
+static int intr_ack(void *o, unsigned cpu)
+{
+	struct rig *r = o;
+
+	cpu_set_intr(cpu_vm_cpu(r->vm, cpu), false);
+	return V_INTR;
+}
+static bool msr_read(void *o, unsigned cpu, u32 msr, u64 *v)
+{
+	return false;
+}
+static bool msr_write(void *o, unsigned cpu, u32 msr, u64 v)
+{
+	return false;
+}
+static u8 tpr_get(void *o, unsigned cpu)
+{
+	return 0;
+}
+static void tpr_set(void *o, unsigned cpu, u8 tpr)
+{
+}
+static s64 hypercall(void *o, unsigned cpu, u64 nr, const u64 arg[4])
+{
+	return -1000;
+}
+static u64 park(void *o, unsigned cpu)
+{
+	return UINT64_MAX;
+}
+static void unpark(void *o, unsigned cpu)
+{
+}
+
+static struct cpu_bus bus = { .mmio_read = mmio_read,
+			      .mmio_write = mmio_write,
+			      .pio_read = pio_read,
+			      .pio_write = pio_write,
+			      .intr_ack = intr_ack,
+			      .msr_read = msr_read,
+			      .msr_write = msr_write,
+			      .tpr_get = tpr_get,
+			      .tpr_set = tpr_set,
+			      .hypercall = hypercall,
+			      .park = park,
+			      .unpark = unpark };
+
+/* ---- laying out ---- */
+
+static u64 at(const u8 *label)
+{
+	return BLOB + (u64)(label - direct_blob);
+}
+static u64 user(const u8 *label)
+{
+	return CODE + (u64)(label - direct_blob);
+}
+static u64 *word(struct rig *r, gpa_t gpa)
+{
+	u64 *p = (u64 *)(void *)ram_ptr(r->ram, gpa, 8);
+
+	assert_non_null(p);
+	return p;
+}
+static void put64(struct rig *r, gpa_t gpa, u64 v)
+{
+	assert_int_equal(ram_put(r->ram, gpa, &v, 8), 0);
+}
+/* As the guest's kernel would: no device wrote this. */
+static void set64(struct rig *r, gpa_t gpa, u64 v)
+{
+	__atomic_store_n(word(r, gpa), v, __ATOMIC_SEQ_CST);
+}
+
+static gpa_t root(unsigned space)
+{
+	return TABLES + 0x1000 * space;
+}
+
+/* The paging entry of lin in that space, 0 (4 KiB) or 1 (2 MiB) levels up; tables are made as needed. */
+static gpa_t pte(struct rig *r, unsigned space, u64 lin, unsigned level)
+{
+	gpa_t table = root(space);
+
+	for (unsigned l = 3; l > level; l--) {
+		gpa_t e = table + (lin >> (12 + 9 * l) & 511) * 8;
+		u64 v = *word(r, e);
+		if (!(v & P)) {
+			v = r->next_table | P | W | U;
+			r->next_table += 0x1000;
+			must(r->next_table < FRAME(0));
+			set64(r, e, v);
+		}
+		table = v & 0xffffffffff000ull;
+	}
+	return table + (lin >> (12 + 9 * level) & 511) * 8;
+}
+static void map(struct rig *r, unsigned space, u64 lin, gpa_t gpa, u64 bits)
+{
+	set64(r, pte(r, space, lin, 0), gpa | bits);
+}
+
+static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
+{
+	struct rig *r = xcalloc(1, sizeof(*r));
+	struct soft_options o = { .direct = direct ? SOFT_DIRECT_ALWAYS : SOFT_DIRECT_OFF,
+				  .translate = direct ? SOFT_TRANSLATE_ON : SOFT_TRANSLATE_OFF };
+	struct err e = { 0 };
+
+	bus.opaque = r;
+	r->direct = direct;
+	if (ram_new(&r->ram, RAM_BYTES, &e) < 0 || cpu_model_new(&r->model, model, ncpus, &e) < 0 ||
+	    cpu_vm_new_soft(&r->vm, &bus, r->ram, r->model, ncpus, &o, &e) < 0)
+		fail_msg("%s", e.msg);
+	cpu_vm_ready(r->vm);
+	r->soft = soft_cpu_of(cpu_vm_cpu(r->vm, 0))->vm;
+	r->next_table = root(SPACES);
+	u64 blob = (u64)(direct_blob_end - direct_blob);
+	assert_int_equal(ram_put(r->ram, BLOB, direct_blob, blob), 0);
+	put64(r, GDT + 0x08, 0x00af9b000000ffffull); /* code 0 */
+	put64(r, GDT + 0x10, 0x00cf93000000ffffull); /* data 0 */
+	put64(r, GDT + 0x20, 0x00cffb000000ffffull); /* code 3, 32 bits */
+	put64(r, GDT + 0x28, 0x00cff3000000ffffull); /* data 3 */
+	put64(r, GDT + 0x30, 0x00affb000000ffffull); /* code 3 */
+	for (unsigned v = 0; v < 256; v++) {
+		u64 h = KERNEL + (v == 2 ? at(k_nmi) : at(k_vectors) + 16 * v);
+		u64 dpl = v == 3 || v == 4 || v == 0x80 ? 3 : 0;
+		put64(r, IDT + 16 * v,
+		      (h & 0xffff) | 8u << 16 | (u64)(v == 2) << 32 | (0x8eull | dpl << 5) << 40 | (h >> 16 & 0xffff) << 48);
+		put64(r, IDT + 16 * v + 8, h >> 32);
+	}
+	for (unsigned i = 0; i < ncpus; i++) {
+		put64(r, TSS(i) + 4, KERNEL + STACK(i));
+		put64(r, TSS(i) + 36, KERNEL + STACK_NMI(i));
+		put64(r, TSS(i) + 100, 0x680000);
+		put64(r, PERCPU(i) + 8, KERNEL + STACK(i));
+	}
+	/* Physical memory for the kernel, the same in all. */
+	gpa_t pdpt = r->next_table, pd = pdpt + 0x1000;
+	r->next_table += 0x2000;
+	set64(r, pdpt, pd | P | W);
+	for (unsigned i = 0; i < RAM_BYTES / (2 * MIB); i++)
+		set64(r, pd + 8 * i, (u64)i << 21 | P | W | A | D | PS);
+	for (unsigned s = 0; s < SPACES; s++) {
+		set64(r, root(s) + 8 * 256, pdpt | P | W);
+		for (u64 off = 0; off < blob; off += 0x1000)
+			map(r, s, CODE + off, BLOB + off, P | U);
+		map(r, s, USTACK - 0x1000, FRAME(900 + 2 * s), P | W | U | NX);
+		map(r, s, USTACK - 0x2000, FRAME(901 + 2 * s), P | W | U | NX);
+	}
+	return r;
+}
+
+static void close_rig(struct rig *r)
+{
+	cpu_vm_free(r->vm);
+	cpu_model_free(r->model);
+	ram_free(r->ram);
+	free(r);
+}
+
+static struct soft_cpu *cpu_of(struct rig *r, unsigned cpu)
+{
+	return soft_cpu_of(cpu_vm_cpu(r->vm, cpu));
+}
+static const struct direct_stats *stats(struct rig *r)
+{
+	return &cpu_of(r, 0)->direct.st;
+}
+static u64 stops(struct rig *r, enum direct_exit why)
+{
+	return stats(r)->exit[why];
+}
+
+static struct cpu_seg seg(u16 sel, u32 ar, u64 base, u32 limit)
+{
+	return (struct cpu_seg){ .sel = sel, .ar = ar, .limit = limit, .base = base };
+}
+
+/* The vCPU is about to return to user code at `rip` in that space; the frame it returns to. */
+static struct frame *enter(struct rig *r, unsigned cpu, unsigned space, u64 rip)
+{
+	static struct cpu_state s;
+	struct cpu *c = cpu_vm_cpu(r->vm, cpu);
+	struct err e = { 0 };
+	struct frame *f = (struct frame *)(void *)ram_ptr(r->ram, STACK(cpu) - sizeof(*f), sizeof(*f));
+	bool avx = cpu_model_xcr0(r->model) & 4;
+
+	*f = (struct frame){ .rip = rip, .cs = 0x33, .ss = 0x2b, .rflags = 0x202, .rsp = USTACK - 0x100 - 0x800 * cpu };
+	r->frame[cpu] = f;
+	cpu_get_state(c, &s);
+	s.cr0 = 0x80050033;
+	s.cr3 = root(space) | space;
+	s.cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE;
+	s.xcr0 = avx ? 7 : 3;
+	s.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+	s.star = 0x0023000800000000ull;
+	s.lstar = KERNEL + at(k_syscall);
+	s.fmask = 0x47700;
+	s.rip = KERNEL + at(k_return);
+	s.rflags = 2;
+	s.gpr[GPR_RSP] = KERNEL + STACK(cpu) - sizeof(*f);
+	s.gdt_base = KERNEL + GDT;
+	s.gdt_limit = 0x47;
+	s.idt_base = KERNEL + IDT;
+	s.idt_limit = 4095;
+	s.dr6 = 0xffff0ff0;
+	s.dr7 = 0x400;
+	s.tsc_aux = 0x1234;
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		s.seg[i] = seg(0, SEG_AR_UNUSABLE, 0, 0);
+	s.seg[SEG_CS] = seg(0x08, 0xa09b, 0, ~0u);
+	s.seg[SEG_SS] = seg(0x10, 0xc093, 0, ~0u);
+	s.seg[SEG_TR] = seg(0x38, 0x8b, KERNEL + TSS(cpu), 0x67);
+	s.seg[SEG_GS].base = KERNEL + PERCPU(cpu);
+	s.kernel_gs_base = 0;
+	s.run_state = CPU_RUNNING;
+	s.tsc = 0;
+	if (cpu_set_state(c, &s, &e) < 0)
+		fail_msg("%s", e.msg);
+	return f;
+}
+
+/* To the next entry into the guest's kernel. */
+static struct frame *go(struct rig *r, unsigned cpu)
+{
+	struct err e = { 0 };
+	u64 was = r->entries;
+	enum cpu_exit how;
+
+	do
+		how = cpu_run(cpu_vm_cpu(r->vm, cpu), &e);
+	while (how == CPU_EXIT_STOP && r->entries == was);
+	if (how != CPU_EXIT_STOP)
+		fail_msg("the guest ended: %d", how);
+	return r->frame[cpu];
+}
+/* What it does before it returns: DO_*. */
+static void kernel_does(struct rig *r, unsigned cpu, u64 what, u64 lin, u64 cr3)
+{
+	set64(r, PERCPU(cpu) + 16, what);
+	set64(r, PERCPU(cpu) + 24, lin);
+	set64(r, PERCPU(cpu) + 32, cr3);
+}
+
+/* ---- notes ---- */
+
+static void note(struct rig *r, u64 v)
+{
+	must(r->nlog < LOG_MAX);
+	r->log[r->nlog++] = v;
+}
+/* All that the guest's kernel sees of the user. */
+static void note_frame(struct rig *r, unsigned cpu, const struct frame *f)
+{
+	u64 v[sizeof(*f) / 8];
+
+	memcpy(v, f, sizeof(*f));
+	for (unsigned i = 0; i < ARRAY_LEN(v); i++)
+		note(r, v[i]);
+	if (f->vec == EXC_PF)
+		note(r, cpu_of(r, cpu)->cr2);
+}
+static void note_bytes(struct rig *r, gpa_t gpa, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i += 8)
+		note(r, *word(r, gpa + i));
+}
+
+static const char *why_not; /* there is no direct execution here */
+
+static void need(void)
+{
+	if (why_not) {
+		print_message("skipped: %s\n", why_not);
+		skip();
+	}
+}
+
+static void too_long(int sig)
+{
+	static const char text[] = "this test hangs\n";
+	ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)sig;
+	(void)n;
+	_exit(1);
+}
+
+/* Through the scenario directly and interpreted; both must come out alike. */
+static void both(const char *model, void (*scenario)(struct rig *))
+{
+	struct rig *r[2];
+
+	need();
+	for (unsigned i = 0; i < 2; i++) {
+		r[i] = open_rig(model, 1, !i);
+		assert_true(i || r[i]->soft->direct.n);
+		scenario(r[i]);
+		if (!i)
+			assert_true(stats(r[i])->starts > 0);
+		else
+			assert_int_equal(stats(r[i])->starts, 0);
+	}
+	for (unsigned i = 0; i < MAX(r[0]->nlog, r[1]->nlog); i++)
+		if (i >= r[0]->nlog || i >= r[1]->nlog || r[0]->log[i] != r[1]->log[i])
+			fail_msg("note %u: %llx directly, %llx interpreted", i,
+				 (unsigned long long)(i < r[0]->nlog ? r[0]->log[i] : 0),
+				 (unsigned long long)(i < r[1]->nlog ? r[1]->log[i] : 0));
+	close_rig(r[0]);
+	close_rig(r[1]);
+}
+
+static u64 rng_state = 1;
+static u64 rnd(void)
+{
+	u64 z = (rng_state += 0x9e3779b97f4a7c15ull);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+static void random_registers(struct frame *f)
+{
+	u64 *v = &f->r15;
+
+	for (unsigned i = 0; i < 15; i++)
+		v[i] = rnd();
+}
+
+/* ---- registers ---- */
+
+#define USER_FLAGS_ALL 0x244cd5ull /* status, DF, NT, AC, ID */
+
+static void do_registers(struct rig *r)
+{
+	struct frame *f = enter(r, 0, 0, user(u_mix));
+
+	rng_state = 1;
+	random_registers(f);
+	f->rbp = 20000;
+	for (unsigned i = 0; i < 200; i++) {
+		f = go(r, 0);
+		assert_int_equal(f->vec, V_SYSCALL);
+		note_frame(r, 0, f);
+		random_registers(f);
+		f->rbp = 1 + rnd() % 100;
+		f->rflags = 0x202 | (rnd() & USER_FLAGS_ALL & ~0x40000ull);
+		if (i % 3 == 1 && i < 199)
+			kernel_does(r, 0, DO_SYSRET, 0, 0);
+	}
+	f->rip = user(u_keep);
+	for (unsigned i = 0; i < 200; i++) {
+		u64 flags = 0x202 | (rnd() & USER_FLAGS_ALL);
+		f->rflags = flags;
+		f->rcx = f->rbx = 1 + rnd() % 3000;
+		u64 rax = f->rax, n = f->rcx;
+		f = go(r, 0);
+		assert_int_equal(f->vec, V_SYSCALL);
+		assert_int_equal(f->r11, flags);
+		assert_int_equal(f->rflags, flags);
+		assert_int_equal(f->rax, rax + n);
+		note_frame(r, 0, f);
+		f->rip = user(u_keep);
+	}
+	if (r->direct)
+		assert_true(stops(r, DX_SYSCALL) >= 399);
+}
+static void registers(void **state)
+{
+	both("mica-v2", do_registers);
+}
+
+static void do_bases(struct rig *r)
+{
+	for (unsigned i = 0; i < 4; i++)
+		map(r, 0, DATA + 0x1000 * i, FRAME(i), P | W | U | NX);
+	set64(r, FRAME(1) + 8, 0x1111);
+	set64(r, FRAME(2) + 8, 0x2222);
+	struct frame *f = enter(r, 0, 0, user(u_bases));
+	for (unsigned i = 0; i < 50; i++) {
+		f->rsi = DATA + 0x1000 + (i & 1) * 0x1000;
+		f->rdi = DATA + 0x2000 - (i & 1) * 0x1000;
+		while ((f = go(r, 0))->vec == EXC_PF)
+			fail_msg("a page fault at %llx", (unsigned long long)cpu_of(r, 0)->cr2);
+		note_frame(r, 0, f);
+		assert_int_equal(f->r8, i & 1 ? 0x2222 : 0x1111);
+		assert_int_equal(f->r9, i & 1 ? 0x1111 : 0x2222);
+		/* The kernel's view, and what it may change. */
+		struct soft_cpu *c = cpu_of(r, 0);
+		assert_int_equal(c->seg[SEG_FS].base, f->rsi);
+		assert_int_equal(c->kernel_gs_base, f->rdi);
+		c->seg[SEG_FS].base = c->eff_base[SEG_FS] = 0x7e0000001000 + i;
+		c->kernel_gs_base = 0xffffffff80000000ull + i;
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->r14, 0x7e0000001000 + i);
+		assert_int_equal(f->r15, 0xffffffff80000000ull + i);
+	}
+}
+static void bases(void **state)
+{
+	both("mica-v2", do_bases);
+}
+
+static bool have_avx;
+
+static void do_floating(struct rig *r)
+{
+	static struct cpu_state s;
+	struct err e = { 0 };
+
+	map(r, 0, DATA, FRAME(0), P | W | U | NX);
+	struct frame *f = enter(r, 0, 0, user(u_fp));
+	f->rcx = f->rbx = 300;
+	f->rdi = DATA;
+	f->rsi = have_avx ? DATA + 0x400 : 0;
+	rng_state = 7;
+	cpu_get_state(cpu_vm_cpu(r->vm, 0), &s);
+	for (unsigned round = 0; round < 40; round++) {
+		if (round % 4 == 0) { /* a new state, from outside */
+			memset(s.xsave, 0, sizeof(s.xsave));
+			st_le16(s.xsave, (u16)(0x33f | (rnd() & 0xc00)));
+			st_le16(s.xsave + 2, (u16)((5 << 11) | (rnd() & 0x4700)));
+			s.xsave[4] = 0xe0;
+			st_le32(s.xsave + 24, 0x1f80 | (u32)(rnd() & 0xe040));
+			st_le32(s.xsave + 28, 0xffff);
+			for (unsigned i = 0; i < 8; i++) {
+				st_le64(s.xsave + 32 + 16 * i, rnd() | 1ull << 63);
+				st_le16(s.xsave + 40 + 16 * i, (u16)(0x3ff0 + (rnd() & 31)));
+			}
+			for (unsigned i = 0; i < 64; i++) {
+				double d = (double)(s64)rnd() / (1ull << 50);
+				memcpy(s.xsave + 160 + 8 * (i % 32), &d, 8);
+				if (have_avx && i < 32)
+					memcpy(s.xsave + 576 + 8 * i, &d, 8);
+			}
+			st_le64(s.xsave + 512, have_avx ? 7 : 3);
+			static struct cpu_state now;
+			cpu_get_state(cpu_vm_cpu(r->vm, 0), &now);
+			memcpy(now.xsave, s.xsave, sizeof(now.xsave));
+			now.tsc = 0;
+			assert_int_equal(cpu_set_state(cpu_vm_cpu(r->vm, 0), &now, &e), 0);
+		}
+		for (unsigned k = 0; k < 2; k++) {
+			f = go(r, 0);
+			note(r, f->vec);
+			if (f->vec == EXC_BP) {
+				/* Not where the last x87 instruction was: processors differ in what they keep of it. */
+				memset(ram_ptr(r->ram, FRAME(0) + 6, 18), 0, 18);
+				memset(ram_ptr(r->ram, FRAME(0) + 28, 4), 0, 4); /* the host's mask of MXCSR */
+				note_bytes(r, FRAME(0), 416);
+				note_bytes(r, FRAME(0) + 0x400, 0xe0);
+			}
+		}
+		/* And seen from outside. */
+		static struct cpu_state now;
+		cpu_get_state(cpu_vm_cpu(r->vm, 0), &now);
+		for (unsigned i = 0; i < 832; i += 8)
+			if (i >= 24 && (i < 416 || i >= 576))
+				note(r, ld_le64(now.xsave + i));
+		if (round > 30)
+			f->rbx = 1 + rnd() % 2000;
+	}
+}
+static void floating(void **state)
+{
+	both(have_avx ? "mica-v3" : "mica-v2", do_floating);
+}
+
+/* ---- page faults ---- */
+
+/* A fault of that kind, at `where`, on lin. */
+static void fault(struct rig *r, struct frame *f, u64 error, u64 lin, u64 rip)
+{
+	note_frame(r, 0, f);
+	assert_int_equal(f->vec, EXC_PF);
+	assert_int_equal(f->err, error);
+	assert_int_equal(cpu_of(r, 0)->cr2, lin);
+	assert_int_equal(f->rip, rip);
+	assert_int_equal(f->cs, 0x33);
+}
+static void call_done(struct rig *r, struct frame *f)
+{
+	note_frame(r, 0, f);
+	assert_int_equal(f->vec, V_SYSCALL);
+}
+static u64 bits(struct rig *r, u64 lin)
+{
+	return *word(r, pte(r, 0, lin, 0)) & (A | D);
+}
+
+#define RET 0xc3
+
+static void do_faults(struct rig *r)
+{
+	struct frame *f = enter(r, 0, 0, user(u_read));
+	u64 lin = DATA + 0x5008, page = DATA + 0x5000;
+
+	set64(r, FRAME(0) + 8, 0xabcd);
+	/* Reading. */
+	f->rdi = lin;
+	f = go(r, 0);
+	fault(r, f, 4, lin, user(u_read));
+	map(r, 0, page, FRAME(0), P | U | NX);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(f->rax, 0xabcd);
+	assert_int_equal(bits(r, lin), A);
+	/* Writing: not allowed, then allowed. */
+	f->rip = user(u_write);
+	f->rax = 0x1234;
+	f = go(r, 0);
+	fault(r, f, 7, lin, user(u_write));
+	assert_int_equal(bits(r, lin), A);
+	map(r, 0, page, FRAME(0), P | W | U | NX | A);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(bits(r, lin), A | D);
+	assert_int_equal(*word(r, FRAME(0) + 8), 0x1234);
+	/* Read again without D, then a store sets it. */
+	map(r, 0, page, FRAME(0), P | W | U | NX);
+	kernel_does(r, 0, DO_INVLPG, lin, 0);
+	f->rip = user(u_read);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(f->rax, 0x1234);
+	assert_int_equal(bits(r, lin), A);
+	f->rip = user(u_rmw);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(*word(r, FRAME(0) + 8), 0x1235);
+	assert_int_equal(bits(r, lin), A | D);
+	/* Executing. */
+	*ram_ptr(r->ram, FRAME(0) + 8, 1) = RET;
+	f->rip = user(u_call);
+	f = go(r, 0);
+	note_frame(r, 0, f);
+	assert_int_equal(f->vec, EXC_PF);
+	assert_int_equal(f->err, 0x15);
+	assert_int_equal(f->rip, lin);
+	f->rip = user(u_call);
+	f->rsp = USTACK - 0x100;
+	map(r, 0, page, FRAME(0), P | W | U | A | D);
+	kernel_does(r, 0, DO_INVLPG, lin, 0);
+	f = go(r, 0);
+	call_done(r, f);
+	/* The supervisor's page. */
+	map(r, 0, page, FRAME(0), P | W);
+	kernel_does(r, 0, DO_INVLPG, lin, 0);
+	f->rip = user(u_read);
+	f = go(r, 0);
+	fault(r, f, 5, lin, user(u_read));
+	f->rip = user(u_write);
+	f = go(r, 0);
+	fault(r, f, 7, lin, user(u_write));
+	f->rdi = KERNEL + BLOB;
+	f->rip = user(u_read);
+	f = go(r, 0);
+	fault(r, f, 5, KERNEL + BLOB, user(u_read));
+	f->rdi = 0xffffc00000000000ull;
+	f = go(r, 0);
+	fault(r, f, 4, 0xffffc00000000000ull, user(u_read));
+	/* A reserved bit. */
+	map(r, 0, page, FRAME(0), P | W | U | 1ull << 51);
+	f->rdi = lin;
+	kernel_does(r, 0, DO_INVLPG, lin, 0);
+	f = go(r, 0);
+	fault(r, f, 0xd, lin, user(u_read));
+	/* Across two pages, of which one is there. */
+	map(r, 0, page, FRAME(0), P | W | U);
+	kernel_does(r, 0, DO_INVLPG, lin, 0);
+	f->rdi = page + 0xffc;
+	f->rip = user(u_rmw);
+	f = go(r, 0);
+	fault(r, f, 6, page + 0x1000, user(u_rmw));
+	map(r, 0, page + 0x1000, FRAME(1), P | W | U | NX);
+	set64(r, FRAME(0) + 0xff8, 0xffffffff00000000ull);
+	set64(r, FRAME(1), 1);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(*word(r, FRAME(1)), 2);
+	/* A page that is no RAM: the bus answers. */
+	map(r, 0, DATA + 0x8000, 0xfe000000, P | W | U | NX);
+	f->rdi = DATA + 0x8000;
+	f->rip = user(u_read);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(f->rax, ~0ull);
+	f->rip = user(u_write);
+	f = go(r, 0);
+	call_done(r, f);
+	/* Many faults in a row, in both directions and with holes. */
+	for (unsigned i = 0; i < 300; i++) {
+		u64 at_ = DATA + 0x40000 + 0x1000 * (i & 1 ? 599 - i : i);
+		f->rdi = at_;
+		f->rip = user(i % 3 ? u_read : u_write);
+		f = go(r, 0);
+		if (f->vec == EXC_PF) {
+			note_frame(r, 0, f);
+			map(r, 0, at_, FRAME(10 + i), P | W | U | NX);
+			f = go(r, 0);
+		}
+		call_done(r, f);
+		if (i % 7 == 0) {
+			map(r, 0, at_, 0, 0);
+			kernel_does(r, 0, i % 2 ? DO_INVLPG : DO_CR3, at_, root(0));
+		}
+	}
+	if (r->direct)
+		assert_true(stops(r, DX_FAULT) > 0 && stops(r, DX_MAP) > 0);
+}
+static void faults(void **state)
+{
+	both("mica-v2", do_faults);
+}
+
+static void do_large(struct rig *r)
+{
+	u64 lin = 0x40000000, e = pte(r, 0, lin, 1);
+	struct frame *f = enter(r, 0, 0, user(u_read));
+
+	for (unsigned i = 0; i < 512; i += 64) {
+		set64(r, LARGE(0) + 0x1000 * i, 0x100 + i);
+		set64(r, LARGE(1) + 0x1000 * i, 0x900 + i);
+	}
+	set64(r, e, LARGE(0) | P | U | NX | PS);
+	for (unsigned i = 0; i < 512; i += 64) {
+		f->rdi = lin + 0x1000 * i;
+		f = go(r, 0);
+		call_done(r, f);
+		assert_int_equal(f->rax, 0x100 + i);
+	}
+	assert_int_equal(*word(r, e) & (A | D), A);
+	f->rip = user(u_write);
+	f->rax = 5;
+	f = go(r, 0);
+	fault(r, f, 7, lin + 0x1000 * 448, user(u_write));
+	set64(r, e, LARGE(0) | P | W | U | NX | PS);
+	f = go(r, 0);
+	call_done(r, f);
+	assert_int_equal(*word(r, e) & (A | D), A | D);
+	/* Another frame: one INVLPG is for all of it. */
+	set64(r, e, LARGE(1) | P | W | U | NX | PS);
+	kernel_does(r, 0, DO_INVLPG, lin + 0x123000, 0);
+	f->rip = user(u_read);
+	for (unsigned i = 0; i < 512; i += 64) {
+		f->rdi = lin + 0x1000 * i;
+		f = go(r, 0);
+		call_done(r, f);
+		assert_int_equal(f->rax, 0x900 + i);
+	}
+	/* In small pieces from now on, of which two are somewhere else. */
+	u64 table = r->next_table;
+	r->next_table += 0x1000;
+	for (unsigned i = 0; i < 512; i++)
+		set64(r, table + 8 * i, (LARGE(1) + 0x1000 * i) | P | W | U | NX);
+	set64(r, table + 8 * 64, FRAME(3) | P | W | U | NX);
+	set64(r, table + 8 * 128, 0);
+	set64(r, FRAME(3), 0x77);
+	set64(r, e, table | P | W | U);
+	kernel_does(r, 0, DO_INVLPG, lin, 0);
+	for (unsigned i = 0; i < 512; i += 64) {
+		f->rip = user(u_read);
+		f->rdi = lin + 0x1000 * i;
+		f = go(r, 0);
+		if (i == 128) {
+			fault(r, f, 4, f->rdi, user(u_read));
+			continue;
+		}
+		call_done(r, f);
+		assert_int_equal(f->rax, i == 64 ? 0x77 : 0x900 + i);
+	}
+}
+static void large(void **state)
+{
+	both("mica-v2", do_large);
+}
+
+/* ---- invalidation ---- */
+
+static u64 reads(struct rig *r, u64 lin)
+{
+	struct frame *f = r->frame[0];
+
+	f->rip = user(u_read);
+	f->rdi = lin;
+	f = go(r, 0);
+	note_frame(r, 0, f);
+	return f->vec == V_SYSCALL ? f->rax : f->vec == EXC_PF ? 0xf000 + f->err : 0xe000;
+}
+static u64 writes(struct rig *r, u64 lin)
+{
+	struct frame *f = r->frame[0];
+
+	f->rip = user(u_write);
+	f->rdi = lin;
+	f->rax = lin;
+	f = go(r, 0);
+	note_frame(r, 0, f);
+	return f->vec == V_SYSCALL ? 0 : f->vec == EXC_PF ? 0xf000 + f->err : 0xe000;
+}
+
+static void do_invalidation(struct rig *r)
+{
+	enter(r, 0, 0, 0);
+	for (unsigned i = 0; i < 16; i++)
+		set64(r, FRAME(i), 100 + i);
+	for (unsigned s = 0; s < SPACES; s++) {
+		for (unsigned i = 0; i < 4; i++)
+			map(r, s, DATA + 0x1000 * i, FRAME(4 * s + i), P | W | U | NX);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(reads(r, DATA + 0x1000 * i), 100 + i);
+	/* Another frame. */
+	map(r, 0, DATA, FRAME(12), P | W | U | NX);
+	kernel_does(r, 0, DO_INVLPG, DATA, 0);
+	assert_int_equal(reads(r, DATA), 112);
+	assert_int_equal(reads(r, DATA + 0x1000), 101);
+	map(r, 0, DATA, FRAME(13), P | W | U | NX);
+	map(r, 0, DATA + 0x1000, FRAME(14), P | W | U | NX);
+	kernel_does(r, 0, DO_CR3, 0, root(0));
+	assert_int_equal(reads(r, DATA), 113);
+	assert_int_equal(reads(r, DATA + 0x1000), 114);
+	map(r, 0, DATA, FRAME(0), P | W | U | NX);
+	kernel_does(r, 0, DO_GLOBAL, 0, 0);
+	assert_int_equal(reads(r, DATA), 100);
+	/* A page above is another. */
+	u64 *e = word(r, pte(r, 0, DATA, 1)), was = *e, table = r->next_table;
+	r->next_table += 0x1000;
+	set64(r, table, FRAME(15) | P | W | U | NX);
+	*e = table | P | W | U;
+	kernel_does(r, 0, DO_CR3, 0, root(0));
+	assert_int_equal(reads(r, DATA), 115);
+	assert_int_equal(reads(r, DATA + 0x1000), 0xf004);
+	*e = was & ~W;
+	kernel_does(r, 0, DO_CR3, 0, root(0));
+	assert_int_equal(reads(r, DATA), 100);
+	assert_int_equal(writes(r, DATA), 0xf007);
+	*e = was;
+	kernel_does(r, 0, DO_CR3, 0, root(0));
+	assert_int_equal(writes(r, DATA), 0);
+	set64(r, FRAME(0), 100);
+	/* Other address spaces with the same addresses, and back; with their own PCIDs, keeping what is known. */
+	for (unsigned i = 0; i < 30; i++) {
+		unsigned s = i % SPACES;
+		kernel_does(r, 0, DO_CR3, 0, root(s) | s | (i % 2 ? CR3_NO_FLUSH : 0));
+		assert_int_equal(reads(r, DATA), 100 + 4 * s);
+		assert_int_equal(reads(r, DATA + 0x3000), 103 + 4 * s);
+	}
+	/* ... and all with the same one. */
+	for (unsigned i = 0; i < 30; i++) {
+		unsigned s = i % SPACES;
+		kernel_does(r, 0, DO_CR3, 0, root(s));
+		assert_int_equal(reads(r, DATA), 100 + 4 * s);
+	}
+	/* Changed while another one is in use, and flushed by the load. */
+	kernel_does(r, 0, DO_CR3, 0, root(1) | 1);
+	assert_int_equal(reads(r, DATA), 104);
+	kernel_does(r, 0, DO_CR3, 0, root(0));
+	assert_int_equal(reads(r, DATA), 100);
+	map(r, 1, DATA, FRAME(15), P | W | U | NX);
+	kernel_does(r, 0, DO_CR3, 0, root(1) | 1);
+	assert_int_equal(reads(r, DATA), 115);
+	kernel_does(r, 0, DO_CR3, 0, root(0));
+	/* Rights taken away. */
+	assert_int_equal(writes(r, DATA + 0x1000), 0);
+	map(r, 0, DATA + 0x1000, FRAME(1), P | U | NX | A | D);
+	kernel_does(r, 0, DO_INVLPG, DATA + 0x1000, 0);
+	assert_int_equal(writes(r, DATA + 0x1000), 0xf007);
+	assert_int_equal(reads(r, DATA + 0x1000), 101);
+	map(r, 0, DATA + 0x1000, 0, 0);
+	kernel_does(r, 0, DO_INVLPG, DATA + 0x1000, 0);
+	assert_int_equal(reads(r, DATA + 0x1000), 0xf004);
+	assert_int_equal(writes(r, DATA + 0x1000), 0xf006);
+	/* From nothing to something needs no flush. */
+	map(r, 0, DATA + 0x1000, FRAME(2), P | U | NX);
+	assert_int_equal(reads(r, DATA + 0x1000), 102);
+	map(r, 0, DATA + 0x1000, FRAME(2), P | W | U | NX);
+	assert_int_equal(writes(r, DATA + 0x1000), 0);
+	/* A and D cleared and flushed: they come back. */
+	for (unsigned i = 0; i < 8; i++) {
+		u64 p = pte(r, 0, DATA + 0x2000, 0);
+		set64(r, p, FRAME(2) | P | W | U | NX);
+		kernel_does(r, 0, i & 1 ? DO_INVLPG : DO_CR3, DATA + 0x2000, root(0));
+		assert_int_equal(i & 2 ? writes(r, DATA + 0x2000) : reads(r, DATA + 0x2000) == 0, 0);
+		assert_int_equal(*word(r, p) & (A | D), i & 2 ? A | D : A);
+	}
+	/* No longer executable. */
+	*ram_ptr(r->ram, FRAME(20), 1) = RET;
+	map(r, 0, DATA + 0x9000, FRAME(20), P | U);
+	struct frame *f = r->frame[0];
+	for (unsigned i = 0; i < 4; i++) {
+		f->rip = user(u_call);
+		f->rsp = USTACK - 0x100;
+		f->rdi = DATA + 0x9000;
+		map(r, 0, DATA + 0x9000, FRAME(20), P | U | (i & 1 ? NX : 0));
+		kernel_does(r, 0, DO_INVLPG, DATA + 0x9000, 0);
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->vec, i & 1 ? EXC_PF : V_SYSCALL);
+	}
+	/* At random. */
+	rng_state = 3;
+	for (unsigned i = 0; i < 1500; i++) {
+		u64 lin = DATA + 0x20000 + 0x1000 * (rnd() % 40);
+		gpa_t p = pte(r, 0, lin, 0);
+		switch (rnd() % 6) {
+		case 0:
+		case 1:
+			set64(r, p, FRAME(30 + rnd() % 40) | (rnd() % 8 ? P : 0) | (rnd() % 3 ? W : 0) | U | NX);
+			kernel_does(r, 0, rnd() % 4 ? DO_INVLPG : DO_CR3, lin, root(0));
+			break;
+		case 2:
+			writes(r, lin);
+			break;
+		default:
+			reads(r, lin);
+		}
+	}
+}
+static void invalidation(void **state)
+{
+	both("mica-v2", do_invalidation);
+}
+
+/* ---- traps ---- */
+
+static void do_traps(struct rig *r)
+{
+	static const struct {
+		const u8 *code;
+		unsigned vec, len; /* len: RIP is behind it */
+		u64 error;
+	} traps[] = {
+		{ u_int80, 0x80, 2, 0 },
+		{ u_int3, EXC_BP, 1, 0 },
+		{ u_int3_long, EXC_BP, 2, 0 },
+		{ u_int3_prefix, EXC_BP, 2, 0 },
+		{ u_int4, EXC_OF, 2, 0 },
+		{ u_int_other, EXC_GP, 0, 0x41 * 8 + 2 },
+		{ u_ud2, EXC_UD, 0, 0 },
+		{ u_div, EXC_DE, 2, 0 },
+		{ u_hlt, EXC_GP, 0, 0 },
+		{ u_cli, EXC_GP, 0, 0 },
+		{ u_in, EXC_GP, 0, 0 },
+		{ u_mov_cr, EXC_GP, 0, 0 },
+		{ u_rdmsr, EXC_GP, 0, 0 },
+		{ u_icebp, EXC_DB, 1, 0 },
+		{ u_sysenter, ~0u, 0, 0 },
+		{ u_noncanonical, EXC_GP, 10, 0 },
+		{ u_noncanonical_stack, EXC_SS, 13, 0 },
+		{ u_noncanonical_jump, EXC_GP, ~0u, 0 },
+		{ u_vsyscall_odd, EXC_PF, ~0u, 0x14 },
+		{ u_popf_if, V_SYSCALL, ~0u, 0 },
+		{ u_syscalls, V_SYSCALL, 2, 0 },
+	};
+	struct soft_cpu *c = cpu_of(r, 0);
+	struct frame *f = enter(r, 0, 0, 0);
+
+	rng_state = 9;
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < ARRAY_LEN(traps); i++) {
+			random_registers(f);
+			f->rax &= 0xffffffff; /* more is not kept by a host's INT 80 */
+			f->rdx &= 0xff;
+			f->rsp = USTACK - 0x200;
+			f->rflags = 0x202 | (rnd() & (USER_FLAGS_ALL & ~0x40000ull));
+			f->rip = user(traps[i].code);
+			c->dr6 = 0xffff0ff0;
+			f = go(r, 0);
+			note_frame(r, 0, f);
+			note(r, c->dr6);
+			if (traps[i].vec != ~0u && (f->vec != traps[i].vec || f->err != traps[i].error))
+				fail_msg("trap %u: vector %llu, error %llx", i, (unsigned long long)f->vec,
+					 (unsigned long long)f->err);
+			if (traps[i].vec != ~0u && traps[i].len != ~0u)
+				assert_int_equal(f->rip, user(traps[i].code) + traps[i].len);
+		}
+	/* Stepping that user code begins and ends. */
+	f->rsp = USTACK - 0x200;
+	f->rflags = 0x202;
+	for (unsigned k = 0; k < 2; k++) {
+		f->rip = user(k ? u_popf_tf_syscall : u_popf_tf);
+		for (unsigned n = 0;; n++) {
+			c->dr6 = 0xffff0ff0;
+			f = go(r, 0);
+			note_frame(r, 0, f);
+			note(r, c->dr6);
+			if (f->vec == V_SYSCALL) {
+				assert_int_equal(n, k ? 0 : 4);
+				break;
+			}
+			assert_int_equal(f->vec, EXC_DB);
+			assert_int_equal(c->dr6 & 0x400f, 0x4000);
+			must(n < 20);
+		}
+	}
+	/* Steps that the guest's kernel wants. */
+	f->rip = user(u_mix);
+	f->rflags = 0x302;
+	f->rbp = 1000;
+	for (unsigned i = 0; i < 20; i++) {
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->vec, EXC_DB);
+	}
+	f->rflags = 0x202;
+	f = go(r, 0);
+	note_frame(r, 0, f);
+	/* The old way to ask for the time: here there is no such page. RAX may be anything. */
+	f->rip = user(u_vsyscall);
+	f = go(r, 0);
+	assert_int_equal(f->vec, EXC_PF);
+	assert_int_equal(f->err, 0x14);
+	assert_int_equal(f->rip, 0xffffffffff600000ull);
+	assert_int_equal(c->cr2, 0xffffffffff600000ull);
+	f->rax = f->rcx = f->r11 = 0;
+	note_frame(r, 0, f);
+	/* Alignment checks: not those of the host, whose CR0.AM is on. */
+	map(r, 0, DATA, FRAME(0), P | W | U | NX);
+	for (unsigned k = 0; k < 2; k++) {
+		f->rip = user(u_unaligned);
+		f->rdi = DATA;
+		f->rflags = 0x40202;
+		f->rax = f->rcx = f->r11 = 0;
+		if (k) {
+			c->cr0 &= ~CR0_AM;
+			soft_mode_changed(c);
+		}
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->vec, k ? V_SYSCALL : EXC_AC);
+	}
+	/* Arithmetic. */
+	for (unsigned k = 0; k < 2; k++) {
+		set64(r, FRAME(0), k ? 0x360 : 0x1c00);
+		f->rip = user(k ? u_x87_error : u_sse_error);
+		f->rflags = 0x202;
+		f = go(r, 0);
+		note(r, f->vec);
+		note(r, f->rip);
+		assert_int_equal(f->vec, k ? EXC_MF : EXC_XM);
+	}
+	if (r->direct)
+		assert_true(stops(r, DX_GP) > 30 && stops(r, DX_SYSCALL) > 3);
+}
+static void traps(void **state)
+{
+	both("mica-v2", do_traps);
+}
+
+/* Into 32-bit code and what becomes of it. */
+static void do_compat(struct rig *r)
+{
+	struct frame *f = enter(r, 0, 0, user(u_compat));
+
+	f = go(r, 0);
+	note_frame(r, 0, f);
+	assert_int_equal(f->vec, EXC_UD);
+	assert_int_equal(f->cs, 0x23);
+	enter(r, 0, 0, user(u_mix))->rbp = 1000;
+	f = go(r, 0);
+	assert_int_equal(f->vec, V_SYSCALL);
+	note_frame(r, 0, f);
+}
+static void compat(void **state)
+{
+	both("mica-v2", do_compat);
+}
+
+/* ---- what shows the host ---- */
+
+static void do_host_values(struct rig *r)
+{
+	static const u8 *const shows[] = { u_cpuid, u_cpuid_across, u_xgetbv, u_xgetbv_across, u_rdpid, u_rdpid_rex };
+	struct soft_cpu *c = cpu_of(r, 0);
+	struct frame *f = enter(r, 0, 0, 0);
+
+	for (unsigned i = 0; i < ARRAY_LEN(shows); i++)
+		for (unsigned k = 0; k < 3; k++) { /* more often, and it is thought to have learned enough */
+			f->rip = user(shows[i]);
+			f->rax = i < 2 ? (u64[]){ 0, 1, 7, 0xd, 0x80000001, 0x80000008 }[3 * i + k] : 0x5555;
+			f->rcx = 0;
+			f->rdx = f->rbx = f->r8 = 0x6666;
+			f = go(r, 0);
+			note_frame(r, 0, f);
+		}
+	/* From a page in which it computes for long, once it has asked. */
+	f->rip = user(u_cpuid_loop);
+	f->rbx = 20;
+	f = go(r, 0);
+	note(r, f->r9);
+	assert_int_equal(f->vec, V_SYSCALL);
+	/* The time. */
+	if (r->direct) {
+		u64 last = 0;
+		for (unsigned i = 0; i < 50; i++) {
+			u64 before = cpu_tsc(cpu_vm_cpu(r->vm, 0));
+			f->rip = user(u_tsc);
+			f->rbx = 20;
+			f = go(r, 0);
+			assert_int_equal(f->vec, V_SYSCALL);
+			assert_int_equal(f->rax, 0);
+			assert_true(f->r8 >= before && f->r9 <= cpu_tsc(cpu_vm_cpu(r->vm, 0)) && f->r8 > last);
+			last = f->r9;
+		}
+		assert_true(stops(r, DX_TSC) > 500);
+		/* Not for user code. */
+		c->cr4 |= CR4_TSD;
+		f->rip = user(u_tsc);
+		f = go(r, 0);
+		assert_int_equal(f->vec, EXC_GP);
+		c->cr4 &= ~CR4_TSD;
+	}
+	/* No more than XCR0 has is stored. */
+	map(r, 0, DATA, FRAME(0), P | W | U | NX);
+	memset(ram_ptr(r->ram, FRAME(0), 4096), 0xa5, 4096);
+	memset(ram_ptr(r->ram, FRAME(0) + 512, 64), 0, 64);
+	f->rip = user(u_xsave);
+	f->rdi = DATA;
+	f = go(r, 0);
+	assert_int_equal(f->vec, V_SYSCALL);
+	note(r, *word(r, FRAME(0) + 512));
+	assert_int_equal(*word(r, FRAME(0) + 512) & ~c->xcr0, 0);
+	for (unsigned i = have_avx && (c->xcr0 & 4) ? 832 : 576; i < 4096; i += 8)
+		assert_int_equal(*word(r, FRAME(0) + i), 0xa5a5a5a5a5a5a5a5ull);
+}
+static void host_values(void **state)
+{
+	both("mica-v2", do_host_values);
+}
+
+/* ---- code that changes ---- */
+
+static const u8 mov_ret[] = { 0xb8, 0, 0, 0, 0, 0xc3 }; /* mov eax, 0; ret */
+
+static void do_smc(struct rig *r)
+{
+	struct frame *f = enter(r, 0, 0, 0);
+	u64 lin = DATA + 0x10;
+
+	map(r, 0, DATA, FRAME(0), P | W | U);
+	map(r, 0, DATA + 0x1000, FRAME(0), P | W | U | NX); /* the same page */
+	assert_int_equal(ram_put(r->ram, FRAME(0) + 0x10, mov_ret, sizeof(mov_ret)), 0);
+	f->r12 = 1000;
+	for (unsigned i = 0; i < 300; i++) {
+		/* Now and then the kernel steps, so that this is decoded; and a device writes. */
+		f->rip = user(u_smc);
+		f->rdi = lin;
+		f->rsp = USTACK - 0x100;
+		f->rflags = 0x202;
+		u64 n = f->r12;
+		if (i % 5 == 2) {
+			f->rflags = 0x302;
+			for (unsigned k = 0; k < 1 + i % 11; k++) {
+				f = go(r, 0);
+				assert_int_equal(f->vec, EXC_DB);
+				note_frame(r, 0, f);
+			}
+			f->rflags &= ~0x100ull;
+		}
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->vec, V_SYSCALL);
+		assert_int_equal(f->r8, (u32)n);
+		assert_int_equal(f->r9, (u32)(n + 1));
+		if (i % 3 == 0) { /* a device writes code */
+			u32 v = 77 + i;
+			assert_int_equal(ram_put(r->ram, FRAME(0) + 0x11, &v, 4), 0);
+			f->rip = user(u_call);
+			f->rdi = lin;
+			f->rsp = USTACK - 0x100;
+			f = go(r, 0);
+			note_frame(r, 0, f);
+			assert_int_equal(f->vec, V_SYSCALL);
+		}
+		if (i % 4 == 0) { /* through the other mapping */
+			f->rip = user(u_write);
+			f->rdi = DATA + 0x1010;
+			f->rax = 0xc300000000b8ull | (u64)i << 8;
+			f = go(r, 0);
+			f->rip = user(u_call);
+			f->rdi = lin;
+			f->rsp = USTACK - 0x100;
+			f = go(r, 0);
+			note_frame(r, 0, f);
+			assert_int_equal(f->vec, V_SYSCALL);
+		}
+		f->r12 = n + 2;
+	}
+	f->rip = user(u_smc_loop);
+	for (unsigned i = 0; i < 20; i++) {
+		f->rdi = lin;
+		f->rsp = USTACK - 0x100;
+		f->rbx = 500;
+		f = go(r, 0);
+		assert_int_equal(f->vec, V_SYSCALL);
+		assert_int_equal(f->r8, 0);
+		note_frame(r, 0, f);
+	}
+	/* Instructions that may not be executed directly, written after the page was found to be free of them. */
+	for (unsigned i = 0; i < 4; i++) {
+		static const u8 fine[] = { 0x90, 0x90, 0x90, 0xc3 };
+		u64 page = i & 1 ? DATA : DATA + 0x2000; /* writable itself; or only through the other mapping */
+		map(r, 0, DATA + 0x2000, FRAME(0), P | U);
+		assert_int_equal(ram_put(r->ram, FRAME(0) + 0x40, fine, 4), 0);
+		f->rip = user(u_call);
+		f->rdi = page + 0x40;
+		f->rsp = USTACK - 0x100;
+		f = go(r, 0);
+		assert_int_equal(f->vec, V_SYSCALL);
+		if (i & 2) {
+			f->rip = user(u_write);
+			f->rdi = DATA + 0x1040;
+			f->rax = 0xc3a20f; /* CPUID; RET */
+			f = go(r, 0);
+			assert_int_equal(f->vec, V_SYSCALL);
+		} else {
+			static const u8 cpuid[] = { 0x0f, 0xa2, 0xc3, 0x90 };
+			assert_int_equal(ram_put(r->ram, FRAME(0) + 0x40, cpuid, 4), 0);
+		}
+		f->rip = user(u_call);
+		f->rdi = page + 0x40;
+		f->rax = 1;
+		f->rcx = 0;
+		f->rsp = USTACK - 0x100;
+		f = go(r, 0);
+		assert_int_equal(f->vec, V_SYSCALL);
+		note(r, f->rbx);
+		note(r, f->rdx);
+	}
+}
+static void smc(void **state)
+{
+	both("mica-v2", do_smc);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(registers), cmocka_unit_test(bases),	cmocka_unit_test(floating), cmocka_unit_test(faults),
+		cmocka_unit_test(large),     cmocka_unit_test(invalidation), cmocka_unit_test(traps),	 cmocka_unit_test(compat),
+		cmocka_unit_test(host_values), cmocka_unit_test(smc),
+	};
+	struct rig *r = open_rig("mica-v3", 1, true);
+
+	have_avx = cpu_model_xcr0(r->model) & 4;
+	if (!r->soft->direct.n)
+		why_not = r->soft->direct.why;
+	close_rig(r);
+	signal(SIGALRM, too_long);
+	alarm(100);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
