@@ -66,7 +66,7 @@ struct frame {
 	u64 vec, err, rip, cs, rflags, rsp, ss;
 };
 
-#define LOG_MAX 20000
+#define LOG_MAX 200000
 struct rig {
 	struct ram *ram;
 	struct cpu_vm *vm;
@@ -925,6 +925,7 @@ static void do_invalidation(struct rig *r)
 		case 1:
 			set64(r, p, FRAME(30 + rnd() % 40) | (rnd() % 8 ? P : 0) | (rnd() % 3 ? W : 0) | U | NX);
 			kernel_does(r, 0, rnd() % 4 ? DO_INVLPG : DO_CR3, lin, root(0));
+			reads(r, DATA + 0x20000 + 0x1000 * (rnd() % 40));
 			break;
 		case 2:
 			writes(r, lin);
@@ -1251,12 +1252,694 @@ static void smc(void **state)
 	both("mica-v2", do_smc);
 }
 
-int main(void)
+/* ---- guests that mean no good ---- */
+
+/* After whatever it was: does an ordinary process still compute, and is it still executed directly? */
+static void good_process(struct rig *r, unsigned space, bool direct)
+{
+	struct frame *f = enter(r, 0, space, user(u_mix));
+	u64 starts = stats(r)->starts, want[15];
+	bool pass = r->pass_intr;
+
+	r->pass_intr = true;
+	for (unsigned k = 0; k < 2; k++) {
+		memset(f, 0, 15 * 8);
+		f->rax = 1, f->r8 = 2, f->r10 = 3, f->r14 = 4;
+		f->rbp = 50;
+		f = go(r, 0);
+		assert_int_equal(f->vec, V_SYSCALL);
+		if (k)
+			assert_memory_equal(want, f, sizeof(want));
+		memcpy(want, f, sizeof(want));
+		f->rip = user(u_mix);
+		f->rflags = 0x202;
+	}
+	assert_int_equal(want[10], 0); /* RBP */
+	if (direct)
+		assert_true(stats(r)->starts > starts);
+	r->pass_intr = pass;
+}
+
+static unsigned alive(struct rig *r)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->soft->direct.n; i++)
+		n += r->soft->direct.r[i]->alive;
+	return n;
+}
+
+/* The runner's code, as its process has it. */
+static void read_runner(struct runner *x, u64 from, void *buf, size_t n)
+{
+	auto_free char *path = xasprintf("/proc/%d/mem", x->pid);
+	FILE *f = fopen(path, "r");
+
+	if (!f || fseeko(f, (off_t)from, SEEK_SET) < 0 || fread(buf, 1, n, f) != n)
+		fail_msg("%s cannot be read", path);
+	fclose(f);
+}
+static u64 stop_label(struct rig *r)
+{
+	static const u8 stop[] = { 0xb8, 110, 0, 0, 0, 0x0f, 0x05 };
+	u8 code[RUNNER_CODE_BYTES];
+
+	read_runner(r->soft->direct.r[0], RUNNER_BASE, code, sizeof(code));
+	u8 *p = memmem(code, sizeof(code), stop, sizeof(stop));
+	assert_non_null(p);
+	return RUNNER_BASE + (u64)(p - code);
+}
+
+/* Has a process of the VM anything mapped but its own, and what that address space may have? */
+static void check_mappings(struct rig *r, unsigned space)
+{
+	for (unsigned i = 0; i < r->soft->direct.n; i++) {
+		struct runner *x = r->soft->direct.r[i];
+		char line[512];
+		if (!x->alive || x->cpu != cpu_of(r, 0) || x->cr3 != root(space))
+			continue;
+		auto_free char *path = xasprintf("/proc/%d/maps", x->pid);
+		FILE *f = fopen(path, "r");
+		assert_non_null(f);
+		while (fgets(line, sizeof(line), f)) {
+			unsigned long long from, to, off;
+			char prot[8], dev[16], name[256] = "";
+			unsigned long long inode;
+			if (sscanf(line, "%llx-%llx %7s %llx %15s %llu %255[^\n]", &from, &to, prot, &off, dev, &inode, name) < 6)
+				fail_msg("%s", line);
+			if (strstr(name, "[vsyscall]"))
+				continue;
+			if (from >= RUNNER_BASE && to <= RUNNER_BASE + RUNNER_BYTES) {
+				assert_true(strstr(name, "mica-runner"));
+				assert_true(from == RUNNER_BASE ? !strchr(prot, 'w') : !strchr(prot, 'x'));
+				continue;
+			}
+			for (u64 lin = from; lin < to; lin += 4096) {
+				u64 v = *word(r, pte(r, space, lin, 0));
+				u64 page = ram_page(r->ram, v & 0xffffffffff000ull);
+				if (!(v & P) || !(v & U) || page != (off + lin - from) >> 12 ||
+				    (strchr(prot, 'w') && (!(v & W) || !(v & D))) || (strchr(prot, 'x') && (v & NX)))
+					fail_msg("the guest's entry for %llx is %llx: %s", (unsigned long long)lin,
+						 (unsigned long long)v, line);
+			}
+		}
+		fclose(f);
+	}
+}
+
+static void no_secrets(struct rig *r, struct frame *f)
+{
+	const u64 *v = &f->r15;
+
+	for (unsigned i = 0; i < r->soft->direct.n; i++) {
+		struct runner *x = r->soft->direct.r[i];
+		for (unsigned k = 0; k < 15; k++)
+			if (v[k] == x->secret)
+				fail_msg("a user's register has the secret");
+		if (!x->alive || !x->stopped || !x->cpu)
+			continue; /* one that was never used still has it where registers are put */
+		for (unsigned k = 0; k < RUNNER_SHARED_BYTES / 8; k++)
+			if (((u64 *)(void *)x->sh)[k] == x->secret && &((u64 *)(void *)x->sh)[k] != &x->sh->secret)
+				fail_msg("the secret is at %x of the shared pages (frame at %llx)", 8 * k,
+					 (unsigned long long)(x->frame - RUNNER_BASE - RUNNER_CODE_BYTES));
+	}
+}
+
+struct ticker {
+	pthread_t thread;
+	struct cpu *cpu;
+	unsigned us;
+	_Atomic bool end;
+};
+static void *ticks(void *arg)
+{
+	struct ticker *t = arg;
+
+	while (!t->end) {
+		usleep(t->us);
+		cpu_set_intr(t->cpu, true);
+	}
+	return NULL;
+}
+static void start_ticker(struct rig *r, struct ticker *t, unsigned us)
+{
+	*t = (struct ticker){ .cpu = cpu_vm_cpu(r->vm, 0), .us = us };
+	assert_int_equal(pthread_create(&t->thread, NULL, ticks, t), 0);
+}
+static void stop_ticker(struct ticker *t)
+{
+	t->end = true;
+	pthread_join(t->thread, NULL);
+}
+
+static void jumps_into_our_code(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	static struct ticker t;
+	unsigned rigs = 1, lost = 0;
+
+	rng_state = 11;
+	start_ticker(r, &t, 1000);
+	for (unsigned off = 0; off < 4 * 512; off++) {
+		if (!alive(r)) {
+			stop_ticker(&t);
+			good_process(r, 2, false);
+			lost += (unsigned)stops(r, DX_LOST);
+			close_rig(r);
+			r = open_rig("mica-v2", 1, true);
+			start_ticker(r, &t, 1000);
+			rigs++;
+		}
+		for (unsigned k = 0; k < 16; k++)
+			map(r, 1, DATA + 0x1000 * k, FRAME(k), P | W | U | A | D);
+		struct frame *f = enter(r, 0, 1, user(u_jump));
+		for (unsigned k = 0; k < 15; k++)
+			(&f->r15)[k] = rnd() % 3 == 0 ? rnd() : rnd() % 2 ? DATA + rnd() % 0x10000 : RUNNER_BASE + rnd() % RUNNER_BYTES;
+		if (off % 3 == 1) { /* the system calls that there are */
+			static const u16 nr[] = { 9, 10, 11, 15, 110, 436, 60, 231, 62, 39, 57 };
+			f->rax = nr[rnd() % ARRAY_LEN(nr)];
+		}
+		f->rsp = rnd() % 2 ? USTACK - 0x100 : RUNNER_BASE + RUNNER_BYTES - rnd() % 0x2000;
+		f->r15 = RUNNER_BASE + off % 512;
+		f = go(r, 0);
+		no_secrets(r, f);
+		if (off % 16 == 0) {
+			check_mappings(r, 1);
+			good_process(r, 2, false);
+		}
+	}
+	stop_ticker(&t);
+	lost += (unsigned)stops(r, DX_LOST);
+	print_message("%u VMs, %u processes lost\n", rigs, lost);
+	close_rig(r);
+}
+
+static void syscalls_into_the_host(void **state)
+{
+	static const u16 nr[] = { 0, 1, 2, 3, 9, 10, 11, 13, 14, 15, 39, 56, 57, 59, 60, 61, 62, 101, 110, 157, 158, 200, 202, 219,
+				  231, 234, 257, 317, 321, 424, 425, 435, 436, 438 };
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+
+	rng_state = 12;
+	for (unsigned i = 0; i < ARRAY_LEN(nr); i++)
+		for (unsigned k = 0; k < 3; k++) {
+			struct frame *f = enter(r, 0, 1, user(k == 2 ? u_int80 : u_syscalls));
+			random_registers(f);
+			f->rax = nr[i];
+			f->rdi = k ? 0 : (u64)getpid();
+			f->rsi = k ? RUNNER_BASE : 9;
+			struct frame was = *f;
+			f = go(r, 0);
+			assert_int_equal(f->vec, k == 2 ? 0x80 : V_SYSCALL);
+			assert_int_equal(f->rax, nr[i]);
+			assert_int_equal(f->rdi, was.rdi);
+			assert_int_equal(f->rsi, was.rsi);
+			assert_int_equal(f->r9, was.r9);
+			check_mappings(r, 1);
+		}
+	assert_int_equal(stops(r, DX_LOST), 0);
+	good_process(r, 1, true);
+	close_rig(r);
+}
+
+/* Reads, writes and executes around what is ours in its process, with the stack there, too. */
+static void touches_our_pages(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+
+	rng_state = 13;
+	for (unsigned i = 0; i < 600; i++) {
+		static const u8 *const what[] = { u_read, u_write, u_rmw, u_call };
+		struct frame *f = enter(r, 0, 1, user(what[i % 4]));
+		random_registers(f);
+		f->rdi = RUNNER_BASE - 0x1000 + (rnd() % (RUNNER_BYTES + 0x2000) & ~7ull);
+		f->rsp = i % 8 < 4 ? USTACK - 0x100 : RUNNER_BASE + RUNNER_CODE_BYTES + (rnd() % RUNNER_SHARED_BYTES & ~7ull);
+		f = go(r, 0);
+		no_secrets(r, f);
+		/* Then a fault, with the stack where our signals' is. */
+		f->rip = user(i & 1 ? u_ud2 : u_read);
+		f->rdi = i & 2 ? 0x1000 : KERNEL + BLOB;
+		f->rsp = RUNNER_BASE + RUNNER_BYTES - rnd() % 0x3000;
+		f = go(r, 0);
+		if (alive(r) == r->soft->direct.n)
+			assert_int_equal(f->vec, i & 1 ? EXC_UD : EXC_PF);
+		good_process(r, 2, false);
+		if (!alive(r)) {
+			close_rig(r);
+			r = open_rig("mica-v2", 1, true);
+		}
+	}
+	close_rig(r);
+}
+
+/* Frames that user code made: whatever they say, it can be stopped, and no other process sees anything of it. */
+static void forged_frames(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	u64 stop = stop_label(r);
+	static struct ticker t;
+
+	rng_state = 14;
+	start_ticker(r, &t, 2000);
+	for (unsigned i = 0; i < 250; i++) {
+		/* In turn all words of the ucontext up to the signal mask, with values of all kinds. */
+		for (unsigned k = 0; k < 2; k++) {
+			struct frame *f = enter(r, 0, 1, user(u_mix));
+			f->rbp = 3;
+			map(r, 1, DATA, FRAME(0), P | W | U | A | D);
+			f = go(r, 0); /* so that there is a frame */
+			f->rip = user(u_forge);
+			f->r15 = stop;
+			f->r12 = 8 * (i % 40);
+			f->r13 = (u64[]){ ~0ull, 0, DATA + 0x800, 1, 0x2b, RUNNER_BASE, 0x8000000000000000ull }[(i / 40 + k) % 7];
+			if (f->r12 == 168)
+				f->r12 = 296;
+			f = go(r, 0);
+			no_secrets(r, f);
+		}
+		good_process(r, 2, false);
+		if (!alive(r)) {
+			stop_ticker(&t);
+			close_rig(r);
+			r = open_rig("mica-v2", 1, true);
+			start_ticker(r, &t, 2000);
+		}
+	}
+	/* Segment bases that no processor could have. */
+	for (unsigned i = 0; i < 4; i++) {
+		struct frame *f = enter(r, 0, 1, user(u_mix));
+		f->rbp = 3;
+		f = go(r, 0);
+		f->rip = user(u_forge_base);
+		f->r15 = stop;
+		f->r13 = 0x8000000000000000ull >> (i & 1);
+		f = go(r, 0);
+		assert_true(soft_canonical(cpu_of(r, 0)->seg[SEG_FS].base));
+		good_process(r, 2, false);
+	}
+	stop_ticker(&t);
+	close_rig(r);
+}
+
+/* It stops as our code does, again and again, while the kicks come that could catch our code with the secret. */
+static void stops_by_itself(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	u64 stop = stop_label(r), until = clock_mono_ns() + 1500000000ull;
+	static struct ticker t;
+
+	start_ticker(r, &t, 30);
+	while (clock_mono_ns() < until) {
+		struct frame *f = enter(r, 0, 1, user(u_mix));
+		f->rbp = 3;
+		f = go(r, 0);
+		f->rip = user(u_stop_again);
+		f->r15 = stop;
+		for (unsigned i = 0; i < 5; i++) {
+			f = go(r, 0);
+			no_secrets(r, f);
+			if (f->vec != V_INTR)
+				break;
+		}
+		if (!alive(r)) {
+			stop_ticker(&t);
+			close_rig(r);
+			r = open_rig("mica-v2", 1, true);
+			start_ticker(r, &t, 30);
+		}
+	}
+	stop_ticker(&t);
+	close_rig(r);
+}
+
+/* ---- with other threads ---- */
+
+struct vcpu {
+	pthread_t thread;
+	struct cpu *cpu;
+	enum cpu_exit how;
+	_Atomic bool done;
+};
+static void *run_vcpu(void *arg)
+{
+	struct vcpu *v = arg;
+	struct err e = { 0 };
+
+	v->how = cpu_run(v->cpu, &e);
+	v->done = true;
+	return NULL;
+}
+static void start_vcpu(struct rig *r, struct vcpu *v, unsigned cpu)
+{
+	*v = (struct vcpu){ .cpu = cpu_vm_cpu(r->vm, cpu) };
+	assert_int_equal(pthread_create(&v->thread, NULL, run_vcpu, v), 0);
+}
+static void join_vcpu(struct vcpu *v)
+{
+	pthread_join(v->thread, NULL);
+	assert_int_equal(v->how, CPU_EXIT_STOP);
+}
+
+static void busy(unsigned loops)
+{
+	for (volatile unsigned i = 0; i < loops; i++)
+		;
+}
+/* Until *what is another; how long it took. */
+static u64 awaits(_Atomic u64 *what, u64 was)
+{
+	u64 t0 = clock_mono_ns();
+
+	while (*what == was)
+		if (clock_mono_ns() - t0 > 5000000000ull)
+			fail_msg("it was not interrupted for 5 s");
+		else
+			sched_yield();
+	return clock_mono_ns() - t0;
+}
+
+static void interrupts(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	struct vcpu v;
+	u64 sum = 0, most = 0;
+
+	rng_state = 15;
+	r->pass_intr = true;
+	enter(r, 0, 1, user(u_spin));
+	start_vcpu(r, &v, 0);
+	u64 until = clock_mono_ns() + 3000000000ull;
+	unsigned n = 0;
+	for (; n < 40000 && clock_mono_ns() < until; n++) {
+		_Atomic u64 *count = n % 3 ? &r->intr : &r->nmi;
+		u64 was = *count;
+		busy((unsigned)(rnd() % (n % 7 ? 3000 : 60000)));
+		if (n % 3)
+			cpu_set_intr(v.cpu, true);
+		else
+			cpu_raise_nmi(v.cpu);
+		u64 took = awaits(count, was);
+		sum += took;
+		most = MAX(most, took);
+	}
+	cpu_stop(v.cpu);
+	join_vcpu(&v);
+	assert_true(stops(r, DX_KICK) > n / 2);
+	assert_int_equal(stops(r, DX_LOST), 0);
+	print_message("%u interrupts, after %llu us on average, %llu at most\n", n, (unsigned long long)(sum / n / 1000),
+		      (unsigned long long)(most / 1000));
+	/* Stopping, and going on. */
+	struct cpu_state s, last = { 0 };
+	until = clock_mono_ns() + 1500000000ull;
+	for (n = 0; n < 3000 && clock_mono_ns() < until; n++) {
+		start_vcpu(r, &v, 0);
+		busy((unsigned)(rnd() % 20000));
+		if (n % 4 == 0)
+			usleep(100);
+		if (n % 5 == 0)
+			cpu_set_intr(v.cpu, true);
+		cpu_stop(v.cpu);
+		join_vcpu(&v);
+		cpu_get_state(v.cpu, &s);
+		assert_true(n == 0 || s.gpr[GPR_RAX] >= last.gpr[GPR_RAX] || (s.seg[SEG_CS].sel & 3) == 0 ||
+			    (last.seg[SEG_CS].sel & 3) == 0);
+		last = s;
+		if (n % 16 == 0) {
+			struct err e = { 0 };
+			s.tsc = 0;
+			assert_int_equal(cpu_set_state(v.cpu, &s, &e), 0);
+		}
+	}
+	print_message("%u stops\n", n);
+	close_rig(r);
+}
+
+/* As a migration does: pages are copied as they are told, and in the end the copy is equal. */
+static void dirty_log(void **state)
+{
+	enum { PAGES = 96 };
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	static u8 copy[RAM_BYTES];
+	static u64 bits_of[RAM_BYTES / PAGE_BYTES / 64];
+	struct err e = { 0 };
+	struct vcpu v;
+	u64 told = 0;
+
+	r->pass_intr = true;
+	for (unsigned i = 0; i < PAGES; i++)
+		map(r, 1, DATA + 0x1000 * i, FRAME(i), P | W | U | NX);
+	struct frame *f = enter(r, 0, 1, user(u_fill));
+	f->rdi = DATA;
+	f->rcx = PAGES;
+	start_vcpu(r, &v, 0);
+	for (unsigned k = 0; k < 1000 && !v.done; k++) {
+		/* The test is the kernel: what is not there yet it lets in. */
+		usleep(1000);
+		if (*word(r, FRAME(PAGES - 1)))
+			break;
+	}
+	assert_true(*word(r, FRAME(PAGES - 1)) > 0);
+	assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
+	memcpy(copy, r->ram->host, RAM_BYTES);
+	for (unsigned n = 0; n < 400; n++) {
+		if (n % 3)
+			busy((unsigned)n * 100);
+		else
+			usleep(200);
+		if (n % 8 == 0)
+			cpu_set_intr(v.cpu, true);
+		bool last = n == 399;
+		if (last) {
+			cpu_stop(v.cpu);
+			join_vcpu(&v);
+		}
+		memset(bits_of, 0, sizeof(bits_of));
+		assert_int_equal(cpu_vm_dirty_collect(r->vm, bits_of, &e), 0);
+		for (u64 p = 0; p < RAM_BYTES / PAGE_BYTES; p++)
+			if (bits_of[p / 64] >> (p % 64) & 1) {
+				told++;
+				memcpy(copy + p * PAGE_BYTES, r->ram->host + p * PAGE_BYTES, PAGE_BYTES);
+			}
+	}
+	for (u64 p = 0; p < RAM_BYTES / PAGE_BYTES; p++)
+		if (memcmp(copy + p * PAGE_BYTES, r->ram->host + p * PAGE_BYTES, PAGE_BYTES))
+			fail_msg("page %llx was written, and not told", (unsigned long long)p);
+	assert_true(told > 400);
+	cpu_vm_dirty_stop(r->vm);
+	good_process(r, 1, true);
+	close_rig(r);
+}
+
+static void two_vcpus(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 2, true);
+	static u64 bits_of[RAM_BYTES / PAGE_BYTES / 64];
+	struct err e = { 0 };
+	struct vcpu v[2];
+
+	for (unsigned same = 0; same < 2; same++) {
+		/* Written through one mapping and executed by another; or one for both. */
+		map(r, 1, DATA, FRAME(0), P | W | U | (same ? 0 : NX));
+		map(r, 1, DATA + 0x1000, FRAME(0), P | U | (same ? W : 0));
+		map(r, 1, DATA + 0x2000, FRAME(2), P | W | U | NX);
+		assert_int_equal(ram_put(r->ram, FRAME(0) + 0x20, mov_ret, sizeof(mov_ret)), 0);
+		memset(ram_ptr(r->ram, FRAME(2), 4096), 0, 4096);
+		r->pass_intr = true;
+		for (unsigned i = 0; i < 2; i++) {
+			struct frame *f = enter(r, i, 1, user(i ? u_executer : u_writer));
+			f->rdi = DATA + 0x20 + (i && !same ? 0x1000 : 0);
+			f->rsi = DATA + 0x2000;
+			f->r12 = 1;
+			f->rbx = 3000;
+		}
+		for (unsigned i = 0; i < 2; i++)
+			start_vcpu(r, &v[i], i);
+		assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
+		u64 t0 = clock_mono_ns();
+		for (unsigned n = 0; !v[0].done || !v[1].done; n++) {
+			if (clock_mono_ns() - t0 > 20000000000ull) {
+				fail_msg("the two are stuck at %llu, %llu", (unsigned long long)*word(r, FRAME(2)),
+					 (unsigned long long)*word(r, FRAME(2) + 8));
+			}
+			usleep(300);
+			cpu_set_intr(v[n & 1].cpu, true); /* two runners and two vCPUs on few processors */
+			if (n % 4 == 0)
+				assert_int_equal(cpu_vm_dirty_collect(r->vm, bits_of, &e), 0);
+		}
+		for (unsigned i = 0; i < 2; i++) {
+			join_vcpu(&v[i]);
+			assert_int_equal(r->frame[i]->vec, V_SYSCALL);
+			assert_true(cpu_of(r, i)->direct.st.starts > 0);
+		}
+		assert_int_equal(r->frame[1]->r8, 0);
+		cpu_vm_dirty_stop(r->vm);
+	}
+	close_rig(r);
+}
+
+/* ---- life and death ---- */
+
+static void runner_dies(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	unsigned n = r->soft->direct.n;
+
+	r->pass_intr = true;
+	for (unsigned i = 0; i < n; i++) {
+		struct vcpu v;
+		enter(r, 0, 1 + i % 2, user(u_spin));
+		start_vcpu(r, &v, 0);
+		struct runner *x = NULL;
+		for (unsigned k = 0; k < 3000 && !x; k++) {
+			usleep(1000);
+			x = atomic_load(&cpu_of(r, 0)->direct.running);
+		}
+		assert_non_null(x);
+		assert_int_equal(kill(x->pid, SIGKILL), 0);
+		u64 t0 = clock_mono_ns();
+		while (!v.done && clock_mono_ns() - t0 < 5000000000ull)
+			usleep(1000);
+		assert_true(v.done);
+		join_vcpu(&v);
+		assert_int_equal(r->frame[0]->vec, EXC_GP);
+		assert_int_equal(r->frame[0]->cs, 0x33);
+		assert_int_equal(stops(r, DX_LOST), i + 1);
+		assert_int_equal(alive(r), n - i - 1);
+		good_process(r, 1, false); /* in whose address space it died, which is left alone now */
+		good_process(r, 2, i + 1 < n);
+	}
+	close_rig(r);
+}
+
+/* Killed while it waits for us. */
+static void runner_dies_waiting(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	struct frame *f = enter(r, 0, 1, user(u_mix));
+
+	f->rbp = 3;
+	f = go(r, 0);
+	for (unsigned i = 0; i < r->soft->direct.n; i++)
+		assert_int_equal(kill(r->soft->direct.r[i]->pid, SIGKILL), 0);
+	usleep(20000);
+	for (unsigned i = 0; i < 3; i++) {
+		f->rip = user(u_mix);
+		f->rbp = 3;
+		f = go(r, 0);
+		assert_true(f->vec == EXC_GP || f->vec == V_SYSCALL);
+	}
+	assert_int_equal(f->vec, V_SYSCALL);
+	good_process(r, 2, false);
+	close_rig(r);
+}
+
+static unsigned children(void)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *x;
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((x = readdir(d))) {
+		char line[512];
+		int pid = atoi(x->d_name), parent = 0;
+		auto_free char *path = xasprintf("/proc/%d/stat", pid);
+		FILE *f = pid > 0 ? fopen(path, "r") : NULL;
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f) && strrchr(line, ')') && sscanf(strrchr(line, ')') + 1, " %*c %d", &parent) == 1)
+			n += parent == getpid();
+		fclose(f);
+	}
+	closedir(d);
+	return n;
+}
+static unsigned descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void nothing_is_left(void **state)
+{
+	need();
+	unsigned fds = descriptors();
+
+	assert_int_equal(children(), 0);
+	for (unsigned i = 0; i < 6; i++) {
+		struct rig *r = open_rig("mica-v2", 1 + i % 2, true);
+		assert_int_equal(children(), r->soft->direct.n);
+		if (i & 1)
+			good_process(r, 1, true);
+		if (i == 3) { /* in the middle of it */
+			struct vcpu v;
+			enter(r, 0, 1, user(u_spin));
+			start_vcpu(r, &v, 0);
+			usleep(5000);
+			cpu_stop(v.cpu);
+			join_vcpu(&v);
+		}
+		close_rig(r);
+		assert_int_equal(children(), 0);
+		assert_int_equal(descriptors(), fds);
+	}
+}
+
+/* State taken out and put in between any two stops, also into another VM. */
+static void do_state(struct rig *r)
+{
+	static struct cpu_state s;
+	struct frame *f = enter(r, 0, 0, user(u_keep));
+	struct err e = { 0 };
+
+	rng_state = 17;
+	random_registers(f);
+	for (unsigned i = 0; i < 100; i++) {
+		f->rip = user(i & 1 ? u_keep : u_mix);
+		f->rcx = f->rbx = 1 + rnd() % 500;
+		f->rbp = 1 + rnd() % 500;
+		f->rflags = 0x202;
+		cpu_get_state(cpu_vm_cpu(r->vm, 0), &s);
+		if (i % 10 == 3)
+			cpu_reset(cpu_vm_cpu(r->vm, 0));
+		s.tsc = 0;
+		assert_int_equal(cpu_set_state(cpu_vm_cpu(r->vm, 0), &s, &e), 0);
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->vec, V_SYSCALL);
+	}
+}
+static void state_in_and_out(void **state)
+{
+	both("mica-v2", do_state);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(registers), cmocka_unit_test(bases),	cmocka_unit_test(floating), cmocka_unit_test(faults),
 		cmocka_unit_test(large),     cmocka_unit_test(invalidation), cmocka_unit_test(traps),	 cmocka_unit_test(compat),
-		cmocka_unit_test(host_values), cmocka_unit_test(smc),
+		cmocka_unit_test(host_values), cmocka_unit_test(smc), cmocka_unit_test(state_in_and_out),
+		cmocka_unit_test(jumps_into_our_code), cmocka_unit_test(syscalls_into_the_host), cmocka_unit_test(touches_our_pages),
+		cmocka_unit_test(forged_frames), cmocka_unit_test(stops_by_itself), cmocka_unit_test(interrupts),
+		cmocka_unit_test(dirty_log), cmocka_unit_test(two_vcpus), cmocka_unit_test(runner_dies),
+		cmocka_unit_test(runner_dies_waiting), cmocka_unit_test(nothing_is_left),
 	};
 	struct rig *r = open_rig("mica-v3", 1, true);
 
@@ -1266,5 +1949,7 @@ int main(void)
 	close_rig(r);
 	signal(SIGALRM, too_long);
 	alarm(100);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
