@@ -429,6 +429,12 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			lost = true;
 			break;
 		}
+		if ((u64)r->uc->uc_mcontext.gregs[REG_RIP] - RUNNER_BASE < RUNNER_CODE_BYTES) {
+			/* Guest code went into ours. What a signal interrupted there may have had the secret in a register. */
+			memset(r->uc->uc_mcontext.gregs, 0, sizeof(r->uc->uc_mcontext.gregs));
+			direct_map_forget(r);
+			soft_raise(c, EXC_GP, 0);
+		}
 		if (r->sh->error < 0)
 			direct_map_forget(r);
 		v = stopped(c, r);
