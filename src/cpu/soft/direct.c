@@ -287,8 +287,12 @@ static void get(struct soft_cpu *c, struct runner *r)
 		c->gpr[i] = (u64)g[greg_of[i]];
 	c->rip = (u64)g[REG_RIP];
 	soft_set_rflags(c, (soft_get_rflags(c) & ~(u64)USER_FLAGS) | ((u64)g[REG_EFL] & USER_FLAGS));
-	c->seg[SEG_FS].base = c->eff_base[SEG_FS] = r->sh->fs_base;
-	c->seg[SEG_GS].base = c->eff_base[SEG_GS] = r->sh->gs_base;
+	/* Kernels that leave FSGSBASE off rely on users not setting these. */
+	u64 fs = r->sh->fs_base, gs = r->sh->gs_base;
+	if ((c->cr4 & CR4_FSGSBASE) && soft_canonical(fs) && soft_canonical(gs)) {
+		c->seg[SEG_FS].base = c->eff_base[SEG_FS] = fs;
+		c->seg[SEG_GS].base = c->eff_base[SEG_GS] = gs;
+	}
 	memcpy(area, r->fp, XS_END);
 	memset(area + XS_END, 0, sizeof(area) - XS_END);
 	memset(area + RUNNER_FP_HEADER, 0, XS_AVX - RUNNER_FP_HEADER);
