@@ -26,7 +26,9 @@
 #define USER_CS 0x33
 #define USER_SS 0x2b
 /* What guest code at CPL 3 has a say in. */
-#define USER_FLAGS (FL_STATUS | FL_DF | FL_NT | FL_AC | FL_ID)
+#define USER_FLAGS (FL_STATUS | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID)
+/* Linux's rt_sigreturn leaves these alone: who has one set is not executed directly. */
+#define LOST_FLAGS (FL_NT | FL_ID)
 
 /* ---- who has which ---- */
 
@@ -211,7 +213,7 @@ static bool possible(const struct soft_cpu *c)
 
 	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
 	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
-	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_RF | FL_VM)) && (c->sysflags & FL_IF) &&
+	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_RF | FL_VM | LOST_FLAGS)) && (c->sysflags & FL_IF) &&
 	       !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace && !c->jit.check &&
 	       (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok &&
 	       soft_canonical(c->rip) && soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
@@ -442,6 +444,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		if (r->sh->error < 0)
 			direct_map_forget(r);
 		v = stopped(c, r);
+		if (v == GO_ON && (r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS))
+			v = LEAVE;
 	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
 	if (unlikely(lost)) {
 		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
