@@ -230,7 +230,7 @@ static void let_in(struct soft_cpu *c)
 
 void direct_interrupt(struct soft_cpu *c)
 {
-	if (!c->vm->direct.n)
+	if (!c->vm->direct.n || c->vm->direct.always)
 		return;
 	u64 now = clock_mono_ns(), took = now - c->direct.seen_ns;
 	s64 entries = c->direct.seen_spare - c->direct.spare;
@@ -451,7 +451,7 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
 		c->direct.st.exit[DX_LOST]++;
 		give_back(c, r);
-		spare(c, DIRECT_NEVER);
+		spare(c, c->vm->direct.always ? 0 : DIRECT_NEVER);
 		soft_raise(c, EXC_GP, 0);
 	}
 	get(c, r);
