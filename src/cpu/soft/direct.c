@@ -315,7 +315,7 @@ enum verdict {
 	STRANGER, /* ... and it is not whom we let in */
 };
 
-enum { TRAP_DB = 1, TRAP_BP = 3, TRAP_GP = 13, TRAP_PF = 14 };
+enum { TRAP_BP = 3, TRAP_OF = 4, TRAP_GP = 13, TRAP_PF = 14 };
 #define VSYSCALL 0xffffffffff600000ull
 
 /* Bytes of the instruction at RIP, as far as they can be had without a fault. */
@@ -350,6 +350,14 @@ static bool tsc(struct soft_cpu *c, greg_t *g)
 	return true;
 }
 
+static u8 byte_at(struct soft_cpu *c, u64 rip)
+{
+	u8 b = 0;
+
+	peek(c, rip, &b, 1);
+	return b;
+}
+
 static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 {
 	greg_t *g = r->uc->uc_mcontext.gregs;
@@ -381,18 +389,22 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 			r->fault.error = (u64)g[REG_ERR];
 			return LEAVE;
 		}
-		if (g[REG_TRAPNO] == TRAP_GP && tsc(c, g)) {
+		if (g[REG_TRAPNO] == TRAP_OF)
+			g[REG_RIP] -= 2; /* INT 4 */
+		else if (g[REG_TRAPNO] == TRAP_GP && !(g[REG_EFL] & FL_TF) && tsc(c, g)) {
 			n[DX_TSC]++;
 			return GO_ON;
 		}
 		break;
 	case SIGTRAP:
 		n[DX_GP]++;
-		if (g[REG_TRAPNO] == TRAP_BP) {
-			g[REG_RIP] -= 1;
-			return LEAVE;
-		}
-		return TRAPPED;
+		if (g[REG_TRAPNO] == TRAP_BP)
+			g[REG_RIP] -= byte_at(c, (u64)g[REG_RIP] - 1) == 3 ? 2 : 1; /* CD 03; CC */
+		else if (r->si->si_code == TRAP_TRACE)
+			return TRAPPED;
+		else if (byte_at(c, (u64)g[REG_RIP]) != 0xf1)
+			g[REG_RIP] -= 1; /* ICEBP; some hypervisors report it as a fault */
+		return LEAVE;
 	}
 	n[DX_GP]++;
 	return LEAVE;
