@@ -216,6 +216,9 @@ static void map(struct rig *r, unsigned space, u64 lin, gpa_t gpa, u64 bits)
 	set64(r, pte(r, space, lin, 0), gpa | bits);
 }
 
+/* The engine's, which cmocka puts its own in the place of. */
+static struct sigaction engine_sigfpe;
+
 static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
@@ -229,6 +232,8 @@ static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
 	    cpu_vm_new_soft(&r->vm, &bus, r->ram, r->model, ncpus, &o, &e) < 0)
 		fail_msg("%s", e.msg);
 	cpu_vm_ready(r->vm);
+	if (engine_sigfpe.sa_handler)
+		sigaction(SIGFPE, &engine_sigfpe, NULL);
 	r->soft = soft_cpu_of(cpu_vm_cpu(r->vm, 0))->vm;
 	r->next_table = root(SPACES);
 	u64 blob = (u64)(direct_blob_end - direct_blob);
@@ -460,13 +465,13 @@ static void do_registers(struct rig *r)
 		note_frame(r, 0, f);
 		random_registers(f);
 		f->rbp = 1 + rnd() % 100;
-		f->rflags = 0x202 | (rnd() & USER_FLAGS_ALL & ~0x40000ull);
+		f->rflags = 0x202 | (rnd() & (i % 2 ? USER_FLAGS_ALL : 0xcd5) & ~0x40000ull);
 		if (i % 3 == 1 && i < 199)
 			kernel_does(r, 0, DO_SYSRET, 0, 0);
 	}
 	f->rip = user(u_keep);
 	for (unsigned i = 0; i < 200; i++) {
-		u64 flags = 0x202 | (rnd() & USER_FLAGS_ALL);
+		u64 flags = 0x202 | (rnd() & (i % 2 ? USER_FLAGS_ALL : 0x40cd5));
 		f->rflags = flags;
 		f->rcx = f->rbx = 1 + rnd() % 3000;
 		u64 rax = f->rax, n = f->rcx;
@@ -479,7 +484,7 @@ static void do_registers(struct rig *r)
 		f->rip = user(u_keep);
 	}
 	if (r->direct)
-		assert_true(stops(r, DX_SYSCALL) >= 399);
+		assert_true(stops(r, DX_SYSCALL) >= 150); /* not with NT or ID set */
 }
 static void registers(void **state)
 {
@@ -981,7 +986,7 @@ static void do_traps(struct rig *r)
 			f->rax &= 0xffffffff; /* more is not kept by a host's INT 80 */
 			f->rdx &= 0xff;
 			f->rsp = USTACK - 0x200;
-			f->rflags = 0x202 | (rnd() & (USER_FLAGS_ALL & ~0x40000ull));
+			f->rflags = 0x202 | (rnd() & (round ? 0xcd5 : USER_FLAGS_ALL & ~0x40000ull));
 			f->rip = user(traps[i].code);
 			c->dr6 = 0xffff0ff0;
 			f = go(r, 0);
@@ -990,8 +995,9 @@ static void do_traps(struct rig *r)
 			if (traps[i].vec != ~0u && (f->vec != traps[i].vec || f->err != traps[i].error))
 				fail_msg("trap %u: vector %llu, error %llx", i, (unsigned long long)f->vec,
 					 (unsigned long long)f->err);
-			if (traps[i].vec != ~0u && traps[i].len != ~0u)
-				assert_int_equal(f->rip, user(traps[i].code) + traps[i].len);
+			if (traps[i].vec != ~0u && traps[i].len != ~0u &&
+			    f->rip != user(traps[i].code) + traps[i].len)
+				fail_msg("trap %u: at %llx", i, (unsigned long long)f->rip);
 		}
 	/* Stepping that user code begins and ends. */
 	f->rsp = USTACK - 0x200;
@@ -1758,14 +1764,14 @@ static void two_vcpus(void **state)
 			f->rdi = DATA + 0x20 + (i && !same ? 0x1000 : 0);
 			f->rsi = DATA + 0x2000;
 			f->r12 = 1;
-			f->rbx = 3000;
+			f->rbx = 600;
 		}
 		for (unsigned i = 0; i < 2; i++)
 			start_vcpu(r, &v[i], i);
 		assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
 		u64 t0 = clock_mono_ns();
 		for (unsigned n = 0; !v[0].done || !v[1].done; n++) {
-			if (clock_mono_ns() - t0 > 20000000000ull) {
+			if (clock_mono_ns() - t0 > 60000000000ull) {
 				fail_msg("the two are stuck at %llu, %llu", (unsigned long long)*word(r, FRAME(2)),
 					 (unsigned long long)*word(r, FRAME(2) + 8));
 			}
@@ -1801,6 +1807,7 @@ static void runner_dies(void **state)
 		struct runner *x = NULL;
 		for (unsigned k = 0; k < 3000 && !x; k++) {
 			usleep(1000);
+			cpu_set_intr(v.cpu, true); /* back to its kernel, so that it is looked at */
 			x = atomic_load(&cpu_of(r, 0)->direct.running);
 		}
 		assert_non_null(x);
@@ -1814,8 +1821,8 @@ static void runner_dies(void **state)
 		assert_int_equal(r->frame[0]->cs, 0x33);
 		assert_int_equal(stops(r, DX_LOST), i + 1);
 		assert_int_equal(alive(r), n - i - 1);
-		good_process(r, 1, false); /* in whose address space it died, which is left alone now */
-		good_process(r, 2, i + 1 < n);
+		good_process(r, 1 + i % 2, i + 1 < n);
+		good_process(r, 2 - i % 2, false);
 	}
 	close_rig(r);
 }
@@ -1943,6 +1950,7 @@ int main(int argc, char **argv)
 	};
 	struct rig *r = open_rig("mica-v3", 1, true);
 
+	sigaction(SIGFPE, NULL, &engine_sigfpe);
 	have_avx = cpu_model_xcr0(r->model) & 4;
 	if (!r->soft->direct.n)
 		why_not = r->soft->direct.why;
