@@ -453,8 +453,10 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			direct_map_forget(r);
 			soft_raise(c, EXC_GP, 0);
 		}
-		if (r->sh->error < 0)
-			direct_map_forget(r);
+		if (r->sh->error < 0) {
+			direct_map_forget(r); /* and it did not go on */
+			continue;
+		}
 		v = stopped(c, r);
 		if (v == GO_ON && (r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS))
 			v = LEAVE;

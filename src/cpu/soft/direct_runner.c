@@ -122,7 +122,7 @@ __asm__(".pushsection .rodata\n"
 	"	dec %r14\n"
 	"	jmp 1b\n"
 	"4:	mov 0x28(%rbx), %rax\n"
-	"	test %rax, %rax\n"
+	"	or 0x30(%rbx), %rax\n" /* guest code must not run where rights could not be taken away */
 	"	jnz mica_runner_stop\n"
 	"	mov 0x08(%rbx), %rax\n"
 	"	wrfsbase %rax\n"
