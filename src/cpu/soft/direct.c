@@ -280,6 +280,28 @@ static void put(struct soft_cpu *c, struct runner *r)
 	st_le64(r->fp + RUNNER_FP_HEADER, RUNNER_FP_GUEST);
 }
 
+/* Segment registers that user code may load on its own: a selector of flat data, and the code segment of 32 bits; in
+ * the host they are what they are in every Linux. */
+#define USER_CS32 0x23
+
+static void get_segments(struct soft_cpu *c, const struct runner *r, u16 cs)
+{
+	const struct runner_shared *sh = r->sh;
+	const u64 sel[4] = { sh->es, sh->ds, sh->fs, sh->gs };
+	static const u8 name[4] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
+
+	for (unsigned i = 0; i < 4; i++)
+		if ((sel[i] | 3) == USER_SS) {
+			struct cpu_seg *s = &c->seg[name[i]];
+			s->sel = (u16)sel[i];
+			s->ar = 0xc0f3;
+			s->limit = ~0u;
+		}
+	if (cs == USER_CS32)
+		c->seg[SEG_CS] = (struct cpu_seg){ .sel = USER_CS32, .ar = 0xc0fb, .limit = ~0u };
+	soft_mode_changed(c);
+}
+
 static void get(struct soft_cpu *c, struct runner *r)
 {
 	const greg_t *g = r->uc->uc_mcontext.gregs;
@@ -295,6 +317,9 @@ static void get(struct soft_cpu *c, struct runner *r)
 		c->seg[SEG_FS].base = c->eff_base[SEG_FS] = fs;
 		c->seg[SEG_GS].base = c->eff_base[SEG_GS] = gs;
 	}
+	u16 cs = (u16)g[REG_CSGSFS];
+	if (unlikely(cs != USER_CS || (r->sh->ds | r->sh->es | r->sh->fs | r->sh->gs)))
+		get_segments(c, r, cs);
 	memcpy(area, r->fp, XS_END);
 	memset(area + XS_END, 0, sizeof(area) - XS_END);
 	memset(area + RUNNER_FP_HEADER, 0, XS_AVX - RUNNER_FP_HEADER);
@@ -458,7 +483,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			continue;
 		}
 		v = stopped(c, r);
-		if (v == GO_ON && (r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS))
+		if (v == GO_ON && ((r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS) ||
+				   (u16)r->uc->uc_mcontext.gregs[REG_CSGSFS] != USER_CS))
 			v = LEAVE;
 	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
 	if (unlikely(lost)) {

@@ -144,7 +144,8 @@ struct runner_shared {
 	u64 info, uc;          /* 0x38, 0x40: the handler's arguments */
 	u64 fs, gs;            /* 0x48, 0x50: selectors */
 	s64 listener;          /* 0x58: at its birth */
-	u64 pad[4];
+	u64 ds, es;            /* 0x60, 0x68: selectors */
+	u64 pad[2];
 	struct runner_command command[RUNNER_COMMANDS]; /* 0x80 */
 };
 _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the signal stack");
