@@ -337,24 +337,38 @@ static bool lsl_of_cpu_number(const u8 *at, const u8 *page)
 
 enum page_kind { PLAIN, ASKS /* CPUID, XGETBV */, NEVER };
 
-static enum page_kind kind_of(const struct runner *r, const u8 *p)
+static enum page_kind kind_of(const struct runner *r, const u8 *p, size_t n)
 {
-	const u8 *end = p + PAGE_BYTES - 1, *at = p;
+	const u8 *end = p + n - 1, *at = p;
 	enum page_kind kind = PLAIN;
 
 	while ((at = memchr(at, 0x0f, (size_t)(end - at)))) {
 		u8 a = at[1], b = at + 2 <= end ? at[2] : 0, reg = b >> 3 & 7;
 		bool memory = b < 0xc0;
+		bool f3 = at > p && (at[-1] == 0xf3 || (at - p > 1 && (at[-1] & 0xf0) == 0x40 && at[-2] == 0xf3));
 
 		if ((a == 0x03 && !memory && lsl_of_cpu_number(at, p)) ||
 		    (a == 0xae && memory && reg >= 4 && reg <= 6) || (a == 0xc7 && memory && reg >= 3 && reg <= 5) ||
-		    (a == 0xc7 && reg == 7 && !memory && at > p && at[-1] == 0xf3))
+		    (a == 0xc7 && reg == 7 && !memory && f3))
 			return NEVER;
 		if ((a == 0xa2 && !r->cpuid_faults) || (a == 0x01 && b == 0xd0))
 			kind = ASKS;
 		at++;
 	}
 	return kind;
+}
+
+/* What begins on page a and ends on b. */
+static enum page_kind kind_across(const struct soft_cpu *c, const struct runner *r, const struct mmu_user *a,
+				  const struct mmu_user *b)
+{
+	u8 s[6];
+
+	if (!(a->rights & b->rights & MMU_USER_X))
+		return PLAIN;
+	memcpy(s, c->ram->host + ((a->page + 1) << PAGE_SHIFT) - 4, 4);
+	memcpy(s + 4, c->ram->host + (b->page << PAGE_SHIFT), 2);
+	return kind_of(r, s, sizeof(s));
 }
 
 /* It has asked, from this page, and is kept from executing it again and again. */
@@ -370,11 +384,13 @@ static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 	return ++k->times > KEPT_MAX;
 }
 
-static bool executable(struct soft_cpu *c, struct runner *r, u64 page, bool now)
+/* u: in an array, between its neighbours. */
+static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool now)
 {
-	enum page_kind kind = kind_of(r, c->ram->host + (page << PAGE_SHIFT));
+	enum page_kind kind = kind_of(r, c->ram->host + (u->page << PAGE_SHIFT), PAGE_BYTES);
 
-	return kind == PLAIN || (kind == ASKS && now && insists(c, r->map, page));
+	kind = MAX(kind, MAX(kind_across(c, r, u - 1, u), kind_across(c, r, u, u + 1)));
+	return kind == PLAIN || (kind == ASKS && now && insists(c, r->map, u->page));
 }
 
 /* now: this page is the reason. */
@@ -386,7 +402,7 @@ static unsigned wanted(struct soft_cpu *c, struct runner *r, const struct mmu_us
 		return 0;
 	if ((u->rights & MMU_USER_W) && mmu_user_writes(c, u->page, write))
 		prot |= PROT_WRITE;
-	if (exec && (u->rights & MMU_USER_X) && executable(c, r, u->page, now))
+	if (exec && (u->rights & MMU_USER_X) && executable(c, r, u, now))
 		prot |= PROT_EXEC;
 	return prot;
 }
@@ -419,7 +435,7 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 {
 	struct direct_map *m = r->map;
 	bool write = error & 2, exec = error & 16;
-	struct mmu_user u[AROUND_MAX];
+	struct mmu_user look[AROUND_MAX + 2], *u = look + 1; /* and the neighbours */
 
 	if (lin >= USER_TOP || lin - RUNNER_BASE < RUNNER_BYTES)
 		return false;
@@ -439,6 +455,10 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 	m->faults++;
 	pthread_mutex_lock(&c->tlb_lock);
 	mmu_user_look(c, first << PAGE_SHIFT, around, u);
+	if (exec) {
+		mmu_user_look(c, (first - 1) << PAGE_SHIFT, 1, &u[-1]);
+		mmu_user_look(c, (first + around) << PAGE_SHIFT, 1, &u[around]);
+	}
 	unsigned prot = wanted(c, r, &u[at], write, exec, !ahead);
 	bool ok = prot && (!write || (prot & PROT_WRITE)) && (!exec || (prot & PROT_EXEC));
 	if (ok && (first << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES) {
