@@ -400,11 +400,45 @@ static unsigned wanted(struct soft_cpu *c, struct runner *r, const struct mmu_us
 
 	if (!(u->rights & MMU_USER_R))
 		return 0;
-	if ((u->rights & MMU_USER_W) && mmu_user_writes(c, u->page, write))
+	if (!exec && (u->rights & MMU_USER_W) && mmu_user_writes(c, u->page, write))
 		prot |= PROT_WRITE;
 	if (exec && (u->rights & MMU_USER_X) && executable(c, r, u, now))
 		prot |= PROT_EXEC;
 	return prot;
+}
+
+/* What is executed is not written at the same time, by no mapping: what may not be executed was looked for before. */
+static int take_away(struct runner *r, u64 vpn, u64 page, unsigned prot)
+{
+	struct direct_map *m = r->map;
+	unsigned off = prot & PROT_WRITE ? PROT_EXEC : prot & PROT_EXEC ? PROT_WRITE : 0;
+	int code = 0;
+
+	for (u32 i = off ? m->by_page[bucket(page)] : NONE; i != NONE && code == 0; i = m->e[i].next_p) {
+		struct dpage *e = &m->e[i];
+		if (e->page == page && e->vpn != vpn && (e->prot & off)) {
+			e->prot &= (u8)~off;
+			code = order(r, SYS_mprotect, e->vpn, e->prot, 0);
+		}
+	}
+	return code;
+}
+
+/* Is the page mapped for that at any address? */
+static bool has(const struct direct_map *m, u64 page, unsigned prot)
+{
+	for (u32 i = m->by_page[bucket(page)]; i != NONE; i = m->e[i].next_p)
+		if (m->e[i].page == page && (m->e[i].prot & prot))
+			return true;
+	return false;
+}
+
+/* Is the instruction at rip, or a part of it, on the page? Then it cannot be let write there. */
+static bool executes(const struct direct_map *m, u64 rip, u64 page)
+{
+	u32 a = find(m, rip >> PAGE_SHIFT), b = find(m, (rip + 14) >> PAGE_SHIFT);
+
+	return (a != NONE && m->e[a].page == page) || (b != NONE && m->e[b].page == page);
 }
 
 static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, u64 page, unsigned prot)
@@ -412,13 +446,15 @@ static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, u64 page, uns
 	struct direct_map *m = r->map;
 	u32 i = find(m, vpn);
 	struct dpage *e;
+	int code;
 
 	if (i == NONE) {
 		e = add(m, vpn, page);
 	} else {
 		e = &m->e[i];
 		if (e->page == page) {
-			prot |= e->prot & ~(unsigned)PROT_WRITE;
+			if (!(prot & PROT_WRITE))
+				prot |= e->prot & PROT_EXEC;
 			if ((e->prot & prot) == prot)
 				return 0;
 		} else {
@@ -428,7 +464,8 @@ static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, u64 page, uns
 	}
 	e->prot = (u8)prot;
 	c->direct.st.pages++;
-	return order(r, SYS_mmap, vpn, prot, page);
+	code = order(r, SYS_mmap, vpn, prot, page);
+	return code < 0 ? code : take_away(r, vpn, page, prot);
 }
 
 bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, bool ahead)
@@ -461,6 +498,10 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 	}
 	unsigned prot = wanted(c, r, &u[at], write, exec, !ahead);
 	bool ok = prot && (!write || (prot & PROT_WRITE)) && (!exec || (prot & PROT_EXEC));
+	if (write && ok && executes(m, (u64)r->uc->uc_mcontext.gregs[REG_RIP], u[at].page))
+		ok = false;
+	if (!write && (prot & PROT_WRITE) && has(m, u[at].page, PROT_EXEC))
+		prot &= ~(unsigned)PROT_WRITE;
 	if (ok && (first << PAGE_SHIFT) - RUNNER_BASE >= RUNNER_BYTES) {
 		for (unsigned i = 0; i < around && code == 0; i++) {
 			u64 v = first + i;
@@ -474,6 +515,10 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 						     (m->e[known].prot & PROT_WRITE || !(u[i].rights & MMU_USER_W))))
 					continue;
 				p = wanted(c, r, &u[i], false, exec, false);
+				if ((p & PROT_WRITE) && has(m, u[i].page, PROT_EXEC))
+					p &= ~(unsigned)PROT_WRITE;
+				if ((p & PROT_EXEC) && has(m, u[i].page, PROT_WRITE))
+					p &= ~(unsigned)PROT_EXEC;
 			}
 			if (p)
 				code = map_page(c, r, v, u[i].page, p);
