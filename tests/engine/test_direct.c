@@ -1077,6 +1077,8 @@ static void do_compat(struct rig *r)
 {
 	struct frame *f = enter(r, 0, 0, user(u_compat));
 
+	map(r, 0, DATA, FRAME(0), P | W | U | NX);
+	f->rsp = DATA + 0x800;
 	f = go(r, 0);
 	note_frame(r, 0, f);
 	assert_int_equal(f->vec, EXC_UD);
@@ -1221,36 +1223,41 @@ static void do_smc(struct rig *r)
 		assert_int_equal(f->r8, 0);
 		note_frame(r, 0, f);
 	}
+	/* Code that writes to its own page. */
+	static const u8 own[] = { 0x48, 0xff, 0x05, 0xf9, 0x07, 0, 0, 0x48, 0xff, 0xcb, 0x75, 0xf4, 0x0f, 0x05 };
+	map(r, 0, DATA + 0x30000, FRAME(8), P | W | U);
+	memcpy(ram_ptr(r->ram, FRAME(8), sizeof(own)), own, sizeof(own)); /* inc 0x800; dec rbx; jnz; syscall */
+	for (unsigned i = 1; i < 10; i++) {
+		f->rip = DATA + 0x30000;
+		f->rbx = 200;
+		f = go(r, 0);
+		note_frame(r, 0, f);
+		assert_int_equal(f->vec, V_SYSCALL);
+		assert_int_equal(*word(r, FRAME(8) + 0x800), 200 * i);
+	}
 	/* Instructions that may not be executed directly, written after the page was found to be free of them. */
 	for (unsigned i = 0; i < 4; i++) {
-		static const u8 fine[] = { 0x90, 0x90, 0x90, 0xc3 };
-		u64 page = i & 1 ? DATA : DATA + 0x2000; /* writable itself; or only through the other mapping */
-		map(r, 0, DATA + 0x2000, FRAME(0), P | U);
-		assert_int_equal(ram_put(r->ram, FRAME(0) + 0x40, fine, 4), 0);
-		f->rip = user(u_call);
-		f->rdi = page + 0x40;
-		f->rsp = USTACK - 0x100;
-		f = go(r, 0);
-		assert_int_equal(f->vec, V_SYSCALL);
-		if (i & 2) {
+		u64 page = DATA + 0x10000, alias = DATA + 0x20000; /* it is writable itself; or only by the other mapping */
+		map(r, 0, page, FRAME(20 + i), P | U | (i & 1 ? W : 0));
+		map(r, 0, alias, FRAME(20 + i), P | W | U | NX);
+		kernel_does(r, 0, DO_CR3, 0, root(0));
+		*word(r, FRAME(20 + i) + 0x40) = 0xc3909090;
+		for (unsigned k = 0; k < 2; k++) {
+			f->rip = user(u_call);
+			f->rdi = page + 0x40;
+			f->rax = 1;
+			f->rcx = f->rbx = f->rdx = 0;
+			f->rsp = USTACK - 0x100;
+			f = go(r, 0);
+			assert_int_equal(f->vec, V_SYSCALL);
+			note(r, f->rbx);
+			note(r, f->rdx);
 			f->rip = user(u_write);
-			f->rdi = DATA + 0x1040;
+			f->rdi = (i & 1 ? page : alias) + 0x40;
 			f->rax = 0xc3a20f; /* CPUID; RET */
 			f = go(r, 0);
 			assert_int_equal(f->vec, V_SYSCALL);
-		} else {
-			static const u8 cpuid[] = { 0x0f, 0xa2, 0xc3, 0x90 };
-			assert_int_equal(ram_put(r->ram, FRAME(0) + 0x40, cpuid, 4), 0);
 		}
-		f->rip = user(u_call);
-		f->rdi = page + 0x40;
-		f->rax = 1;
-		f->rcx = 0;
-		f->rsp = USTACK - 0x100;
-		f = go(r, 0);
-		assert_int_equal(f->vec, V_SYSCALL);
-		note(r, f->rbx);
-		note(r, f->rdx);
 	}
 }
 static void smc(void **state)
@@ -1937,6 +1944,43 @@ static void state_in_and_out(void **state)
 	both("mica-v2", do_state);
 }
 
+/* More pieces than a process of the host can have: rights that cannot be taken away must not stay. */
+static void many_pieces(void **state)
+{
+	enum { PAGES = 6144, FIRST = 2048, REGIONS = 13 };
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	u64 base = 0x100000000ull, n = 0;
+
+	for (unsigned k = 0; k < REGIONS; k++)
+		for (u64 i = 0; i < PAGES; i++)
+			map(r, 1, base + (k * PAGES + i) * 4096, (FIRST + i) * 4096, P | W | U | NX | A | D);
+	struct frame *f = enter(r, 0, 1, user(u_read));
+	for (unsigned k = 0; k < REGIONS; k++) {
+		for (u64 i = 0; i < PAGES; i += 512) { /* by large pieces */
+			f->rip = user(u_write);
+			f->rdi = base + (k * PAGES + i) * 4096;
+			f = go(r, 0);
+			assert_int_equal(f->vec, V_SYSCALL);
+		}
+		for (u64 i = 1; i < PAGES; i += 2) {
+			u64 lin = base + (k * PAGES + i) * 4096;
+			map(r, 1, lin, (FIRST + i) * 4096, P | U | NX | A | D);
+			if (k >= 11 ? i % 64 == 63 : i % 1024 == 1023) {
+				kernel_does(r, 0, DO_CR3, 0, root(1) | 1);
+				f->rip = user(u_write);
+				f->rdi = lin;
+				f = go(r, 0);
+				if (f->vec != EXC_PF)
+					fail_msg("page %llu of area %u was written without the right to", (unsigned long long)i, k);
+				n++;
+			}
+		}
+	}
+	print_message("%llu times rights taken away, %llu drops\n", (unsigned long long)n, (unsigned long long)stats(r)->drops);
+	close_rig(r);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -1946,7 +1990,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(jumps_into_our_code), cmocka_unit_test(syscalls_into_the_host), cmocka_unit_test(touches_our_pages),
 		cmocka_unit_test(forged_frames), cmocka_unit_test(stops_by_itself), cmocka_unit_test(interrupts),
 		cmocka_unit_test(dirty_log), cmocka_unit_test(two_vcpus), cmocka_unit_test(runner_dies),
-		cmocka_unit_test(runner_dies_waiting), cmocka_unit_test(nothing_is_left),
+		cmocka_unit_test(runner_dies_waiting), cmocka_unit_test(many_pieces), cmocka_unit_test(nothing_is_left),
 	};
 	struct rig *r = open_rig("mica-v3", 1, true);
 
