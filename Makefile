@@ -15,7 +15,7 @@ SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 # The programs and their translations: what a person waits for, without the tests.
 PROGRAMS = mica mica-vmm mica-slirp mica-gmo
 
-.PHONY: all help deps build run test bench install clean distclean
+.PHONY: all help deps build run test bench soak install clean distclean
 all: build
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
 	@echo 'make bench    the software engine beside the host, QEMU and User-mode Linux; idle cost'
+	@echo 'make soak     everything at once on 4 vCPUs for 20 minutes, results compared with the host'
+	@echo '              ARGS="--minutes 5" goes to bench/soak, as for test and bench'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps     install the Debian packages that building and running need'
 	@echo 'make clean    remove what was built, keep images and disks; make distclean removes all'
@@ -53,6 +55,10 @@ bench: build
 	@tools/deps.sh run bench
 	@bench/engine --build '$(B)' $(ARGS)
 	@bench/idle --build '$(B)'
+
+soak: build
+	@tools/deps.sh run soak
+	@bench/soak --build '$(B)' $(ARGS)
 
 # The prefix is known to the programs (where mica-vmm and the translations lie), so it has a build of its own.
 # It has the same flags as what make test tests.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # deps.sh GROUP... - install the Debian packages a step needs, and only those that are missing. Says nothing and asks
-# for nothing when all are there. Groups: build, run, test, bench.
+# for nothing when all are there. Groups: build, run, test, bench, soak.
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
@@ -13,6 +13,8 @@ test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dp
 # What bench/engine compares with, and the programs that its guests run.
 bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash
 	python3 python3-matplotlib util-linux'
+# What the guest of bench/soak runs.
+soak='gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash sqlite3 stress-ng python3 util-linux'
 
 wanted=
 for group; do
@@ -21,7 +23,8 @@ for group; do
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
 	bench) wanted="$wanted $bench" ;;
-	*) echo "deps.sh: no group '$group': build, run, test, bench" >&2; exit 2 ;;
+	soak) wanted="$wanted $soak" ;;
+	*) echo "deps.sh: no group '$group': build, run, test, bench, soak" >&2; exit 2 ;;
 	esac
 done
 

@@ -52,10 +52,10 @@ def output(*argv):
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
 
 
-def build_programs(out):
+def build_programs(out, wanted):
     """Compiles the workloads; returns {name: path}."""
     made = {}
-    for name, (sources, libraries) in PROGRAMS.items():
+    for name, (sources, libraries) in wanted.items():
         made[name] = os.path.join(out, name)
         argv = ["gcc", *FLAGS, "-o", made[name], *(os.path.join(SOURCES, s + ".c") for s in sources), *libraries]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -107,10 +107,11 @@ def compiler(files):
     return True
 
 
-def pack(out, busybox):
-    """Builds into `out`; returns {"initrd", "boot_initrd", "root", "key", "work": [workload, ...]}, each workload a dict."""
+def gather(out, busybox, wanted):
+    """Builds the programs `wanted` into `out`; returns (files, programs, what is missing): files are {path in a guest: bytes or path
+    here}, programs {name: path here}."""
     os.makedirs(out, exist_ok=True)
-    programs = build_programs(out)
+    programs = build_programs(out, wanted)
     files = {"init": INIT, "agent": AGENT, "bin/busybox": busybox}
     missing = set()
     for name, path in programs.items():
@@ -127,17 +128,16 @@ def pack(out, busybox):
             missing.add(name)
     if not compiler(files):
         missing.add("compile")
-    if missing:
-        print(f"left out, because packages are missing (tools/deps.sh bench installs them): {' '.join(sorted(missing))}")
-    packed = {"initrd": os.path.join(out, "initrd"), "boot_initrd": os.path.join(out, "boot-initrd"),
-              "root": os.path.join(out, "root"), "work": []}
-    initramfs.write_files(packed["initrd"], files)
-    initramfs.write_files(packed["boot_initrd"], {"init": BOOT_INIT, "bin/busybox": busybox})
-    shutil.rmtree(packed["root"], ignore_errors=True)
+    return files, programs, missing
+
+
+def write_root(root, files):
+    """The files as a folder, for the host itself."""
+    shutil.rmtree(root, ignore_errors=True)
     for name in ("proc", "dev", "tmp", "sys"):
-        os.makedirs(os.path.join(packed["root"], name))
+        os.makedirs(os.path.join(root, name))
     for name, source in files.items():
-        target = os.path.join(packed["root"], name)
+        target = os.path.join(root, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if isinstance(source, bytes):
             with open(target, "wb") as f:
@@ -145,14 +145,32 @@ def pack(out, busybox):
         else:
             shutil.copyfile(source, target)
         os.chmod(target, 0o755)
+
+
+def workloads(programs, missing):
+    """What the programs offer, but for what is missing."""
+    found = []
+    for name in sorted(programs):
+        for line in output(programs[name], "list").splitlines():
+            workload, group, cpus, what = line.split("\t")
+            if workload not in missing:
+                found.append({"name": workload, "group": group, "parallel": cpus != "1", "what": what, "program": "/bench/" + name})
+    return found
+
+
+def pack(out, busybox):
+    """Builds into `out`; returns {"initrd", "boot_initrd", "root", "key", "work": [workload, ...]}, each workload a dict."""
+    files, programs, missing = gather(out, busybox, PROGRAMS)
+    if missing:
+        print(f"left out, because packages are missing (tools/deps.sh bench installs them): {' '.join(sorted(missing))}")
+    packed = {"initrd": os.path.join(out, "initrd"), "boot_initrd": os.path.join(out, "boot-initrd"),
+              "root": os.path.join(out, "root"), "work": workloads(programs, missing)}
+    initramfs.write_files(packed["initrd"], files)
+    initramfs.write_files(packed["boot_initrd"], {"init": BOOT_INIT, "bin/busybox": busybox})
+    write_root(packed["root"], files)
     digest = hashlib.sha256()
     for name in sorted(programs):
         with open(programs[name], "rb") as f:
             digest.update(f.read())
-        for line in output(programs[name], "list").splitlines():
-            workload, group, cpus, what = line.split("\t")
-            if workload not in missing:
-                packed["work"].append({"name": workload, "group": group, "parallel": cpus != "1", "what": what,
-                                       "program": "/bench/" + name})
     packed["key"] = digest.hexdigest()[:16]
     return packed

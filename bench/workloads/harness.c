@@ -4,6 +4,7 @@
 //	work list                      name, group, share, CPUs, what it is; by tabs
 //	work calibrate NAME SECONDS    "@count NAME N": how often it fits into about so many seconds here
 //	work run NAME N                "@begin NAME", then "@end NAME SECONDS CHECKSUM"; or "@skip NAME": not here
+//	work float NAME N              the same, kept on no CPU: "NAME CHECKSUM", or "NAME skip"
 //
 // Whoever reads the console sees @begin and @end at the times the clock is read, and so can check the clock.
 #define _GNU_SOURCE
@@ -17,11 +18,13 @@
 #include <unistd.h>
 #include "work.h"
 
-static const struct workload *const tables[] = { integer_workloads, branchy_workloads,  memory_workloads,
-						 fp_workloads,      os_workloads,       command_workloads,
-						 jit_workloads,     parallel_workloads, sqlite_workloads };
+static const struct workload *const tables[] = { integer_workloads,  branchy_workloads,   memory_workloads,
+						 fp_workloads,       os_workloads,        command_workloads,
+						 jit_workloads,      parallel_workloads,  sqlite_workloads,
+						 soak_cpu_workloads, soak_code_workloads, soak_memory_workloads };
 
 static cpu_set_t allowed;
+static bool floating;
 
 void must(bool good, const char *what)
 {
@@ -35,6 +38,8 @@ void stay_on_cpu(unsigned n)
 {
 	cpu_set_t one;
 
+	if (floating)
+		return;
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &allowed) && n-- == 0) {
 			CPU_ZERO(&one);
@@ -130,22 +135,33 @@ static void run(const struct workload *w, uint64_t n)
 	tcdrain(1);
 }
 
+static void run_floating(const struct workload *w, uint64_t n)
+{
+	floating = true;
+	prepare(w);
+	printf("%s %016llx\n", w->name, (unsigned long long)w->run(n));
+}
+
 int main(int argc, char **argv)
 {
 	const struct workload *w;
+	bool floats;
 
 	must(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "sched_getaffinity");
 	if (argc == 2 && !strcmp(argv[1], "list")) {
 		list();
 		return 0;
 	}
-	if (argc != 4 || (strcmp(argv[1], "run") && strcmp(argv[1], "calibrate"))) {
-		fprintf(stderr, "usage: work list | run NAME N | calibrate NAME SECONDS\n");
+	floats = argc == 4 && !strcmp(argv[1], "float");
+	if (argc != 4 || (!floats && strcmp(argv[1], "run") && strcmp(argv[1], "calibrate"))) {
+		fprintf(stderr, "usage: work list | run NAME N | float NAME N | calibrate NAME SECONDS\n");
 		return 2;
 	}
 	w = find(argv[2]);
 	if (w->usable && !w->usable())
-		printf("@skip %s\n", w->name);
+		printf(floats ? "%s skip\n" : "@skip %s\n", w->name);
+	else if (floats)
+		run_floating(w, strtoull(argv[3], NULL, 10));
 	else if (!strcmp(argv[1], "run"))
 		run(w, strtoull(argv[3], NULL, 10));
 	else

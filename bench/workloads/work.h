@@ -34,6 +34,10 @@ WORKLOADS(command);
 WORKLOADS(jit);
 WORKLOADS(parallel);
 WORKLOADS(sqlite);
+// Of bench/soak only: they check themselves, and their checksum says that all was well.
+WORKLOADS(soak_cpu);
+WORKLOADS(soak_code);
+WORKLOADS(soak_memory);
 
 // Ends the program with a message when something that must work did not.
 void must(bool good, const char *what);

@@ -495,7 +495,8 @@ static void read_time(unsigned me)
 		u64 now = (u64)d << 32 | a;
 		if (now < seen)
 			__atomic_add_fetch(&seen_weak, 1, __ATOMIC_SEQ_CST);
-		while (seen < now && !__atomic_compare_exchange_n(&latest, &seen, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		while (seen < now &&
+		       !__atomic_compare_exchange_n(&latest, &seen, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			;
 	}
 }
@@ -647,15 +648,15 @@ static void cross_modify(void)
  */
 #define BEHIND 64
 static const u8 sets_flags[] = {
-	0x31, 0xc0,             /* xor eax, eax */
-	0x48, 0x85, 0xf6,       /* test rsi, rsi */
-	0x74, 0x06,             /* jz out */
-	0x48, 0x83, 0xc7, 0x01, /* add rdi, 1 */
-	0xeb, BEHIND - 13,      /* jmp behind */
-	0xc3,                   /* out: ret */
+	0x31, 0xc0,                    /* xor eax, eax */
+	0x48, 0x85,        0xf6,       /* test rsi, rsi */
+	0x74, 0x06,                    /* jz out */
+	0x48, 0x83,        0xc7, 0x01, /* add rdi, 1 */
+	0xeb, BEHIND - 13,             /* jmp behind */
+	0xc3,                          /* out: ret */
 };
-static const u8 overwrites_flags[] = { 0x31, 0xc9, 0x89, 0xc8, 0xc3, 0x90, 0x90 };    /* xor ecx, ecx; mov eax, ecx; ret */
-static const u8 reads_flags[] = { 0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3 };         /* setc al; movzx eax, al; ret */
+static const u8 overwrites_flags[] = { 0x31, 0xc9, 0x89, 0xc8, 0xc3, 0x90, 0x90 }; /* xor ecx, ecx; mov eax, ecx; ret */
+static const u8 reads_flags[] = { 0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3 };      /* setc al; movzx eax, al; ret */
 static void serialise(void)
 {
 	u32 r[4];
