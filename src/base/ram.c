@@ -11,23 +11,27 @@
 
 /*
  * Theory of the file. A memfd would do, but the host's kernel fills one with single pages, and to find, account and
- * enter each of them is most of what loading a kernel costs. A file in a tmpfs of its own is the same but for one thing: the
- * tmpfs can be told to take larger pieces (its option "huge"). So there is a tmpfs for each VM; it is mounted nowhere,
- * has this one file, and goes away with it.
+ * enter each of them is most of what loading a kernel costs. A file in a tmpfs of its own is the same but for one
+ * thing: the tmpfs can be told to take larger pieces (its option "huge"). So there is a tmpfs for each VM; it is
+ * mounted nowhere, has this one file, and goes away with it.
  *
- * Large pieces are taken while an image is written through the descriptor (ram_load_begin() to ram_load_end()) and at no
- * other time: a guest that touches a page must not cost two megabytes. They are as large as one write, 64 KiB with
+ * Large pieces are taken while an image is written through the descriptor (ram_load_begin() to ram_load_end()). At all
+ * other times it is what the host says of shared memory that counts (shmem_enabled), as for a memfd: as a rule a guest
+ * that touches a page must not cost two megabytes. The pieces are as large as one write, 64 KiB with
  * sendfile(): "within_size" takes none that reaches beyond the end of the file, and the file ends where the next
  * write begins. Pieces of 2 MiB were no faster, and many times slower where the host's own host had not backed them yet
  * (30 ms). Linux before 6.14 has no such pieces in a tmpfs and goes on with pages.
  *
- * A tmpfs takes CAP_SYS_ADMIN in the user namespace it is made in. Who lacks it makes a namespace, in a child, as nobody
- * can leave one again. A host that allows none of it gets its memfd.
+ * A tmpfs takes CAP_SYS_ADMIN in the user namespace it is made in. Who lacks it makes a namespace, in a child, as
+ * nobody can leave one again. A host that allows none of it gets its memfd.
  */
 #define FILE_NAME "mica-guest-ram"
 
+#define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
 struct tmpfs {
 	int context, file; /* owned; -1 */
+	const char *rest;  /* its option "huge" while nothing is loaded */
 	uid_t uid;
 	gid_t gid;
 };
@@ -41,13 +45,13 @@ static bool make_file(struct tmpfs *t)
 {
 	int context = fsopen("tmpfs", FSOPEN_CLOEXEC), mount = -1;
 
-	/* No limit but the host's memory, as a memfd. "advise", which we never do, means none like "never", but a file that
-	 * is made then may have them later. */
-	if (context >= 0 && set(context, "size", "0") == 0 && set(context, "huge", "advise") == 0 &&
+	/* No limit but the host's memory, as a memfd. */
+	if (context >= 0 && set(context, "size", "0") == 0 && set(context, "huge", t->rest) == 0 &&
 	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
 		mount = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (mount >= 0) {
 		t->file = openat(mount, FILE_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		unlinkat(mount, FILE_NAME, 0); /* what has no name is "anonymous" for shmem_enabled, too */
 		close(mount);
 	}
 	if (t->file < 0) {
@@ -57,6 +61,22 @@ static bool make_file(struct tmpfs *t)
 	}
 	t->context = context;
 	return true;
+}
+
+/* "advise", which we never do, is as good as "never"; but a file made under "never" will not have large pieces later.
+ */
+static const char *resting(void)
+{
+	auto_fclose FILE *f = fopen(SHMEM_ENABLED, "re");
+	char line[128] = "";
+
+	if (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, "[always]"))
+			return "always";
+		if (strstr(line, "[within_size]"))
+			return "within_size";
+	}
+	return "advise";
 }
 
 static bool put_text(const char *path, const char *text)
@@ -84,14 +104,12 @@ static bool make_tmpfs(struct tmpfs *t)
 	static const int flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWUSER | CLONE_NEWNS | SIGCHLD;
 	_Alignas(64) char stack[32 * KIB];
 
-	*t = (struct tmpfs){ .context = -1, .file = -1, .uid = geteuid(), .gid = getegid() };
-	if (make_file(t))
-		return true;
-	int saved = errno;
+	*t = (struct tmpfs){ .context = -1, .file = -1, .rest = resting(), .uid = geteuid(), .gid = getegid() };
+	if (make_file(t) || errno != EPERM)
+		return t->file >= 0;
 	pid_t pid = clone(make_file_in_namespace, stack + sizeof(stack), flags, t);
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	errno = saved;
 	return t->file >= 0;
 }
 
@@ -111,6 +129,7 @@ int ram_new(struct ram **out, u64 bytes, struct err *e)
 	struct ram *r = xcalloc(1, sizeof(*r));
 	r->memfd = steal_fd(&fd);
 	r->tmpfs = steal_fd(&context);
+	r->tmpfs_rest = t.rest;
 	r->bytes = bytes;
 	r->host = p;
 	r->low_bytes = MIN(bytes, RAM_LOW_MAX);
@@ -136,7 +155,7 @@ bool ram_load_begin(const struct ram *r, u64 off)
 
 void ram_load_end(const struct ram *r)
 {
-	take(r, "advise");
+	take(r, r->tmpfs_rest);
 	must(ftruncate(r->memfd, (off_t)r->bytes) == 0);
 }
 

@@ -21,6 +21,7 @@
 struct ram {
 	int memfd; /* or a file that is as one (ram.c) */
 	int tmpfs; /* what ram_load_begin() needs; -1: settled, or there is none */
+	const char *tmpfs_rest;
 	u64 bytes;
 	u8 *host;      /* whole memory, contiguous in the host */
 	u64 low_bytes; /* how much of it lies below the PCI hole */

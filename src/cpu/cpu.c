@@ -16,12 +16,6 @@ int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_
 	return engines[kind]->vm_new(out, bus, ram, model, ncpus, e);
 }
 
-int cpu_engine_limit(enum cpu_engine_kind kind, struct cpu_model *m, struct err *e)
-{
-	must(kind < ARRAY_LEN(engines));
-	return engines[kind]->limit ? engines[kind]->limit(m, e) : 0;
-}
-
 const char *cpu_vm_engine(const struct cpu_vm *vm)
 {
 	return vm->engine->name;

@@ -12,7 +12,6 @@
 
 struct cpu_engine {
 	const char *name;
-	int (*limit)(struct cpu_model *m, struct err *e); /* cpu_engine_limit(); NULL: it keeps every model */
 	int (*vm_new)(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
 		      unsigned ncpus, struct err *e);
 	void (*vm_free)(struct cpu_vm *vm);

@@ -65,8 +65,8 @@ int boot_file_read(const struct boot_file *f, u64 off, void *buf, u64 bytes, str
 }
 
 /*
- * From file to file within the kernel: pages of guest memory are then not zeroed before they are filled, neither they nor
- * the kernel's are mapped here, and nothing faults. Copying is most of what starting a VM costs.
+ * From file to file within the kernel: pages of guest memory are then not zeroed before they are filled, neither they
+ * nor the kernel's are mapped here, and nothing faults. Copying is most of what starting a VM costs.
  */
 static bool copy_fast(const struct boot_file *f, u64 off, const struct ram *ram, u64 at, u64 bytes)
 {

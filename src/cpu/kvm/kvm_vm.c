@@ -253,7 +253,6 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 /* clang-format off */
 #define COMMON \
 	.name = "kvm", \
-	.limit = kvm_limit, \
 	.vm_free = vm_free, \
 	.vm_cpu = vm_cpu, \
 	.vm_get_board = kvm_get_board, \
