@@ -361,8 +361,7 @@ static bool take_interrupt(struct soft_cpu *c)
 	c->halted = false;
 	if (unlikely(c->trace & TRACE_INTR))
 		fprintf(stderr, "cpu%u interrupt %d at %" PRIx64 "\n", c->index, vec, c->rip);
-	if (c->cpl == 3)
-		direct_interrupt(c);
+	direct_interrupt(c);
 	c->redo_step = true;
 	soft_deliver_intr(c, (u8)vec);
 	c->redo_step = false;

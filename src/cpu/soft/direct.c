@@ -6,10 +6,9 @@
 #include <signal.h>
 #include <ucontext.h>
 
-/* An address space is let in when it computed this long between two interrupts, and entered its kernel no more often
- * than once in ... */
+/* An address space is let in when an interrupt finds it at CPL 3, as did the last one so long ago, and kernels were entered no
+ * more often since than once in ... */
 #define WINDOW_NS 2000000ull
-#define AWAY_NS 50000000ull
 #define PER_ENTRY_NS 60000ull
 /*
  * From then on both ways are tried, a leg of some returns to CPL 3 each, and the one taken for longer that needs less time
@@ -157,7 +156,7 @@ void direct_switched(struct soft_cpu *c)
 	if (r)
 		r->way.since = now;
 	c->direct.now = r;
-	c->direct.seen_cr3 = 0;
+	c->direct.seen_ns = now;
 	spare(c, r ? r->way.left : c->vm->direct.always ? 0 : DIRECT_NEVER);
 }
 
@@ -232,29 +231,28 @@ void direct_interrupt(struct soft_cpu *c)
 {
 	if (!c->vm->direct.n || c->vm->direct.always)
 		return;
-	u64 now = clock_mono_ns(), took = now - c->direct.seen_ns;
+	u64 now = awake_ns(c), took = now - c->direct.seen_ns;
 	s64 entries = c->direct.seen_spare - c->direct.spare;
-	bool same = c->direct.seen_cr3 == c->cr3;
 
-	if (same && took < WINDOW_NS)
+	if (took < WINDOW_NS)
 		return;
+	/* By everybody together; and two such interrupts in a row, as in a kernel that works for long there are few, too. */
+	bool user = c->cpl == 3, computes = user && c->direct.seen_user && (u64)entries * PER_ENTRY_NS <= took;
 	c->direct.seen_ns = now;
-	c->direct.seen_cr3 = c->cr3;
-	/* Longer: it was away in between. */
-	bool computes = same && took < AWAY_NS && (u64)entries * PER_ENTRY_NS <= took;
+	c->direct.seen_user = user;
 	if (!c->direct.now) {
 		spare(c, DIRECT_NEVER);
 		if (computes)
 			let_in(c);
-	} else {
-		/* The rest of a leg in translated code is not waited for. */
-		if (computes && !c->direct.now->way.direct) {
-			c->direct.spare_from -= c->direct.spare;
-			c->direct.spare = 0;
-			c->direct.now->way.leg = 1;
-		}
-		c->direct.seen_spare = c->direct.spare;
+		return;
 	}
+	/* The rest of a leg in translated code is not waited for. */
+	if (computes && !c->direct.now->way.direct) {
+		c->direct.spare_from -= c->direct.spare;
+		c->direct.spare = 0;
+		c->direct.now->way.leg = 1;
+	}
+	c->direct.seen_spare = c->direct.spare;
 }
 
 /* ---- registers ---- */

@@ -19,8 +19,8 @@
  *   registers out of the frame                <---   signal, handler, stops
  *
  * A stop and start costs some 14 microseconds, so it pays for code that computes for longer between kernel entries.
- * Who is let in is decided at interrupts taken from CPL 3 (direct_interrupt()): an address space that entered its kernel
- * seldom since the last one gets a runner. From then on each return to CPL 3 in it (direct_to_user()) comes to the run
+ * Who is let in is decided at interrupts (direct_interrupt()): an address space that one finds at CPL 3, when there were
+ * few kernel entries since the last one, gets a runner. From then on each return to CPL 3 in it (direct_to_user()) comes to the run
  * loop, unless the last stays were short: then the next ones are spared, twice as many each time.
  *
  * What the runner may do (direct_runner.c). Its seccomp filter traps every system call but those of our page, and of
@@ -71,7 +71,7 @@ struct runner;
  * filter, after privileges were dropped. */
 void direct_init(struct soft_vm *vm);
 void direct_fini(struct soft_vm *vm);
-/* An interrupt is about to be delivered, at CPL 3. */
+/* An interrupt is about to be delivered. */
 void direct_interrupt(struct soft_cpu *c);
 /* The run loop saw PEND_DIRECT. True: guest code was executed, look at everything again. */
 bool direct_run(struct soft_cpu *c);
@@ -108,9 +108,9 @@ struct direct_stats {
 struct direct_cpu {
 	s64 spare;                /* returns to CPL 3 left before one is looked at */
 	s64 spare_from;           /* ... counted from */
-	s64 seen_spare;           /* at the last interrupt at CPL 3 */
-	u64 seen_ns;              /* the last interrupt at CPL 3 */
-	u64 seen_cr3;             /* ... in this address space */
+	bool seen_user;           /* it was at CPL 3 */
+	s64 seen_spare;           /* of spare then */
+	u64 seen_ns;              /* time awake at the last interrupt that counted */
 	struct runner *now;       /* of the address space in use */
 	struct runner *of[JIT_SPACES];
 	unsigned own; /* runners that are this vCPU's */
