@@ -2,6 +2,7 @@
 /* test_options.c - the command line of mica run. */
 #include "cli/options.h"
 #include "cli/optarg.h"
+#include "vmm/engine_options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,7 @@ static void test_all(void **state)
 	    &o,
 	    "--kernel|k|--initrd=i|--append|console=ttyS0 quiet|--module|m one two|--disk|a,,b,readonly=on,"
 	    "serial=x|--disk|d,snapshot=on,direct=on,format=raw|--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01|"
-	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K|--irqchip|kernel|--console|unix:/tmp/c|--virtio-console|pty|"
+	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K,direct=off|--irqchip|kernel|--console|unix:/tmp/c|--virtio-console|pty|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
 	    &e);
 
@@ -57,8 +58,9 @@ static void test_all(void **state)
 	assert_int_equal(o.cfg.memory_bytes, 64 * MIB);
 	assert_string_equal(o.cfg.cpu, "host");
 	assert_string_equal(o.cfg.engine, "soft");
-	assert_int_equal(o.cfg.nengine_options, 3);
+	assert_int_equal(o.cfg.nengine_options, 4);
 	assert_string_equal(o.cfg.engine_options[2], "cache=300K");
+	assert_string_equal(o.cfg.engine_options[3], "direct=off");
 	assert_int_equal(o.console, CONSOLE_UNIX);
 	assert_string_equal(o.cfg.console_path, "/tmp/c");
 	assert_int_equal(o.virtio_console, CONSOLE_PTY);
@@ -67,6 +69,28 @@ static void test_all(void **state)
 	assert_string_equal(o.cfg.control_path, "/tmp/ctl");
 	assert_int_equal(o.cfg.ntrace, 2);
 	run_opts_fini(&o);
+}
+
+static void test_direct(void **state)
+{
+	static const struct {
+		const char *item;
+		enum soft_direct is;
+	} ways[] = { { "direct=on", SOFT_DIRECT_ON }, { "direct=off", SOFT_DIRECT_OFF }, { "direct=always", SOFT_DIRECT_ALWAYS },
+		     { "heat=2", SOFT_DIRECT_ON } };
+
+	for (unsigned i = 0; i < ARRAY_LEN(ways); i++) {
+		char *items[] = { (char *)(uintptr_t)ways[i].item };
+		struct soft_options o = { .direct = SOFT_DIRECT_OFF };
+		struct err e = { 0 };
+		assert_int_equal(engine_options_parse(&o, items, 1, &e), 0);
+		assert_int_equal(o.direct, ways[i].is);
+	}
+	/* Without a translator there is no direct execution; to say so is no error. */
+	char *both[] = { (char *)(uintptr_t)"translate=off", (char *)(uintptr_t)"direct=on" };
+	struct soft_options o;
+	struct err e = { 0 };
+	assert_int_equal(engine_options_parse(&o, both, 2, &e), 0);
 }
 
 static void test_refused(void **state)
@@ -98,7 +122,10 @@ static void test_refused(void **state)
 		{ "--engine|soft,cache=20000000000G", "--engine: cache=20000000000G: write a size" },
 		{ "--engine|soft,check=1", "--engine: check=1: write check=off" },
 		{ "--engine|soft,perfmap=yes", "--engine: perfmap=yes: write perfmap=on" },
-		{ "--engine|soft,direct=yes", "--engine: direct=yes: write direct=on" },
+		{ "--engine|soft,direct=yes", "--engine: direct=yes: write direct=on, off or always" },
+		{ "--engine|soft,direct=", "--engine: direct=: write direct=on" },
+		{ "--engine|soft,direct", "--engine: 'direct' is not known; write translate=, direct=" },
+		{ "--engine|kvm,direct=off", "--engine: kvm takes nothing after it" },
 		{ "--engine|soft,fast", "--engine: 'fast' is not known; write translate=" },
 		{ "--engine|soft,translate=off,heat=2", "--engine: translate=off leaves heat=" },
 		{ "--cpus|2|--engine|soft,check=on", "--engine: check= compares one CPU only" },
@@ -199,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_split),
