@@ -79,6 +79,8 @@ static u64 data_addr(void)
 	}
 }
 
+/* --direct always: what faults is executed twice in part, as on a processor; ENTER is the one that does not bear it. */
+static bool direct;
 /* --near: all memory operands of a sequence lie around one register. */
 static bool near;
 static u8 near_base;
@@ -132,7 +134,8 @@ static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, Zy
 		if (pick(2))
 			buf[n + 1] &= 0xf0;
 	}
-	if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)) || !hx_wanted(in, ops))
+	if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, buf, 15, in, ops)) || !hx_wanted(in, ops) ||
+	    (direct && in->mnemonic == ZYDIS_MNEMONIC_ENTER))
 		return 0;
 	return in->length;
 }
@@ -477,6 +480,7 @@ int main(int argc, char **argv)
 	}
 	hx_init(&soft);
 	relaxed = soft.translate == SOFT_TRANSLATE_ON;
+	direct = soft.direct == SOFT_DIRECT_ALWAYS;
 	if (one)
 		return run(one, maxlen, true);
 	rng = seed;

@@ -157,6 +157,8 @@ void hx_native(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 #define G_TSS 0x9000u
 #define G_STUBS 0xa000u
 #define G_STACK 0xc000u /* top of IST1 */
+#define G_IRETQ (G_STUBS + 32 * 16) /* and what it takes from its stack, G_FRAME */
+#define G_FRAME 0xb000u
 #define G_CODE 0x100000u
 #define G_DATA 0x200000u
 
@@ -164,6 +166,7 @@ static struct ram *ram;
 static struct cpu_vm *vm;
 static struct cpu *cpu;
 static struct cpu_model *model;
+static bool by_kernel; /* direct execution begins at returns to CPL 3 */
 
 static u64 no_mmio_read(void *o, unsigned c, gpa_t g, unsigned n)
 {
@@ -251,6 +254,8 @@ static void engine_init(const struct soft_options *o)
 		fprintf(stderr, "%s\n", e.msg);
 		exit(1);
 	}
+	cpu_vm_ready(vm);
+	by_kernel = o->direct == SOFT_DIRECT_ALWAYS;
 	cpu = cpu_vm_cpu(vm, 0);
 	put64(G_PML4, 0, G_PDPT | 7);
 	put64(G_PDPT, 0, G_PD0 | 7);
@@ -282,6 +287,8 @@ static void engine_init(const struct soft_options *o)
 		static const u8 stub[2] = { 0xf4, 0xf4 }; /* HLT */
 		must(ram_put(ram, (gpa_t)h, stub, 2) == 0);
 	}
+	static const u8 iretq[2] = { 0x48, 0xcf };
+	must(ram_put(ram, G_IRETQ, iretq, 2) == 0);
 }
 
 void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out)
@@ -332,6 +339,15 @@ void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *o
 	for (unsigned i = 0; i < 16; i++) {
 		memcpy(s.xsave + 160 + 16 * i, in->ymm[i], 16);
 		memcpy(s.xsave + 576 + 16 * i, in->ymm[i] + 16, 16);
+	}
+	if (by_kernel) {
+		u64 f[5] = { s.rip, s.seg[SEG_CS].sel, s.rflags, s.gpr[GPR_RSP], s.seg[SEG_SS].sel };
+		must(ram_put(ram, G_FRAME, f, sizeof(f)) == 0);
+		s.seg[SEG_SS] = (struct cpu_seg){ .sel = 0x10, .ar = 0xc093, .limit = ~0u };
+		s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x08, .ar = 0xa09b, .limit = ~0u };
+		s.rip = G_IRETQ;
+		s.rflags = 2;
+		s.gpr[GPR_RSP] = G_FRAME;
 	}
 	if (cpu_set_state(cpu, &s, &e) < 0) {
 		fprintf(stderr, "set_state: %s\n", e.msg);
