@@ -41,8 +41,10 @@
  * the host's XCR0 says, so pages with those instructions are not executed directly; RDTSC faults and is emulated. One
  * exception: a page with CPUID or XGETBV, where the host cannot make CPUID fault, that the guest has executed one of them in
  * (what it wanted to know about the processor it knows then, from us), and in which it computes for longer than a few
- * ticks: programs that are linked statically have their loops there. A guest that loads
- * data segment registers in CPL 3 of 64-bit code with anything but 0 would find 0 again.
+ * ticks: programs that are linked statically have their loops there.
+ * Such code that is written into a page which is executed directly is found when a runner writes it (a page is writable in it or
+ * executable, not both), not when translated code, another vCPU or a device does. SGDT and the like, LAR, VERR and VERW
+ * show the host's descriptor tables; INT 80h leaves 32 bits of RAX; MXCSR_MASK is the host's.
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
