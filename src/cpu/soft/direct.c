@@ -98,6 +98,10 @@ static struct runner *take(struct soft_cpu *c)
 	}
 	if (best) {
 		detach(c, best);
+		/* The next one can read where the last one's pages were, and what it did. */
+		memset(best->sh->command, 0, sizeof(best->sh->command));
+		memset(best->si, 0, sizeof(*best->si));
+		memset(best->uc->uc_mcontext.gregs, 0, sizeof(best->uc->uc_mcontext.gregs));
 		c->direct.own += !best->cpu;
 		pthread_mutex_lock(&c->tlb_lock);
 		__atomic_store_n(&best->cpu, c, __ATOMIC_RELAXED);
