@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_direct.c - direct execution: user code on the host's CPU does what it does in the interpreter, sees what the guest's
- * kernel wants it to see, and can do nothing to the VMM.
+ * test_direct.c - direct execution: user code on the host's CPU does what it does in the interpreter, sees what the
+ * guest's kernel wants it to see, and can do nothing to the VMM.
  *
- * The guest's kernel (direct_guest.S) stops at every entry: the test is the kernel. It looks at the frame, changes it and
- * the page tables, and lets it go on: go(). What happens is noted, and most scenarios are gone through twice, once
+ * The guest's kernel (direct_guest.S) stops at every entry: the test is the kernel. It looks at the frame, changes it
+ * and the page tables, and lets it go on: go(). What happens is noted, and most scenarios are gone through twice, once
  * interpreted, and must come out alike: both().
  */
 #include "base/clock.h"
@@ -53,12 +53,13 @@
 
 extern const u8 direct_blob[], direct_blob_end[];
 extern const u8 k_vectors[], k_nmi[], k_syscall[], k_return[];
-extern const u8 u_mix[], u_keep[], u_spin[], u_read[], u_write[], u_rmw[], u_call[], u_bases[], u_fp[], u_x87_error[], u_sse_error[],
-    u_int80[], u_int3[], u_int3_long[], u_int3_prefix[], u_int4[], u_int_other[], u_ud2[], u_div[], u_hlt[], u_cli[], u_in[],
-    u_mov_cr[], u_rdmsr[], u_icebp[], u_popf_tf[], u_popf_tf_syscall[], u_popf_if[], u_sysenter[], u_noncanonical[],
-    u_noncanonical_stack[], u_noncanonical_jump[], u_vsyscall[], u_vsyscall_odd[], u_unaligned[], u_compat[], u_cpuid[],
-    u_xgetbv[], u_rdpid[], u_rdpid_rex[], u_xsave[], u_cpuid_loop[], u_cpuid_across[], u_xgetbv_across[], u_tsc[], u_smc[], u_smc_loop[],
-    u_writer[], u_executer[], u_fill[], u_jump[], u_syscalls[], u_forge[], u_forge_base[], u_stop_again[];
+extern const u8 u_mix[], u_keep[], u_spin[], u_read[], u_write[], u_rmw[], u_call[], u_bases[], u_fp[], u_x87_error[],
+    u_sse_error[], u_int80[], u_int3[], u_int3_long[], u_int3_prefix[], u_int4[], u_int_other[], u_ud2[], u_div[],
+    u_hlt[], u_cli[], u_in[], u_mov_cr[], u_rdmsr[], u_icebp[], u_popf_tf[], u_popf_tf_syscall[], u_popf_if[],
+    u_sysenter[], u_noncanonical[], u_noncanonical_stack[], u_noncanonical_jump[], u_vsyscall[], u_vsyscall_odd[],
+    u_unaligned[], u_compat[], u_cpuid[], u_xgetbv[], u_rdpid[], u_rdpid_rex[], u_xsave[], u_cpuid_loop[],
+    u_cpuid_across[], u_xgetbv_across[], u_tsc[], u_smc[], u_smc_loop[], u_writer[], u_executer[], u_fill[], u_jump[],
+    u_syscalls[], u_forge[], u_forge_base[], u_stop_again[];
 
 /* What the guest's kernel saves of the user. */
 struct frame {
@@ -219,17 +220,15 @@ static void map(struct rig *r, unsigned space, u64 lin, gpa_t gpa, u64 bits)
 /* The engine's, which cmocka puts its own in the place of. */
 static struct sigaction engine_sigfpe;
 
-static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
+static struct rig *open_rig_as(const char *model, unsigned ncpus, const struct soft_options *o)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
-	struct soft_options o = { .direct = direct ? SOFT_DIRECT_ALWAYS : SOFT_DIRECT_OFF,
-				  .translate = direct ? SOFT_TRANSLATE_ON : SOFT_TRANSLATE_OFF };
 	struct err e = { 0 };
 
 	bus.opaque = r;
-	r->direct = direct;
+	r->direct = o->direct != SOFT_DIRECT_OFF;
 	if (ram_new(&r->ram, RAM_BYTES, &e) < 0 || cpu_model_new(&r->model, model, ncpus, &e) < 0 ||
-	    cpu_vm_new_soft(&r->vm, &bus, r->ram, r->model, ncpus, &o, &e) < 0)
+	    cpu_vm_new_soft(&r->vm, &bus, r->ram, r->model, ncpus, o, &e) < 0)
 		fail_msg("%s", e.msg);
 	cpu_vm_ready(r->vm);
 	if (engine_sigfpe.sa_handler)
@@ -247,7 +246,8 @@ static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
 		u64 h = KERNEL + (v == 2 ? at(k_nmi) : at(k_vectors) + 16 * v);
 		u64 dpl = v == 3 || v == 4 || v == 0x80 ? 3 : 0;
 		put64(r, IDT + 16 * v,
-		      (h & 0xffff) | 8u << 16 | (u64)(v == 2) << 32 | (0x8eull | dpl << 5) << 40 | (h >> 16 & 0xffff) << 48);
+		      (h & 0xffff) | 8u << 16 | (u64)(v == 2) << 32 | (0x8eull | dpl << 5) << 40 |
+			  (h >> 16 & 0xffff) << 48);
 		put64(r, IDT + 16 * v + 8, h >> 32);
 	}
 	for (unsigned i = 0; i < ncpus; i++) {
@@ -270,6 +270,14 @@ static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
 		map(r, s, USTACK - 0x2000, FRAME(901 + 2 * s), P | W | U | NX);
 	}
 	return r;
+}
+
+static struct rig *open_rig(const char *model, unsigned ncpus, bool direct)
+{
+	struct soft_options o = { .direct = direct ? SOFT_DIRECT_ALWAYS : SOFT_DIRECT_OFF,
+				  .translate = direct ? SOFT_TRANSLATE_ON : SOFT_TRANSLATE_OFF };
+
+	return open_rig_as(model, ncpus, &o);
 }
 
 static void close_rig(struct rig *r)
@@ -521,6 +529,19 @@ static void do_bases(struct rig *r)
 static void bases(void **state)
 {
 	both("mica-v2", do_bases);
+	/* A kernel that has not FSGSBASE on takes a GS base in the upper half for its own: the user's stays. */
+	struct rig *r = open_rig("mica-v2", 1, true);
+	for (unsigned i = 0; i < 2; i++)
+		map(r, 0, DATA + 0x1000 * i, FRAME(i), P | W | U | NX);
+	struct frame *f = enter(r, 0, 0, user(u_bases));
+	f->rsi = DATA;
+	f->rdi = DATA + 0x1000;
+	cpu_of(r, 0)->cr4 &= ~CR4_FSGSBASE;
+	f = go(r, 0);
+	assert_true(f->vec == EXC_UD || f->vec == V_SYSCALL);
+	assert_int_equal(cpu_of(r, 0)->seg[SEG_FS].base, 0);
+	assert_int_equal(cpu_of(r, 0)->kernel_gs_base, 0);
+	close_rig(r);
 }
 
 static bool have_avx;
@@ -995,8 +1016,7 @@ static void do_traps(struct rig *r)
 			if (traps[i].vec != ~0u && (f->vec != traps[i].vec || f->err != traps[i].error))
 				fail_msg("trap %u: vector %llu, error %llx", i, (unsigned long long)f->vec,
 					 (unsigned long long)f->err);
-			if (traps[i].vec != ~0u && traps[i].len != ~0u &&
-			    f->rip != user(traps[i].code) + traps[i].len)
+			if (traps[i].vec != ~0u && traps[i].len != ~0u && f->rip != user(traps[i].code) + traps[i].len)
 				fail_msg("trap %u: at %llx", i, (unsigned long long)f->rip);
 		}
 	/* Stepping that user code begins and ends. */
@@ -1237,7 +1257,8 @@ static void do_smc(struct rig *r)
 	}
 	/* Instructions that may not be executed directly, written after the page was found to be free of them. */
 	for (unsigned i = 0; i < 4; i++) {
-		u64 page = DATA + 0x10000, alias = DATA + 0x20000; /* it is writable itself; or only by the other mapping */
+		u64 page = DATA + 0x10000,
+		    alias = DATA + 0x20000; /* it is writable itself; or only by the other mapping */
 		map(r, 0, page, FRAME(20 + i), P | U | (i & 1 ? W : 0));
 		map(r, 0, alias, FRAME(20 + i), P | W | U | NX);
 		kernel_does(r, 0, DO_CR3, 0, root(0));
@@ -1338,7 +1359,8 @@ static void check_mappings(struct rig *r, unsigned space)
 			unsigned long long from, to, off;
 			char prot[8], dev[16], name[256] = "";
 			unsigned long long inode;
-			if (sscanf(line, "%llx-%llx %7s %llx %15s %llu %255[^\n]", &from, &to, prot, &off, dev, &inode, name) < 6)
+			if (sscanf(line, "%llx-%llx %7s %llx %15s %llu %255[^\n]", &from, &to, prot, &off, dev, &inode,
+				   name) < 6)
 				fail_msg("%s", line);
 			if (strstr(name, "[vsyscall]"))
 				continue;
@@ -1428,7 +1450,9 @@ static void jumps_into_our_code(void **state)
 			map(r, 1, DATA + 0x1000 * k, FRAME(k), P | W | U | A | D);
 		struct frame *f = enter(r, 0, 1, user(u_jump));
 		for (unsigned k = 0; k < 15; k++)
-			(&f->r15)[k] = rnd() % 3 == 0 ? rnd() : rnd() % 2 ? DATA + rnd() % 0x10000 : RUNNER_BASE + rnd() % RUNNER_BYTES;
+			(&f->r15)[k] = rnd() % 3 == 0 ? rnd()
+				       : rnd() % 2    ? DATA + rnd() % 0x10000
+						      : RUNNER_BASE + rnd() % RUNNER_BYTES;
 		if (off % 3 == 1) { /* the system calls that there are */
 			static const u16 nr[] = { 9, 10, 11, 15, 110, 436, 60, 231, 62, 39, 57 };
 			f->rax = nr[rnd() % ARRAY_LEN(nr)];
@@ -1450,8 +1474,8 @@ static void jumps_into_our_code(void **state)
 
 static void syscalls_into_the_host(void **state)
 {
-	static const u16 nr[] = { 0, 1, 2, 3, 9, 10, 11, 13, 14, 15, 39, 56, 57, 59, 60, 61, 62, 101, 110, 157, 158, 200, 202, 219,
-				  231, 234, 257, 317, 321, 424, 425, 435, 436, 438 };
+	static const u16 nr[] = { 0,   1,   2,   3,   9,   10,  11,  13,  14,  15,  39,  56,  57,  59,  60,  61,  62,
+				  101, 110, 157, 158, 200, 202, 219, 231, 234, 257, 317, 321, 424, 425, 435, 436, 438 };
 	need();
 	struct rig *r = open_rig("mica-v2", 1, true);
 
@@ -1489,7 +1513,8 @@ static void touches_our_pages(void **state)
 		struct frame *f = enter(r, 0, 1, user(what[i % 4]));
 		random_registers(f);
 		f->rdi = RUNNER_BASE - 0x1000 + (rnd() % (RUNNER_BYTES + 0x2000) & ~7ull);
-		f->rsp = i % 8 < 4 ? USTACK - 0x100 : RUNNER_BASE + RUNNER_CODE_BYTES + (rnd() % RUNNER_SHARED_BYTES & ~7ull);
+		f->rsp = i % 8 < 4 ? USTACK - 0x100
+				   : RUNNER_BASE + RUNNER_CODE_BYTES + (rnd() % RUNNER_SHARED_BYTES & ~7ull);
 		f = go(r, 0);
 		no_secrets(r, f);
 		/* Then a fault, with the stack where our signals' is. */
@@ -1528,7 +1553,9 @@ static void forged_frames(void **state)
 			f->rip = user(u_forge);
 			f->r15 = stop;
 			f->r12 = 8 * (i % 40);
-			f->r13 = (u64[]){ ~0ull, 0, DATA + 0x800, 1, 0x2b, RUNNER_BASE, 0x8000000000000000ull }[(i / 40 + k) % 7];
+			f->r13 = (u64[]){
+				~0ull, 0, DATA + 0x800, 1, 0x2b, RUNNER_BASE, 0x8000000000000000ull
+			}[(i / 40 + k) % 7];
 			if (f->r12 == 168)
 				f->r12 = 296;
 			f = go(r, 0);
@@ -1587,6 +1614,37 @@ static void stops_by_itself(void **state)
 		}
 	}
 	stop_ticker(&t);
+	close_rig(r);
+}
+
+/* Who gets another's runner finds nothing of it in the pages that it can read. */
+static void nothing_is_inherited(void **state)
+{
+	need();
+	struct rig *r = open_rig("mica-v2", 1, true);
+	u64 lin = 0x5a5a5a5a5000, other = 0x2b2b2b2b2000;
+	struct runner *before;
+
+	map(r, 1, lin, FRAME(0), P | W | U | NX);
+	struct frame *f = enter(r, 0, 1, user(u_read));
+	for (unsigned i = 0; i < 2; i++) {
+		f->rip = user(u_read);
+		f->rdi = i ? other : lin; /* the last one is a fault */
+		f->r14 = 0x1234567890abcdef;
+		f = go(r, 0);
+	}
+	before = cpu_of(r, 0)->direct.now;
+	assert_non_null(before);
+	for (unsigned s = 0; before->cr3 == root(1) && s < 20; s++) { /* by all that there are */
+		usleep(60000);
+		good_process(r, s % 2 * 2, false);
+	}
+	assert_int_not_equal(before->cr3, root(1));
+	for (unsigned k = 0; k < RUNNER_SHARED_BYTES / 8; k++) {
+		u64 v = ((u64 *)(void *)before->sh)[k];
+		if ((v & ~0xfffull) == lin || v == other || v == 0x1234567890abcdef)
+			fail_msg("%llx is at %x", (unsigned long long)v, 8 * k);
+	}
 	close_rig(r);
 }
 
@@ -1665,8 +1723,8 @@ static void interrupts(void **state)
 	join_vcpu(&v);
 	assert_true(stops(r, DX_KICK) > n / 2);
 	assert_int_equal(stops(r, DX_LOST), 0);
-	print_message("%u interrupts, after %llu us on average, %llu at most\n", n, (unsigned long long)(sum / n / 1000),
-		      (unsigned long long)(most / 1000));
+	print_message("%u interrupts, after %llu us on average, %llu at most\n", n,
+		      (unsigned long long)(sum / n / 1000), (unsigned long long)(most / 1000));
 	/* Stopping, and going on. */
 	struct cpu_state s, last = { 0 };
 	until = clock_mono_ns() + 1500000000ull;
@@ -1691,6 +1749,59 @@ static void interrupts(void **state)
 	}
 	print_message("%u stops\n", n);
 	close_rig(r);
+}
+
+/* As it is used: processes are let in by the time they compute, three of them for two runners, and taken in turn. */
+static void by_time(void **state)
+{
+	enum { ROUNDS = 10000000 };
+	need();
+	static struct frame end[2][SPACES];
+	static struct ticker t;
+
+	for (unsigned k = 0; k < 2; k++) {
+		struct soft_options o = { .direct = k ? SOFT_DIRECT_OFF : SOFT_DIRECT_ON };
+		struct rig *r = open_rig_as("mica-v2", 1, &o);
+		struct frame saved[SPACES], *f = NULL;
+		unsigned at_ = 0, left = SPACES, ticks_here = 0;
+
+		rng_state = 21;
+		for (unsigned s = 0; s < SPACES; s++) {
+			f = enter(r, 0, s, user(u_mix));
+			random_registers(f);
+			f->rbp = ROUNDS;
+			saved[s] = *f;
+		}
+		at_ = SPACES - 1;
+		start_ticker(r, &t, 700);
+		for (unsigned n = 0; left; n++) {
+			f = go(r, 0);
+			if (f->vec == V_SYSCALL) {
+				end[k][at_] = *f;
+				saved[at_].rip = 0;
+				left--;
+				ticks_here = 100;
+			} else {
+				assert_int_equal(f->vec, V_INTR);
+				saved[at_] = *f;
+			}
+			if (ticks_here++ > 8 + n % 40 && left) { /* the next one */
+				ticks_here = 0;
+				do
+					at_ = (at_ + 1) % SPACES;
+				while (!saved[at_].rip);
+				*f = saved[at_];
+				kernel_does(r, 0, DO_CR3, 0, root(at_) | (n & 1 ? at_ : 0));
+			}
+		}
+		stop_ticker(&t);
+		if (!k)
+			print_message("%llu let in, %llu starts\n", (unsigned long long)stats(r)->let_in,
+				      (unsigned long long)stats(r)->starts);
+		close_rig(r);
+	}
+	for (unsigned s = 0; s < SPACES; s++)
+		assert_memory_equal(&end[0][s], &end[1][s], sizeof(end[0][s]));
 }
 
 /* As a migration does: pages are copied as they are told, and in the end the copy is equal. */
@@ -1871,7 +1982,8 @@ static unsigned children(void)
 		FILE *f = pid > 0 ? fopen(path, "r") : NULL;
 		if (!f)
 			continue;
-		if (fgets(line, sizeof(line), f) && strrchr(line, ')') && sscanf(strrchr(line, ')') + 1, " %*c %d", &parent) == 1)
+		if (fgets(line, sizeof(line), f) && strrchr(line, ')') &&
+		    sscanf(strrchr(line, ')') + 1, " %*c %d", &parent) == 1)
 			n += parent == getpid();
 		fclose(f);
 	}
@@ -1972,25 +2084,45 @@ static void many_pieces(void **state)
 				f->rdi = lin;
 				f = go(r, 0);
 				if (f->vec != EXC_PF)
-					fail_msg("page %llu of area %u was written without the right to", (unsigned long long)i, k);
+					fail_msg("page %llu of area %u was written without the right to",
+						 (unsigned long long)i, k);
 				n++;
 			}
 		}
 	}
-	print_message("%llu times rights taken away, %llu drops\n", (unsigned long long)n, (unsigned long long)stats(r)->drops);
+	print_message("%llu times rights taken away, %llu drops\n", (unsigned long long)n,
+		      (unsigned long long)stats(r)->drops);
 	close_rig(r);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(registers), cmocka_unit_test(bases),	cmocka_unit_test(floating), cmocka_unit_test(faults),
-		cmocka_unit_test(large),     cmocka_unit_test(invalidation), cmocka_unit_test(traps),	 cmocka_unit_test(compat),
-		cmocka_unit_test(host_values), cmocka_unit_test(smc), cmocka_unit_test(state_in_and_out),
-		cmocka_unit_test(jumps_into_our_code), cmocka_unit_test(syscalls_into_the_host), cmocka_unit_test(touches_our_pages),
-		cmocka_unit_test(forged_frames), cmocka_unit_test(stops_by_itself), cmocka_unit_test(interrupts),
-		cmocka_unit_test(dirty_log), cmocka_unit_test(two_vcpus), cmocka_unit_test(runner_dies),
-		cmocka_unit_test(runner_dies_waiting), cmocka_unit_test(many_pieces), cmocka_unit_test(nothing_is_left),
+		cmocka_unit_test(registers),
+		cmocka_unit_test(bases),
+		cmocka_unit_test(floating),
+		cmocka_unit_test(faults),
+		cmocka_unit_test(large),
+		cmocka_unit_test(invalidation),
+		cmocka_unit_test(traps),
+		cmocka_unit_test(compat),
+		cmocka_unit_test(host_values),
+		cmocka_unit_test(smc),
+		cmocka_unit_test(state_in_and_out),
+		cmocka_unit_test(jumps_into_our_code),
+		cmocka_unit_test(syscalls_into_the_host),
+		cmocka_unit_test(touches_our_pages),
+		cmocka_unit_test(forged_frames),
+		cmocka_unit_test(stops_by_itself),
+		cmocka_unit_test(nothing_is_inherited),
+		cmocka_unit_test(interrupts),
+		cmocka_unit_test(by_time),
+		cmocka_unit_test(dirty_log),
+		cmocka_unit_test(two_vcpus),
+		cmocka_unit_test(runner_dies),
+		cmocka_unit_test(runner_dies_waiting),
+		cmocka_unit_test(many_pieces),
+		cmocka_unit_test(nothing_is_left),
 	};
 	struct rig *r = open_rig("mica-v3", 1, true);
 
