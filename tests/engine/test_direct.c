@@ -941,24 +941,52 @@ static void do_invalidation(struct rig *r)
 		note_frame(r, 0, f);
 		assert_int_equal(f->vec, i & 1 ? EXC_PF : V_SYSCALL);
 	}
-	/* At random. */
+	/* At random: pages with several addresses, written and executed. */
 	rng_state = 3;
-	for (unsigned i = 0; i < 1500; i++) {
+	for (unsigned i = 30; i < 70; i++)
+		*ram_ptr(r->ram, FRAME(i) + 16, 1) = RET;
+	for (unsigned i = 0; i < 4000; i++) {
 		u64 lin = DATA + 0x20000 + 0x1000 * (rnd() % 40);
 		gpa_t p = pte(r, 0, lin, 0);
-		switch (rnd() % 6) {
+		switch (rnd() % 8) {
 		case 0:
 		case 1:
-			set64(r, p, FRAME(30 + rnd() % 40) | (rnd() % 8 ? P : 0) | (rnd() % 3 ? W : 0) | U | NX);
+			set64(r, p,
+			      FRAME(30 + rnd() % 40) | (rnd() % 8 ? P : 0) | (rnd() % 3 ? W : 0) | U |
+				  (rnd() % 2 ? NX : 0));
 			kernel_does(r, 0, rnd() % 4 ? DO_INVLPG : DO_CR3, lin, root(0));
 			reads(r, DATA + 0x20000 + 0x1000 * (rnd() % 40));
 			break;
 		case 2:
+		case 3:
 			writes(r, lin);
+			break;
+		case 4:
+		case 5:
+			f->rip = user(u_call);
+			f->rsp = USTACK - 0x100;
+			f->rdi = lin + 16;
+			f = go(r, 0);
+			note_frame(r, 0, f);
 			break;
 		default:
 			reads(r, lin);
 		}
+	}
+	/* All of it is another's from one moment to the next, as when page tables are used again. */
+	for (unsigned k = 0; k < 4; k++) {
+		for (unsigned i = 0; i < 64; i++)
+			map(r, 0, DATA + 0x80000 + 0x1000 * i, FRAME(100 + i + k), P | W | U | NX | A | D);
+		kernel_does(r, 0, DO_CR3, 0, root(0));
+		for (unsigned i = 0; i < 64; i += 8)
+			note(r, reads(r, DATA + 0x80000 + 0x1000 * i));
+		writes(r, DATA + 0x80000);
+		for (unsigned i = 0; i < 64; i++)
+			map(r, 0, DATA + 0x80000 + 0x1000 * i, 0, 0);
+		for (unsigned i = 0; i < 40; i++)
+			map(r, 0, DATA + 0x20000 + 0x1000 * i, 0, 0);
+		kernel_does(r, 0, DO_CR3, 0, root(0));
+		assert_int_equal(reads(r, DATA + 0x80000), 0xf004);
 	}
 }
 static void invalidation(void **state)
@@ -1019,6 +1047,13 @@ static void do_traps(struct rig *r)
 			if (traps[i].vec != ~0u && traps[i].len != ~0u && f->rip != user(traps[i].code) + traps[i].len)
 				fail_msg("trap %u: at %llx", i, (unsigned long long)f->rip);
 		}
+	/* With I/O privilege POPF changes IF. */
+	f->rsp = USTACK - 0x200;
+	f->rip = user(u_popf_if);
+	f->rflags = 0x3202;
+	f = go(r, 0);
+	note_frame(r, 0, f);
+	assert_int_equal(f->rax & 0x3200, 0x3000);
 	/* Stepping that user code begins and ends. */
 	f->rsp = USTACK - 0x200;
 	f->rflags = 0x202;

@@ -216,7 +216,8 @@ static bool possible(const struct soft_cpu *c)
 
 	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
 	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
-	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_RF | FL_VM | LOST_FLAGS)) && (c->sysflags & FL_IF) &&
+	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | LOST_FLAGS)) &&
+	       (c->sysflags & FL_IF) &&
 	       !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace && !c->jit.check &&
 	       (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok &&
 	       soft_canonical(c->rip) && soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
