@@ -3,6 +3,7 @@
 #include "base/base.h"
 
 #include <stdarg.h>
+#include <sys/mman.h>
 
 void must_fail(const char *file, int line, const char *what)
 {
@@ -22,6 +23,21 @@ void *xcalloc(size_t n, size_t size)
 	if (!p)
 		no_memory(n * size);
 	return p;
+}
+
+void *xmap_sparse(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		no_memory(bytes);
+	madvise(p, bytes, MADV_NOHUGEPAGE); /* -EINVAL: the host has none */
+	return p;
+}
+
+void unmap_sparse(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, bytes);
 }
 
 void *xrealloc(void *p, size_t bytes)

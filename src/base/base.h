@@ -93,6 +93,10 @@ static inline int steal_fd(int *fd)
 
 /* Allocation that ends the process on ENOMEM: host trouble, sizes never chosen by a guest. */
 void *xcalloc(size_t n, size_t size);
+/* Zeros, of which little may ever be touched: they cost memory page by page, on hosts that give everybody huge pages,
+ * too. */
+void *xmap_sparse(size_t bytes);
+void unmap_sparse(void *p, size_t bytes);
 void *xrealloc(void *p, size_t bytes);
 char *xstrdup(const char *s);
 char *xasprintf(const char *fmt, ...) printf_like(1, 2);

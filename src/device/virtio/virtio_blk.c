@@ -410,7 +410,7 @@ static void vblk_free(struct virtio_dev *d)
 	virtio_reset(d);
 	virtio_unlock(d);
 	blk_close(vb->blk);
-	free(vb->reqs);
+	unmap_sparse(vb->reqs, vb->nreqs * sizeof(*vb->reqs));
 	free(vb);
 }
 
@@ -455,7 +455,7 @@ int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 	struct vblk *vb = xcalloc(1, sizeof(*vb));
 	vb->blk = blk;
 	vb->nreqs = nqueues * VIRTIO_QUEUE_MAX;
-	vb->reqs = xcalloc(vb->nreqs, sizeof(*vb->reqs));
+	vb->reqs = xmap_sparse(vb->nreqs * sizeof(*vb->reqs));
 	if (serial)
 		memcpy(vb->serial, serial, strnlen(serial, sizeof(vb->serial)));
 	vb->cfg = (struct blk_config){
