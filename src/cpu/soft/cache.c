@@ -325,7 +325,7 @@ void jc_clear(struct jc_table *t)
 	for (unsigned w = 0; w < ARRAY_LEN(t->used); w++)
 		for (; t->used[w]; t->used[w] &= t->used[w] - 1) {
 			unsigned run = w * 64 + (unsigned)__builtin_ctzll(t->used[w]);
-			memset(&t->e[run * JC_PAGE_SLOTS], 0, JC_PAGE_SLOTS * sizeof(t->e[0]));
+			memset(&t->e[run * JC_RUN], 0, JC_RUN * sizeof(t->e[0]));
 		}
 	t->e[0].key = JC_NONE(0);
 	t->halves = 0;

@@ -92,7 +92,7 @@ static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, str
 {
 	struct jc_table *t = (struct jc_table *)(void *)c->jc;
 
-	unsigned run = jc_page_slot(lin) / JC_PAGE_SLOTS;
+	unsigned run = (unsigned)(e - t->e) / JC_RUN;
 
 	t->used[run / 64] |= 1ull << (run % 64);
 	t->halves |= (u8)(1u << (lin >> 63));

@@ -528,12 +528,12 @@ static void no_stack(struct soft_cpu *c, unsigned mode)
 		__atomic_store_n(&c->jit.stack[mode].limit[i], 0, __ATOMIC_RELAXED);
 }
 
-/* Empty what lies in [from, from + bytes) of the table. */
-static void jj_forget(struct soft_cpu *c, unsigned t, u64 from, u64 bytes)
+/* Empty what lies in [from, from + bytes) of the table's n slots from `slot` on. */
+static void jj_forget(struct soft_cpu *c, unsigned t, unsigned slot, unsigned n, u64 from, u64 bytes)
 {
 	u64 *rips = c->jit.jj[t].rip;
 
-	for (unsigned w = 0; w < ARRAY_LEN(c->jit.jj_filled[t]); w++)
+	for (unsigned w = slot / JJ_RUN / 64; w < (slot + n) / JJ_RUN / 64; w++)
 		for (u64 runs = c->jit.jj_filled[t][w]; runs; runs &= runs - 1) {
 			unsigned first = (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN;
 			for (unsigned i = first; i < first + JJ_RUN; i++)
@@ -599,7 +599,15 @@ static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin, unsigned shif
 	    (shift == PAGE_SHIFT && !(c->jit.jj_pages[t][p / 64] >> (p % 64) & 1)))
 		return;
 	/* An instruction may reach into it from the page before. */
-	jj_forget(c, t, start - 15, size + 15);
+	if (shift != PAGE_SHIFT) {
+		jj_forget(c, t, 0, JJ_SIZE, start - 15, size + 15);
+		return;
+	}
+	/* All of a page are within as many slots. */
+	unsigned slot = jj_slot(start) & ~(PAGE_BYTES - 1), before = jj_slot(start - 1) & ~(PAGE_BYTES - 1);
+	jj_forget(c, t, slot, PAGE_BYTES, start - 15, size + 15);
+	if (before != slot)
+		jj_forget(c, t, before, PAGE_BYTES, start - 15, size + 15);
 }
 
 void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift)

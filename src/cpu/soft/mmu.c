@@ -1065,16 +1065,14 @@ static unsigned table_flush_page(struct tlb_table *t, gva_t lin, unsigned large)
 
 #define JC_SALTS (3ull << 61)
 
-/* Forget what lies in [from, from + bytes). */
-static void jc_flush_run(struct jc_table *t, unsigned run, u64 from, u64 bytes)
+/* Forget what lies in [from, from + bytes), of n slots from `slot` on. */
+static void jc_forget(struct jc_table *t, unsigned slot, unsigned n, u64 from, u64 bytes)
 {
-	struct jc_entry *e = &t->e[run * JC_PAGE_SLOTS];
-
-	if (!(t->used[run / 64] >> (run % 64) & 1))
-		return;
-	for (unsigned i = 0; i < JC_PAGE_SLOTS; i++)
-		if ((e[i].key & ~JC_SALTS) - from < bytes)
-			e[i].key = JC_NONE(run * JC_PAGE_SLOTS + i);
+	for (unsigned run = slot / JC_RUN; run < (slot + n) / JC_RUN; run++)
+		if (t->used[run / 64] >> (run % 64) & 1)
+			for (unsigned i = run * JC_RUN; i < (run + 1) * JC_RUN; i++)
+				if ((t->e[i].key & ~JC_SALTS) - from < bytes)
+					t->e[i].key = JC_NONE(i);
 }
 
 /* Drop the blocks of lin's page of 1 << shift bytes, and those that reach into it from the page before. */
@@ -1089,12 +1087,11 @@ static void jc_flush(struct jc_table *t, gva_t lin, unsigned shift)
 	if (!(t->halves >> (lin >> 63) & 1))
 		return;
 	if (shift == PAGE_SHIFT) {
-		jc_flush_run(t, jc_page_slot(lin) / JC_PAGE_SLOTS, before, size + PAGE_BYTES);
-		jc_flush_run(t, jc_page_slot(lin - PAGE_BYTES) / JC_PAGE_SLOTS, before, size + PAGE_BYTES);
+		jc_forget(t, jc_page_slot(lin), JC_PAGE_SLOTS, before, size + PAGE_BYTES);
+		jc_forget(t, jc_page_slot(lin - PAGE_BYTES), JC_PAGE_SLOTS, before, size + PAGE_BYTES);
 		return;
 	}
-	for (unsigned run = 0; run < JC_RUNS; run++)
-		jc_flush_run(t, run, before, size + PAGE_BYTES);
+	jc_forget(t, 0, JC_SIZE, before, size + PAGE_BYTES);
 }
 
 static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)

@@ -232,11 +232,11 @@ struct block {
 #define JC_SIZE (1u << JC_BITS)
 /* All blocks of one page lie in one run of slots, so that INVLPG can drop them. */
 #define JC_PAGE_SLOTS 512
-#define JC_RUNS (JC_SIZE / JC_PAGE_SLOTS)
+#define JC_RUN 32 /* slots that are emptied together */
 static inline unsigned jc_page_slot(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
-	return (unsigned)(p ^ (p >> 7)) % JC_RUNS * JC_PAGE_SLOTS;
+	return (unsigned)(p ^ (p >> 7)) % (JC_SIZE / JC_PAGE_SLOTS) * JC_PAGE_SLOTS;
 }
 static inline unsigned jc_hash(u64 lin)
 {
@@ -250,7 +250,7 @@ struct jc_entry {
 };
 struct jc_table {
 	struct jc_entry e[JC_SIZE]; /* first: c->jc points here */
-	u64 used[JC_RUNS / 64];     /* by run of JC_PAGE_SLOTS: may hold something */
+	u64 used[JC_SIZE / JC_RUN / 64]; /* by run: may hold something */
 	u8 halves;                  /* 1: ... of the lower half of addresses, 2: of the upper */
 };
 
