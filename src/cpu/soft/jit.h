@@ -101,12 +101,13 @@ static inline u64 jtlb_none(unsigned slot)
 #define JIT_SPACES 8 /* SPACE_COUNT */
 enum { JJ_SUPER_AC, JJ_USER, JJ_SUPER = JJ_USER + JIT_SPACES, JJ_TABLES }; /* JJ_USER: one for each address space */
 struct jj_table {
-	u64 rip[JJ_SIZE];
-	u64 code[JJ_SIZE];
+	struct jj_entry {
+		u64 rip, code;
+	} e[JJ_SIZE];
 };
 static inline unsigned jj_slot(u64 rip)
 {
-	return (unsigned)(rip ^ (rip >> 12)) & (JJ_SIZE - 1);
+	return (unsigned)(rip ^ (rip >> 12)) >> 1 & (JJ_SIZE - 1); /* bit 0: so that no shift is needed, see jump_to_rax() */
 }
 /*
  * For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. Nearly
@@ -114,7 +115,7 @@ static inline unsigned jj_slot(u64 rip)
  */
 static inline u64 jj_none(unsigned slot)
 {
-	return slot ? 0 : 1;
+	return slot ? 0 : 2;
 }
 
 /* Why translated code was left. */

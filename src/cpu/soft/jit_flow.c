@@ -31,8 +31,8 @@ static bool in_page(s64 rel)
 static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 {
 	unsigned t = j->mode == TLB_USER ? JJ_USER : j->mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
-	s32 rips = C_OFF(jit.jj[0].rip) + (s32)(t * sizeof(struct jj_table));
-	s32 codes = rips + (s32)offsetof(struct jj_table, code);
+	s32 rips = C_OFF(jit.jj[0].e[0].rip) + (s32)(t * sizeof(struct jj_table));
+	s32 codes = rips + (s32)offsetof(struct jj_entry, code);
 	struct jsite_uop site = { j->ref, i->uop, i->nuops, .pad = { (u8)undo } };
 
 	if (j->code->rorx)
@@ -40,7 +40,8 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 	else
 		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
 	op_rr(j, false, 0x33, H_RCX, H_RAX);
-	e_alui(j, false, 4, H_RCX, JJ_SIZE - 1);
+	static_assert(sizeof(struct jj_entry) == 16, "twice the slot, in eights of bytes");
+	e_alui(j, false, 4, H_RCX, 2 * JJ_SIZE - 2);
 	if (j->mode == TLB_USER)
 		op_rm(j, true, 0x03, H_RCX, H_RSP, C_OFF(jit.jj_bias));
 	EB(j, 0x48, 0x3b, 0x84, 0xcc);       /* cmp rax, [rsp + rcx * 8 + rip] */

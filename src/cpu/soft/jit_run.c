@@ -306,7 +306,7 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 	c->jit.n.exit[JX_DEAD]++;
 	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	unsigned slot = jj_slot(c->rip);
-	c->jit.jj[jj_table(c)].rip[slot] = jj_none(slot);
+	c->jit.jj[jj_table(c)].e[slot].rip = jj_none(slot);
 	return NULL;
 }
 
@@ -424,8 +424,7 @@ static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
 {
 	unsigned t = jj_table(c), slot = jj_slot(rip), run = slot / JJ_RUN;
 
-	c->jit.jj[t].rip[slot] = rip;
-	c->jit.jj[t].code[slot] = (u64)(uintptr_t)b->jit.far;
+	c->jit.jj[t].e[slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
 	c->jit.jj_filled[t][run / 64] |= 1ull << (run % 64);
 	jj_note_page(c, t, rip);
 	if (b->phys2 != UINT64_MAX)
@@ -504,11 +503,10 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 		return NULL;
 	}
 	u64 rip = c->rip;
-	const struct jj_table *t = &c->jit.jj[jj_table(c)];
-	unsigned slot = jj_slot(rip);
-	if (likely(t->rip[slot] == rip)) {
+	const struct jj_entry *e = &c->jit.jj[jj_table(c)].e[jj_slot(rip)];
+	if (likely(e->rip == rip)) {
 		c->jit.vpage = rip & PAGE_MASK;
-		return (u8 *)(uintptr_t)t->code[slot];
+		return (u8 *)(uintptr_t)e->code;
 	}
 	struct block *to = target(c);
 	if (!to) {
@@ -531,27 +529,27 @@ static void no_stack(struct soft_cpu *c, unsigned mode)
 /* Empty what lies in [from, from + bytes) of the table's n slots from `slot` on. */
 static void jj_forget(struct soft_cpu *c, unsigned t, unsigned slot, unsigned n, u64 from, u64 bytes)
 {
-	u64 *rips = c->jit.jj[t].rip;
+	struct jj_entry *e = c->jit.jj[t].e;
 
 	for (unsigned w = slot / JJ_RUN / 64; w < (slot + n) / JJ_RUN / 64; w++)
 		for (u64 runs = c->jit.jj_filled[t][w]; runs; runs &= runs - 1) {
 			unsigned first = (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN;
 			for (unsigned i = first; i < first + JJ_RUN; i++)
-				if (rips[i] - from < bytes)
-					rips[i] = jj_none(i);
+				if (e[i].rip - from < bytes)
+					e[i].rip = jj_none(i);
 		}
 }
 
 static void jj_clear(struct soft_cpu *c, unsigned t)
 {
-	u64 *rips = c->jit.jj[t].rip;
+	struct jj_entry *e = c->jit.jj[t].e;
 
 	for (unsigned w = 0; w < ARRAY_LEN(c->jit.jj_filled[t]); w++) {
 		for (u64 runs = c->jit.jj_filled[t][w]; runs; runs &= runs - 1)
-			memset(rips + (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN, 0, JJ_RUN * sizeof(*rips));
+			memset(e + (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN, 0, JJ_RUN * sizeof(*e));
 		c->jit.jj_filled[t][w] = 0;
 	}
-	rips[0] = jj_none(0);
+	e[0].rip = jj_none(0);
 	c->jit.jj_halves[t] = 0;
 	memset(c->jit.jj_pages[t], 0, sizeof(c->jit.jj_pages[t]));
 }
@@ -604,10 +602,11 @@ static void jj_flush_page(struct soft_cpu *c, unsigned t, u64 lin, unsigned shif
 		return;
 	}
 	/* All of a page are within as many slots. */
-	unsigned slot = jj_slot(start) & ~(PAGE_BYTES - 1), before = jj_slot(start - 1) & ~(PAGE_BYTES - 1);
-	jj_forget(c, t, slot, PAGE_BYTES, start - 15, size + 15);
+	const unsigned n = PAGE_BYTES / 2;
+	unsigned slot = jj_slot(start) & ~(n - 1), before = jj_slot(start - 1) & ~(n - 1);
+	jj_forget(c, t, slot, n, start - 15, size + 15);
 	if (before != slot)
-		jj_forget(c, t, before, PAGE_BYTES, start - 15, size + 15);
+		jj_forget(c, t, before, n, start - 15, size + 15);
 }
 
 void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift)

@@ -8,9 +8,9 @@
 #define ANY_BYTES (sizeof(struct memo_insn) + ZYDIS_MAX_OPERAND_COUNT * sizeof(ZydisDecodedOperand))
 
 struct decode_memo {
-	struct memo e[MEMO_SIZE], none;         /* none: what is not kept */
+	struct memo e[MEMO_SIZE], none; /* none: what is not kept */
 	u8 insn[MEMO_SIZE][KEPT_BYTES];
-	_Alignas(16) u8 fresh[2][ANY_BYTES];    /* decoded just now; and with other constants */
+	_Alignas(16) u8 fresh[2][ANY_BYTES]; /* decoded just now; and with other constants */
 };
 _Static_assert(KEPT_BYTES % 8 == 0, "aligned one by one");
 
@@ -104,7 +104,8 @@ static bool take_apart(struct memo *e, const struct memo_insn *i, const u8 *byte
 		e->disp_bytes = in->raw.disp.size / 8;
 	}
 	/* Elsewhere it may say what the instruction does. */
-	if (imms == 1 && in->raw.imm[0].size && !in->raw.imm[1].size && in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	if (imms == 1 && in->raw.imm[0].size && !in->raw.imm[1].size &&
+	    in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
 	    (in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT || in->raw.imm[0].is_relative)) {
 		e->imm_at = in->raw.imm[0].offset;
 		e->imm_bytes = in->raw.imm[0].size / 8;
@@ -170,8 +171,8 @@ static void learn_uop(const struct soft_cpu *c, struct memo *e, const struct mem
 	bool enda, endb;
 
 	/* decode_mem() puts an address of eight bytes in one place or another, by its value. */
-	if (e->disp_bytes > 4 || !anywhere(a) || !one_uop(c, e->code, a, bytes, &ua, &enda) || !one_uop(c, e->code, b, other, &ub, &endb) ||
-	    enda != endb)
+	if (e->disp_bytes > 4 || !anywhere(a) || !one_uop(c, e->code, a, bytes, &ua, &enda) ||
+	    !one_uop(c, e->code, b, other, &ub, &endb) || enda != endb)
 		return;
 	e->u = ua;
 	e->end = enda;
@@ -191,25 +192,24 @@ static bool learn(const struct soft_cpu *c, struct memo *e, unsigned code, const
 
 	*e = (struct memo){ .code = (u8)code };
 	if (!take_apart(e, a, bytes))
-		goto not;
+		goto not ;
 	memcpy(other, bytes, sizeof(other));
 	for (unsigned n = 0; n < e->disp_bytes; n++)
 		other[e->disp_at + n] ^= 0xff;
 	for (unsigned n = 0; n < e->imm_bytes; n++)
 		other[e->imm_at + n] ^= 0xff;
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(dec, other, e->len, &b->in, b->ops)))
-		goto not;
+		goto not ;
 	memcpy(k, a, sizeof(*a) + a->in.operand_count * sizeof(a->ops[0]));
 	replace(e, k, bytes);
 	if (!same(k, a))
-		goto not;
+		goto not ;
 	replace(e, k, other);
 	if (!same(k, b))
-		goto not;
+		goto not ;
 	learn_uop(c, e, a, b, bytes, other);
 	return true;
-not:
-	*e = (struct memo){ 0 };
+	not : *e = (struct memo){ 0 };
 	return false;
 }
 
