@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pack.py - builds the workloads and packs what all sides run: one tree of files, as an initramfs for the guests and as a
 folder for the host itself. Programs, libraries and data are the same bytes everywhere."""
+import fcntl
 import hashlib
 import os
 import re
@@ -46,6 +47,18 @@ BOOT_INIT = b"#!/bin/busybox sh\necho @init\n/bin/busybox poweroff -f\n/bin/busy
 
 class PackError(Exception):
     """What is missing, and what to do."""
+
+
+def lock(out):
+    """Keeps a second run out of the same folder, whose programs the first is running; held until this process ends."""
+    os.makedirs(out, exist_ok=True)
+    held = open(os.path.join(out, "lock"), "w", encoding="utf-8")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print(f"waiting for another run in {out} to finish", flush=True)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    return held
 
 
 def output(*argv):

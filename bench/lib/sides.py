@@ -13,8 +13,8 @@ sys.path.insert(0, os.path.join(TOP, "tools"))
 from console import ConsoleError, Machine  # noqa: E402
 
 # A mount namespace of its own with the guests' files for its root, and a /tmp in memory as they have.
-NATIVE = ("set -e; r=$1; mount --rbind /dev $r/dev; mount --rbind /proc $r/proc; mount -t tmpfs tmp $r/tmp; "
-          "exec chroot $r /bin/busybox sh /agent")
+NATIVE = ("set -e; r=$1; mount --rbind /dev $r/dev; mount --rbind /proc $r/proc; mount --rbind /sys $r/sys; "
+          "mount -t tmpfs tmp $r/tmp; exec chroot $r /bin/busybox sh /agent")
 QUIET = "console=ttyS0 quiet panic=-1"
 
 
