@@ -255,7 +255,7 @@ static void engine_init(const struct soft_options *o)
 		exit(1);
 	}
 	cpu_vm_ready(vm);
-	by_kernel = o->direct == SOFT_DIRECT_ALWAYS;
+	by_kernel = o && o->direct == SOFT_DIRECT_ALWAYS;
 	cpu = cpu_vm_cpu(vm, 0);
 	put64(G_PML4, 0, G_PDPT | 7);
 	put64(G_PDPT, 0, G_PD0 | 7);
