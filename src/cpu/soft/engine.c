@@ -8,8 +8,6 @@
 #include "cpu/soft/cache.h"
 #include "cpu/soft/memo.h"
 
-#include <sys/mman.h>
-
 /*
  * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
  * run larger programs: a compiler alone executes some 400,000 blocks.
@@ -24,6 +22,7 @@ struct one {
 	/* Translated code runs with its stack pointer at s: room for calls, and for what signals push. */
 	u8 below[32 * KIB];
 	struct soft_cpu s __attribute__((aligned(64)));
+	void *memory; /* that it is in */
 };
 struct all {
 	struct cpu_vm head;
@@ -336,7 +335,7 @@ static void vm_free(struct cpu_vm *v)
 		soft_tlb_fini(c);
 		memo_free(c->memo);
 		free(c->step_block);
-		munmap(container_of(c, struct one, s), sizeof(struct one));
+		free(container_of(c, struct one, s)->memory);
 	}
 	soft_vec_fini(vm);
 	cache_free(vm);
@@ -376,8 +375,9 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
 		/* Zero already, and most of it (the statistics' and the tables' far ends) is never touched. */
-		struct one *cpu = mmap(NULL, sizeof(*cpu), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		must(cpu != MAP_FAILED);
+		void *memory = xcalloc(1, sizeof(struct one) + 64);
+		struct one *cpu = (struct one *)ROUND_UP((uintptr_t)memory, 64);
+		cpu->memory = memory;
 		cpu->head.engine = &cpu_engine_soft;
 		struct soft_cpu *c = &cpu->s;
 		c->vm = vm;
