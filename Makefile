@@ -15,13 +15,14 @@ SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 # The programs and their translations: what a person waits for, without the tests.
 PROGRAMS = mica mica-vmm mica-slirp mica-gmo
 
-.PHONY: all help deps build run test bench soak install clean distclean
+.PHONY: all help deps build run check compdb test bench soak install clean distclean
 all: build
 
 help:
 	@echo 'make run      install what is missing, build, make a Debian 12 disk and boot it here'
 	@echo '              FRESH=1: start from a new disk; CPUS=2 MEMORY=1G ARGS="..." go to mica run'
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
+	@echo 'make check    two minutes, before every commit: format, rooms, headers, comments, unit tests'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
 	@echo 'make bench    the software engine beside the host, QEMU and User-mode Linux; idle cost'
 	@echo 'make soak     everything at once on 4 vCPUs for 20 minutes, results compared with the host'
@@ -46,6 +47,14 @@ run:
 	@test -f $(B)/build.ninja || { $(SETUP); }
 	@ninja -C $(B) --quiet $(PROGRAMS)
 	@BUILD='$(B)' FRESH='$(FRESH)' CPUS='$(CPUS)' MEMORY='$(MEMORY)' tools/run $(ARGS)
+
+check: build
+	@tools/deps.sh check
+	@tools/check --build '$(B)' $(ARGS)
+
+# For editors: every file's compiler command
+compdb: $(B)/build.ninja
+	@ln -sf '$(B)/compile_commands.json' compile_commands.json
 
 test:
 	@tools/deps.sh build run test

@@ -59,6 +59,9 @@ struct cpu_vm {
 	const struct cpu_engine *engine;
 };
 
+/* Takes out of m what this host's KVM cannot give (kvm/kvm_cpuid.c). -errno: there is no usable /dev/kvm. */
+int kvm_limit(struct cpu_model *m, struct err *e);
+
 extern const struct cpu_engine cpu_engine_soft, cpu_engine_kvm, cpu_engine_kvm_chips;
 
 #endif

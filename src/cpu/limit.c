@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* limit.c - what an engine takes from a CPU model. Apart from cpu.c: the command asks, too, and shall not have to load
  * the engines for it. */
-#include "cpu/kvm/kvm.h"
+#include "cpu/engine.h"
 
 int cpu_engine_limit(enum cpu_engine_kind kind, struct cpu_model *m, struct err *e)
 {

@@ -104,7 +104,6 @@ struct kvm_vm {
 /* Does the host's processor take EFER.AIBRSE? */
 bool kvm_has_auto_ibrs(const struct kvm_vm *vm);
 int kvm_cpuid_set(struct kvm_cpu *c, struct err *e);
-int kvm_limit(struct cpu_model *m, struct err *e);
 u64 kvm_arch_capabilities(int sys_fd);
 
 /* kvm_state.c */

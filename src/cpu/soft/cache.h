@@ -165,7 +165,7 @@ static inline u64 cache_block_chunks(const struct block *b, u64 page)
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
 void decode_init(struct soft_vm *vm);
 
-/* exec.c: handlers decode needs by name */
+/* The exec_*.c files: handlers decode needs by name */
 void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
 void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
 void op_end(struct soft_cpu *c, const struct uop *op); /* end of block: fall through */

@@ -438,7 +438,7 @@ noreturn_ cold_ void soft_raise_db(struct soft_cpu *c, u64 dr6, bool trap);
 #define soft_gp(c, err) soft_raise(c, EXC_GP, err)
 
 /* ---- writing handlers ---- */
-/* First thing in a handler that is not one of exec.c's fast ones: makes the instruction's state
+/* First thing in a handler that is not one of the fast ones of the exec_*.c files: makes the instruction's state
  * exact, so that everything below may be called. */
 #define SOFT_ENTER(c, o) ((c)->op = (o), (c)->rip = (c)->gpr[GPR_BLK] + (o)->rip_off)
 /* RIP of the next instruction (before wrapping to the code size). */
@@ -611,7 +611,7 @@ bool decode_int(struct decode *d); /* decode_int.c: integer, control flow in 64-
 bool decode_sys(struct decode *d); /* sys_decode.c: system, segments, far, stack frames, I/O */
 bool decode_vec(struct decode *d); /* vec_decode.c: x87, MMX, SSE, AVX, FXSAVE/XSAVE */
 
-/* ---- system.c and friends ---- */
+/* ---- what is system: exc.c, far.c, iret.c, task.c, seg.c, syscall.c, ctl.c, msr.c ---- */
 /* The run loop's: deliver c->exc (may raise again; the loop handles #DF and triple fault).
  * Returns false on a triple fault (shutdown). */
 bool soft_deliver_exc(struct soft_cpu *c);
@@ -626,7 +626,7 @@ void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool wr
 void soft_reset_state(struct soft_cpu *c, bool init); /* SDM 3A 9.1.1 table; init: INIT, not power-on */
 struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf);
 
-/* ---- fpu.c / vec.c ---- */
+/* ---- fpu.c, vec_stub.c ---- */
 /* Take the host FPU for the guest on this thread, and give it back. Around soft_run(). */
 void soft_fpu_enter(struct soft_cpu *c);
 void soft_fpu_leave(struct soft_cpu *c);
@@ -666,7 +666,7 @@ struct soft_vm {
 	struct code_cache *cache; /* cache.c */
 	struct soft_options options;
 	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
-	struct vec_stubs *stubs;  /* vec.c */
+	struct vec_stubs *stubs;  /* vec_stub.c */
 	struct direct direct;
 	u64 tsc_khz;
 	unsigned phys_bits; /* MAXPHYADDR */
