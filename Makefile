@@ -15,7 +15,7 @@ SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 # The programs and their translations: what a person waits for, without the tests.
 PROGRAMS = mica mica-vmm mica-slirp mica-gmo
 
-.PHONY: all help deps build run check compdb test bench soak install clean distclean
+.PHONY: all help deps build run check compdb deb deb-check test bench soak install clean distclean
 all: build
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make soak     everything at once on 4 vCPUs for 20 minutes, results compared with the host'
 	@echo '              ARGS="--minutes 5" goes to bench/soak, as for test and bench'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make deb      the Debian package, in $(B)/deb; make deb-check tries it in a clean Debian (root)'
 	@echo 'make deps     install the Debian packages that building and running need'
 	@echo 'make clean    remove what was built, keep images and disks; make distclean removes all'
 
@@ -55,6 +56,13 @@ check: build
 # For editors: every file's compiler command
 compdb: $(B)/build.ninja
 	@ln -sf '$(B)/compile_commands.json' compile_commands.json
+
+deb:
+	@tools/deps.sh build deb
+	@tools/make-deb '$(B)'
+
+deb-check: build deb
+	@tests/deb/check '$(B)'
 
 test:
 	@tools/deps.sh build run test
