@@ -1131,7 +1131,7 @@ static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)
 	unsigned b = table_flush_page(&c->tables->space[s].super_ac, lin, large);
 	jc_flush(&c->tables->jc_user[s], lin, a);
 	jit_flush_page(c, s, TLB_USER, lin, a);
-	direct_flush_page(c, s, lin, a);
+	direct_flush_page(c, s, lin);
 	jit_flush_page(c, s, TLB_SUPER_AC, lin, b);
 }
 
