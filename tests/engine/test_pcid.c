@@ -219,6 +219,85 @@ static void global_pages(void **unused)
 	assert_int_equal(super(KERNEL + 0x2000), 32);
 }
 
+static u64 with_ac(u64 lin)
+{
+	c->sysflags |= FL_AC;
+	soft_mode_changed(c);
+	u64 v = soft_ld64(c, lin);
+	c->sysflags &= ~FL_AC;
+	soft_mode_changed(c);
+	return v;
+}
+
+/* What an address space holds by itself: INVLPG drops global pages of all of them, and only those (SDM 3A 4.10.4.1). */
+static void global_pages_of_others(void **unused)
+{
+	struct block b = { .phys2 = UINT64_MAX };
+
+	soft_tlb_flush(c, true);
+	for (unsigned i = 1; i <= 3; i++) {
+		map_large(i, 0);
+		map(i, 2, 60, U | G);
+		map(i, 3, 70, G);
+		load(i, true);
+		assert_int_equal(user(LARGE), 0);
+		assert_int_equal(user(USER + 0x2000), 60);
+		assert_int_equal(with_ac(USER + 0x2000), 60);
+		assert_int_equal(with_ac(KERNEL + 0x3000), 70);
+		c->cpl = 3;
+		soft_mode_changed(c);
+		jc_set(c, &c->jc[jc_hash(USER + 0x2008)], USER + 0x2008, &b);
+		c->cpl = 0;
+		soft_mode_changed(c);
+	}
+	for (unsigned i = 1; i <= 3; i++) {
+		map_large(i, 1);
+		map(i, 2, 61, U | G);
+		map(i, 3, 71, G);
+	}
+	soft_tlb_flush_page(c, KERNEL + 0x3000);
+	for (unsigned i = 1; i <= 3; i++) {
+		load(i, true);
+		assert_int_equal(with_ac(KERNEL + 0x3000), 71);
+		assert_int_equal(user(USER + 0x2000), 60);
+	}
+	soft_tlb_flush_page(c, USER + 0x2000);
+	for (unsigned i = 1; i <= 3; i++) {
+		load(i, true);
+		assert_int_equal(user(USER + 0x2000), 61);
+		assert_int_equal(with_ac(USER + 0x2000), 61);
+		assert_int_not_equal(c->jcs[1][jc_hash(USER + 0x2008)].key, USER + 0x2008);
+	}
+	/* The others' pages that are not global stay. */
+	soft_tlb_flush_page(c, LARGE);
+	assert_int_equal(user(LARGE), 1);
+	for (unsigned i = 1; i <= 2; i++) {
+		load(i, true);
+		assert_int_equal(user(LARGE), 0);
+		soft_tlb_flush_page(c, LARGE);
+	}
+	/* Large ones. */
+	for (unsigned i = 1; i <= 2; i++) {
+		put64(ROOT(i) + 0x2000 + 8 * 3, 0x800000 | P | W | U | AD | PS | G);
+		load(i, true);
+		assert_int_equal(user(LARGE + 0x100000), 0);
+	}
+	put64(0xb00000, 1);
+	for (unsigned i = 1; i <= 2; i++)
+		put64(ROOT(i) + 0x2000 + 8 * 3, 0xa00000 | P | W | U | AD | PS | G);
+	soft_tlb_flush_page(c, LARGE);
+	for (unsigned i = 1; i <= 2; i++) {
+		load(i, true);
+		assert_int_equal(user(LARGE + 0x100000), 1);
+	}
+	/* A space that is emptied has none, and does not ask to be looked at. */
+	load(1, false);
+	assert_int_equal(c->globals[c->space], 0);
+	soft_tlb_flush(c, true);
+	for (unsigned s = 0; s < SPACE_COUNT; s++)
+		assert_int_equal(c->globals[s], 0);
+}
+
 /* The supervisor's pages that are not global are not taken along to another PCID. */
 static void private_supervisor_pages(void **unused)
 {
@@ -339,6 +418,7 @@ int main(void)
 		cmocka_unit_test(loads_flush_one),
 		cmocka_unit_test(invpcid_types),
 		cmocka_unit_test(global_pages),
+		cmocka_unit_test(global_pages_of_others),
 		cmocka_unit_test(private_supervisor_pages),
 		cmocka_unit_test(eviction),
 		cmocka_unit_test(all_entries),

@@ -194,8 +194,12 @@ bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc);
 struct mmu_user {
 	u64 page; /* of RAM */
 	u8 rights;
+	u8 shift; /* of the guest's page that it is a piece of: 12, 21, 30 */
+	bool global;
 };
 void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out);
+/* The address space in use holds a global translation of lin, outside of TLB_SUPER; of a page of 1 << shift bytes. */
+void mmu_note_global(struct soft_cpu *c, gva_t lin, unsigned shift);
 /* May a page that user code may write be mapped so that we do not see it? Then mmu_protect_code() will tell, and
  * mmu_protect_all(). written: it is about to be. c->tlb_lock held. */
 bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written);

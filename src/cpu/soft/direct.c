@@ -483,7 +483,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		}
 		if (r->sh->error < 0) {
 			direct_map_forget(r); /* and it did not go on */
-			continue;
+			v = LEAVE;
+			break;
 		}
 		v = stopped(c, r);
 		if (v == GO_ON && ((r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS) ||
@@ -493,6 +494,7 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	if (unlikely(lost)) {
 		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
 		c->direct.st.exit[DX_LOST]++;
+		direct_map_lost(c, r);
 		give_back(c, r);
 		spare(c, c->vm->direct.always ? 0 : DIRECT_NEVER);
 		soft_raise(c, EXC_GP, 0);

@@ -31,7 +31,7 @@
  * INV-DIRECT-1: A runner executes guest code only while its vCPU's thread is in direct_run() and c->in_guest is set.
  * INV-DIRECT-2: Before it is started its mappings are what the guest's page tables allowed at or after the
  *               last time the guest invalidated them: pages that INVLPG names are looked at again before the next start
- *               (direct_flush_page()), all of them when all were flushed.
+ *               (direct_flush_page()), all of them when all were flushed. Where a mapping could not be changed there is none at all.
  * INV-DIRECT-3: It may write a page only if a fast write entry of the TLB might be filled for it (cache.h, PAGE_CODE; the dirty
  *               log). Whoever takes those back takes back its right too (direct_protect()): effective at its
  *               next start, and exclusive sections see to it that there is one (INV-DIRECT-1).
@@ -48,7 +48,7 @@
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
- * Files: direct.c who is let in, and the loop; direct_map.c the mappings; direct_runner.c the process.
+ * Files: direct.c who is let in, and the loop; direct_map.c the mappings, direct_tables.c the page tables they need; direct_runner.c the process.
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H
@@ -87,7 +87,7 @@ void direct_saw_host(struct soft_cpu *c);
 /* CR3 or what belongs to it changed. */
 void direct_switched(struct soft_cpu *c);
 void direct_flush(struct soft_cpu *c, unsigned space);
-void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin, unsigned shift);
+void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin);
 /* Any thread, under c->tlb_lock: the RAM page may not be written directly; ~0: none. */
 void direct_protect(struct soft_cpu *c, u64 page);
 
@@ -214,13 +214,15 @@ void runner_signal(const struct runner *r, int sig);
 /* ---- its mappings (direct_map.c) ---- */
 struct direct_map *direct_map_new(void);
 void direct_map_free(struct direct_map *m);
-/* Make its mappings right for a start; < 0: it is dead. */
+/* Make its mappings right for a start; < 0: it is dead, or -ESTALE: the page tables are another process's now. */
 int direct_map_sync(struct soft_cpu *c, struct runner *r);
 /* The runner's page fault: true, if it is to try again. error: #PF error code. ahead: it will be; where the guest's tables
  * have no such page, nothing is done. */
 bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, bool ahead);
-/* Another address space comes. */
+/* Another address space comes, or a command failed. */
 void direct_map_forget(struct runner *r);
+/* It is dead, and nothing of it is left. */
+void direct_map_lost(struct soft_cpu *c, struct runner *r);
 
 #define DIRECT_MAX 16 /* runners of a VM */
 struct direct {
@@ -228,6 +230,7 @@ struct direct {
 	const char *why; /* there are none */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
 	bool always;     /* for tests: everybody is let in at once */
+	_Atomic u64 bytes; /* of the host's memory that their mappings take, see direct_map.c */
 	pthread_mutex_t lock; /* who has which */
 	struct runner *r[DIRECT_MAX];
 	/* Pages, by hash and plus 1, in which translated code executed CPUID or XGETBV. */

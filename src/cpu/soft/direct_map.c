@@ -5,9 +5,19 @@
  * Pages come by the runner's page faults, and with each the accessed ones around it: a fault costs some 15
  * microseconds, mapping one more page one. They go when the guest's page tables do not allow them any more. That
  * is looked at before a start: of pages that were named (INVLPG), or of all (CR3).
+ *
+ * What a guest can make runners use of the host's memory is limited by dropping all of a runner's mappings: BUDGET_ALL for
+ * the runners of a VM together, of which each is left BUDGET_FLOOR / their number whatever the others have. That is
+ * at most 60 MiB, for the host's page tables and areas (VMAs) and for what is kept here; with what runners need
+ * anyhow it is less than 64 MiB.
+ *
+ * INV-MAP-1: A command that fails leaves the runner with something that it should not have. So whoever learns of that
+ * drops all (m->drop), before guest code is executed again.
  */
 #include "cpu/soft/cache.h"
+#include "cpu/soft/direct_tables.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -18,7 +28,11 @@
 #define AROUND_EXEC 64u
 #define PAGES_MAX (1u << 18)
 #define ENTRIES_MAX (PAGES_MAX + 4 * AROUND_MAX) /* what faults may add before direct_map_sync() drops all */
-#define AREAS_MAX 16384u /* mmap()s since all was dropped; the host's limit is 65,530 for a process */
+#define AREAS_MAX 32768u  /* VMAs that the host may have made for it since all was dropped */
+#define AREAS_FULL 60000u /* what is never reached: the host's limit is 65,530 for a process */
+#define AREA_BYTES 256u   /* of the host's memory */
+#define BUDGET_ALL (32 * MIB)
+#define BUDGET_FLOOR (28 * MIB)
 #define KEPT_MAX 4
 #define USER_TOP 0x7ffffffff000ull
 
@@ -43,6 +57,8 @@ struct direct_map {
 	} kept[64]; /* from executing a page, by hash */
 	u64 last_lin;
 	u32 repeated; /* faults at last_lin that we thought to have served */
+	u64 bytes;    /* its part of direct.bytes */
+	struct direct_tables tables;
 };
 
 static void clear(struct direct_map *m)
@@ -58,6 +74,24 @@ static void clear(struct direct_map *m)
 	memset(m->kept, 0, sizeof(m->kept));
 	memset(m->by_vpn, 0xff, sizeof(m->by_vpn));
 	memset(m->by_page, 0xff, sizeof(m->by_page));
+	direct_tables_clear(&m->tables);
+}
+
+static void account(struct soft_cpu *c, struct direct_map *m)
+{
+	u64 now = (u64)m->tables.live * DIRECT_TABLES_PAGE + (u64)m->areas * AREA_BYTES +
+		  (u64)m->n * (sizeof(*m->e) + sizeof(*m->stale));
+
+	atomic_fetch_add_explicit(&c->vm->direct.bytes, now - m->bytes, memory_order_relaxed);
+	m->bytes = now;
+}
+
+static bool over_budget(const struct soft_cpu *c, const struct direct_map *m)
+{
+	const struct direct *d = &c->vm->direct;
+
+	return m->areas > AREAS_MAX || m->live > PAGES_MAX ||
+	       (atomic_load_explicit(&d->bytes, memory_order_relaxed) > BUDGET_ALL && m->bytes > BUDGET_FLOOR / d->n);
 }
 
 struct direct_map *direct_map_new(void)
@@ -131,6 +165,7 @@ static void forget(struct direct_map *m, u32 i)
 	u32 *p = &m->by_vpn[bucket(m->e[i].vpn)];
 
 	unlink_page(m, i);
+	direct_tables_remove(&m->tables, m->e[i].vpn);
 	while (*p != i)
 		p = &m->e[*p].next_v;
 	*p = m->e[i].next_v;
@@ -154,8 +189,17 @@ static struct dpage *add(struct direct_map *m, u64 vpn, u64 page)
 	m->e[i] = (struct dpage){ .vpn = vpn, .next_v = *p };
 	*p = i;
 	link_page(m, i, page);
+	direct_tables_add(&m->tables, vpn);
 	m->live++;
 	return &m->e[i];
+}
+
+/* What an INVLPG that is for this page will have to name. */
+static void note(struct soft_cpu *c, struct direct_map *m, u64 vpn, const struct mmu_user *u)
+{
+	direct_tables_note(&m->tables, vpn, u->shift);
+	if (unlikely(u->global))
+		mmu_note_global(c, vpn << PAGE_SHIFT, u->shift);
 }
 
 static void mark(struct direct_map *m, u32 i)
@@ -169,7 +213,7 @@ static void mark(struct direct_map *m, u32 i)
 
 /* ---- orders ---- */
 
-/* Together with the one before, where they are neighbours. */
+/* Together with the one before, where they are neighbours. < 0: all will be dropped, see INV-MAP-1. */
 static int order(struct runner *r, u64 nr, u64 vpn, unsigned prot, u64 page)
 {
 	u64 at = vpn << PAGE_SHIFT, off = page << PAGE_SHIFT;
@@ -182,29 +226,31 @@ static int order(struct runner *r, u64 nr, u64 vpn, unsigned prot, u64 page)
 			return 0;
 		}
 	}
-	if (r->ncommands == RUNNER_COMMANDS) {
-		int code = runner_flush(r);
-		if (code < 0)
-			return code;
-	}
-	if (nr == SYS_mmap)
-		r->map->areas++;
-	return runner_queue(r, nr, at, PAGE_BYTES, nr == SYS_munmap ? 0 : prot,
-			    nr == SYS_mmap ? MAP_SHARED | MAP_FIXED | MAP_POPULATE : 0, nr == SYS_mmap ? r->ram_fd : 0,
-			    nr == SYS_mmap ? off : 0)
-		       ? 0
-		       : -ENOSPC;
+	int code = 0;
+	if (r->ncommands == RUNNER_COMMANDS)
+		code = runner_flush(r);
+	/* In the middle of an area it makes three of it, or two. */
+	r->map->areas += nr == SYS_munmap ? 1 : 2;
+	if (code == 0 && r->map->areas > AREAS_FULL)
+		code = -ENOMEM;
+	if (code == 0 && !runner_queue(r, nr, at, PAGE_BYTES, nr == SYS_munmap ? 0 : prot,
+				       nr == SYS_mmap ? MAP_SHARED | MAP_FIXED | MAP_POPULATE : 0,
+				       nr == SYS_mmap ? r->ram_fd : 0, nr == SYS_mmap ? off : 0))
+		code = -ENOSPC;
+	if (code < 0)
+		r->map->drop = true;
+	return code;
 }
 
-static int order_drop(struct runner *r)
+static void order_drop(struct soft_cpu *c, struct runner *r)
 {
 	u64 rest = RUNNER_BASE + RUNNER_BYTES;
 
+	c->direct.st.drops++;
 	clear(r->map);
 	r->ncommands = 0;
 	runner_queue(r, SYS_munmap, 0, RUNNER_BASE, 0, 0, 0, 0);
 	runner_queue(r, SYS_munmap, rest, USER_TOP - rest, 0, 0, 0, 0);
-	return 0;
 }
 
 /* ---- what the guest invalidated ---- */
@@ -227,7 +273,10 @@ static int check(struct soft_cpu *c, struct runner *r, u32 i)
 	if (!may || u.page != e->page) {
 		code = order(r, SYS_munmap, e->vpn, 0, 0);
 		forget(r->map, i);
-	} else if (e->prot & ~may) {
+		return code;
+	}
+	note(c, r->map, e->vpn, &u);
+	if (e->prot & ~may) {
 		e->prot &= may;
 		code = order(r, SYS_mprotect, e->vpn, e->prot, 0);
 	}
@@ -240,10 +289,7 @@ int direct_map_sync(struct soft_cpu *c, struct runner *r)
 	int code = 0;
 
 	pthread_mutex_lock(&c->tlb_lock);
-	if (m->drop || m->areas > AREAS_MAX || m->live > PAGES_MAX) {
-		c->direct.st.drops++;
-		order_drop(r);
-	} else if (m->all_stale) {
+	if (!m->drop && !over_budget(c, m) && m->all_stale) {
 		u32 before = m->live;
 		m->all_stale = false;
 		m->nstale = 0;
@@ -252,13 +298,26 @@ int direct_map_sync(struct soft_cpu *c, struct runner *r)
 		/* Page tables where those of a process that is gone were. */
 		if (code == 0 && before > 32 && m->live < before / 4)
 			code = -ESTALE;
-	} else {
+	} else if (!m->drop && !over_budget(c, m)) {
 		for (u32 k = 0; k < m->nstale && code == 0; k++)
 			code = check(c, r, m->stale[k]);
 		m->nstale = 0;
 	}
+	if (code != -ESTALE && r->alive && (m->drop || over_budget(c, m))) {
+		order_drop(c, r);
+		code = 0;
+	}
+	account(c, m);
 	pthread_mutex_unlock(&c->tlb_lock);
 	return code;
+}
+
+void direct_map_lost(struct soft_cpu *c, struct runner *r)
+{
+	pthread_mutex_lock(&c->tlb_lock);
+	clear(r->map);
+	account(c, r->map);
+	pthread_mutex_unlock(&c->tlb_lock);
 }
 
 void direct_map_forget(struct runner *r)
@@ -278,7 +337,16 @@ void direct_flush(struct soft_cpu *c, unsigned space)
 	pthread_mutex_unlock(&c->tlb_lock);
 }
 
-void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin, unsigned shift)
+static void mark_pages(struct direct_map *m, u64 vpn, u64 n)
+{
+	for (u64 k = 0; k < n; k++) {
+		u32 i = find(m, vpn + k);
+		if (i != NONE)
+			mark(m, i);
+	}
+}
+
+void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin)
 {
 	struct runner *r = c->direct.of[space];
 
@@ -286,19 +354,14 @@ void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin, unsigned shi
 		return;
 	pthread_mutex_lock(&c->tlb_lock);
 	struct direct_map *m = r->map;
+	/* Its size is what it was when it was mapped: the TLB may never have seen it. */
+	unsigned shift = direct_tables_shift(&m->tables, lin >> PAGE_SHIFT);
 	u64 n = 1ull << (shift - PAGE_SHIFT), vpn = lin >> PAGE_SHIFT & ~(n - 1);
-	/* The TLB may have forgotten that this was a large page: what we have of it are small ones. */
-	if (n < 512)
-		n = 512, vpn &= ~511ull;
-	if (m->nstale + n > m->live && n > 512) {
-		m->all_stale = true;
-	} else {
-		for (u64 k = 0; k < n; k++) {
-			u32 i = find(m, vpn + k);
-			if (i != NONE)
-				mark(m, i);
-		}
-	}
+	if (shift <= 21)
+		mark_pages(m, vpn, n);
+	for (u64 k = 0; shift > 21 && k < n; k += 512)
+		if (direct_tables_has(&m->tables, vpn + k))
+			mark_pages(m, vpn + k, 512);
 	pthread_mutex_unlock(&c->tlb_lock);
 }
 
@@ -441,17 +504,20 @@ static bool executes(const struct direct_map *m, u64 rip, u64 page)
 	return (a != NONE && m->e[a].page == page) || (b != NONE && m->e[b].page == page);
 }
 
-static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, u64 page, unsigned prot)
+static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, const struct mmu_user *u, unsigned prot)
 {
 	struct direct_map *m = r->map;
+	u64 page = u->page;
 	u32 i = find(m, vpn);
 	struct dpage *e;
 	int code;
 
 	if (i == NONE) {
 		e = add(m, vpn, page);
+		note(c, m, vpn, u);
 	} else {
 		e = &m->e[i];
+		note(c, m, vpn, u);
 		if (e->page == page) {
 			if (!(prot & PROT_WRITE))
 				prot |= e->prot & PROT_EXEC;
@@ -521,9 +587,10 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 					p &= ~(unsigned)PROT_EXEC;
 			}
 			if (p)
-				code = map_page(c, r, v, u[i].page, p);
+				code = map_page(c, r, v, &u[i], p);
 		}
 		c->direct.st.maps++;
+		account(c, m);
 	}
 	pthread_mutex_unlock(&c->tlb_lock);
 	return ok && code == 0;

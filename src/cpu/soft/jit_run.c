@@ -627,6 +627,11 @@ void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, 
 		no_stack(c, mode);
 }
 
+void jit_flush_ac_jumps(struct soft_cpu *c, u64 lin, unsigned shift)
+{
+	jj_flush_page(c, JJ_SUPER_AC, lin, shift);
+}
+
 void jit_protect(struct soft_cpu *c, u64 host)
 {
 	__atomic_store_n(&c->jit.beside.len, 0, __ATOMIC_RELAXED);

@@ -260,6 +260,8 @@ void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_u
 		if (page == UINT64_MAX)
 			continue;
 		out[i].page = page;
+		out[i].shift = (u8)shift;
+		out[i].global = (c->cr4 & CR4_PGE) && (v & PTE_G);
 		out[i].rights = (u8)(MMU_USER_R | ((v & all & PTE_W) && (v & PTE_D) ? MMU_USER_W : 0) |
 				     ((nx | v) & PTE_NX ? 0 : MMU_USER_X));
 	}
@@ -293,6 +295,28 @@ static void note_filled(struct tlb_table *t, const struct tlb_entry *e)
 		t->filled[t->nfilled] = (u16)(e - t->e);
 	if (t->nfilled <= TLB_LIST)
 		t->nfilled++;
+}
+
+/*
+ * Global translations that an address space's tables hold, by hash of their 2 MiB, for either half of addresses 32
+ * marks: INVLPG is for those of every PCID (SDM 3A 4.10.4.1), and goes to the tables of the others only where there is a
+ * mark. Mostly there is none: what kernels drop page by page is the user's, what is global their own.
+ */
+static unsigned half(gva_t lin)
+{
+	return (unsigned)(lin >> 63) * 32;
+}
+
+static u64 global_mark(gva_t lin)
+{
+	u64 n = lin >> 21;
+
+	return 1ull << ((n ^ n >> 5 ^ n >> 10) & 31) << half(lin);
+}
+
+void mmu_note_global(struct soft_cpu *c, gva_t lin, unsigned shift)
+{
+	c->globals[c->space] |= shift > 21 ? 0xffffffffull << half(lin) : global_mark(lin);
 }
 
 static unsigned large_mark(gva_t lin, unsigned shift)
@@ -383,8 +407,12 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	e->addend = (u64)(uintptr_t)host - page;
 	if (locked)
 		pthread_mutex_unlock(&c->tlb_lock);
-	if (!w.global && idx == TLB_SUPER)
+	if (idx != TLB_SUPER) {
+		if (w.global)
+			mmu_note_global(c, lin, w.shift);
+	} else if (!w.global) {
 		c->super_nonglobal = true;
+	}
 	if (w.shift > PAGE_SHIFT)
 		note_large(table, lin, w.shift);
 	return host + (lin & (PAGE_BYTES - 1));
@@ -911,6 +939,7 @@ static void space_clear(struct soft_cpu *c, unsigned s)
 	if (!c->spaces[s].ready)
 		return;
 	c->st.space_flush++;
+	c->globals[s] = 0;
 	direct_flush(c, s);
 	table_clear(&c->tables->space[s].user);
 	table_clear(&c->tables->space[s].super_ac);
@@ -1102,16 +1131,31 @@ static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)
 	unsigned b = table_flush_page(&c->tables->space[s].super_ac, lin, large);
 	jc_flush(&c->tables->jc_user[s], lin, a);
 	jit_flush_page(c, s, TLB_USER, lin, a);
-	direct_flush_page(c, s, lin, a);
+	direct_flush_page(c, s, lin);
 	jit_flush_page(c, s, TLB_SUPER_AC, lin, b);
+}
+
+/* Of the address space in use, and of the supervisor. */
+static void flush_page(struct soft_cpu *c, gva_t lin)
+{
+	unsigned shift = table_flush_page(&c->tables->super, lin, c->cr4 & CR4_PAE ? 21 : 22);
+
+	space_flush_page(c, c->space, lin);
+	jc_flush(&c->tables->jc_super, lin, shift);
+	jit_flush_page(c, c->space, TLB_SUPER, lin, shift);
+	/* All the supervisor's code is fetched by way of TLB_SUPER. */
+	if (unlikely(shift != PAGE_SHIFT))
+		jit_flush_ac_jumps(c, lin, shift);
 }
 
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
 {
-	space_flush_page(c, c->space, lin);
-	unsigned shift = table_flush_page(&c->tables->super, lin, c->cr4 & CR4_PAE ? 21 : 22);
-	jc_flush(&c->tables->jc_super, lin, shift);
-	jit_flush_page(c, c->space, TLB_SUPER, lin, shift);
+	u64 mark = global_mark(lin);
+
+	flush_page(c, lin);
+	for (unsigned s = 0; s < SPACE_COUNT; s++)
+		if (unlikely((c->globals[s] & mark) && s != c->space))
+			space_flush_page(c, s, lin);
 }
 
 void soft_tlb_flush_pcid_page(struct soft_cpu *c, unsigned pcid, gva_t lin)
@@ -1119,7 +1163,7 @@ void soft_tlb_flush_pcid_page(struct soft_cpu *c, unsigned pcid, gva_t lin)
 	unsigned s = space_find(c, pcid);
 
 	if (s == c->space)
-		soft_tlb_flush_page(c, lin);
+		flush_page(c, lin);
 	else if (s < SPACE_COUNT)
 		space_flush_page(c, s, lin);
 }

@@ -338,6 +338,7 @@ struct soft_cpu {
 	u32 space; /* index of the one in use */
 	struct space spaces[SPACE_COUNT];
 	u64 space_clock;
+	u64 globals[SPACE_COUNT]; /* what of each may be global, see mmu_note_global() */
 
 	/* YMM registers, 32 bytes each: xmm in the low 16. */
 	u8 vec[16][32] __attribute__((aligned(64)));
@@ -548,7 +549,7 @@ void soft_mode_changed(struct soft_cpu *c);
 /* Forget translations of linear addresses: those of the PCID in CR3; global: all of every PCID, also global pages.
  * Jump caches too. Then the address space in use is that of CR3. */
 void soft_tlb_flush(struct soft_cpu *c, bool global);
-void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin);
+void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin); /* INVLPG */
 /* CR3 names another address space, whose translations stay (CR3 bit 63). */
 void soft_tlb_switch(struct soft_cpu *c);
 /* INVPCID: one page or all of the pages of another PCID or the present one; all PCIDs, but not global pages. */
