@@ -282,6 +282,9 @@ enum sys_event {
  * sets everything up to c->rip otherwise. */
 void sys_deliver(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip);
 
+/* INT1, and what MOV SS before it held back. */
+void sys_icebp(struct soft_cpu *c, u64 ret_rip);
+
 /* INT n in virtual-8086 mode with CR4.VME: done through the task's own IVT if its map says so. */
 bool sys_vme_int(struct soft_cpu *c, u8 vec, u64 ret_rip);
 
@@ -290,6 +293,9 @@ enum sys_switch { SWITCH_JMP, SWITCH_CALL, SWITCH_IRET, SWITCH_INT };
  * the old TSS. error: pushed on the new stack unless EXC_NO_ERROR. */
 void sys_task_switch(struct soft_cpu *c, u16 tss_sel, struct sys_desc *d, enum sys_switch why, u64 next_rip, s64 error);
 
+#define DR6_BD (1ull << 13)
+#define DR6_BS (1ull << 14)
+#define DR6_BT (1ull << 15)
 /* Note an I/O access for DR7 breakpoints of that kind (CR4.DE). */
 void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes);
 
