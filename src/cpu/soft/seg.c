@@ -452,12 +452,11 @@ static outline_ void st_table(struct soft_cpu *c, const struct uop *op, u64 base
 {
 	check_umip(c);
 	unsigned bytes = soft_code64(c) ? 8 : 4;
-	u8 buf[10];
 	gva_t lin = soft_ea(c, op, bytes + 2, true);
 
-	st_le16(buf, limit);
-	st_le64(buf + 2, base);
-	soft_st_bytes(c, lin, buf, bytes + 2);
+	soft_probe(c, lin, bytes + 2, true);
+	soft_st(c, sys_lin(c, lin + 2), bytes, base); /* the one that may be unaligned first */
+	soft_st16(c, lin, limit);
 }
 void sys_sgdt(struct soft_cpu *c, const struct uop *op)
 {

@@ -512,6 +512,11 @@ void soft_st(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v);
 /* Any length up to a page; all pages are checked before the first byte is written. */
 void soft_ld_bytes(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes);
 void soft_st_bytes(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes);
+/* ... at any alignment: elements under a mask. */
+void soft_ld_bytes_any(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes);
+void soft_st_bytes_any(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes);
+/* #AC, where it is on and lin is not a multiple of align (a power of two). */
+void soft_check_align(struct soft_cpu *c, gva_t lin, unsigned bytes, unsigned align, bool write);
 /* Raise now whatever an access would raise. */
 void soft_probe(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write);
 /* Implicit supervisor accesses: descriptor tables, TSS, and stacks of an inner ring being pushed
