@@ -312,6 +312,10 @@ uop_fn sys_syscall, sys_sysret, sys_sysenter, sys_sysexit;
 uop_fn sys_int, sys_int3, sys_into, sys_int1, sys_bound, sys_enter;
 uop_fn sys_in, sys_out, sys_ins, sys_outs;
 
+/* msr_fixed.c. False: there is none, or #GP. */
+bool sys_msr_fixed_read(const struct soft_cpu *c, u32 msr, u64 *v);
+bool sys_msr_fixed_write(const struct soft_cpu *c, u32 msr, u64 v);
+
 /* What the model promises, asked at run time by rarely used handlers. */
 bool sys_vendor_amd(const struct soft_cpu *c);
 
