@@ -107,19 +107,14 @@ static void on_debug_exit(void *opaque, u32 value)
 
 /* ---- what the vCPUs see (struct cpu_bus) ---- */
 
-/* Each vCPU has its own local APIC at the same address; the rest is the bus's. */
-static bool in_lapic(gpa_t gpa, unsigned bytes)
-{
-	return gpa >= LAYOUT_LAPIC && gpa - LAYOUT_LAPIC <= 0x1000 - bytes;
-}
-
+/* Each vCPU has its own local APIC where it put it; the rest is the bus's. */
 static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
 {
 	struct machine *m = opaque;
-	u64 v;
+	u64 v, off = gpa - lapic_page(m->lapics, cpu);
 
-	if (in_lapic(gpa, bytes) && !lapic_in_engine(m->lapics) &&
-	    lapic_mmio_read(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, &v))
+	if (off <= PAGE_BYTES - bytes && !lapic_in_engine(m->lapics) &&
+	    lapic_mmio_read(m->lapics, cpu, (unsigned)off, bytes, &v))
 		return v;
 	return bus_mmio_read(m->bus, gpa, bytes);
 }
@@ -127,9 +122,10 @@ static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
 static void mmio_write(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u64 val)
 {
 	struct machine *m = opaque;
+	u64 off = gpa - lapic_page(m->lapics, cpu);
 
-	if (in_lapic(gpa, bytes) && !lapic_in_engine(m->lapics) &&
-	    lapic_mmio_write(m->lapics, cpu, (unsigned)(gpa - LAYOUT_LAPIC), bytes, val))
+	if (off <= PAGE_BYTES - bytes && !lapic_in_engine(m->lapics) &&
+	    lapic_mmio_write(m->lapics, cpu, (unsigned)off, bytes, val))
 		return;
 	bus_mmio_write(m->bus, gpa, bytes, val);
 }

@@ -59,6 +59,8 @@ void lapic_reset(struct lapics *b);
 /* The memory-mapped page, as vCPU `cpu` sees it; off < 4096. False: this vCPU's page is not there. */
 bool lapic_mmio_read(struct lapics *b, unsigned cpu, unsigned off, unsigned bytes, u64 *val);
 bool lapic_mmio_write(struct lapics *b, unsigned cpu, unsigned off, unsigned bytes, u64 val);
+/* Where this vCPU has its registers, while it has them in memory. */
+gpa_t lapic_page(const struct lapics *b, unsigned cpu);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE and 0x800-0x8ff. False: #GP. */
 bool lapic_msr_read(struct lapics *b, unsigned cpu, u32 msr, u64 *val);
 bool lapic_msr_write(struct lapics *b, unsigned cpu, u32 msr, u64 val);

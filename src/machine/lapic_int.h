@@ -10,6 +10,7 @@
 #define APIC_BASE_BSP (1u << 8)
 #define APIC_BASE_EXTD (1u << 10)
 #define APIC_BASE_EN (1u << 11)
+#define APIC_BASE_PAGE 0x3ffffffff000ull /* as wide as CPUID 80000008H tells physical addresses are */
 
 #define SVR_ENABLE (1u << 8)
 #define LVT_MASKED (1u << 16)

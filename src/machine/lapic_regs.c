@@ -205,6 +205,11 @@ bool lapic_mmio_read(struct lapics *b, unsigned cpu, unsigned off, unsigned byte
 	return true;
 }
 
+gpa_t lapic_page(const struct lapics *b, unsigned cpu)
+{
+	return SHARED_GET(b->l[cpu].base) & APIC_BASE_PAGE;
+}
+
 bool lapic_mmio_write(struct lapics *b, unsigned cpu, unsigned off, unsigned bytes, u64 val64)
 {
 	struct lapic *l = &b->l[cpu];
@@ -234,19 +239,20 @@ bool lapic_mmio_write(struct lapics *b, unsigned cpu, unsigned off, unsigned byt
 
 /* ---- MSRs ---- */
 
-/* Mode changes of table 11-5; everything else about the register is fixed. */
+/* Mode changes of table 11-5; the processor's own page goes wherever it is put (11.4.5). RAM hides it there. */
 static bool base_write_locked(struct lapic *l, u64 val)
 {
 	u64 mode = val & (APIC_BASE_EN | APIC_BASE_EXTD), old = l->base & (APIC_BASE_EN | APIC_BASE_EXTD);
 
-	if ((val & ~(u64)(APIC_BASE_EN | APIC_BASE_EXTD | APIC_BASE_BSP)) != LAYOUT_LAPIC)
-		return false; /* reserved bits; and the page does not move on this board */
+	if (val & ~(APIC_BASE_PAGE | APIC_BASE_EN | APIC_BASE_EXTD | APIC_BASE_BSP))
+		return false;
 	if (mode == APIC_BASE_EXTD)
 		return false;
 	if (old == 0 && (mode & APIC_BASE_EXTD))
 		return false;
 	if ((old & APIC_BASE_EXTD) && mode == APIC_BASE_EN)
 		return false;
+	SHARED_SET(l->base, (l->base & ~APIC_BASE_PAGE) | (val & APIC_BASE_PAGE));
 	if (mode == old)
 		return true;
 	if (mode == 0) {

@@ -4,7 +4,6 @@
 #include "machine/lapic_int.h"
 
 #include "base/clock.h"
-#include "machine/layout.h"
 
 #include <assert.h>
 
@@ -64,7 +63,7 @@ void lapic_set_state(struct lapics *b, unsigned cpu, const struct lapic_state *s
 	if (mode == APIC_BASE_EXTD)
 		mode = 0;
 	pthread_mutex_lock(&l->lock);
-	SHARED_SET(l->base, LAYOUT_LAPIC | mode | (l->index == 0 ? APIC_BASE_BSP : 0));
+	SHARED_SET(l->base, (st->base & APIC_BASE_PAGE) | mode | (l->index == 0 ? APIC_BASE_BSP : 0));
 	l->tpr = st->tpr & 0xff;
 	SHARED_SET(l->ldr, lapic_x2apic(l) ? lapic_x2apic_ldr(l) : st->ldr & 0xff000000);
 	SHARED_SET(l->dfr, st->dfr | 0x0fffffff);

@@ -69,6 +69,22 @@ void soft_probe(struct soft_cpu *c, gva_t lin, unsigned n, bool write)
 {
 	touch(c, lin, n);
 }
+void soft_check_align(struct soft_cpu *c, gva_t lin, unsigned bytes, unsigned align, bool write)
+{
+	(void)c;
+	(void)lin;
+	(void)bytes;
+	(void)align;
+	(void)write;
+}
+void soft_ld_bytes_any(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes)
+{
+	soft_ld_bytes(c, lin, buf, bytes);
+}
+void soft_st_bytes_any(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes)
+{
+	soft_st_bytes(c, lin, buf, bytes);
+}
 void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned n)
 {
 	touch(c, lin, n);

@@ -263,6 +263,8 @@ static void step(struct soft_cpu *c)
 		trace_insn(c, bytes, room);
 
 	/* Run it. Its last uop, or a handler that ends the block, comes back because PEND_STEP is set. */
+	c->was_shadow = c->shadow;
+	c->was_shadow_ss = c->shadow_ss;
 	c->shadow = c->shadow_ss = false;
 	c->one_step = false;
 	atomic_fetch_or_explicit(&c->pending, PEND_STEP, memory_order_relaxed);
@@ -390,6 +392,7 @@ enum cpu_exit core_run(struct soft_cpu *c)
 {
 	int how = _setjmp(c->jb);
 
+	c->was_alone = c->stepping;
 	c->stepping = false;
 	c->jit.in_uop = false;
 	end_exclusive(c);
@@ -402,6 +405,11 @@ enum cpu_exit core_run(struct soft_cpu *c)
 		goto deliver;
 	case 2: /* core_redo_stepped() */
 		c->redo_step = true;
+		c->dr6_pending = 0; /* it will meet its breakpoints again */
+		if (c->was_alone) { /* and still is what a shadow covers */
+			c->shadow = c->was_shadow;
+			c->shadow_ss = c->was_shadow_ss;
+		}
 		c->one_step = true;
 		soft_step_changed(c);
 		break;
@@ -453,7 +461,8 @@ enum cpu_exit core_run(struct soft_cpu *c)
 				cache_leave_guest(c);
 				cache_enter_guest(c);
 			}
-			if (p & PEND_STOP) {
+			/* What MOV SS holds back is not part of the state: one more instruction. */
+			if ((p & PEND_STOP) && !c->dr6_held) {
 				atomic_fetch_and(&c->pending, ~PEND_STOP);
 				cache_leave_guest(c);
 				return CPU_EXIT_STOP;
@@ -502,6 +511,8 @@ enum cpu_exit core_run(struct soft_cpu *c)
 			continue;
 		}
 		c->op = NULL;
+		if (unlikely(c->dr6_pending))
+			soft_step_delivered(c);
 		if (take_interrupt(c))
 			continue;
 		if (c->halted && c->kicked)

@@ -214,7 +214,6 @@ void sys_smsw(struct soft_cpu *c, const struct uop *op)
 
 /* ---- debug registers (3B 17.2). r0: gpr, r1: number ---- */
 #define DR7_GD (1ull << 13)
-#define DR6_BD (1ull << 13)
 
 static unsigned dr_check(struct soft_cpu *c, unsigned n)
 {

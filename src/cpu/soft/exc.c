@@ -343,6 +343,12 @@ bool soft_deliver_exc(struct soft_cpu *c)
 
 	if (!c->exc.is_trap)
 		c->dr6_pending = 0; /* the instruction will run again, and meet its breakpoints again */
+	/* A fault behind MOV SS: what that one met is lost, and its shadow is over. */
+	c->dr6_held = 0;
+	if (unlikely(c->shadow)) {
+		c->shadow = c->shadow_ss = false;
+		soft_step_changed(c);
+	}
 	if (vec == EXC_PF)
 		c->cr2 = c->exc.cr2;
 	if (first >= 0 && first < DELIVERING_INTR) {
@@ -427,17 +433,46 @@ void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes)
 	}
 }
 
+/*
+ * MOV SS and POP SS hold data breakpoints back until after the next instruction, and lose the single step (3A 6.8.3).
+ * What processors of both vendors do with those that are held, where the next instruction is special:
+ *
+ *   INT n, INT3, INTO, SYSCALL, SYSENTER: the trap comes in the kernel, before the handler's first instruction
+ *   INT1: one #DB for both, behind INT1; a second one would come on the first one's stack and never end
+ *   a fault: they are lost
+ *   an instruction with a breakpoint of its own: that one is not seen (soft_step_before())
+ */
 void soft_step_after(struct soft_cpu *c, bool tf_was_set)
+{
+	u64 hits = c->dr6_pending | c->dr6_held;
+
+	c->dr6_pending = c->dr6_held = 0;
+	if (c->shadow_ss) {
+		c->dr6_held = hits;
+		return;
+	}
+	if (tf_was_set && !c->no_step_trap)
+		hits |= DR6_BS;
+	if (hits)
+		soft_raise_db(c, hits, true);
+}
+
+void soft_step_delivered(struct soft_cpu *c)
 {
 	u64 hits = c->dr6_pending;
 
-	/* MOV SS and POP SS hold all debug traps back until after the next instruction, and lose the
-	 * single step (3A 6.8.3). */
-	if (c->shadow_ss)
-		return;
-	if (tf_was_set && !c->no_step_trap)
-		hits |= 1u << 14;
 	c->dr6_pending = 0;
-	if (hits)
-		soft_raise_db(c, hits, true);
+	soft_raise_db(c, hits, true);
+}
+
+void sys_icebp(struct soft_cpu *c, u64 ret_rip)
+{
+	u64 hits = c->dr6_held;
+
+	c->exc_delivering = DELIVERING_INTR | EXC_DB;
+	sys_deliver(c, EXC_DB, EV_ICEBP, EXC_NO_ERROR, ret_rip);
+	c->exc_delivering = -1;
+	/* INT1 itself sets nothing. */
+	c->dr6 |= hits;
+	c->dr6_held = 0;
 }

@@ -42,7 +42,7 @@ static gva_t at(struct soft_cpu *c, unsigned seg, unsigned r, const struct str *
  */
 static u64 run_of(const struct soft_cpu *c, gva_t lin, u64 off, u64 cnt, const struct str *s)
 {
-	if (s->step < 0 || !(c->mode & MODE_CODE64) || (c->dr7 & 0xff))
+	if (s->step < 0 || !(c->mode & MODE_CODE64) || (c->dr7 & 0xff) || c->tlb == c->tlbs[TLB_USER_ALIGN])
 		return 0;
 	u64 n = (PAGE_BYTES - (lin & (PAGE_BYTES - 1))) / s->n;
 	if (s->a != 8)

@@ -278,6 +278,7 @@ static noinline_ void do_fxsave(struct soft_cpu *c, const struct uop *op)
 	VEC_CHECK(c, op, VEC_OK_X87);
 	SOFT_ENTER(c, op);
 	lin = soft_ea(c, op, 512, true);
+	soft_check_align(c, lin, FX_XMM_END, 4, true);
 	if (lin & 15)
 		soft_gp(c, 0);
 	compose(c, &f, op->aux);
@@ -294,6 +295,7 @@ static noinline_ void do_fxrstor(struct soft_cpu *c, const struct uop *op)
 	VEC_CHECK(c, op, VEC_OK_X87);
 	SOFT_ENTER(c, op);
 	lin = soft_ea(c, op, 512, false);
+	soft_check_align(c, lin, FX_XMM_END, 4, false);
 	if (lin & 15)
 		soft_gp(c, 0);
 	soft_ld_bytes(c, lin, f.b, FX_XMM_END);

@@ -2,9 +2,8 @@
 /*
  * msr.c - RDMSR, WRMSR, the time-stamp counter, RDPMC, CPUID and hypercalls.
  *
- * MSRs that belong to the local APIC or the paravirtual interface are the bus's; the rest are here.
- * Some exist only so that the kernels of one vendor find what they expect: those read as fixed values
- * and swallow writes.
+ * MSRs that belong to the local APIC or the paravirtual interface are the bus's; those that do nothing are in
+ * msr_fixed.c; the rest are here.
  */
 #include "cpu/soft/sys.h"
 
@@ -12,9 +11,6 @@
 
 enum {
 	MSR_TSC = 0x10,
-	MSR_PLATFORM_ID = 0x17,
-	MSR_EBL_CR_POWERON = 0x2a,
-	MSR_FEATURE_CONTROL = 0x3a,
 	MSR_TSC_ADJUST = 0x3b,
 	MSR_SPEC_CTRL = 0x48,
 	MSR_PRED_CMD = 0x49,
@@ -25,12 +21,8 @@ enum {
 	MSR_SYSENTER_CS = 0x174,
 	MSR_SYSENTER_ESP = 0x175,
 	MSR_SYSENTER_EIP = 0x176,
-	MSR_MCG_CAP = 0x179,
-	MSR_MCG_STATUS = 0x17a,
 	MSR_MISC_ENABLE = 0x1a0,
 	MSR_DEBUGCTL = 0x1d9,
-	MSR_LASTBRANCHFROM = 0x1db,
-	MSR_LASTINTTO = 0x1de,
 	MSR_MTRR_VAR0 = 0x200,
 	MSR_MTRR_VAR_LAST = 0x20f,
 	MSR_MTRR_FIX64K = 0x250,
@@ -52,23 +44,16 @@ enum {
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX 0xc0000103u
-/* AMD's own */
-#define MSR_SYSCFG 0xc0010010u
-#define MSR_HWCR 0xc0010015u
-#define MSR_TOP_MEM 0xc001001au
-#define MSR_TOP_MEM2 0xc001001du
-#define MSR_NB_CFG 0xc001001fu
-#define MSR_INT_PENDING 0xc0010055u
-#define MSR_SMM_ADDR 0xc0010112u
-#define MSR_SMM_MASK 0xc0010113u
-#define MSR_VM_CR 0xc0010114u
-#define MSR_LS_CFG 0xc0011020u
-#define MSR_DC_CFG 0xc0011022u
-#define MSR_BU_CFG 0xc0011023u
-#define MSR_DE_CFG 0xc0011029u
-#define MSR_BU_CFG2 0xc001102au
 
 #define EFER_AUTOIBRS (1ull << 21)
+
+/*
+ * The microcode revision is what kernels take for the state of repair of a processor. Linux and Xen compare it with
+ * lists by family, model and stepping (AMD 19h 01h 1: a loader that checks signatures from 0A0011DBH on, else both
+ * warn; 0A0011D7H for VERW against TSA), unless they trust the hypervisor bit: it is one that all of them take for mended.
+ */
+#define UCODE_AMD 0x0a0011deull
+#define UCODE_INTEL 0x2b000643ull /* 806F8H */
 
 bool sys_vendor_amd(const struct soft_cpu *c)
 {
@@ -109,11 +94,15 @@ void sys_rdtscp(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* No counter is offered (CPUID 0AH), so every number is out of range. */
+/* AMD's processors have four counters that nothing announces (MSRs C0010004H-C0010007H), and which count nothing here.
+ * Intel's have those of CPUID 0AH: none. */
 void sys_rdpmc(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
-	sys_fault_0(c, EXC_GP);
+	if ((c->cpl && !(c->cr4 & CR4_PCE) && (c->mode & MODE_PE)) || !sys_vendor_amd(c) || (u32)c->gpr[GPR_RCX] > 3)
+		sys_fault_0(c, EXC_GP);
+	c->gpr[GPR_RAX] = c->gpr[GPR_RDX] = 0;
+	NEXT(c, op);
 }
 
 /* ---- MTRRs: kept, and without effect; RAM is write-back and devices are uncached here ---- */
@@ -158,34 +147,6 @@ static bool mtrr_value_ok(const struct soft_cpu *c, u32 msr, u64 v)
 }
 
 /* ---- reading ---- */
-static bool read_amd(u32 msr, u64 *v)
-{
-	switch (msr) {
-	case MSR_HWCR:
-		*v = 1ull << 24; /* the TSC runs at P0's frequency */
-		return true;
-	case MSR_DE_CFG:
-		*v = 2; /* LFENCE is serializing */
-		return true;
-	case MSR_SYSCFG:
-	case MSR_TOP_MEM:
-	case MSR_TOP_MEM2:
-	case MSR_NB_CFG:
-	case MSR_INT_PENDING:
-	case MSR_SMM_ADDR:
-	case MSR_SMM_MASK:
-	case MSR_VM_CR:
-	case MSR_LS_CFG:
-	case MSR_DC_CFG:
-	case MSR_BU_CFG:
-	case MSR_BU_CFG2:
-		*v = 0;
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool offers_spec_ctrl(const struct soft_cpu *c)
 {
 	return c->spec_msrs || (cpu_model_cpuid(c->model, c->index, 7, 0).edx & 1u << 26);
@@ -213,17 +174,9 @@ static bool read_msr(struct soft_cpu *c, u32 msr, u64 *v)
 		*v = cpu_model_arch_capabilities(c->model);
 		return offers_arch_cap(c);
 	case MSR_UCODE_REV:
-		*v = sys_vendor_amd(c) ? 0x0a0011d5 : 0x1000000ull << 32;
+		*v = sys_vendor_amd(c) ? UCODE_AMD : UCODE_INTEL << 32;
 		return true;
-	case MSR_FEATURE_CONTROL:
-		*v = 1; /* locked, nothing on */
-		return !sys_vendor_amd(c);
-	case MSR_PLATFORM_ID:
-	case MSR_EBL_CR_POWERON:
-	case MSR_MCG_CAP:
-	case MSR_MCG_STATUS:
 	case MSR_DEBUGCTL:
-	case MSR_LASTBRANCHFROM ... MSR_LASTINTTO:
 		*v = 0;
 		return true;
 	case MSR_MTRRCAP:
@@ -280,9 +233,7 @@ static bool read_msr(struct soft_cpu *c, u32 msr, u64 *v)
 			*v = *slot;
 			return true;
 		}
-		if (sys_vendor_amd(c) && read_amd(msr, v))
-			return true;
-		return c->bus->msr_read(c->bus->opaque, c->index, msr, v);
+		return sys_msr_fixed_read(c, msr, v) || c->bus->msr_read(c->bus->opaque, c->index, msr, v);
 	}
 }
 
@@ -339,7 +290,7 @@ static void set_tsc_offset(struct soft_cpu *c, u64 delta)
 
 static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 {
-	u64 *slot, ignored;
+	u64 *slot;
 
 	switch (msr) {
 	case MSR_TSC:
@@ -361,10 +312,10 @@ static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 		return c->spec_msrs;
 	case MSR_UCODE_WRITE:
 	case MSR_UCODE_REV:
-	case MSR_MCG_STATUS:
 		return true;
 	case MSR_DEBUGCTL:
-		return v == 0;
+		/* LBR and BTF stay clear, as KVM has it: no branches are recorded, and block steps are single ones. */
+		return !(v & ~3ull);
 	case MSR_SYSENTER_CS:
 		c->sysenter_cs = (u32)v;
 		return true;
@@ -423,9 +374,7 @@ static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 			*slot = v;
 			return true;
 		}
-		if (sys_vendor_amd(c) && read_amd(msr, &ignored))
-			return true;
-		return c->bus->msr_write(c->bus->opaque, c->index, msr, v);
+		return sys_msr_fixed_write(c, msr, v) || c->bus->msr_write(c->bus->opaque, c->index, msr, v);
 	}
 }
 
@@ -444,6 +393,18 @@ void sys_wrmsr(struct soft_cpu *c, const struct uop *op)
 }
 
 /* ---- CPUID ---- */
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_EN (1ull << 11)
+#define CPUID_APIC (1u << 9)
+
+/* While it is off in IA32_APIC_BASE there is none (SDM 3A 11.4.3). */
+static bool apic_off(struct soft_cpu *c)
+{
+	u64 base;
+
+	return c->bus->msr_read(c->bus->opaque, c->index, MSR_APIC_BASE, &base) && !(base & APIC_BASE_EN);
+}
+
 struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf)
 {
 	struct cpuid_regs r = cpu_model_cpuid(c->model, c->index, leaf, subleaf);
@@ -453,6 +414,12 @@ struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf)
 		r.ecx &= ~(1u << 27);
 		if (c->cr4 & CR4_OSXSAVE)
 			r.ecx |= 1u << 27;
+		if (apic_off(c))
+			r.edx &= ~CPUID_APIC;
+		break;
+	case 0x80000001:
+		if ((r.edx & CPUID_APIC) && apic_off(c))
+			r.edx &= ~CPUID_APIC;
 		break;
 	case 0xd:
 		/* EBX: the size for what XCR0 enables now (SDM 1 13.2). */

@@ -27,7 +27,7 @@ void soft_reset_state(struct soft_cpu *c, bool init)
 	memset(c->dr, 0, sizeof(c->dr));
 	c->dr6 = 0xffff0ff0;
 	c->dr7 = 0x400;
-	c->dr6_pending = 0;
+	c->dr6_pending = c->dr6_held = 0;
 	c->shadow = c->shadow_ss = false;
 	c->halted = false;
 	c->nmi_masked = false;

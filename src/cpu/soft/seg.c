@@ -210,12 +210,17 @@ void sys_drop_inner_segs(struct soft_cpu *c)
 	static const u8 names[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
-		const struct cpu_seg *s = &c->seg[names[i]];
+		struct cpu_seg *s = &c->seg[names[i]];
 		bool conforming = (s->ar & (SEG_AR_S | 0xc)) == (SEG_AR_S | 0xc);
 
-		/* What is null already keeps its base: a 64-bit user's FS and GS live on it. */
-		if (!sel_null(s->sel) && !conforming && (s->ar >> 5 & 3) < c->cpl)
-			sys_set_seg_null(c, names[i], 0);
+		/* Only the selector goes, and the right to use it: 64-bit code of FS and GS lives on the base. A null
+		 * selector loses its RPL. */
+		if (sel_null(s->sel)) {
+			s->sel = 0;
+		} else if (!conforming && (s->ar >> 5 & 3) < c->cpl) {
+			s->sel = 0;
+			s->ar = SEG_AR_UNUSABLE;
+		}
 	}
 }
 
@@ -235,9 +240,12 @@ void sys_mov_from_sreg(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* An instruction that loaded SS: no interrupt, no debug trap until after the next one. */
+/* An instruction that loaded SS: no interrupt, no debug trap until after the next one. Of several in a row only the
+ * first does this (SDM 2B, MOV), or a program of nothing else could keep everything out. */
 static void ss_shadow(struct soft_cpu *c)
 {
+	if (c->stepping && c->was_shadow_ss)
+		return;
 	c->shadow = c->shadow_ss = true;
 	soft_step_changed(c);
 }
@@ -444,12 +452,11 @@ static outline_ void st_table(struct soft_cpu *c, const struct uop *op, u64 base
 {
 	check_umip(c);
 	unsigned bytes = soft_code64(c) ? 8 : 4;
-	u8 buf[10];
 	gva_t lin = soft_ea(c, op, bytes + 2, true);
 
-	st_le16(buf, limit);
-	st_le64(buf + 2, base);
-	soft_st_bytes(c, lin, buf, bytes + 2);
+	soft_probe(c, lin, bytes + 2, true);
+	soft_st(c, sys_lin(c, lin + 2), bytes, base); /* the one that may be unaligned first */
+	soft_st16(c, lin, limit);
 }
 void sys_sgdt(struct soft_cpu *c, const struct uop *op)
 {

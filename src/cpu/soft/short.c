@@ -46,7 +46,7 @@ static bool data_segs_stay(const struct soft_cpu *c, unsigned cpl)
 	static const u8 names[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
-		if (!sel_null(c->seg[names[i]].sel) && (c->seg[names[i]].ar >> 5 & 3) < cpl)
+		if (c->seg[names[i]].sel && (c->seg[names[i]].ar >> 5 & 3) < cpl)
 			return false;
 	return true;
 }

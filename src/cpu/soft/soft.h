@@ -317,6 +317,7 @@ struct soft_cpu {
 	u8 vec_ok;            /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
 	bool shadow;          /* interrupts blocked until after the next instruction (STI, MOV SS) */
 	bool shadow_ss;       /* ... and debug traps (MOV SS) */
+	bool was_shadow, was_shadow_ss; /* those of the instruction being run alone */
 	bool super_nonglobal; /* TLB_SUPER holds pages that are not global */
 	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
@@ -324,6 +325,7 @@ struct soft_cpu {
 	u32 pauses;
 	bool one_step; /* run the next instruction alone */
 	bool stepping; /* running one alone now: PEND_STEP stays */
+	bool was_alone; /* ... when it was left in the middle */
 	u64 redo_off; /* into RAM: what it writes of a page with code */
 	u32 redo_bytes;
 	u64 jc_salt;
@@ -354,7 +356,8 @@ struct soft_cpu {
 	u64 pat, tsc_aux, misc_enable, spec_ctrl, mtrr_def_type;
 	u64 mtrr_var[16], mtrr_fix[11]; /* kept for firmware and OS; RAM is always write-back */
 	bool no_step_trap;              /* the running instruction ended single-stepping itself */
-	u64 dr6_pending;                /* data breakpoints met by the running instruction */
+	u64 dr6_pending;                /* data breakpoints met by the running instruction, or by the delivery of an event */
+	u64 dr6_held;                   /* ... by MOV SS: they wait for the end of the next instruction */
 	u64 tsc_offset, tsc_adjust;
 	/* FPU words not live in the host: fpu.c. Guest addresses of the last x87 instruction. */
 	u64 fip, fdp;
@@ -510,6 +513,11 @@ void soft_st(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v);
 /* Any length up to a page; all pages are checked before the first byte is written. */
 void soft_ld_bytes(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes);
 void soft_st_bytes(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes);
+/* ... at any alignment: elements under a mask. */
+void soft_ld_bytes_any(struct soft_cpu *c, gva_t lin, void *buf, unsigned bytes);
+void soft_st_bytes_any(struct soft_cpu *c, gva_t lin, const void *buf, unsigned bytes);
+/* #AC, where it is on and lin is not a multiple of align (a power of two). */
+void soft_check_align(struct soft_cpu *c, gva_t lin, unsigned bytes, unsigned align, bool write);
 /* Raise now whatever an access would raise. */
 void soft_probe(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write);
 /* Implicit supervisor accesses: descriptor tables, TSS, and stacks of an inner ring being pushed
@@ -622,6 +630,8 @@ void soft_deliver_intr(struct soft_cpu *c, u8 vec);
  * it: TF and data breakpoints. Called by the run loop with c->rip exact. */
 void soft_step_before(struct soft_cpu *c);
 void soft_step_after(struct soft_cpu *c, bool tf_was_set);
+/* Raises what the delivery of an event met: before the handler's first instruction. */
+void soft_step_delivered(struct soft_cpu *c);
 /* Note a data access for DR7 data breakpoints; only called when DR7 enables one. */
 void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write);
 void soft_reset_state(struct soft_cpu *c, bool init); /* SDM 3A 9.1.1 table; init: INIT, not power-on */

@@ -282,6 +282,9 @@ enum sys_event {
  * sets everything up to c->rip otherwise. */
 void sys_deliver(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip);
 
+/* INT1, and what MOV SS before it held back. */
+void sys_icebp(struct soft_cpu *c, u64 ret_rip);
+
 /* INT n in virtual-8086 mode with CR4.VME: done through the task's own IVT if its map says so. */
 bool sys_vme_int(struct soft_cpu *c, u8 vec, u64 ret_rip);
 
@@ -290,6 +293,9 @@ enum sys_switch { SWITCH_JMP, SWITCH_CALL, SWITCH_IRET, SWITCH_INT };
  * the old TSS. error: pushed on the new stack unless EXC_NO_ERROR. */
 void sys_task_switch(struct soft_cpu *c, u16 tss_sel, struct sys_desc *d, enum sys_switch why, u64 next_rip, s64 error);
 
+#define DR6_BD (1ull << 13)
+#define DR6_BS (1ull << 14)
+#define DR6_BT (1ull << 15)
 /* Note an I/O access for DR7 breakpoints of that kind (CR4.DE). */
 void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes);
 
@@ -305,6 +311,10 @@ uop_fn sys_hlt, sys_cli, sys_sti, sys_pushf, sys_popf, sys_cpuid, sys_rdtsc, sys
 uop_fn sys_syscall, sys_sysret, sys_sysenter, sys_sysexit;
 uop_fn sys_int, sys_int3, sys_into, sys_int1, sys_bound, sys_enter;
 uop_fn sys_in, sys_out, sys_ins, sys_outs;
+
+/* msr_fixed.c. False: there is none, or #GP. */
+bool sys_msr_fixed_read(const struct soft_cpu *c, u32 msr, u64 *v);
+bool sys_msr_fixed_write(const struct soft_cpu *c, u32 msr, u64 v);
 
 /* What the model promises, asked at run time by rarely used handlers. */
 bool sys_vendor_amd(const struct soft_cpu *c);

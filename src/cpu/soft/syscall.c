@@ -73,6 +73,13 @@ void sys_sysret(struct soft_cpu *c, const struct uop *op)
 		soft_set_rflags(c, soft_get_rflags(c) | FL_IF);
 	soft_mode_changed(c);
 	sys_to_user(c);
+	/* Other than IRET and POPF, it traps at once when it sets TF: before the program's next instruction. */
+	if (unlikely(c->sysflags & FL_TF)) {
+		u64 hits = c->dr6_held;
+
+		c->dr6_held = 0;
+		soft_raise_db(c, DR6_BS | hits, true);
+	}
 	soft_leave(c, op);
 }
 

@@ -212,5 +212,5 @@ void sys_task_switch(struct soft_cpu *c, u16 sel, struct sys_desc *d, enum sys_s
 	c->no_step_trap = true; /* the old task's TF */
 	c->redo_step = redo;
 	if (t.trap)
-		soft_raise_db(c, 1ull << 15, true);
+		soft_raise_db(c, DR6_BT, true);
 }

@@ -37,13 +37,11 @@ void sys_into(struct soft_cpu *c, const struct uop *op)
 	soft_leave(c, op);
 }
 
-/* ICEBP: a #DB that sets nothing in DR6, and asks no DPL. */
+/* ICEBP: a #DB that asks no DPL. */
 void sys_int1(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
-	c->exc_delivering = DELIVERING_INTR | EXC_DB;
-	sys_deliver(c, EXC_DB, EV_ICEBP, EXC_NO_ERROR, SOFT_NEXT_RIP(c, op));
-	c->exc_delivering = -1;
+	sys_icebp(c, SOFT_NEXT_RIP(c, op));
 	soft_leave(c, op);
 }
 

@@ -3,7 +3,8 @@
  * vec_mem.c - vector instructions whose memory accesses depend on data: gathers and masked moves,
  * element by element; and VZEROUPPER, VZEROALL.
  *
- * A masked element is neither read nor checked. A gather that faults keeps the elements it has, and
+ * A masked element is neither read nor checked, and no element is checked for its alignment (but MASKMOVQ's and
+ * MASKMOVDQU's eight bytes are, on AMD's processors). A gather that faults keeps the elements it has, and
  * their mask elements are zero, so that it goes on where it stopped (SDM 2, VGATHERDPD). Masked
  * stores check every enabled element before the first is written.
  */
@@ -53,7 +54,7 @@ static void gather(struct soft_cpu *c, const struct uop *op)
 			continue;
 		}
 		x = g.idx == 4 ? (s32)ld_le32(index + i * 4) : (s64)ld_le64(index + i * 8);
-		soft_ld_bytes(c, element(c, op, off + ((u64)x << g.scale), g.elem, false), dst + i * g.elem, g.elem);
+		soft_ld_bytes_any(c, element(c, op, off + ((u64)x << g.scale), g.elem, false), dst + i * g.elem, g.elem);
 		memset(m, 0, g.elem);
 	}
 	memset(dst + g.count * g.elem, 0, 32 - g.count * g.elem);
@@ -73,7 +74,7 @@ static noinline_ void do_maskmov_load(struct soft_cpu *c, const struct uop *op)
 	off = soft_ea_offset(c, op);
 	for (unsigned i = 0; i < op->r1; i++)
 		if (top_bit(mask + i * op->osize, op->osize))
-			soft_ld_bytes(c, element(c, op, off + i * op->osize, op->osize, false), v + i * op->osize,
+			soft_ld_bytes_any(c, element(c, op, off + i * op->osize, op->osize, false), v + i * op->osize,
 				      op->osize);
 	memcpy(c->vec[op->r0], v, 32);
 }
@@ -95,7 +96,7 @@ static void maskmov_store(struct soft_cpu *c, const struct uop *op)
 		}
 	for (unsigned i = 0; i < op->r1; i++)
 		if (top_bit(mask + i * op->osize, op->osize))
-			soft_st_bytes(c, lin[i], v + i * op->osize, op->osize);
+			soft_st_bytes_any(c, lin[i], v + i * op->osize, op->osize);
 	NEXT(c, op);
 }
 
@@ -105,6 +106,8 @@ static void store_bytes(struct soft_cpu *c, const struct uop *op, const u8 *v, c
 	u64 off = soft_ea_offset(c, op);
 	gva_t lin[16];
 
+	if (unlikely(c->tlb == c->tlbs[TLB_USER_ALIGN]))
+		soft_check_align(c, element(c, op, off, 1, true), 1, 8, true);
 	for (unsigned i = 0; i < n; i++)
 		if (mask[i] & 0x80) {
 			lin[i] = element(c, op, off + i, 1, true);

@@ -172,11 +172,12 @@ static void syscall_steps(void)
 	t("step: SYSCALL with TF masked, SYSRET gives it back");
 	go_user(u_sysc, 0, 2 | F_TF, u_sysc_after);
 	eq(exc.vec, 0x80);
-	/* after NOP; then either right after SYSRET or one instruction later (INT 0x80 has no trap) */
+	/* after NOP; and right after SYSRET, before the next instruction */
 	eq(log_[0].ip, u_sysc_at);
-	eq(logged >= 1 && logged <= 2, 1);
-	if (logged == 2)
-		eq(log_[1].ip, u_sysc_after);
+	eq(logged, 2);
+	eq(log_[1].ip, u_sysc_after);
+	eq(log_[1].cs, SEL_UCODE);
+	eq(log_[1].dr6, BS);
 	wrmsr(0xc0000084, 0);
 	t("step: SYSCALL with TF not masked");
 	go_user(u_sysc, 0, 2 | F_TF, d_sysc);
@@ -185,7 +186,7 @@ static void syscall_steps(void)
 }
 
 /* ---- breakpoints ---- */
-static u32 watched[4] __attribute__((aligned(16)));
+static volatile u32 watched[4] __attribute__((aligned(16)));
 CODE(b_exec, "nop", "nop; nop");
 CODE(b_write, "", "movl $1,watched; nop");
 USER_CODE(bu_write, "nop", "movl $1,watched; nop");
@@ -329,11 +330,164 @@ static void breakpoints(void)
 	eq(log_[0].cs, SEL_UCODE);
 }
 
+/* ---- MOV SS from watched memory: its trap waits for the end of the next instruction ---- */
+#define SS_CODE(n, insn) CODE(n, "", "mov watched,%ss; " insn)
+SS_CODE(ss_icebp, ".byte 0xf1");
+SS_CODE(ss_int3, "int3");
+SS_CODE(ss_int, "int $0x82");
+SS_CODE(ss_ud, "ud2");
+SS_CODE(ss_pf, "mov 0x700000000000,%al");
+SS_CODE(ss_hlt, "hlt");
+SS_CODE(ss_bp, "nop");
+SS_CODE(ss_ss, "mov watched,%ss; nop");
+SS_CODE(ss_jmp, "jmp 1f; 1: nop");
+CODE(ss_tf, TF_ON, "mov watched,%ss; nop; pushfq; andl $~0x100,(%rsp); popfq");
+CODE(tf_int3, TF_ON, "mov watched,%ss; int3");
+USER_CODE(us_icebp, "", "mov (%rdi),%ss; .byte 0xf1");
+USER_CODE(us_int, "", "mov (%rdi),%ss; int $0x82");
+USER_CODE(us_sysc, "", "mov (%rdi),%ss; syscall");
+USER_CODE(us_cli, "", "mov (%rdi),%ss; cli");
+#define VECTOR(n) ((word)stubs + 16 * (n))
+
+static void ss_watch(u16 sel)
+{
+	set_dr7(0x400);
+	watched[0] = sel;
+	set_dr0((word)watched);
+	set_dr7(DR7(0, 3, 2) | 0x400);
+}
+static void ss(const char *name, const char *code, const char *ip)
+{
+	t(name);
+	ss_watch(SEL_DATA);
+	go(code, 0, NULL);
+	set_dr7(0x400);
+	eq(logged, 1);
+	eq(log_[0].vec, 1);
+	eq(log_[0].ip, ip);
+	eq(log_[0].dr6, 0xffff0ff1);
+	eq(exc.vec, NONE);
+}
+/* It comes in the handler of `vec`, before its first instruction. */
+static void ss_in(const char *name, const char *code, word vec, word logs)
+{
+	t(name);
+	ss_watch(SEL_DATA);
+	go(code, 0, NULL);
+	set_dr7(0x400);
+	eq(logged, logs);
+	eq(log_[0].vec, 1);
+	eq(log_[0].ip, VECTOR(vec));
+	eq(log_[0].cs, SEL_CODE);
+	eq(log_[0].dr6, 0xffff0ff1);
+}
+static void ss_lost(const char *name, const char *code, word vec)
+{
+	t(name);
+	ss_watch(SEL_DATA);
+	go(code, 0, NULL);
+	set_dr7(0x400);
+	eq(exc.vec, vec);
+	eq(logged, 0);
+	eq(get_dr6(), 0xffff0ff0);
+	t("... and does not come later");
+	go(b_icebp, 0, NULL);
+	eq(logged, 1);
+	eq(log_[0].dr6, 0xffff0ff0);
+}
+static void mov_ss(void)
+{
+	if (!t("MOV SS and data breakpoints"))
+		return;
+	ss("MOV SS, INT1: one exception for both, with what MOV SS met", ss_icebp, ss_icebp_after);
+	ss("MOV SS, JMP: after the jump", ss_jmp, ss_jmp_after - 1);
+	ss("MOV SS, HLT: it does not sleep", ss_hlt, ss_hlt_after);
+	ss("MOV SS, MOV SS: only the first one holds back", ss_ss, ss_ss_after - 1);
+	ss_in("MOV SS, INT3: in the handler", ss_int3, 3, 2);
+	eq(log_[1].vec, 3);
+	eq(log_[1].ip, ss_int3_after);
+	ss_in("MOV SS, INT n: in the handler", ss_int, 0x82, 1);
+	eq(exc.vec, 0x82);
+	ss_lost("MOV SS, UD2: lost with the fault", ss_ud, 6);
+	ss_lost("MOV SS, a page fault: lost", ss_pf, 14);
+	t("MOV SS, a breakpoint: only that of MOV SS");
+	ss_watch(SEL_DATA);
+	set_dr1((word)ss_bp_after - 1);
+	set_dr7(DR7(0, 3, 2) | DR7(1, 0, 1) | 0x400);
+	go(ss_bp, 0, NULL);
+	set_dr7(0x400);
+	eq(logged, 1);
+	eq(log_[0].ip, ss_bp_after);
+	eq(log_[0].dr6, 0xffff0ff1);
+	t("MOV SS with TF: one trap after the next instruction, for both");
+	ss_watch(SEL_DATA);
+	go(ss_tf, 0, NULL);
+	set_dr7(0x400);
+	eq(logged, 4);
+	eq(log_[0].ip, ss_tf_at + 8); /* MOV SS is 7 bytes */
+	eq(log_[0].dr6, 0xffff4ff1);
+	eq(log_[1].dr6, BS);
+	t("MOV SS with TF, INT3: the step is lost");
+	ss_watch(SEL_DATA);
+	go(tf_int3, 0, NULL);
+	set_dr7(0x400);
+	eq(log_[0].ip, VECTOR(3));
+	eq(log_[0].dr6, 0xffff0ff1);
+	eq(log_[1].vec, 3);
+	eq(log_[1].flags & F_TF, F_TF);
+
+	/* From ring 3, on a stack of its own that a second exception would overwrite. */
+	gate_set(1, stubs + 16, SEL_CODE, 0x8e, 1);
+	t("MOV SS, INT1 in ring 3");
+	ss_watch(SEL_UDATA);
+	go_user(us_icebp, (word)watched, 2, NULL);
+	eq(logged, 1);
+	eq(log_[0].ip, us_icebp_after);
+	eq(log_[0].cs, SEL_UCODE);
+	eq(log_[0].dr6, 0xffff0ff1);
+	eq(exc.vec, 0x80);
+	t("MOV SS, INT n in ring 3, refused: lost");
+	ss_watch(SEL_UDATA);
+	go_user(us_int, (word)watched, 2, NULL);
+	eq(logged, 0);
+	eq(exc.vec, 13);
+	t("MOV SS, CLI in ring 3: lost");
+	ss_watch(SEL_UDATA);
+	go_user(us_cli, (word)watched, 2, NULL);
+	eq(logged, 0);
+	eq(exc.vec, 13);
+	set_dr7(0x400);
+	wrmsr(0xc0000081, 0x20ull << 48 | 8ull << 32);
+	wrmsr(0xc0000082, (word)d_sysc);
+	t("MOV SS, SYSCALL: in the kernel");
+	ss_watch(SEL_UDATA);
+	go_user(us_sysc, (word)watched, 2, NULL);
+	eq(logged, 1);
+	eq(log_[0].ip, d_sysc);
+	eq(log_[0].cs, SEL_CODE);
+	eq(exc.vec, 0x80);
+
+	t("what the delivery of an exception writes: before the handler's first instruction");
+	gate_set(1, stubs + 16, SEL_CODE, 0x8e, 0);
+	gate_set(6, stubs + 16 * 6, SEL_CODE, 0x8e, 1);
+	set_dr0((word)ist_top - 8);
+	set_dr7(DR7(0, 1, 8) | 0x400);
+	go(ss_ud + 7, 0, NULL);
+	set_dr7(0x400);
+	gate_reset(6);
+	gate_reset(1);
+	eq(logged, 1);
+	eq(log_[0].ip, VECTOR(6));
+	eq(log_[0].dr6, 0xffff0ff1);
+	eq(exc.vec, 6);
+}
+
 int main(void)
 {
 	steps();
 	user_steps();
 	syscall_steps();
 	breakpoints();
+	mov_ss();
 	return 0;
 }

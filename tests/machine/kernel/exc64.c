@@ -284,6 +284,44 @@ static void user(void)
 	UFAULT("GP: OUT of a port past the bitmap", u_out, 13, 0);
 }
 
+/* ---- data segments on the way to ring 3 (SDM 2, IRET, RET; APM 3) ---- */
+USER_CODE(u_segs, "mov %fs,%ebx; mov %gs,%ecx; mov %ds,%eax; shl $16,%eax; mov %es,%ax; xor %edx,%edx", "mov %gs:(%rdi),%edx");
+CODE(k_retf, "push $0x2b; push $user_stack_top; push $0x33; push %rdi; xor %edi,%edi", "lretq");
+
+/* fs, gs: what ring 0 leaves there; ds, es are ring 3's by then, but for lretq. */
+static void to_user(bool retf, word fs, word gs, word base)
+{
+	__asm__ volatile("mov %k0, %%fs; mov %k1, %%gs" ::"r"(fs), "r"(gs));
+	wrmsr(0xc0000100, base);
+	wrmsr(0xc0000101, base);
+	if (retf) {
+		__asm__ volatile("mov %k0, %%ds; mov %k1, %%es" ::"r"(SEL_DATA), "r"(3));
+		try_call(k_retf, (word)u_segs);
+	} else {
+		try_user(u_segs, 0, 2);
+	}
+}
+
+static void outer_segments(void)
+{
+	static u32 marker = 0x5e6e7;
+	static const word segs[][2] = { { SEL_DATA, 0 }, { 1, 0 }, { 2, 0 }, { 3, 0 }, { 0, 0 }, { SEL_UDATA, SEL_UDATA } };
+
+	for (unsigned retf = 0; retf < 2; retf++) {
+		t(retf ? "far RET to ring 3: selectors too privileged, and null ones" : "IRET to ring 3: selectors too privileged, and null ones");
+		for (unsigned i = 0; i < sizeof(segs) / sizeof(segs[0]); i++) {
+			to_user(retf, segs[i][0], segs[i][0], (word)&marker);
+			eq(exc.vec, 0x80);
+			eq(exc.bx, segs[i][1]);
+			eq(exc.cx, segs[i][1]);
+			eq(exc.ax, retf ? 0 : SEL_UDATA << 16 | SEL_UDATA);
+			/* 64-bit code goes on using the base */
+			eq(exc.dx, marker);
+		}
+	}
+	to_user(false, 0, 0, 0);
+}
+
 static void alignment(void)
 {
 	word cr0 = get_cr0();
@@ -473,6 +511,7 @@ int main(void)
 	interrupts();
 	fpu();
 	user();
+	outer_segments();
 	alignment();
 	page_faults();
 	fetch();

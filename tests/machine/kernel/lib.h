@@ -48,7 +48,7 @@ extern bool (*on_exc)(struct frame *f);
 word try_call(const void *code, word arg);
 word try_user(const void *code, word arg, word flags);
 word try_user_cs(const void *code, word arg, word flags, word cs);
-extern char user_stack_top[], stack_top[];
+extern char user_stack_top[], stack_top[], ist_top[];
 
 bool t(const char *name);
 bool asked(const char *word); /* is it on the command line? */
