@@ -18,17 +18,23 @@ struct loop {
 	int epfd, evfd, tfd;
 	_Atomic bool stop;
 	struct loop_fd ev, tm;
-	unsigned long round; /* of epoll_wait, on the loop's thread */
+	/* The loop's thread only */
+	u64 turn_ns; /* when this turn began */
+	struct loop_stats stats;
 	/* What epoll_wait() gave this round; loop_del() takes its fd's events out. */
 	struct epoll_event evs[32];
 	int nevs;
 
 	pthread_mutex_t lock;      /* guards what follows */
 	struct loop_timer *timers; /* few: a plain list */
-	u64 programmed_ns;         /* what tfd will fire at; UINT64_MAX: not armed */
+	u64 programmed_ns;         /* what tfd will fire at; UINT64_MAX: not armed; 0: due timers are being called */
 	struct post *posts, **posts_tail;
 };
 
+/* The loop that this thread runs. */
+static _Thread_local struct loop *here;
+
+/* Also clears what has fired: the descriptor need not be read. */
 static void set_tfd(struct loop *l, u64 ns)
 {
 	struct itimerspec its = { { 0, 0 }, { 0, 0 } };
@@ -50,37 +56,33 @@ static void on_event(void *opaque, u32 events)
 	(void)r;
 	(void)events;
 
-	for (;;) {
-		pthread_mutex_lock(&l->lock);
-		struct post *p = l->posts;
-		if (p) {
-			l->posts = p->next;
-			if (!l->posts)
-				l->posts_tail = &l->posts;
-		}
-		pthread_mutex_unlock(&l->lock);
-		if (!p)
-			return;
+	/* What these post is for a later turn. */
+	pthread_mutex_lock(&l->lock);
+	struct post *p = l->posts;
+	l->posts = NULL;
+	l->posts_tail = &l->posts;
+	pthread_mutex_unlock(&l->lock);
+	while (p) {
+		struct post *next = p->next;
 		p->fn(p->opaque);
 		free(p);
+		p = next;
 	}
 }
 
 static void on_timer(void *opaque, u32 events)
 {
 	struct loop *l = opaque;
-	u64 n;
-	ssize_t r = read(l->tfd, &n, sizeof(n));
-	(void)r;
 	(void)events;
 
 	pthread_mutex_lock(&l->lock);
-	l->programmed_ns = UINT64_MAX;
+	l->programmed_ns = 0; /* whatever is armed meanwhile is seen below */
 	for (;;) {
 		u64 now = clock_mono_ns(), first = UINT64_MAX;
 		struct loop_timer *due = NULL;
 		for (struct loop_timer *t = l->timers; t; t = t->next) {
-			if (t->deadline_ns <= now && (!due || t->deadline_ns < due->deadline_ns))
+			if (t->deadline_ns <= now && t->fired != l->stats.turns &&
+			    (!due || t->deadline_ns < due->deadline_ns))
 				due = t;
 			first = MIN(first, t->deadline_ns);
 		}
@@ -89,6 +91,7 @@ static void on_timer(void *opaque, u32 events)
 			break;
 		}
 		due->deadline_ns = UINT64_MAX;
+		due->fired = l->stats.turns;
 		void (*fn)(void *) = due->fn;
 		void *arg = due->opaque;
 		pthread_mutex_unlock(&l->lock);
@@ -144,18 +147,58 @@ static void wake(struct loop *l)
 	(void)r; /* full means it is awake already */
 }
 
+static u64 cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (u64)ts.tv_sec * NSEC_PER_SEC + (u64)ts.tv_nsec;
+}
+
 void loop_run(struct loop *l)
 {
+	struct loop *outer = here;
+	u64 cpu = cpu_ns();
+
+	here = l;
 	while (!atomic_load(&l->stop)) {
 		l->nevs = epoll_wait(l->epfd, l->evs, ARRAY_LEN(l->evs), -1);
+		l->turn_ns = clock_mono_ns();
+		l->stats.turns++;
 		for (int i = 0; i < l->nevs; i++) {
 			struct loop_fd *f = l->evs[i].data.ptr;
 			if (f)
 				f->fn(f->opaque, l->evs[i].events);
 		}
 		l->nevs = 0;
+		/* One reading a turn: from here to here there is one turn and one look, which sleeps but takes no time. */
+		u64 cpu_now = cpu_ns();
+		l->stats.longest_cpu_ns = MAX(l->stats.longest_cpu_ns, cpu_now - cpu);
+		l->stats.longest_ns = MAX(l->stats.longest_ns, clock_mono_ns() - l->turn_ns);
+		cpu = cpu_now;
 	}
+	here = outer;
 	atomic_store(&l->stop, false);
+}
+
+u64 loop_until(void)
+{
+	u64 now = clock_mono_ns();
+
+	if (!here)
+		return now + LOOP_VISIT_NS;
+	return MIN(now + LOOP_VISIT_NS, MAX(here->turn_ns + LOOP_TURN_NS, now + LOOP_LEAST_NS));
+}
+
+void loop_get_stats(const struct loop *l, struct loop_stats *out)
+{
+	*out = l->stats;
+}
+
+void loop_waited(u64 ns)
+{
+	if (here)
+		here->stats.longest_wait_ns = MAX(here->stats.longest_wait_ns, ns);
 }
 
 void loop_stop(struct loop *l)

@@ -7,6 +7,11 @@
  * A timer armed for a later time than its last one costs no system call.
  *
  * Callbacks run with no lock of the loop's held.
+ *
+ * A turn is everything between two looks at the descriptors, and nothing else is heard while it lasts: no signal, no
+ * control client, no timer. So what a guest can ask for is done in pieces: loop_until() says how long the caller may go
+ * on, and who is not done by then comes back in a later turn (a timer armed for 0 does). A timer fires at most once a turn
+ * and what is posted in a turn is called in a later one, so that coming back at once takes nothing from the others.
  */
 #ifndef MICA_LOOP_H
 #define MICA_LOOP_H
@@ -32,6 +37,7 @@ struct loop_timer {
 	/* the loop's own, under its lock */
 	struct loop *loop;
 	u64 deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX when disarmed */
+	u64 fired;       /* the turn it last fired in */
 	struct loop_timer *next;
 };
 
@@ -60,5 +66,26 @@ static inline void loop_timer_disarm(struct loop_timer *t)
 
 /* Call fn(opaque) soon on the loop's thread, in order of posting. */
 void loop_post(struct loop *l, void (*fn)(void *opaque), void *opaque);
+
+/*
+ * Until when (CLOCK_MONOTONIC) the caller may go on with work that has no bound of its own. On a loop's thread the
+ * callbacks of a turn share LOOP_TURN_NS, but each gets LOOP_LEAST_NS; elsewhere it is LOOP_VISIT_NS from now: locks
+ * that the loop wants are not held for longer.
+ */
+#define LOOP_TURN_NS 4000000ull
+#define LOOP_VISIT_NS 1000000ull
+#define LOOP_LEAST_NS 100000ull
+u64 loop_until(void);
+
+/* Since the loop began to run. Loop's thread. */
+struct loop_stats {
+	u64 turns;
+	u64 longest_ns;     /* a turn, by the clock on the wall */
+	u64 longest_cpu_ns; /* a turn, in CPU time of the thread, the look at the descriptors included */
+	u64 longest_wait_ns; /* for a lock that another thread held (loop_waited()) */
+};
+void loop_get_stats(const struct loop *l, struct loop_stats *out);
+/* The caller waited so long for a lock. Counts where the caller is a loop's thread. */
+void loop_waited(u64 ns);
 
 #endif

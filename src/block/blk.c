@@ -14,6 +14,7 @@ struct blk {
 	bool snapshot;
 	char *name;
 	_Atomic unsigned pending; /* submitted, done() not yet returned */
+	_Atomic u64 errors;
 };
 
 static void later_done(struct blk_io *io, int res)
@@ -31,6 +32,8 @@ static void top_complete(struct blk_req *r, int res)
 {
 	struct blk *b = r->blk;
 
+	if (res < 0 && res != -EINVAL && res != -EROFS && res != -ECANCELED)
+		atomic_fetch_add(&b->errors, 1);
 	r->done(r, res); /* r may be gone now */
 	atomic_fetch_sub(&b->pending, 1);
 }
@@ -89,6 +92,13 @@ void blk_drain(struct blk *b)
 	}
 }
 
+void blk_cancel(struct blk *b)
+{
+	b->en->ops->cancel(b->en, true);
+	blk_drain(b);
+	b->en->ops->cancel(b->en, false);
+}
+
 int blk_sync(struct blk *b)
 {
 	blk_drain(b);
@@ -123,6 +133,16 @@ bool blk_readonly(const struct blk *b)
 bool blk_can_discard(const struct blk *b)
 {
 	return b->top->can_discard && !b->readonly;
+}
+
+u64 blk_errors(const struct blk *b)
+{
+	return atomic_load(&b->errors);
+}
+
+const char *blk_name(const struct blk *b)
+{
+	return b->name;
 }
 
 const char *blk_engine_name(const struct blk *b)

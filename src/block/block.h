@@ -98,6 +98,8 @@ void blk_set_client(struct blk *b, const struct blk_client *c);
 u64 blk_bytes(const struct blk *b);
 bool blk_readonly(const struct blk *b);
 bool blk_can_discard(const struct blk *b);
+const char *blk_name(const struct blk *b); /* the image's path */
+u64 blk_errors(const struct blk *b);       /* requests that the host failed */
 const char *blk_engine_name(const struct blk *b); /* "io_uring", "threads" */
 void blk_submit(struct blk *b, struct blk_req *r);
 /* Between these, submissions are only queued: one system call for a batch. blk_unplug() also calls
@@ -106,6 +108,8 @@ void blk_plug(struct blk *b);
 void blk_unplug(struct blk *b);
 /* Wait until nothing is in flight. Any thread, the client's lock not held; no new requests meanwhile. */
 void blk_drain(struct blk *b);
+/* The same, but requests that the host has not begun with, or goes on with in pieces, end with -ECANCELED. */
+void blk_cancel(struct blk *b);
 /* For saving a VM: drain, and everything to stable storage; 0 or -errno. As blk_drain(). */
 int blk_sync(struct blk *b);
 /* Do writes go to a temporary file (snapshot=on)? */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* engine.c - what both engines share: choosing one, reaping, wake-ups. See engine.h. */
 #include "block/engine.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <poll.h>
@@ -30,7 +31,12 @@ void engine_wait(struct engine *en, int timeout_ms)
 
 void engine_reap(struct engine *en, bool locked)
 {
-	for (;;) {
+	/* What is submitted by done() may be finished at once, and so on without end. */
+	for (u64 until = 0;; until = until ? until : loop_until()) {
+		if (until && clock_mono_ns() >= until) {
+			engine_wake(en);
+			return;
+		}
 		struct blk_io *io = en->ops->collect(en);
 		if (!io)
 			return;
@@ -110,6 +116,25 @@ void engine_free(struct engine *en)
 	if (en->loop)
 		loop_del(en->loop, &en->lfd);
 	en->ops->free(en);
+}
+
+unsigned blk_io_piece(const struct blk_io *io, struct iovec *cut, const struct iovec **iov, u64 *bytes)
+{
+	unsigned n = 0;
+
+	*iov = io->iov;
+	*bytes = io->bytes;
+	if (io->bytes <= IO_PIECE_BYTES)
+		return io->niov;
+	*bytes = 0;
+	while (n < io->niov && *bytes + io->iov[n].iov_len <= IO_PIECE_BYTES)
+		*bytes += io->iov[n++].iov_len;
+	if (*bytes)
+		return n;
+	*cut = (struct iovec){ io->iov[n].iov_base, IO_PIECE_BYTES }; /* vectors before it are empty */
+	*iov = cut;
+	*bytes = IO_PIECE_BYTES;
+	return 1;
 }
 
 void blk_io_advance(struct blk_io *io, u64 n)

@@ -16,6 +16,7 @@
 
 #define POOL_THREADS 4
 #define POOL_INLINE_MAX (128 * KIB)
+#define POOL_INLINE_BATCH (2 * MIB) /* of all reads of a batch together */
 
 struct pool {
 	struct engine en;
@@ -29,22 +30,33 @@ struct pool {
 	struct blk_io *finished, **finished_tail;
 	unsigned plugged;
 	unsigned quiet;
+	u64 inline_left; /* of POOL_INLINE_BATCH */
 	bool stop;
+	bool cancel; /* the threads look at it without the lock, too */
 };
 
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pool *pools;
 
-static int run(struct blk_io *io)
+static int run(struct pool *p, struct blk_io *io)
 {
+	struct iovec cut;
+	const struct iovec *iov = NULL;
+	unsigned niov = 0;
+	u64 bytes;
+
 	for (;;) {
 		ssize_t n;
+		if (__atomic_load_n(&p->cancel, __ATOMIC_RELAXED) && io->op != IO_NOP)
+			return -ECANCELED;
+		if (io->op == IO_READ || io->op == IO_WRITE)
+			niov = blk_io_piece(io, &cut, &iov, &bytes);
 		switch (io->op) {
 		case IO_READ:
-			n = preadv(io->fd, io->iov, (int)io->niov, (off_t)io->off);
+			n = preadv(io->fd, iov, (int)niov, (off_t)io->off);
 			break;
 		case IO_WRITE:
-			n = pwritev(io->fd, io->iov, (int)io->niov, (off_t)io->off);
+			n = pwritev(io->fd, iov, (int)niov, (off_t)io->off);
 			break;
 		case IO_DATASYNC:
 			n = fdatasync(io->fd);
@@ -95,7 +107,7 @@ static void *pool_thread(void *arg)
 		if (!p->queue)
 			p->queue_tail = &p->queue;
 		pthread_mutex_unlock(&p->lock);
-		io->res = run(io);
+		io->res = run(p, io);
 		free(io->tail);
 		io->tail = NULL;
 		pthread_mutex_lock(&p->lock);
@@ -141,9 +153,11 @@ static void pool_submit(struct engine *en, struct blk_io *io)
 	bool ready = io->op == IO_NOP;
 
 	pthread_mutex_lock(&p->lock);
-	bool plugged = p->plugged > 0;
+	bool now = p->plugged && !p->cancel && io->op == IO_READ && io->bytes <= MIN(POOL_INLINE_MAX, p->inline_left);
+	if (now)
+		p->inline_left -= io->bytes;
 	pthread_mutex_unlock(&p->lock);
-	if (plugged && io->op == IO_READ && io->bytes <= POOL_INLINE_MAX) {
+	if (now) {
 		ssize_t n = preadv2(io->fd, io->iov, (int)io->niov, (off_t)io->off, RWF_NOWAIT);
 		if (n == (ssize_t)io->bytes) {
 			io->res = 0;
@@ -151,6 +165,10 @@ static void pool_submit(struct engine *en, struct blk_io *io)
 		}
 	}
 	pthread_mutex_lock(&p->lock);
+	if (p->cancel && !ready) {
+		io->res = -ECANCELED;
+		ready = true;
+	}
 	if (ready) {
 		finish_locked(p, io);
 	} else if (!p->nthreads && (io->res = start_threads_locked(p)) < 0) {
@@ -169,6 +187,7 @@ static void pool_plug(struct engine *en)
 
 	pthread_mutex_lock(&p->lock);
 	p->plugged++;
+	p->inline_left = POOL_INLINE_BATCH;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -207,6 +226,24 @@ static struct blk_io *pool_collect(struct engine *en)
 	return list;
 }
 
+static void pool_cancel(struct engine *en, bool on)
+{
+	struct pool *p = container_of(en, struct pool, en);
+
+	pthread_mutex_lock(&p->lock);
+	__atomic_store_n(&p->cancel, on, __ATOMIC_RELAXED);
+	for (struct blk_io *io = on ? p->queue : NULL, *next; io; io = next) {
+		next = io->next;
+		io->res = -ECANCELED;
+		finish_locked(p, io);
+	}
+	if (on) {
+		p->queue = NULL;
+		p->queue_tail = &p->queue;
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 static void pool_free(struct engine *en)
 {
 	struct pool *p = container_of(en, struct pool, en);
@@ -238,6 +275,7 @@ static const struct engine_ops pool_ops = {
 	.unplug = pool_unplug,
 	.loud = pool_loud,
 	.collect = pool_collect,
+	.cancel = pool_cancel,
 	.free = pool_free,
 };
 

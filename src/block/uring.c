@@ -3,7 +3,7 @@
  * uring.c - the io_uring engine.
  *
  * Theory: one ring a disk, used from several threads under one lock. At most URING_DEPTH requests are
- * in the kernel, so neither queue can overflow; the rest wait in a list.
+ * in the kernel, so neither queue can overflow; the rest wait in a list, and so do the later pieces of large ones.
  *
  * The ring's event fd wakes the loop's thread. Many reads complete inside io_uring_enter() itself
  * (page cache); the submitter reaps these at once, and so that they don't wake the loop's thread for
@@ -15,6 +15,7 @@
  * and it is submitted again by whoever reaps.
  */
 #include "block/engine.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <liburing.h>
@@ -23,6 +24,7 @@
 #include <sys/syscall.h>
 
 #define URING_DEPTH 256u
+#define BATCH_BYTES (1 * MIB) /* given to the kernel between two looks at the clock */
 
 struct uring {
 	struct engine en;
@@ -30,26 +32,33 @@ struct uring {
 	pthread_mutex_t lock; /* guards what follows */
 	struct io_uring ring;
 	unsigned plugged, inflight;
+	bool cancel;
 	struct blk_io *wait, **wait_tail;
+	struct blk_io *cancelled; /* to be collected */
 };
 
-static void prep(struct uring *u, struct blk_io *io)
+/* Returns the bytes it may transfer. */
+static u64 prep(struct uring *u, struct blk_io *io)
 {
 	struct io_uring_sqe *s = io_uring_get_sqe(&u->ring);
+	struct iovec cut;
+	const struct iovec *iov = io->iov;
+	u64 bytes = 0;
+	unsigned n = io->op == IO_READ || io->op == IO_WRITE ? blk_io_piece(io, &cut, &iov, &bytes) : 0;
 
 	must(s); /* inflight <= URING_DEPTH, each has at most one entry */
 	switch (io->op) {
 	case IO_READ:
-		if (io->niov == 1 && io->bytes <= INT32_MAX)
-			io_uring_prep_read(s, io->fd, io->iov->iov_base, (unsigned)io->bytes, io->off);
+		if (n == 1)
+			io_uring_prep_read(s, io->fd, iov->iov_base, (unsigned)bytes, io->off);
 		else
-			io_uring_prep_readv(s, io->fd, io->iov, io->niov, io->off);
+			io_uring_prep_readv(s, io->fd, iov, n, io->off);
 		break;
 	case IO_WRITE:
-		if (io->niov == 1 && io->bytes <= INT32_MAX)
-			io_uring_prep_write(s, io->fd, io->iov->iov_base, (unsigned)io->bytes, io->off);
+		if (n == 1)
+			io_uring_prep_write(s, io->fd, iov->iov_base, (unsigned)bytes, io->off);
 		else
-			io_uring_prep_writev(s, io->fd, io->iov, io->niov, io->off);
+			io_uring_prep_writev(s, io->fd, iov, n, io->off);
 		break;
 	case IO_DATASYNC:
 		io_uring_prep_fsync(s, io->fd, IORING_FSYNC_DATASYNC);
@@ -62,25 +71,65 @@ static void prep(struct uring *u, struct blk_io *io)
 		break;
 	}
 	io_uring_sqe_set_data(s, io);
+	return bytes;
+}
+
+static void wait_locked(struct uring *u, struct blk_io *io)
+{
+	io->next = NULL;
+	*u->wait_tail = io;
+	u->wait_tail = &io->next;
+}
+
+static void cancel_locked(struct uring *u)
+{
+	for (struct blk_io *io = u->wait, *next; io; io = next) {
+		next = io->next;
+		if (io->op != IO_NOP)
+			io->res = -ECANCELED;
+		free(io->tail);
+		io->tail = NULL;
+		io->next = u->cancelled;
+		u->cancelled = io;
+	}
+	u->wait = NULL;
+	u->wait_tail = &u->wait;
+	if (u->cancelled)
+		engine_wake(&u->en);
 }
 
 static void start_locked(struct uring *u)
 {
-	while (u->wait && u->inflight < URING_DEPTH) {
-		struct blk_io *io = u->wait;
-		u->wait = io->next;
-		if (!u->wait)
-			u->wait_tail = &u->wait;
-		u->inflight++;
-		prep(u, io);
-	}
-	while (io_uring_sq_ready(&u->ring)) {
-		int rc = io_uring_submit(&u->ring);
-		if (rc == -EINTR)
-			continue;
-		if (rc <= 0) {
-			/* The kernel is short of memory: the loop's thread tries again. */
-			log_debug("io_uring_enter: %s", strerror(-rc));
+	u64 until = 0;
+
+	if (u->cancel)
+		cancel_locked(u);
+	for (;;) {
+		u64 bytes = 0;
+		while (u->wait && u->inflight < URING_DEPTH && bytes < BATCH_BYTES) {
+			struct blk_io *io = u->wait;
+			u->wait = io->next;
+			if (!u->wait)
+				u->wait_tail = &u->wait;
+			u->inflight++;
+			bytes += prep(u, io);
+		}
+		while (io_uring_sq_ready(&u->ring)) {
+			int rc = io_uring_submit(&u->ring);
+			if (rc == -EINTR)
+				continue;
+			if (rc <= 0) {
+				/* The kernel is short of memory: the loop's thread tries again. */
+				log_debug("io_uring_enter: %s", strerror(-rc));
+				engine_wake(&u->en);
+				return;
+			}
+		}
+		if (!u->wait || u->inflight == URING_DEPTH)
+			return;
+		if (!until) {
+			until = loop_until();
+		} else if (clock_mono_ns() >= until) {
 			engine_wake(&u->en);
 			return;
 		}
@@ -92,8 +141,7 @@ static void uring_submit(struct engine *en, struct blk_io *io)
 	struct uring *u = container_of(en, struct uring, en);
 
 	pthread_mutex_lock(&u->lock);
-	*u->wait_tail = io;
-	u->wait_tail = &io->next;
+	wait_locked(u, io);
 	if (!u->plugged)
 		start_locked(u);
 	pthread_mutex_unlock(&u->lock);
@@ -129,7 +177,7 @@ static void uring_loud(struct engine *en)
 	pthread_mutex_lock(&u->lock);
 	io_uring_cq_eventfd_toggle(&u->ring, true);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* INV-UR-1 */
-	if (io_uring_cq_ready(&u->ring))
+	if (io_uring_cq_ready(&u->ring) || u->cancelled)
 		engine_wake(en);
 	pthread_mutex_unlock(&u->lock);
 }
@@ -156,21 +204,25 @@ static bool finished(struct blk_io *io, int res)
 static struct blk_io *uring_collect(struct engine *en)
 {
 	struct uring *u = container_of(en, struct uring, en);
-	struct blk_io *list = NULL, **tail = &list;
+	struct blk_io *list, **tail = &list;
 	struct io_uring_cqe *cqe;
 
 	pthread_mutex_lock(&u->lock);
+	list = u->cancelled;
+	u->cancelled = NULL;
+	while (*tail)
+		tail = &(*tail)->next;
 	while (io_uring_peek_cqe(&u->ring, &cqe) == 0 && cqe) {
 		struct blk_io *io = io_uring_cqe_get_data(cqe);
 		int res = cqe->res;
 		io_uring_cqe_seen(&u->ring, cqe);
 		if (!io)
 			continue;
+		u->inflight--;
 		if (!finished(io, res)) {
-			prep(u, io);
+			wait_locked(u, io);
 			continue;
 		}
-		u->inflight--;
 		io->next = NULL;
 		*tail = io;
 		tail = &io->next;
@@ -181,11 +233,22 @@ static struct blk_io *uring_collect(struct engine *en)
 	return list;
 }
 
+static void uring_cancel(struct engine *en, bool on)
+{
+	struct uring *u = container_of(en, struct uring, en);
+
+	pthread_mutex_lock(&u->lock);
+	u->cancel = on;
+	if (on)
+		cancel_locked(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
 static void uring_free(struct engine *en)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
-	must(!u->inflight && !u->wait);
+	must(!u->inflight && !u->wait && !u->cancelled);
 	io_uring_queue_exit(&u->ring);
 	close(u->en.evfd);
 	pthread_mutex_destroy(&u->lock);
@@ -199,6 +262,7 @@ static const struct engine_ops uring_ops = {
 	.unplug = uring_unplug,
 	.loud = uring_loud,
 	.collect = uring_collect,
+	.cancel = uring_cancel,
 	.free = uring_free,
 };
 

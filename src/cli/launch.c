@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* launch.c - see launch.h. */
 #include "cli/launch.h"
+#include "base/process.h"
 #include "vmm/i18n.h"
 #include "vmm/self.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <linux/close_range.h>
 #include <sys/mman.h>
 
 static void inherit(int fd)
@@ -46,13 +47,14 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 	int why[2], code = 0;
 	if (pipe2(why, O_CLOEXEC) < 0)
 		return err_sys(e, errno, _("cannot start mica-vmm"));
+	auto_free char **env = process_environment();
 	*pid = fork();
 	if (*pid == 0) {
-		sigset_t none;
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		signal(SIGPIPE, SIG_DFL);
-		setpgid(0, 0);
+		/* A session of its own: the terminal's signals are not for it, and it can neither read the terminal nor put
+		 * words into its mouth. The rest it does itself (process_alone()), but what it is not given it need not
+		 * even be shown. */
+		setsid();
+		close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 		inherit(fd);
 		inherit(cfg->console_fd);
 		inherit(cfg->virtio_console_fd);
@@ -60,7 +62,7 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 		inherit(cfg->restore_fd);
 		if (stderr_fd >= 0)
 			dup2(stderr_fd, STDERR_FILENO);
-		execv(path, argv);
+		execve(path, argv, env);
 		code = errno;
 		ssize_t n = write(why[1], &code, sizeof(code));
 		(void)n;

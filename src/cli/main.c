@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* main.c - the mica command: finds the command among its words and runs it. */
+#include "base/process.h"
 #include "cli/cmd.h"
 #include "cli/options.h"
 #include "vmm/i18n.h"
@@ -34,6 +35,7 @@ static int no_command(const char *name)
 
 int main(int argc, char **argv)
 {
+	process_std_fds();
 	i18n_init();
 	if (argc < 2) {
 		help(stderr);

@@ -7,6 +7,7 @@
  */
 #include "net/net.h"
 #include "base/log.h"
+#include "base/process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -17,8 +18,6 @@
 
 #define START_TIMEOUT_MS 20000
 #define SOCKET_BYTES (1 << 20) /* asked for; the kernel gives what wmem_max allows */
-
-extern char **environ;
 
 int net_helper_path(char *buf, size_t bytes, const char *name, struct err *e)
 {
@@ -60,11 +59,13 @@ static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_adddup2(&fa, fd, 3);
+	posix_spawn_file_actions_addclosefrom_np(&fa, 4);
 	/* A session of its own: Ctrl-C at the terminal is not for it. */
 	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	posix_spawnattr_setsigmask(&at, &none);
 	posix_spawnattr_setsigdefault(&at, &all);
-	r = posix_spawn(pid, path, &fa, &at, argv, environ);
+	auto_free char **env = process_environment();
+	r = posix_spawn(pid, path, &fa, &at, argv, env);
 	posix_spawnattr_destroy(&at);
 	posix_spawn_file_actions_destroy(&fa);
 	return -r;

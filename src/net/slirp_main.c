@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "net/net.h"
 #include "net/slirp_sandbox.h"
 
@@ -387,7 +388,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "mica-slirp: a part of mica, started by it; there is nothing to run here\n");
 		return 2;
 	}
-	close_range(FRAMES_FD + 1, ~0u, 0);
+	process_alone((const int[]){ FRAMES_FD }, 1);
 	signal(SIGPIPE, SIG_IGN);
 	if (i < argc && strcmp(argv[i], "--debug") == 0) {
 		log_level = LOG_LVL_DEBUG;

@@ -6,6 +6,7 @@
  * privilege; start the vCPU threads, parked; lock the system-call filter; only then let the guest run.
  */
 #include "base/log.h"
+#include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
 #include "vmm/i18n.h"
@@ -15,7 +16,6 @@
 #include "vmm/vm.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -161,11 +161,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, _("mica-vmm is started by mica run: mica-vmm --config-fd N\n"));
 		return STATUS_USAGE;
 	}
-	/* Arenas are per thread and never given back; two are enough for what allocates at run time. */
-	mallopt(M_ARENA_MAX, 2);
+	sandbox_malloc();
 	small_stacks();
 	int status = STATUS_HOST;
 	if (read_config(&cfg, argv[2], &e) == 0) {
+		const int given[] = { cfg.console_fd, cfg.virtio_console_fd, cfg.control_fd, cfg.restore_fd };
+		process_alone(given, ARRAY_LEN(given));
 		keep_private(cfg.console_fd);
 		keep_private(cfg.virtio_console_fd);
 		keep_private(cfg.control_fd);

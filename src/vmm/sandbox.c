@@ -141,6 +141,18 @@ void sandbox_isolate(void)
 	prctl(PR_SET_PDEATHSIG, parent_death, 0, 0, 0);
 }
 
+/* ---- malloc ---- */
+
+/*
+ * One arena for all threads: what allocates at run time is little. An arena of a thread's own gives memory back by other
+ * means than the main one's, and when it first does so glibc opens /proc/sys/vm/overcommit_memory: a system call that the
+ * filter answers with death, at a moment that a guest may choose.
+ */
+void sandbox_malloc(void)
+{
+	must(mallopt(M_ARENA_MAX, 1));
+}
+
 /* ---- the system-call filter ---- */
 
 static const struct sock_filter list[] = {

@@ -2,7 +2,7 @@
 /*
  * sandbox.h - the VMM takes everything from itself that it does not need to run a guest.
  *
- * Two steps, both after all files, sockets and helper processes are open:
+ * sandbox_malloc() comes first of all. Then two steps, both after all files, sockets and helper processes are open:
  *   sandbox_isolate()  with one thread: no new privileges, own namespaces, an empty root directory,
  *                      no capabilities, small limits, no core dumps. What the host does not allow (user
  *                      namespaces are off on some) is skipped and said at --verbose.
@@ -17,6 +17,8 @@
 #include "base/base.h"
 #include "base/err.h"
 
+/* malloc() shall never want what the filter refuses. Before the first thread. */
+void sandbox_malloc(void);
 void sandbox_isolate(void);
 int sandbox_lock(struct err *e);
 

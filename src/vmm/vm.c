@@ -15,7 +15,12 @@
  * Saving (vm_save()) is done by act() as well, after whatever else is wished. A VM that was saved is held: its
  * vCPUs stay parked until vm_release(), so that who saved it can make the file safe before it ends or goes on.
  *
- * INV-VM-1: act() and everything below it run only while nparked == ncpus.
+ * The loop waits for nothing that a guest decides the length of. A reset waits for the disks, gives all memory back and
+ * reads a kernel: the parked thread of vCPU 0 does that, and posts reset_done(). A save wants quiet disks: act() freezes
+ * the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
+ *
+ * INV-VM-1: act() and everything below it run only while nparked == ncpus; so does reset(), on a thread that is counted as
+ * parked.
  */
 #include "vmm/vm.h"
 #include "base/clock.h"
@@ -41,6 +46,8 @@
 #include <sys/stat.h>
 
 #define FLUSH_MS 1000
+#define SETTLE_NS 1000000ull
+#define DISCARD_BYTES (64 * MIB) /* of memory given back, between two looks at the wishes */
 
 enum gate { RUN, PARK, LEAVE };
 
@@ -91,7 +98,8 @@ struct vm {
 	unsigned nparked;
 	enum vm_ask asked;
 	unsigned asked_value;
-	bool posted; /* act() is on its way */
+	bool posted;     /* act() is on its way, or goes on later */
+	bool reset_wish; /* for vCPU 0's thread */
 	bool held;   /* saved, and waiting for who saved it */
 	struct {
 		int fd; /* -1: nobody wants to save */
@@ -99,6 +107,10 @@ struct vm {
 		void *opaque;
 	} save;
 	struct err engine_err;
+
+	int reset_result; /* of reset(), until reset_done() */
+	struct err reset_err;
+	struct loop_timer settle; /* the loop's: act() looks again */
 };
 
 /* ---- the gate ---- */
@@ -129,7 +141,7 @@ static void stop_cpus(struct vm *v)
 void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
 {
 	pthread_mutex_lock(&v->lock);
-	if (v->asked == VM_NOTHING || (what == VM_QUIT && v->asked == VM_RESET)) {
+	if (v->asked == VM_NOTHING || (what == VM_QUIT && (v->asked == VM_RESET || v->asked == VM_TRIPLE_FAULT))) {
 		v->asked = what;
 		v->asked_value = value;
 	}
@@ -138,16 +150,26 @@ void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
 	stop_cpus(v);
 }
 
+static void reset_here(struct vm *v);
+
 /* True: go on and run. */
-static bool pass_gate(struct vm *v)
+static bool pass_gate(struct vm *v, unsigned index)
 {
 	pthread_mutex_lock(&v->lock);
 	if (v->gate == PARK) {
 		v->nparked++;
 		pthread_cond_broadcast(&v->cond);
 		post_if_still_locked(v);
-		while (v->gate == PARK)
-			pthread_cond_wait(&v->cond, &v->lock);
+		while (v->gate == PARK) {
+			if (index || !v->reset_wish) {
+				pthread_cond_wait(&v->cond, &v->lock);
+				continue;
+			}
+			v->reset_wish = false;
+			pthread_mutex_unlock(&v->lock);
+			reset_here(v);
+			pthread_mutex_lock(&v->lock);
+		}
 		v->nparked--;
 	}
 	bool run = v->gate == RUN;
@@ -164,7 +186,7 @@ static void *vcpu_main(void *opaque)
 
 	snprintf(name, sizeof(name), "vcpu%u", c->index);
 	prctl(PR_SET_NAME, name, 0, 0, 0);
-	while (pass_gate(v)) {
+	while (pass_gate(v, c->index)) {
 		switch (cpu_run(c->cpu, &e)) {
 		case CPU_EXIT_STOP:
 			break;
@@ -257,17 +279,29 @@ static int boot(struct vm *v, struct err *e)
 	return r;
 }
 
+static bool wants_quit(struct vm *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool quit = v->asked == VM_QUIT;
+	pthread_mutex_unlock(&v->lock);
+	return quit;
+}
+
+/* Memory is empty after power-on, and the host has it back. */
+static void discard(struct vm *v, gpa_t gpa, u64 bytes)
+{
+	for (u64 at = 0; at < bytes && !wants_quit(v); at += DISCARD_BYTES)
+		ram_discard(v->ram, gpa + at, MIN(bytes - at, DISCARD_BYTES));
+}
+
 static int reset(struct vm *v, struct err *e)
 {
-	v->resets++;
 	machine_reset(v->machine);
 	for (unsigned i = 0; i < v->cfg->cpus; i++)
 		cpu_reset(v->vcpu[i].cpu);
-	/* Memory is empty after power-on, and the host has it back. */
-	ram_discard(v->ram, 0, v->ram->low_bytes);
-	if (v->ram->bytes > v->ram->low_bytes)
-		ram_discard(v->ram, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
-	return boot(v, e);
+	discard(v, 0, v->ram->low_bytes);
+	discard(v, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
+	return wants_quit(v) ? 0 : boot(v, e);
 }
 
 static void finish(struct vm *v, int status)
@@ -280,17 +314,29 @@ static void finish(struct vm *v, int status)
 	loop_stop(v->loop);
 }
 
-static void reset_or_finish(struct vm *v, int status, const char *why)
-{
-	struct err e;
+static void reset_done(void *opaque);
 
+/* vCPU 0's thread, parked. */
+static void reset_here(struct vm *v)
+{
+	v->reset_result = reset(v, &v->reset_err);
+	loop_post(v->loop, reset_done, v);
+}
+
+/* True: the reset is under way, and reset_done() goes on. */
+static bool reset_or_finish(struct vm *v, int status, const char *why)
+{
 	if (v->cfg->no_reboot) {
 		log_info("%s", why);
 		finish(v, status);
-	} else if (reset(v, &e) < 0) {
-		log_error(_("the VM cannot boot again: %s"), e.msg);
-		finish(v, STATUS_HOST);
+		return false;
 	}
+	v->resets++;
+	pthread_mutex_lock(&v->lock);
+	v->reset_wish = true;
+	pthread_cond_broadcast(&v->cond);
+	pthread_mutex_unlock(&v->lock);
+	return true;
 }
 
 /* ---- saving ---- */
@@ -350,8 +396,8 @@ void vm_release(struct vm *v)
 	pthread_mutex_unlock(&v->lock);
 }
 
-/* In act(): what was wished besides has been done. */
-static void save_if_wished(struct vm *v)
+/* In act(): what was wished besides has been done. False: not yet, requests are in flight. */
+static bool save_if_wished(struct vm *v)
 {
 	struct snapshot_vm p = parts(v);
 	struct snapshot_size size = { 0 };
@@ -360,20 +406,69 @@ static void save_if_wished(struct vm *v)
 
 	pthread_mutex_lock(&v->lock);
 	fd = v->save.fd;
-	v->save.fd = -1;
 	bool over = v->gate == LEAVE;
 	pthread_mutex_unlock(&v->lock);
 	if (fd < 0)
-		return;
+		return true;
+	if (!over) {
+		virtio_pci_freeze_all(machine_pci(v->machine), true);
+		if (virtio_pci_busy(machine_pci(v->machine)))
+			return false;
+	}
+	pthread_mutex_lock(&v->lock);
+	v->save.fd = -1;
+	pthread_mutex_unlock(&v->lock);
 	if (over)
 		r = err_set(&e, ESHUTDOWN, _("the VM ended before it could be saved"));
 	else
 		r = snapshot_save(&p, fd, &size, &e);
 	close(fd);
+	if (!over)
+		virtio_pci_freeze_all(machine_pci(v->machine), false);
 	pthread_mutex_lock(&v->lock);
 	v->held = r == 0;
 	pthread_mutex_unlock(&v->lock);
 	v->save.done(v->save.opaque, r < 0 ? &e : NULL, size.file_bytes, size.memory_bytes);
+	return true;
+}
+
+/* In act(), or what goes on for it: `what` is done. */
+static void acted(struct vm *v, enum vm_ask what)
+{
+	pthread_mutex_lock(&v->lock);
+	/* It overtook what is done. Other wishes noted until here came from a machine that is gone. */
+	bool quit = what != VM_QUIT && v->asked == VM_QUIT && v->gate != LEAVE;
+	unsigned value = v->asked_value;
+	pthread_mutex_unlock(&v->lock);
+
+	if (quit)
+		finish(v, (int)value);
+	if (!save_if_wished(v)) {
+		pthread_mutex_lock(&v->lock);
+		v->asked = VM_NOTHING;
+		pthread_mutex_unlock(&v->lock);
+		loop_timer_arm(&v->settle, clock_mono_ns() + SETTLE_NS);
+		return;
+	}
+	pthread_mutex_lock(&v->lock);
+	v->asked = VM_NOTHING;
+	v->posted = false;
+	if (v->gate == PARK && !v->held) {
+		v->gate = RUN;
+		pthread_cond_broadcast(&v->cond);
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+static void reset_done(void *opaque)
+{
+	struct vm *v = opaque;
+
+	if (v->reset_result < 0) {
+		log_error(_("the VM cannot boot again: %s"), v->reset_err.msg);
+		finish(v, STATUS_HOST);
+	}
+	acted(v, VM_RESET);
 }
 
 /* On the loop, all vCPUs parked. */
@@ -394,10 +489,12 @@ static void act(void *opaque)
 		finish(v, STATUS_OK);
 		break;
 	case VM_RESET:
-		reset_or_finish(v, STATUS_RESET, _("the guest reset the machine"));
+		if (reset_or_finish(v, STATUS_RESET, _("the guest reset the machine")))
+			return;
 		break;
 	case VM_TRIPLE_FAULT:
-		reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)"));
+		if (reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)")))
+			return;
 		break;
 	case VM_DEBUG_EXIT:
 		finish(v, STATUS_DEBUG((int)value));
@@ -410,16 +507,7 @@ static void act(void *opaque)
 		finish(v, (int)value);
 		break;
 	}
-	save_if_wished(v);
-	/* Wishes noted until here came from a machine that is gone. */
-	pthread_mutex_lock(&v->lock);
-	v->asked = VM_NOTHING;
-	v->posted = false;
-	if (v->gate == PARK && !v->held) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	pthread_mutex_unlock(&v->lock);
+	acted(v, what);
 }
 
 /* ---- putting it together ---- */
@@ -724,6 +812,7 @@ static void destroy(struct vm *v)
 	free(v->files);
 	if (v->proc_status >= 0)
 		close(v->proc_status);
+	loop_timer_fini(&v->settle);
 	pthread_cond_destroy(&v->cond);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
@@ -742,6 +831,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 		v->cwd = xstrdup("/");
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_cond_init(&v->cond, NULL);
+	loop_timer_init(loop, &v->settle, act, v);
 	v->proc_status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	*status = STATUS_HOST;
 	int r = build(v, status, e);
@@ -815,6 +905,30 @@ static void add_memory(struct vm *v, json_t *o)
 	json_object_set_new(o, "own_bytes", json_integer((json_int_t)(val[0] - MIN(val[0], MIN(ram, val[3])))));
 }
 
+/* What an operator looks at when a VM, or its host, is in trouble. */
+static void add_health(struct vm *v, json_t *o)
+{
+	u64 caused, dropped, errors = 0;
+
+	log_guest_count(&caused, &dropped);
+	for (unsigned i = 0; i < v->ndisks; i++)
+		errors += blk_errors(v->disks[i]);
+	json_object_set_new(o, "guest_messages", json_integer((json_int_t)caused));
+	json_object_set_new(o, "guest_messages_dropped", json_integer((json_int_t)dropped));
+	json_object_set_new(o, "disk_errors", json_integer((json_int_t)errors));
+}
+
+static void add_loop(struct vm *v, json_t *o)
+{
+	struct loop_stats s;
+
+	loop_get_stats(v->loop, &s);
+	json_object_set_new(o, "loop_turns", json_integer((json_int_t)s.turns));
+	json_object_set_new(o, "loop_turn_max_us", json_integer((json_int_t)(s.longest_ns / 1000)));
+	json_object_set_new(o, "loop_turn_max_cpu_us", json_integer((json_int_t)(s.longest_cpu_ns / 1000)));
+	json_object_set_new(o, "loop_wait_max_us", json_integer((json_int_t)(s.longest_wait_ns / 1000)));
+}
+
 json_t *vm_stats_json(struct vm *v)
 {
 	json_t *o = json_object();
@@ -826,6 +940,8 @@ json_t *vm_stats_json(struct vm *v)
 	json_object_set_new(o, "uptime_ms", json_integer((json_int_t)((clock_mono_ns() - v->started_ns) / 1000000)));
 	json_object_set_new(o, "start_cpu_us", json_integer((json_int_t)v->start_cpu_us));
 	json_object_set_new(o, "resets", json_integer(v->resets));
+	add_loop(v, o);
+	add_health(v, o);
 	if (f) {
 		cpu_vm_stats(v->cpus, f);
 		fclose(f);
@@ -846,10 +962,12 @@ json_t *vm_status_json(struct vm *v)
 	pthread_mutex_lock(&v->lock);
 	const char *state = v->gate == RUN ? "running" : v->held ? "paused" : v->gate == PARK ? "stopping" : "ended";
 	pthread_mutex_unlock(&v->lock);
-	return json_pack(
+	json_t *o = json_pack(
 	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine",
 	    cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu", v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
+	add_health(v, o);
+	return o;
 }
 
 json_t *vm_promise_json(struct vm *v)

@@ -3,6 +3,8 @@
 """mica run as a whole, with Multiboot kernels of a few instructions: ends, statuses, control, the sandbox as applied."""
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -207,6 +209,74 @@ class Vm(unittest.TestCase):
         os.kill(vmm, signal.SIGKILL)
         self.assertEqual(p.wait(10), 1)
         self.assertIn(b"ended by signal 9", p.stderr.read())
+
+    # ---- what is inherited ----
+    def look(self, pid):
+        """Where its descriptors lead, its status, and its environment."""
+        fds = {int(n): os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
+        with open(f"/proc/{pid}/status") as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        with open(f"/proc/{pid}/environ", "rb") as f:
+            env = {var.split(b"=")[0].decode() for var in f.read().split(b"\0") if var}
+        return fds, status, env
+
+    def test_nothing_is_inherited(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root may look at a process that is not dumpable")
+        secret = os.open(os.path.join(self.dir, "secret"), os.O_RDWR | os.O_CREAT)
+        log = os.open(os.path.join(self.dir, "applog"), os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 200)
+        self.addCleanup(lambda: [os.close(fd) for fd in (secret, log, 200)])
+
+        def careless():
+            for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE):
+                signal.signal(s, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM])
+            os.umask(0)
+            resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))
+
+        env = dict(os.environ, API_TOKEN="secret", LD_BIND_NOW="1", MALLOC_ARENA_MAX="9", PATH="/nowhere", TMPDIR=self.dir,
+                   LC_ALL="C.UTF-8")
+        p = subprocess.Popen(self.args(text("READY\n") + HANG, "--net", "user"), stdin=secret, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, pass_fds=(secret, log, 200), env=env, preexec_fn=careless)
+        self.addCleanup(self.stop, p)
+        self.assertEqual(p.stdout.readline(), b"READY\n")
+        with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
+            vmm = int(f.read().split()[0])
+        with open(f"/proc/{vmm}/task/{vmm}/children") as f:
+            children = [int(c) for c in f.read().split()]
+        names = {}
+        for pid in children:
+            with open(f"/proc/{pid}/comm") as f:
+                names[f.read().strip()] = pid
+        self.assertIn("mica-slirp", names)
+        for name, pid in (("mica-vmm", vmm), ("mica-slirp", names["mica-slirp"])):
+            fds, status, env = self.look(pid)
+            self.assertEqual((fds[0], fds[1]), ("/dev/null", "/dev/null"), name)
+            self.assertRegex(fds[2], "^pipe:", name)
+            for fd, to in fds.items():
+                self.assertNotRegex(to, "secret|applog", f"{name}: {fd}")
+                if fd > 2:
+                    self.assertNotRegex(to, "^pipe:", f"{name}: {fd}")
+            self.assertEqual(env, {v for v in env if re.fullmatch("LANG|LANGUAGE|LC_.*|TMPDIR|MICA_.*|[A-Z]*SAN_OPTIONS", v)},
+                             name)
+            self.assertLessEqual({"LC_ALL", "TMPDIR"}, env, name)
+            self.assertEqual(status["Umask"].strip(), "0077", name)
+            # Only what it ignores itself, and the two signals that glibc keeps to itself
+            self.assertEqual(int(status["SigIgn"], 16) & ~(1 << signal.SIGPIPE - 1 | 3 << 31), 0, name)
+            self.assertEqual(int(status["SigBlk"], 16) & 1 << signal.SIGUSR2 - 1, 0, name)
+            self.assertEqual(os.getsid(pid), pid, name)
+            with open(f"/proc/{pid}/stat") as f:
+                self.assertEqual(f.read().rsplit(")", 1)[1].split()[4], "0", f"{name}: a controlling terminal")
+            with open(f"/proc/{pid}/limits") as f:
+                self.assertRegex(f.read(), r"Max core file size +0 +0 ")
+        os.kill(vmm, signal.SIGTERM)
+        self.assertEqual(p.wait(10), 128 + signal.SIGTERM)
+
+    def test_closed_standard_descriptors(self):
+        # A file that becomes descriptor 2 would get our messages.
+        r = subprocess.run(["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', *self.args(POWEROFF)], timeout=20)
+        self.assertEqual(r.returncode, 0)
 
     # ---- the sandbox, from outside ----
     def test_sandbox_is_on(self):

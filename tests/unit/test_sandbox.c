@@ -29,6 +29,7 @@ static int in_sandbox(int (*fn)(void))
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		struct err e;
+		sandbox_malloc();
 		sandbox_isolate();
 		if (sandbox_lock(&e) < 0)
 			_exit(99);
@@ -166,6 +167,47 @@ static void test_allowed(void **state)
 	assert_int_equal(in_sandbox(work), 0);
 }
 
+/* A thread that was there before gives much memory back after the lock. */
+static int start_fd[2];
+static void *give_back(void *arg)
+{
+	static void *p[64];
+	char c;
+
+	(void)arg;
+	void *first = malloc(1000); /* its arena, if it has one */
+	if (read(start_fd[0], &c, 1) != 1)
+		return (void *)1;
+	for (size_t i = 0; i < ARRAY_LEN(p); i++)
+		p[i] = malloc(100000);
+	for (size_t i = ARRAY_LEN(p); i--;)
+		free(p[i]);
+	free(first);
+	return NULL;
+}
+
+static void test_malloc_of_threads(void **state)
+{
+	assert_int_equal(pipe(start_fd), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		pthread_t t;
+		void *failed;
+		sandbox_malloc();
+		sandbox_isolate();
+		if (pthread_create(&t, NULL, give_back, NULL))
+			_exit(99);
+		usleep(10000);
+		if (sandbox_lock(NULL) < 0 || write(start_fd[1], "x", 1) != 1 || pthread_join(t, &failed) || failed)
+			_exit(98);
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* A thread started before the lock is under it too. */
 static int go[2];
 static void *late_open(void *arg)
@@ -231,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_malloc_of_threads),
 		cmocka_unit_test(test_all_threads),
 		cmocka_unit_test(test_isolated),
 	};

@@ -95,7 +95,7 @@ static int setup(void **state)
 	assert_int_equal(ram_new(&R, 1 * MIB, NULL), 0);
 	B = bus_new();
 	P = pci_bus_new(B, &t, on_intx, NULL);
-	D = virtio_new(&t_class, R, 3, NULL);
+	D = virtio_new(&t_class, R, NULL, 3, NULL);
 	assert_int_equal(virtio_pci_add(P, D, 3, NULL), 0);
 	assert_int_equal(pci_bus_assign(P), 0);
 	common = isr = notify = device = 0;

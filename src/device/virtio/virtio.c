@@ -11,10 +11,18 @@
  * A rule broken by the driver ends in virtio_broken(): DEVICE_NEEDS_RESET, after which all queues are
  * seen empty until the driver resets the device.
  *
+ * A visit (virtio.h) looks at the clock each CREDIT of work. It gives at least one chain, so there is always progress; a
+ * notification of a queue that the loop will visit anyway does nothing.
+ *
+ * The loop must get the lock although vCPUs keep taking it, and a mutex promises no order. So the loop holds the turnstile
+ * while it waits; who comes from a vCPU queues up behind it; and a vCPU that is in a visit ends it at the next look at the
+ * clock.
+ *
  * INV-VQ-1: between virtio_pop() and virtio_push() a chain's iov point into guest RAM, never elsewhere.
  * INV-VQ-2: whatever this file writes into guest RAM is followed by ram_wrote().
  */
 #include "device/virtio/virtio.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/state.h"
 
@@ -23,6 +31,9 @@
 #define DESC_F_INDIRECT 4
 #define AVAIL_F_NO_INTERRUPT 1
 #define USED_F_NO_NOTIFY 1
+
+#define CREDIT 1024    /* work between two looks at the clock: some 10 us */
+#define CHAIN_WORK 16 /* of a chain, besides its descriptors */
 
 /* 2.6.5; in guest RAM, little-endian, as are we */
 struct vring_desc {
@@ -58,6 +69,90 @@ static u16 load16(const u8 *p)
 static void store16(u8 *p, u16 v)
 {
 	__atomic_store_n((u16 *)(void *)p, v, __ATOMIC_RELEASE);
+}
+
+/* ---- visits ---- */
+
+static void begin_visit(struct virtio_dev *d)
+{
+	d->credit = CREDIT;
+	d->until_ns = 0;
+	d->over = false;
+}
+
+void virtio_lock(struct virtio_dev *d)
+{
+	if (pthread_mutex_trylock(&d->lock) != 0) {
+		u64 since = clock_mono_ns();
+		pthread_mutex_lock(&d->turnstile);
+		__atomic_store_n(&d->waiting, true, __ATOMIC_RELAXED);
+		pthread_mutex_lock(&d->lock);
+		__atomic_store_n(&d->waiting, false, __ATOMIC_RELAXED);
+		pthread_mutex_unlock(&d->turnstile);
+		loop_waited(clock_mono_ns() - since);
+	}
+	begin_visit(d);
+}
+
+void virtio_lock_vcpu(struct virtio_dev *d)
+{
+	if (unlikely(__atomic_load_n(&d->waiting, __ATOMIC_RELAXED))) {
+		pthread_mutex_lock(&d->turnstile);
+		pthread_mutex_unlock(&d->turnstile);
+	}
+	pthread_mutex_lock(&d->lock);
+	begin_visit(d);
+}
+
+bool virtio_charge(struct virtio_dev *d, u64 work)
+{
+	if (likely(work < d->credit)) {
+		d->credit -= work;
+		return !d->over;
+	}
+	d->credit = CREDIT;
+	if (!d->loop)
+		return true;
+	if (!d->until_ns)
+		d->until_ns = loop_until();
+	else if (clock_mono_ns() >= d->until_ns)
+		d->over = true;
+	if (__atomic_load_n(&d->waiting, __ATOMIC_RELAXED))
+		d->over = true;
+	return !d->over;
+}
+
+void virtio_again(struct virtio_dev *d, unsigned q)
+{
+	must(q < d->nqueues);
+	if (!d->again && d->loop)
+		loop_timer_arm(&d->again_timer, 0);
+	d->again |= 1ull << q;
+}
+
+/* The loop goes on where a visit ended. One queue may take all of it, so the next one is first next time. */
+static void on_again(void *opaque)
+{
+	struct virtio_dev *d = opaque;
+
+	virtio_lock(d);
+	u64 todo = d->again;
+	unsigned first = d->from;
+	d->again = 0;
+	for (unsigned i = 0; i < d->nqueues && todo; i++) {
+		unsigned q = (first + i) % d->nqueues;
+
+		if (!(todo >> q & 1))
+			continue;
+		if (d->over) {
+			virtio_again(d, q);
+			continue;
+		}
+		todo &= ~(1ull << q);
+		d->from = q + 1;
+		virtio_notify(d, q);
+	}
+	virtio_unlock(d);
 }
 
 /* Where queues may be looked at; the rings of a queue in use, or false. */
@@ -107,7 +202,7 @@ static const char *chain_add(struct virtio_dev *d, struct virtio_chain *ch, cons
 
 /* Walk the chain that begins at ch->head. Returns what is wrong with it, or NULL. */
 static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *vq, const u8 *table,
-			      struct virtio_chain *ch)
+			      struct virtio_chain *ch, u64 *work)
 {
 	u32 entries = vq->size, i = ch->head, steps = 0;
 	bool indirect = false;
@@ -120,6 +215,7 @@ static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *v
 		/* A chain that visits more descriptors than its table has, has a loop. */
 		if (++steps > entries)
 			return "a descriptor chain loops";
+		++*work;
 		memcpy(&de, table + 16ull * i, sizeof(de));
 		__asm__ volatile("" : : "m"(de) : "memory"); /* the copy is what is checked and used */
 		if (de.flags & DESC_F_INDIRECT) {
@@ -157,9 +253,10 @@ int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
 {
 	struct rings r;
 
-	if (!queue_live(d, q, &r))
+	if (d->frozen || !queue_live(d, q, &r))
 		return 0;
 	struct virtio_queue *vq = &d->queue[q];
+	u64 work = CHAIN_WORK;
 	u16 idx = load16(r.avail + 2);
 	if (idx == vq->last_avail) {
 		if (vq->notify_off || !virtio_notify_enable(d, q))
@@ -168,6 +265,10 @@ int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
 		if (idx == vq->last_avail)
 			return 0;
 	}
+	if (unlikely(d->over)) {
+		virtio_again(d, q);
+		return 0;
+	}
 	if ((u16)(idx - vq->last_avail) > vq->size) {
 		virtio_broken(d, "the available index jumped");
 		return 0;
@@ -175,12 +276,13 @@ int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
 	ch->head = load16(r.avail + 4 + 2 * (vq->last_avail & (vq->size - 1)));
 	ch->nout = ch->nin = 0;
 	ch->out_bytes = ch->in_bytes = 0;
-	const char *why = ch->head >= vq->size ? "a head index is out of range" : chain_walk(d, vq, r.desc, ch);
+	const char *why = ch->head >= vq->size ? "a head index is out of range" : chain_walk(d, vq, r.desc, ch, &work);
 	if (why) {
 		virtio_broken(d, why);
 		return 0;
 	}
 	vq->last_avail++;
+	virtio_charge(d, work);
 	return 1;
 }
 
@@ -272,7 +374,11 @@ bool virtio_notify_enable(struct virtio_dev *d, unsigned q)
 	}
 	/* The driver reads our wish after it wrote its index; we read the index after writing the wish. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return load16(r.avail + 2) != vq->last_avail;
+	if (load16(r.avail + 2) == vq->last_avail)
+		return false;
+	if (d->over)
+		virtio_again(d, q);
+	return !d->over;
 }
 
 void virtio_notify_disable(struct virtio_dev *d, unsigned q)
@@ -388,7 +494,7 @@ void virtio_notify(struct virtio_dev *d, unsigned q)
 {
 	struct rings r;
 
-	if (q < d->nqueues && queue_live(d, q, &r))
+	if (q < d->nqueues && !d->frozen && !(d->again >> q & 1) && queue_live(d, q, &r))
 		d->cls->notify(d, q);
 }
 
@@ -400,6 +506,7 @@ void virtio_reset(struct virtio_dev *d)
 	d->resetting--;
 	d->status = 0;
 	d->features = 0;
+	d->again = 0;
 	for (unsigned q = 0; q < d->nqueues; q++)
 		d->queue[q] = (struct virtio_queue){ .size = VIRTIO_QUEUE_MAX, .vector = VIRTIO_NO_VECTOR };
 }
@@ -435,11 +542,12 @@ void virtio_state(struct virtio_dev *d, struct state *s)
 		state_bad(s, "the guest uses a feature that this device does not offer");
 }
 
-struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, unsigned nqueues, void *impl)
+struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, struct loop *loop, unsigned nqueues,
+			      void *impl)
 {
 	struct virtio_dev *d = xcalloc(1, sizeof(*d));
 
-	must(nqueues > 0);
+	must(nqueues > 0 && nqueues <= 64);
 	d->cls = cls;
 	d->ram = ram;
 	d->impl = impl;
@@ -450,6 +558,11 @@ struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, u
 	d->features_offered = cls->features | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_INDIRECT_DESC |
 			      1ull << VIRTIO_F_RING_EVENT_IDX;
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->turnstile, NULL);
+	d->loop = loop;
+	if (loop)
+		loop_timer_init(loop, &d->again_timer, on_again, d);
+	begin_visit(d);
 	return d;
 }
 
@@ -457,8 +570,11 @@ void virtio_free(struct virtio_dev *d)
 {
 	if (!d)
 		return;
+	loop_timer_fini(&d->again_timer);
+	d->loop = NULL;
 	if (d->cls->free)
 		d->cls->free(d);
+	pthread_mutex_destroy(&d->turnstile);
 	pthread_mutex_destroy(&d->lock);
 	free(d->queue);
 	free(d);

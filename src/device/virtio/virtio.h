@@ -10,6 +10,12 @@
  * Threads: every call about one device is made with its lock held (virtio_lock/unlock). The
  * transport takes it around the device's ops, on a vCPU's thread; back ends take it themselves on
  * the loop's thread.
+ *
+ * Visits: between lock and unlock a device works for as long as loop_until() allows, and not as long as a driver finds
+ * something for it to do. virtio_pop() ends the visit: it gives no more chains, remembers the queue, and the device's
+ * notify() comes again from the loop, in a later turn. Chains are charged for by themselves; a device that does more with
+ * one than to look at it calls virtio_charge(), and one that cannot finish a chain in a visit keeps its place and calls
+ * virtio_again().
  */
 #ifndef MICA_VIRTIO_H
 #define MICA_VIRTIO_H
@@ -72,8 +78,9 @@ struct virtio_class {
 	 * for requests in flight: queues are seen empty meanwhile. */
 	void (*reset)(struct virtio_dev *d);
 	void (*free)(struct virtio_dev *d); /* lock not held */
-	/* Saved state (all optional). quiesce: nothing is in flight afterwards; lock not held, no vCPU runs. state:
-	 * save or load what is the device's own. */
+	/* Saved state (all optional). busy: requests are in flight; lock held. quiesce: nothing is in flight afterwards;
+	 * lock not held, no vCPU runs. state: save or load what is the device's own. */
+	bool (*busy)(struct virtio_dev *d);
 	void (*quiesce)(struct virtio_dev *d);
 	void (*state)(struct virtio_dev *d, struct state *s);
 };
@@ -98,9 +105,21 @@ struct virtio_dev {
 	u64 features_offered, features; /* negotiated */
 	u8 status;
 	unsigned resetting; /* in cls->reset */
-	unsigned nqueues;
+	bool frozen;        /* no chains are taken */
+	unsigned nqueues;   /* at most 64 */
 	struct virtio_queue *queue;
 	u32 cfg_generation;
+	/* This visit. credit: work until the clock is looked at; until_ns: 0 before it was. */
+	u64 credit, until_ns;
+	bool over;
+	/* Queues that the loop visits next, the first of them from `from` on. */
+	u64 again;
+	unsigned from;
+	/* How the loop gets the lock before the vCPUs' threads do, whatever they do with it. */
+	pthread_mutex_t turnstile;
+	bool waiting; /* atomic */
+	struct loop *loop;
+	struct loop_timer again_timer;
 	/* The transport's: raise queue interrupt / configuration change. Lock held. */
 	void (*irq_queue)(struct virtio_dev *d, unsigned q);
 	void (*irq_config)(struct virtio_dev *d);
@@ -108,10 +127,9 @@ struct virtio_dev {
 	void *impl; /* the device's own */
 };
 
-static inline void virtio_lock(struct virtio_dev *d)
-{
-	pthread_mutex_lock(&d->lock);
-}
+/* Begins a visit. A vCPU's thread uses the second, and waits while the loop waits. */
+void virtio_lock(struct virtio_dev *d);
+void virtio_lock_vcpu(struct virtio_dev *d);
 static inline void virtio_unlock(struct virtio_dev *d)
 {
 	pthread_mutex_unlock(&d->lock);
@@ -121,13 +139,14 @@ static inline bool virtio_has(const struct virtio_dev *d, unsigned bit)
 	return d->features >> bit & 1;
 }
 
-/* For a device's constructor. */
-struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, unsigned nqueues, void *impl);
+/* For a device's constructor. Without a loop (tests) visits have no end. */
+struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, struct loop *loop, unsigned nqueues,
+			      void *impl);
 void virtio_free(struct virtio_dev *d); /* calls cls->free */
 
-/* Next chain of queue q: 1, 0 when there is none. Never fails: bad rings end in NEEDS_RESET and 0.
- * Zero-length segments are left out of the chain. Finding the queue empty asks for the next notification,
- * unless virtio_notify_disable() was called. */
+/* Next chain of queue q: 1, 0 when there is none or the visit is over: it is then continued from the loop. Never fails:
+ * bad rings end in NEEDS_RESET and 0. Zero-length segments are left out of the chain. Finding the queue empty asks for
+ * the next notification, unless virtio_notify_disable() was called. */
 int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch);
 /* Undo the last virtio_pop of q (no buffers for this packet yet). */
 void virtio_unpop(struct virtio_dev *d, unsigned q);
@@ -138,7 +157,12 @@ void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch
 void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n);
 /* Interrupt the driver for the pushes since the last call, unless it asked not to be. */
 void virtio_signal(struct virtio_dev *d, unsigned q);
-/* Ask for, or not, notifications of new buffers. enable returns true when buffers came meanwhile. */
+/* The device did work, about so many times 10 ns of it. False: the visit is over. */
+bool virtio_charge(struct virtio_dev *d, u64 work);
+/* notify() shall be called for q from the loop, in a later turn. */
+void virtio_again(struct virtio_dev *d, unsigned q);
+/* Ask for, or not, notifications of new buffers. enable returns true when buffers came meanwhile, and there is time
+ * for them in this visit. */
 bool virtio_notify_enable(struct virtio_dev *d, unsigned q);
 void virtio_notify_disable(struct virtio_dev *d, unsigned q);
 /* The driver broke a rule. */
@@ -168,8 +192,13 @@ struct pci_bus;
 /* Owns d from then on; slot -1: the next free one. */
 int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct err *e);
 void virtio_pci_free_all(struct pci_bus *bus);
-/* System reset: every virtio function of the bus as after power-on. No vCPU runs; lock not held. */
+/* System reset: every virtio function of the bus as after power-on. No vCPU runs; lock not held; any thread. */
 void virtio_pci_reset_all(struct pci_bus *bus);
+/* Is any request in flight? Requests end on the loop's thread, which is not to wait for them. */
+bool virtio_pci_busy(struct pci_bus *bus);
+/* While frozen the devices take no more chains: what is in flight ends, and nothing follows it. Thawed, they look at every
+ * queue. */
+void virtio_pci_freeze_all(struct pci_bus *bus, bool on);
 /* Saved state, on the loop's thread while no vCPU runs, lock not held. First let requests in flight end; */
 void virtio_pci_quiesce_all(struct pci_bus *bus);
 /* then save or load, in slot order; */

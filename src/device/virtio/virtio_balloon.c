@@ -6,6 +6,11 @@
  * (ram_discard()): they read as zeros and cost nothing until the guest touches them again. So taking
  * pages out needs no work here, and the guest need not tell before it does (no MUST_TELL_HOST).
  *
+ * To give pages back is a system call for each run of them, and its cost grows with what was there: a chain may ask for
+ * 262,144 runs, or for all of the guest's memory. So a chain is worked through in steps (struct balloon's `at`), and what a
+ * visit did not finish stays in `ch` until the loop's next one. A chain that is under way when the VM is saved goes back
+ * to the ring: to give the same pages back twice does no harm, as they are the balloon's until the chain is used.
+ *
  * Queue numbers: the specification gives the reporting queue number 4; Linux numbers only the queues
  * whose features it has, which makes it 2. Neither statistics nor hinting are offered, so every queue
  * from 2 on can only be the reporting queue.
@@ -21,62 +26,119 @@ enum { INFLATEQ, DEFLATEQ, REPORTQ_LINUX, REPORTQ = 4, QUEUES };
 #define CFG_ACTUAL 4
 #define PFN_BATCH 1024
 #define PFN_BYTES_MAX (1u << 20) /* of page numbers in one chain: a 1 GiB balloon at once */
+#define RUN_MAX_PAGES 1024u      /* given back in one system call */
+#define RUN_WORK(pages) (100 + (pages) * 16)
 
 struct balloon {
 	/* the device's lock */
 	u8 cfg[8]; /* num_pages, actual; in units of 4 KiB */
+	bool busy; /* a chain is under way: */
+	unsigned q;
+	u64 at; /* bytes of page numbers done; or of the memory reported, all segments together */
 	struct virtio_chain ch;
 };
 
 /* Only whole pages can go. Addresses outside RAM are refused by ram_discard(), and nothing is lost. */
-static void discard(struct ram *ram, gpa_t gpa, u64 bytes)
+static bool discard(struct virtio_dev *d, gpa_t gpa, u64 bytes)
 {
 	gpa_t from = ROUND_UP(gpa, (u64)PAGE_BYTES), to = (gpa + bytes) & PAGE_MASK;
 
-	if (to > from)
-		ram_discard(ram, from, to - from);
+	if (to <= from)
+		return virtio_charge(d, 1);
+	ram_discard(d->ram, from, to - from);
+	return virtio_charge(d, RUN_WORK((to - from) >> PAGE_SHIFT));
 }
 
-/* Page numbers come in no order, but mostly in runs, up or down. */
-static void inflate(struct virtio_dev *d, const struct virtio_chain *ch)
+/* Page numbers come in no order, but mostly in runs, up or down. True: all of them are done. */
+static bool inflate(struct virtio_dev *d, struct balloon *b)
 {
 	u32 pfn[PFN_BATCH];
-	u64 off = 0, n, first = 0, pages = 0;
+	u64 n, first = 0, pages = 0;
+	bool more = true;
 
-	while ((n = virtio_chain_read(ch, off, pfn, sizeof(pfn))) >= 4) {
-		off += n;
-		for (u64 i = 0; i < n / 4; i++) {
+	while (more && (n = virtio_chain_read(&b->ch, b->at, pfn, sizeof(pfn)) / 4)) {
+		u64 i;
+		for (i = 0; i < n && more; i++) {
 			u64 p = pfn[i];
-			if (pages && p == first + pages) {
+			if (pages && pages < RUN_MAX_PAGES && p == first + pages) {
 				pages++;
-			} else if (pages && p + 1 == first) {
+			} else if (pages && pages < RUN_MAX_PAGES && p + 1 == first) {
 				first--;
 				pages++;
 			} else {
-				discard(d->ram, first << PAGE_SHIFT, pages << PAGE_SHIFT);
+				more = discard(d, first << PAGE_SHIFT, pages << PAGE_SHIFT);
 				first = p;
 				pages = 1;
 			}
 		}
+		b->at += 4 * i;
 	}
-	discard(d->ram, first << PAGE_SHIFT, pages << PAGE_SHIFT);
+	discard(d, first << PAGE_SHIFT, pages << PAGE_SHIFT);
+	return b->at + 4 > b->ch.out_bytes;
+}
+
+/* Free memory that the guest reports, a piece at a time. */
+static bool give_back(struct virtio_dev *d, struct balloon *b)
+{
+	const struct virtio_chain *ch = &b->ch;
+	u64 skip = b->at;
+
+	for (unsigned i = ch->nout; i < ch->nout + ch->nin; i++) {
+		u64 len = ch->iov[i].iov_len;
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		while (skip < len) {
+			/* Pieces end at multiples of their size, so that each is of whole pages. */
+			u64 at = ch->gpa[i] + skip, most = RUN_MAX_PAGES * (u64)PAGE_BYTES;
+			u64 n = MIN(len - skip, most - at % most);
+			bool more = discard(d, at, n);
+			b->at += n;
+			skip += n;
+			if (!more)
+				return b->at == ch->in_bytes;
+		}
+		skip = 0;
+	}
+	return true;
+}
+
+/* True: the chain is done with. */
+static bool work(struct virtio_dev *d, struct balloon *b)
+{
+	if (b->q == INFLATEQ)
+		return inflate(d, b);
+	if (b->q >= REPORTQ_LINUX && virtio_has(d, F_REPORTING))
+		return give_back(d, b);
+	return true;
 }
 
 static void balloon_notify(struct virtio_dev *d, unsigned q)
 {
 	struct balloon *b = d->impl;
 
-	while (virtio_pop(d, q, &b->ch)) {
-		if (q <= DEFLATEQ && b->ch.out_bytes > PFN_BYTES_MAX) {
-			virtio_broken(d, "too many page numbers in one buffer");
-			return;
+	for (;;) {
+		if (!b->busy) {
+			if (!virtio_pop(d, q, &b->ch))
+				break;
+			if (q <= DEFLATEQ && b->ch.out_bytes > PFN_BYTES_MAX) {
+				virtio_broken(d, "too many page numbers in one buffer");
+				return;
+			}
+			b->busy = true;
+			b->q = q;
+			b->at = 0;
 		}
-		if (q == INFLATEQ)
-			inflate(d, &b->ch);
-		else if (q >= REPORTQ_LINUX && virtio_has(d, F_REPORTING))
-			for (unsigned i = b->ch.nout; i < b->ch.nout + b->ch.nin; i++)
-				discard(d->ram, b->ch.gpa[i], b->ch.iov[i].iov_len);
-		virtio_push(d, q, &b->ch, 0);
+		if (!work(d, b)) {
+			virtio_again(d, b->q);
+			virtio_again(d, q); /* it may have waited for another queue's chain */
+			break;
+		}
+		b->busy = false;
+		virtio_push(d, b->q, &b->ch, 0);
+		if (b->q != q)
+			virtio_signal(d, b->q);
 	}
 	virtio_signal(d, q);
 }
@@ -94,13 +156,29 @@ static void balloon_cfg_write(struct virtio_dev *d, unsigned off, const void *bu
 
 static void balloon_reset(struct virtio_dev *d)
 {
+	struct balloon *b = d->impl;
+
 	/* A new driver starts with an empty balloon; the target stays. */
-	st_le32(((struct balloon *)d->impl)->cfg + CFG_ACTUAL, 0);
+	st_le32(b->cfg + CFG_ACTUAL, 0);
+	b->busy = false;
 }
 
 static void balloon_free(struct virtio_dev *d)
 {
 	free(d->impl);
+}
+
+static void balloon_quiesce(struct virtio_dev *d)
+{
+	struct balloon *b = d->impl;
+
+	virtio_lock(d);
+	if (b->busy) {
+		virtio_unpop(d, b->q);
+		b->busy = false;
+		virtio_again(d, b->q);
+	}
+	virtio_unlock(d);
 }
 
 static void balloon_state(struct virtio_dev *d, struct state *s)
@@ -118,6 +196,7 @@ static const struct virtio_class virtio_balloon_class = {
 	.notify = balloon_notify,
 	.reset = balloon_reset,
 	.free = balloon_free,
+	.quiesce = balloon_quiesce,
 	.state = balloon_state,
 };
 
@@ -143,8 +222,7 @@ u64 virtio_balloon_actual(struct virtio_dev *d)
 
 int virtio_balloon_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e)
 {
-	(void)loop;
 	(void)e;
-	*out = virtio_new(&virtio_balloon_class, ram, QUEUES, xcalloc(1, sizeof(struct balloon)));
+	*out = virtio_new(&virtio_balloon_class, ram, loop, QUEUES, xcalloc(1, sizeof(struct balloon)));
 	return 0;
 }

@@ -14,6 +14,7 @@
  * INV-VB-1: reset returns when nothing is in flight, so no host I/O reaches memory that the driver took
  * back.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/state.h"
 #include "block/block.h"
@@ -47,9 +48,10 @@
 #define RANGE_SECTORS (1u << 21) /* 1 GiB each */
 #define RANGE_F_UNMAP 1u
 #define QUEUES_MAX 32
-/* Chains taken in one go. A driver that waits for its used buffers, as it must, has at most a ring of them;
- * one that adds without end would hold the lock without end. */
-#define POP_MAX (4 * VIRTIO_QUEUE_MAX)
+#define REQ_WORK 30 /* virtio_charge(): of a request, besides its chain; its I/O is the engine's to bound */
+
+/* Host errors of a disk are reported as their number reaches 1, 10, 100, ...; after so long without one it begins anew. */
+#define ERRORS_FORGET_NS (3600 * NSEC_PER_SEC)
 
 struct blk_config {
 	u64 capacity;
@@ -99,6 +101,7 @@ struct vblk {
 	unsigned inflight, epoch;
 	u64 to_signal; /* queues with pushes since their last signal */
 	bool starved;  /* chains wait for a struct req */
+	u64 errors, errors_next, errors_ns; /* since the last quiet hour; how many are reported next; the last one */
 };
 
 static struct req *req_get(struct vblk *vb)
@@ -169,6 +172,41 @@ static const char *op_name(const struct req *req)
 	}
 }
 
+static const char *advice(int code)
+{
+	switch (code) {
+	case ENOSPC:
+	case EDQUOT:
+		return "make room on the host's file system, or the guest's file systems may go read-only";
+	case EIO:
+		return "the host's storage fails, or the image became shorter: look at the host's kernel log, and save what can "
+		       "be read";
+	default:
+		return "look at the host's kernel log and at the storage that holds the image";
+	}
+}
+
+/* The guest sees each of them; the operator hears of the first and of how many there are, in lines that grow fewer. */
+static void report_error(const struct req *req, int code)
+{
+	struct vblk *vb = req->vb;
+	u64 now = clock_mono_ns();
+
+	if (!vb->errors || now - vb->errors_ns > ERRORS_FORGET_NS) {
+		vb->errors = 0;
+		vb->errors_next = 1;
+	}
+	vb->errors_ns = now;
+	if (++vb->errors != vb->errors_next)
+		return;
+	vb->errors_next *= 10;
+	log_warn("disk '%s': the host failed a %s of %llu bytes at %llu: %s (errno %d); %s. %llu such error%s so far, the next "
+		 "line comes at %llu",
+		 blk_name(vb->blk), op_name(req), (unsigned long long)req->r.bytes, (unsigned long long)req->r.off,
+		 strerror(code), code, advice(code), (unsigned long long)vb->errors, vb->errors == 1 ? "" : "s",
+		 (unsigned long long)vb->errors_next);
+}
+
 static void req_done(struct blk_req *r, int res)
 {
 	struct req *req = container_of(r, struct req, r);
@@ -190,8 +228,7 @@ static void req_done(struct blk_req *r, int res)
 	}
 	/* EINVAL and EROFS are the guest's mistakes; the rest the operator wants to know. */
 	if (res < 0 && res != -EINVAL && res != -EROFS)
-		log_guest("virtio-blk: %s of %llu bytes at %llu failed: %s", op_name(req), (unsigned long long)r->bytes,
-			  (unsigned long long)r->off, strerror(-res));
+		report_error(req, -res);
 	vb->inflight--;
 	req_finish(req, res ? S_IOERR : S_OK);
 }
@@ -316,8 +353,6 @@ static void req_start(struct req *req)
 
 static void pop_all(struct vblk *vb, unsigned q)
 {
-	unsigned n = 0;
-
 	do {
 		virtio_notify_disable(vb->dev, q);
 		for (;;) {
@@ -330,14 +365,10 @@ static void pop_all(struct vblk *vb, unsigned q)
 				req_put(vb, req);
 				break;
 			}
-			if (++n > POP_MAX) {
-				req_put(vb, req);
-				virtio_broken(vb->dev, "more requests than the ring can hold");
-				return;
-			}
 			req->vb = vb;
 			req->q = q;
 			req_start(req);
+			virtio_charge(vb->dev, REQ_WORK);
 		}
 	} while (virtio_notify_enable(vb->dev, q));
 }
@@ -396,7 +427,7 @@ static void blk_reset(struct virtio_dev *d)
 	vb->starved = false;
 	/* INV-VB-1. Queues are seen empty meanwhile, so nothing new is submitted. */
 	virtio_unlock(d);
-	blk_drain(vb->blk);
+	blk_cancel(vb->blk);
 	virtio_lock(d);
 	must(!vb->inflight);
 	vb->to_signal = 0;
@@ -412,6 +443,11 @@ static void vblk_free(struct virtio_dev *d)
 	blk_close(vb->blk);
 	unmap_sparse(vb->reqs, vb->nreqs * sizeof(*vb->reqs));
 	free(vb);
+}
+
+static bool vblk_busy(struct virtio_dev *d)
+{
+	return ((struct vblk *)d->impl)->inflight;
 }
 
 static void blk_quiesce(struct virtio_dev *d)
@@ -439,6 +475,7 @@ static const struct virtio_class virtio_blk_class = {
 	.notify = blk_notify,
 	.reset = blk_reset,
 	.free = vblk_free,
+	.busy = vblk_busy,
 	.quiesce = blk_quiesce,
 	.state = vblk_state,
 };
@@ -446,7 +483,6 @@ static const struct virtio_class virtio_blk_class = {
 int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct blk *blk, unsigned nqueues,
 		   const char *serial, struct err *e)
 {
-	(void)loop; /* completions come through blk's */
 	if (!nqueues || nqueues > QUEUES_MAX) {
 		blk_close(blk);
 		return err_set(e, EINVAL, "a virtio disk has 1 to %d queues, not %u", QUEUES_MAX, nqueues);
@@ -467,7 +503,7 @@ int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 		.writeback = 1,
 		.num_queues = (u16)nqueues,
 	};
-	vb->dev = virtio_new(&virtio_blk_class, ram, nqueues, vb);
+	vb->dev = virtio_new(&virtio_blk_class, ram, loop, nqueues, vb);
 	if (blk_readonly(blk)) {
 		vb->dev->features_offered |= 1ull << F_RO;
 	} else {

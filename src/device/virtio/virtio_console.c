@@ -14,6 +14,7 @@ enum { RXQ, TXQ };
 
 #define F_EMERG_WRITE 2
 #define WRITE_MAX (1u << 20) /* bytes in one chain: bounds the time the lock is held */
+#define WRITE_WORK(bytes) ((bytes) / 16)
 #define CFG_EMERG 8          /* cols, rows (2 each), max_nr_ports, emerg_wr */
 
 struct vcon {
@@ -65,6 +66,7 @@ static void console_notify(struct virtio_dev *d, unsigned q)
 		for (unsigned i = 0; i < c->ch.nout; i++)
 			chr_write(c->chr, c->ch.iov[i].iov_base, c->ch.iov[i].iov_len);
 		virtio_push(d, TXQ, &c->ch, 0);
+		virtio_charge(d, WRITE_WORK(c->ch.out_bytes));
 	}
 	virtio_signal(d, TXQ);
 }
@@ -115,10 +117,9 @@ int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *lo
 {
 	struct vcon *c = xcalloc(1, sizeof(*c));
 
-	(void)loop;
 	(void)e;
 	c->chr = chr;
-	c->d = virtio_new(&virtio_console_class, ram, 2, c);
+	c->d = virtio_new(&virtio_console_class, ram, loop, 2, c);
 	chr_set_recv(chr, on_recv, c);
 	*out = c->d;
 	return 0;

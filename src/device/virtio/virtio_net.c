@@ -4,7 +4,7 @@
  * from a datagram socket.
  *
  * Theory, transmit: on the notifying vCPU's thread each chain goes to the socket with one sendmsg(2),
- * straight from guest memory. When the socket takes no more, the chain goes back (`tx_stalled`) and
+ * straight from guest memory, until the visit is over (virtio.h). When the socket takes no more, the chain goes back (`tx_stalled`) and
  * the loop continues on EPOLLOUT: the guest sees its queue fill up, nothing is lost.
  *
  * Receive: on the loop's thread a frame is read into `frame` and copied to as many chains as it needs
@@ -46,8 +46,8 @@ struct hdr {
 };
 _Static_assert(sizeof(struct hdr) == 12, "virtio_net_hdr");
 
-#define RX_BATCH 64  /* frames a turn of the loop */
-#define TX_BATCH 256 /* frames a notification, before the vCPU gets on */
+#define RX_BATCH 64 /* frames a turn of the loop */
+#define FRAME_WORK(bytes) (100 + (bytes) / 16) /* a system call, a copy or two, perhaps a checksum */
 #define MERGE_MAX 64 /* chains a frame may take: 64 KiB in 1 KiB buffers */
 
 struct vnet {
@@ -78,6 +78,7 @@ static void link_down(struct vnet *n)
 	n->cfg[6] &= (u8)~STATUS_LINK_UP;
 	n->frame_bytes = 0;
 	n->tx_stalled = false; /* what waits is thrown away, as on a cut wire */
+	virtio_again(n->d, TXQ);
 	loop_timer_arm(&n->kick, 0);
 	virtio_config_changed(n->d);
 }
@@ -161,19 +162,17 @@ static bool send_chain(struct vnet *n)
 
 static void transmit(struct vnet *n)
 {
-	unsigned i;
-
-	for (i = 0; i < TX_BATCH && !n->tx_stalled && virtio_pop(n->d, TXQ, &n->tx); i++) {
+	while (!n->tx_stalled && virtio_pop(n->d, TXQ, &n->tx)) {
 		if (!send_chain(n)) {
 			virtio_unpop(n->d, TXQ);
 			n->tx_stalled = true;
 			break;
 		}
 		virtio_push(n->d, TXQ, &n->tx, 0);
+		virtio_charge(n->d, FRAME_WORK(MIN(n->tx.out_bytes, NET_FRAME_MAX)));
 	}
 	virtio_signal(n->d, TXQ);
-	/* Leave the vCPU's thread after a while; the loop goes on. */
-	if (i == TX_BATCH || n->tx_stalled)
+	if (n->tx_stalled)
 		loop_timer_arm(&n->kick, 0);
 }
 
@@ -215,7 +214,7 @@ static enum deliver deliver(struct vnet *n)
 
 static void receive(struct vnet *n)
 {
-	for (int i = 0; i < RX_BATCH; i++) {
+	for (int i = 0; i < RX_BATCH && !n->d->over; i++) {
 		if (!n->frame_bytes) {
 			ssize_t r = recv(n->fd, n->frame, sizeof(n->frame), MSG_DONTWAIT);
 			if (r < 0 && errno == EINTR)
@@ -229,6 +228,7 @@ static void receive(struct vnet *n)
 			if (r < NET_FRAME_MIN || r > NET_FRAME_MAX)
 				continue;
 			n->frame_bytes = (size_t)r;
+			virtio_charge(n->d, FRAME_WORK(n->frame_bytes));
 		}
 		if (deliver(n) == NO_BUFFERS) {
 			n->rx_stalled = true;
@@ -277,8 +277,6 @@ static void on_kick(void *opaque)
 	struct vnet *n = opaque;
 
 	virtio_lock(n->d);
-	if (!n->tx_stalled)
-		transmit(n);
 	if (n->frame_bytes && !n->rx_stalled)
 		receive(n);
 	watch(n);
@@ -373,7 +371,7 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 	st_le16(n->cfg + 6, STATUS_LINK_UP);
 	st_le16(n->cfg + 8, 1);
 	st_le16(n->cfg + 10, 1500);
-	n->d = virtio_new(&virtio_net_class, ram, 2, n);
+	n->d = virtio_new(&virtio_net_class, ram, loop, 2, n);
 	loop_timer_init(loop, &n->kick, on_kick, n);
 	int r = loop_add(loop, &n->lfd, fd, 0, on_fd, n);
 	if (r < 0) {

@@ -13,8 +13,8 @@
  * Reads of any width are answered from the bytes of the fields they cover (reading has no side
  * effect); writes of any other width are dropped.
  *
- * Threads: registers are accessed from vCPU threads with no lock held; each access takes the
- * device's lock. Lock order: virtio_dev.lock, then pci_dev.msix_lock and what lies below.
+ * Threads: registers are accessed from vCPU threads (and, where the kernel rings for them, the loop's) with no lock held;
+ * each access takes the device's lock. Lock order: virtio_dev.lock, then pci_dev.msix_lock and what lies below.
  */
 #include "base/log.h"
 #include "base/state.h"
@@ -308,7 +308,7 @@ static u64 bar_read(void *dev, u64 off, unsigned bytes)
 	struct virtio_dev *d = v->vdev;
 	u64 in = off % BLOCK_BYTES, val = 0;
 
-	virtio_lock(d);
+	virtio_lock_vcpu(d);
 	switch (off - in) {
 	case OFF_COMMON:
 		val = common_read(v, in, bytes);
@@ -342,7 +342,7 @@ static void bar_write(void *dev, u64 off, unsigned bytes, u64 val)
 	struct virtio_dev *d = v->vdev;
 	u64 in = off % BLOCK_BYTES;
 
-	virtio_lock(d);
+	virtio_lock_vcpu(d);
 	switch (off - in) {
 	case OFF_COMMON:
 		common_write(v, in, bytes, val);
@@ -531,6 +531,36 @@ static struct virtio_pci *next_on(struct pci_bus *bus, int after)
 		if (v->on == bus && v->pci.devfn > after && (!best || v->pci.devfn < best->pci.devfn))
 			best = v;
 	return best;
+}
+
+bool virtio_pci_busy(struct pci_bus *bus)
+{
+	bool busy = false;
+
+	pthread_mutex_lock(&all_lock);
+	for (struct virtio_pci *v = all; v; v = v->next)
+		if (v->on == bus && v->vdev->cls->busy) {
+			virtio_lock(v->vdev);
+			busy |= v->vdev->cls->busy(v->vdev);
+			virtio_unlock(v->vdev);
+		}
+	pthread_mutex_unlock(&all_lock);
+	return busy;
+}
+
+void virtio_pci_freeze_all(struct pci_bus *bus, bool on)
+{
+	pthread_mutex_lock(&all_lock);
+	for (struct virtio_pci *v = all; v; v = v->next)
+		if (v->on == bus) {
+			virtio_lock(v->vdev);
+			v->vdev->frozen = on;
+			/* From the loop, as any other work of that size. */
+			for (unsigned q = 0; q < v->vdev->nqueues && !on; q++)
+				virtio_again(v->vdev, q);
+			virtio_unlock(v->vdev);
+		}
+	pthread_mutex_unlock(&all_lock);
 }
 
 void virtio_pci_quiesce_all(struct pci_bus *bus)

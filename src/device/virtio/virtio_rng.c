@@ -3,26 +3,22 @@
  * virtio_rng.c - entropy device (VIRTIO 1.1, 5.4): one queue, buffers filled from getrandom(2).
  *
  * The host's generator never blocks once seeded, so buffers are filled on the notifying vCPU's thread.
- * A buffer is filled up to RNG_MAX bytes at a time: a guest cannot hold the lock with a huge one.
+ * A buffer is filled up to RNG_MAX bytes at a time, and each counts for what it costs: neither huge buffers nor many of
+ * them hold the lock for longer than a visit.
  */
 #include "device/virtio/virtio.h"
 
 #include <sys/random.h>
 
 #define RNG_MAX 4096
+#define RNG_WORK(bytes) (100 + (bytes) / 4) /* 400 MB/s and a system call */
 
 static void rng_notify(struct virtio_dev *d, unsigned q)
 {
 	struct virtio_chain *ch = d->impl;
 	u8 buf[RNG_MAX];
-	unsigned n = 0;
 
 	while (virtio_pop(d, q, ch)) {
-		/* The lock is held all the while: adding buffers without end must have one. */
-		if (++n > 4 * VIRTIO_QUEUE_MAX) {
-			virtio_broken(d, "more buffers than the ring can hold");
-			break;
-		}
 		u64 want = MIN(ch->in_bytes, sizeof(buf));
 		u64 got = 0;
 		while (got < want) {
@@ -34,6 +30,7 @@ static void rng_notify(struct virtio_dev *d, unsigned q)
 		}
 		virtio_chain_write(ch, 0, buf, got);
 		virtio_push(d, q, ch, (u32)got);
+		virtio_charge(d, RNG_WORK(got));
 	}
 	explicit_bzero(buf, sizeof(buf));
 	virtio_signal(d, q);
@@ -53,8 +50,7 @@ static const struct virtio_class virtio_rng_class = {
 
 int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e)
 {
-	(void)loop;
 	(void)e;
-	*out = virtio_new(&virtio_rng_class, ram, 1, xcalloc(1, sizeof(struct virtio_chain)));
+	*out = virtio_new(&virtio_rng_class, ram, loop, 1, xcalloc(1, sizeof(struct virtio_chain)));
 	return 0;
 }

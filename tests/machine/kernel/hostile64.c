@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hostile64.c - drivers that ask for as much as they can: to show that no device lets a guest keep the VM's event loop,
+ * its control socket and its signals waiting.
+ *
+ * The runner (hostile.py) names one attack on the command line, gives the devices, and measures the loop from outside.
+ * There are two processors. One does the asking; the other helps where that makes it worse: it keeps a queue's available
+ * index ahead of the used one (a driver that adds without end), or rings and reads registers, to hold the device's lock.
+ * An attack never ends by itself. What the devices do with it is not checked here: virtio64 does that for sound requests.
+ */
+#include "apic.h"
+
+bool x2apic;
+extern u8 ap_start[], ap_end[];
+extern volatile u32 ap_started;
+
+#define NET 1
+#define BLK 2
+#define CONSOLE 3
+#define RNG 4
+#define BALLOON 5
+
+#define QUEUE 256
+#define DESC_NEXT 1
+#define DESC_WRITE 2
+#define DESC_INDIRECT 4
+#define SEGMENTS 126 /* of data in one chain */
+#define HUGE_BYTES 0x70000u /* of each */
+
+struct desc {
+	u64 addr;
+	u32 len;
+	u16 flags, next;
+};
+struct queue {
+	struct desc desc[QUEUE];
+	volatile struct {
+		u16 flags, idx, ring[QUEUE], event;
+	} avail __attribute__((aligned(4096)));
+	volatile struct {
+		u16 flags, idx;
+		struct {
+			u32 id, len;
+		} ring[QUEUE];
+		u16 event;
+	} used __attribute__((aligned(4096)));
+} __attribute__((aligned(4096)));
+
+static struct queue queues[3];
+static struct desc table[1024] __attribute__((aligned(4096)));
+static volatile u8 *bar;
+static volatile u8 header[16], status_byte;
+static struct {
+	u64 sector;
+	u32 sectors, flags;
+} ranges[16];
+
+/* What the second processor does; see ap_main(). */
+static volatile u32 help_queue; /* 1 + number */
+static volatile bool help_bells;
+
+static u32 cfg32(unsigned slot, unsigned reg)
+{
+	outl(0xcf8, 0x80000000u | slot << 11 | (reg & ~3u));
+	u32 v;
+	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"((u16)0xcfc));
+	return v;
+}
+static void cfg_put32(unsigned slot, unsigned reg, u32 v)
+{
+	outl(0xcf8, 0x80000000u | slot << 11 | (reg & ~3u));
+	outl(0xcfc, v);
+}
+
+#define C8(off) (*(volatile u8 *)(bar + (off)))
+#define C16(off) (*(volatile u16 *)(bar + (off)))
+#define C32(off) (*(volatile u32 *)(bar + (off)))
+
+static void bell(unsigned q)
+{
+	*(volatile u16 *)(bar + 0x3000 + 4 * q) = (u16)q;
+}
+
+/* Mica's layout of the registers (virtio_pci.c); virtio64 finds it by the capabilities. */
+static void start_device(unsigned id, u32 features)
+{
+	bar = NULL;
+	for (unsigned slot = 1; slot < 32; slot++)
+		if (cfg32(slot, 0) == ((0x1040 + id) << 16 | 0x1af4)) {
+			bar = (volatile u8 *)(word)(cfg32(slot, 0x10) & ~15u);
+			cfg_put32(slot, 4, 6);
+		}
+	if (!bar) {
+		say("FAIL: no such device\n");
+		end(1);
+	}
+	C8(20) = 0;
+	C8(20) = 3;
+	C32(8) = 0;
+	C32(12) = features | 1u << 28; /* indirect descriptors */
+	C32(8) = 1;
+	C32(12) = 1;
+	C8(20) = 11;
+	for (unsigned q = 0; q < 3; q++) {
+		struct queue *v = &queues[q];
+
+		memset(v, 0, sizeof(*v));
+		C16(22) = (u16)q;
+		if (!C16(24))
+			continue;
+		C16(24) = QUEUE;
+		C32(32) = (u32)(word)v->desc;
+		C32(36) = 0;
+		C32(40) = (u32)(word)&v->avail;
+		C32(44) = 0;
+		C32(48) = (u32)(word)&v->used;
+		C32(52) = 0;
+		v->avail.flags = 1; /* no interrupts */
+		C16(28) = 1;
+	}
+	C8(20) = 15;
+}
+
+/* All heads of the queue are the one chain in descriptor 0. */
+static void set0(unsigned q, u64 addr, u32 len, u16 flags)
+{
+	queues[q].desc[0] = (struct desc){ addr, len, flags, 0 };
+}
+
+static unsigned n_table;
+static void add(u64 addr, u32 len, u16 flags)
+{
+	table[n_table] = (struct desc){ addr, len, (u16)(flags | DESC_NEXT), (u16)(n_table + 1) };
+	n_table++;
+}
+static void end_table(unsigned q)
+{
+	table[n_table - 1].flags &= (u16)~DESC_NEXT;
+	set0(q, (u64)(word)table, n_table * 16, DESC_INDIRECT);
+}
+
+static __attribute__((noreturn)) void for_ever(unsigned q)
+{
+	say("attack\n");
+	for (;;) {
+		queues[q].avail.idx = (u16)(queues[q].used.idx + 250);
+		bell(q);
+	}
+}
+
+/* One notification for a full ring, and then sleep: all that follows is the device's. */
+static __attribute__((noreturn)) void once(unsigned q)
+{
+	say("attack\n");
+	queues[q].avail.idx = QUEUE;
+	bell(q);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+void ap_main(unsigned n);
+void ap_main(unsigned n)
+{
+	for (;;) {
+		if (help_queue) {
+			struct queue *v = &queues[help_queue - 1];
+			v->avail.idx = (u16)(v->used.idx + 250);
+		}
+		if (help_bells) {
+			bell(0);
+			(void)C8(20);
+			(void)C8(0x1000);
+			(void)C32(0x2000);
+		}
+		if (!help_queue && !help_bells)
+			pause_();
+	}
+	(void)n;
+}
+
+static void start_helper(void)
+{
+	memcpy((void *)0x8000, ap_start, (unsigned long)(ap_end - ap_start));
+	apic_write(APIC_SVR, 0x1ff);
+	apic_write(APIC_ICR, 0xc4500);
+	for (u64 e = rdtsc() + 30000000; rdtsc() < e;)
+		pause_();
+	apic_write(APIC_ICR, 0xc4608);
+	for (u64 e = rdtsc() + 3000000000u; !ap_started && rdtsc() < e;)
+		pause_();
+}
+
+/* ---- the attacks ---- */
+
+static void fill_pages(void)
+{
+	for (u64 at = TEST_RAM; at < TEST_RAM + 0x1800000; at += PAGE)
+		*(volatile u64 *)at = at;
+}
+
+/* A mebibyte of page numbers of which no two are neighbours: a system call for each of 262,144, and 256 such chains. */
+static void pages_apart(void)
+{
+	volatile u32 *pfn = (volatile u32 *)TEST_RAM;
+
+	for (unsigned i = 0; i < 0x100000 / 4; i++)
+		pfn[i] = 0x3000 + (i & 1) * 0x10;
+}
+
+static void balloon(void)
+{
+	start_device(BALLOON, 1u << 5);
+	pages_apart();
+	set0(0, TEST_RAM, 0x100000, 0);
+}
+static void balloon_once(void)
+{
+	balloon();
+	once(0);
+}
+static void balloon_endless(void)
+{
+	balloon();
+	help_queue = 1;
+	for_ever(0);
+}
+/* All of memory, reported as free 126 times a chain. */
+static void balloon_report(void)
+{
+	start_device(BALLOON, 1u << 5);
+	fill_pages();
+	for (unsigned i = 0; i < SEGMENTS; i++)
+		add(TEST_RAM + 0x800000, 0x1000000, DESC_WRITE);
+	end_table(2);
+	help_queue = 3;
+	for_ever(2);
+}
+
+static void console_out(void)
+{
+	start_device(CONSOLE, 0);
+	set0(1, TEST_RAM, 0x100000, 0);
+	help_queue = 2;
+	for_ever(1);
+}
+/* Room for one byte a chain, at the end of as many empty descriptors as a chain may have. */
+static void console_in(void)
+{
+	start_device(CONSOLE, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		add(TEST_RAM, 0, DESC_WRITE);
+	add(TEST_RAM, 1, DESC_WRITE);
+	end_table(0);
+	help_queue = 1;
+	for_ever(0);
+}
+
+static void rng(void)
+{
+	start_device(RNG, 0);
+	set0(0, TEST_RAM, 0x100000, DESC_WRITE);
+	help_queue = 1;
+	for_ever(0);
+}
+
+/* The largest frames, each with a checksum to finish. */
+static void net_out(void)
+{
+	volatile u8 *frame = (volatile u8 *)TEST_RAM;
+
+	start_device(NET, 1u << 0 | 1u << 3);
+	frame[0] = 1; /* NEEDS_CSUM, from the 14th byte on */
+	frame[6] = 14;
+	frame[8] = 16;
+	set0(1, TEST_RAM, 12 + 65000, 0);
+	help_queue = 2;
+	for_ever(1);
+}
+
+static void disk(u32 type, u32 features, bool write)
+{
+	start_device(BLK, features);
+	header[0] = (u8)type;
+	n_table = 0;
+	add((u64)(word)header, 16, 0);
+	if (type <= 1)
+		for (unsigned i = 0; i < SEGMENTS; i++)
+			add(TEST_RAM, HUGE_BYTES, write ? 0 : DESC_WRITE);
+	if (type == 11 || type == 13) {
+		for (unsigned i = 0; i < 16; i++)
+			ranges[i].sectors = 0x10000;
+		add((u64)(word)ranges, sizeof(ranges), 0);
+	}
+	if (type == 8)
+		add(TEST_RAM, 20, DESC_WRITE);
+	add((u64)(word)&status_byte, 1, DESC_WRITE);
+	end_table(0);
+}
+/* 55 MiB a request, 256 requests. */
+static void disk_read(void)
+{
+	disk(0, 1u << 9, false);
+	help_bells = true;
+	once(0);
+}
+static void disk_write(void)
+{
+	disk(1, 1u << 9, true);
+	help_bells = true;
+	once(0);
+}
+static void disk_endless(void)
+{
+	disk(0, 1u << 9, false);
+	help_queue = 1;
+	for_ever(0);
+}
+static void disk_flush(void)
+{
+	disk(4, 1u << 9, false);
+	help_queue = 1;
+	for_ever(0);
+}
+static void disk_id(void)
+{
+	disk(8, 1u << 9, false);
+	help_queue = 1;
+	for_ever(0);
+}
+static void disk_discard(void)
+{
+	disk(11, 1u << 9 | 1u << 13, false);
+	help_queue = 1;
+	for_ever(0);
+}
+static void disk_zeroes(void)
+{
+	disk(13, 1u << 9 | 1u << 14, false);
+	help_queue = 1;
+	for_ever(0);
+}
+/* Requests are in flight each time. */
+static void disk_reset(void)
+{
+	say("attack\n");
+	for (;;) {
+		disk(1, 1u << 9, true);
+		queues[0].avail.idx = QUEUE;
+		bell(0);
+	}
+}
+
+/* Both processors at the registers of one device. */
+static void registers(void)
+{
+	start_device(BLK, 0);
+	say("attack\n");
+	help_bells = true;
+	for (;;) {
+		bell(0);
+		C16(22) = 0;
+		(void)C8(20);
+	}
+}
+
+static void uart(void)
+{
+	say("attack\n");
+	for (;;) {
+		outb(0x3f8, 'x');
+		outb(0x3f9, 2);
+		outb(0x3f9, 0);
+		outb(0x3fa, 7);
+		inb(0x3fd);
+	}
+}
+
+/* Chips behind ports: timers set anew, an alarm that never comes (a long search), the keyboard's and the power ports. */
+static void ports(void)
+{
+	say("attack\n");
+	outb(0x70, 5);
+	outb(0x71, 0x99);
+	outb(0x70, 0xb);
+	outb(0x71, 0x72);
+	outb(0x70, 0xa);
+	outb(0x71, 0x21);
+	for (;;) {
+		outb(0x43, 0x34);
+		outb(0x40, 1);
+		outb(0x40, 0);
+		outb(0x70, 1);
+		outb(0x71, 0x99);
+		outb(0x70, 0xc);
+		inb(0x71);
+		outb(0x64, 0xaa);
+		inb(0x60);
+		outb(0x92, 2);
+		outb(0x61, 3);
+		outb(0x21, 0);
+		outb(0x20, 0x20);
+	}
+}
+
+/* Memory is full, and the machine is reset; the next boot does it again. */
+static void reboot(void)
+{
+	fill_pages();
+	say("attack\n");
+	outb(0xcf9, 6);
+	for (;;)
+		pause_();
+}
+
+int main(void)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(void);
+	} attacks[] = {
+		{ "balloon-once", balloon_once },
+		{ "balloon-endless", balloon_endless },
+		{ "balloon-report", balloon_report },
+		{ "console-out", console_out },
+		{ "console-in", console_in },
+		{ "rng", rng },
+		{ "net-out", net_out },
+		{ "disk-read", disk_read },
+		{ "disk-write", disk_write },
+		{ "disk-endless", disk_endless },
+		{ "disk-flush", disk_flush },
+		{ "disk-id", disk_id },
+		{ "disk-discard", disk_discard },
+		{ "disk-zeroes", disk_zeroes },
+		{ "disk-reset", disk_reset },
+		{ "registers", registers },
+		{ "uart", uart },
+		{ "ports", ports },
+		{ "reboot", reboot },
+	};
+
+	start_helper();
+	for (unsigned i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
+		if (asked(attacks[i].name))
+			attacks[i].fn();
+	say("FAIL: no such attack\n");
+	return 1;
+}
