@@ -140,7 +140,7 @@ struct runner_shared {
 	u64 frame;             /* 0x00: RSP for rt_sigreturn */
 	u64 fs_base, gs_base;  /* 0x08, 0x10 */
 	u64 secret;            /* 0x18: ours, 0 but from before a start until commands are done */
-	u64 ncommands;         /* 0x20 */
+	u64 ncommands;         /* 0x20: 0 when they are done */
 	u64 again;             /* 0x28: stop again after the commands */
 	s64 error;             /* 0x30: of the last command that failed */
 	u64 info, uc;          /* 0x38, 0x40: the handler's arguments */
@@ -151,6 +151,18 @@ struct runner_shared {
 	struct runner_command command[RUNNER_COMMANDS]; /* 0x80 */
 };
 _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the signal stack");
+
+/* The XSAVE area (SDM 1 13.4). */
+#define RUNNER_FP_MXCSR 24
+#define RUNNER_FP_KERNEL 464 /* 48 bytes that are the kernel's, struct _fpx_sw_bytes */
+#define RUNNER_FP_MAGIC1 0x46505853u
+#define RUNNER_FP_MAGIC2 0x46505845u /* behind the area: without it the kernel loads x87 and SSE only */
+#define RUNNER_FP_HEADER 512
+#define RUNNER_FP_AVX 576
+#define RUNNER_FP_BYTES 832
+#define RUNNER_FP_GUEST 7ull /* XSTATE_BV: x87, SSE, AVX. What else there is - AVX-512, PKRU - is in its initial state at each start */
+
+enum { RUNNER_ES, RUNNER_DS, RUNNER_FS, RUNNER_GS };
 
 /* Which way an address space goes, see choose(). */
 struct direct_way {
@@ -170,15 +182,35 @@ struct runner {
 	u64 stop_id; /* of the notification it waits for an answer to */
 	u64 secret;
 	struct runner_shared *sh;
-	ucontext_t *uc; /* in sh */
-	siginfo_t *si;
-	u8 *fp; /* XSAVE area, standard form */
-	/* Of the first frame, from before there was guest code: signal mask, signal stack, what the kernel has in the XSAVE area. */
+	/* Where its frame is in sh, between runner_go() and what goes into it and comes out of it. */
+	struct {
+		ucontext_t *uc;
+		siginfo_t *si;
+		u8 *fp;
+	} there;
+	/* Of the first frame, from before there was guest code: signal mask, signal stack, selectors, what the kernel has in the
+	 * XSAVE area. */
 	struct {
 		u8 uc[offsetof(ucontext_t, uc_sigmask) + 8];
 		u8 fp[48];
+		u64 xfeatures;
+		u32 magic2_at, mxcsr_mask;
 	} clean;
+	/* Of the last stop and for the next start; ours alone. Only registers count in the ucontext. */
+	ucontext_t *uc;
+	siginfo_t *si;
+	u8 *fp; /* XSAVE area, standard form */
+	u64 fs_base, gs_base;
+	u16 sel[4];   /* data segments at the stop: RUNNER_* */
+	bool strayed; /* it stopped inside of our code, where guest code has no business; its registers are gone */
+	s64 error;    /* of a command before the stop: then guest code was not executed */
+	struct {
+		ucontext_t uc;
+		siginfo_t si;
+		u8 fp[RUNNER_FP_BYTES];
+	} here;
 	u32 ncommands;
+	struct runner_command command[RUNNER_COMMANDS]; /* queued */
 	u32 ram_fd;
 
 	/* What it is used for: */
@@ -205,10 +237,8 @@ bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 
 int runner_flush(struct runner *r);
 /* Stopped: carry out what is queued, go on at the frame, and wait until it stops. < 0: it is dead. */
 int runner_go(struct runner *r);
-/* The XSAVE area (SDM 1 13.4). */
-#define RUNNER_FP_KERNEL 464 /* 48 bytes that are the kernel's */
-#define RUNNER_FP_HEADER 512
-#define RUNNER_FP_GUEST 7ull /* XSTATE_BV: x87, SSE, AVX. What else there is - AVX-512, PKRU - is in its initial state at each start */
+/* Stopped: nothing is left of what it was used for. */
+void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
 
 /* ---- its mappings (direct_map.c) ---- */

@@ -175,7 +175,7 @@ static int order(struct runner *r, u64 nr, u64 vpn, unsigned prot, u64 page)
 	u64 at = vpn << PAGE_SHIFT, off = page << PAGE_SHIFT;
 
 	if (r->ncommands) {
-		struct runner_command *k = &r->sh->command[r->ncommands - 1];
+		struct runner_command *k = &r->command[r->ncommands - 1];
 		if (k->nr == nr && k->a[0] + k->a[1] == at && (nr == SYS_munmap || k->a[2] == prot) &&
 		    (nr != SYS_mmap || k->a[5] + k->a[1] == off)) {
 			k->a[1] += PAGE_BYTES;
