@@ -212,7 +212,10 @@ static bool choose(struct soft_cpu *c, struct runner *r, u32 n)
 static bool possible(const struct soft_cpu *c)
 {
 	const struct cpu_seg *s = c->seg;
+	u64 end = c->vm->direct.base_end;
 
+	if (unlikely(end && (s[SEG_FS].base >= end || s[SEG_GS].base >= end)))
+		return false;
 	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
 	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
 	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | LOST_FLAGS)) &&
@@ -591,6 +594,11 @@ void direct_init(struct soft_vm *vm)
 			break;
 		}
 		d->r[d->n] = r;
+	}
+	if (d->n) {
+		d->host = d->r[0]->host;
+		/* Else the host's kernel sets them, and none of its own half. */
+		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
 	}
 	for (unsigned i = 0; d->n && i < vm->ncpus; i++) {
 		vm->cpu[i]->direct.now = NULL;

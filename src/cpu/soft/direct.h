@@ -58,7 +58,6 @@
 #include "cpu/soft/jit.h"
 
 #include <signal.h>
-
 #include <stdatomic.h>
 #include <stdio.h>
 #include <pthread.h>
@@ -90,6 +89,8 @@ void direct_flush(struct soft_cpu *c, unsigned space);
 void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin, unsigned shift);
 /* Any thread, under c->tlb_lock: the RAM page may not be written directly; ~0: none. */
 void direct_protect(struct soft_cpu *c, u64 page);
+
+#define USER_TOP 0x7ffffffff000ull /* of a process of the host */
 
 enum direct_exit {
 	DX_KICK,    /* something is pending */
@@ -175,9 +176,15 @@ struct direct_way {
 	s64 left;              /* of c->direct.spare, when another address space came */
 };
 
+/* What the host's kernel can do for its processes. */
+struct direct_host {
+	bool cpuid_faults, tsc_faults, fsgsbase;
+};
+
 struct runner {
 	int pid, pidfd, listener;
-	bool alive, stopped, cpuid_faults;
+	bool alive, stopped;
+	struct direct_host host;
 	u64 frame;   /* RSP for rt_sigreturn */
 	u64 stop_id; /* of the notification it waits for an answer to */
 	u64 secret;
@@ -187,6 +194,8 @@ struct runner {
 		ucontext_t *uc;
 		siginfo_t *si;
 		u8 *fp;
+		bool bases; /* where the host has no FSGSBASE: it has these */
+		u64 fs_base, gs_base;
 	} there;
 	/* Of the first frame, from before there was guest code: signal mask, signal stack, selectors, what the kernel has in the
 	 * XSAVE area. */
@@ -241,6 +250,17 @@ int runner_go(struct runner *r);
 void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
 
+/* ---- what may not be executed directly (direct_scan.c) ---- */
+enum page_kind {
+	PAGE_PLAIN,
+	PAGE_ASKS, /* CPUID where the host cannot make it fault, XGETBV */
+	PAGE_NEVER,
+};
+/* Is there an instruction that must not be, in a page of 64-bit code? */
+enum page_kind direct_scan(const struct direct_host *h, const u8 *page);
+/* ... one that begins on page a and ends on b? */
+enum page_kind direct_scan_across(const struct direct_host *h, const u8 *a, const u8 *b);
+
 /* ---- its mappings (direct_map.c) ---- */
 struct direct_map *direct_map_new(void);
 void direct_map_free(struct direct_map *m);
@@ -257,6 +277,8 @@ struct direct {
 	unsigned n;
 	const char *why; /* there are none */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	struct direct_host host;
+	u64 base_end;    /* segment bases must be below, unless 0 */
 	bool always;     /* for tests: everybody is let in at once */
 	pthread_mutex_t lock; /* who has which */
 	struct runner *r[DIRECT_MAX];

@@ -33,6 +33,8 @@
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, u64)
 #endif
 #define NOTIF_SYNC_WAKE_UP 1ull
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
 #define ARCH_SET_CPUID 0x1012
 #define SS_AUTODISARM_ (1u << 31)
 #define SA_RESTORER_ 0x04000000ul
@@ -70,17 +72,20 @@ __asm__(".pushsection .rodata\n"
 	"	mov %r15, %r9\n"
 	"	mov $436, %eax\n"
 	"	syscall\n"
+	"	rdtsc\n" /* where the host's kernel cannot make it fault the signal is another one */
 	"	ud2\n"
 	/* Every signal comes here: RSI siginfo, RDX ucontext. */
 	"mica_runner_handler:\n"
 	"	movabs $0x3a5c00001000, %rbx\n"
 	"	mov %rsi, 0x38(%rbx)\n"
 	"	mov %rdx, 0x40(%rbx)\n"
+	"	cmpb $0, mica_runner_fsgsbase(%rip)\n"
+	"	je 1f\n"
 	"	rdfsbase %rax\n"
 	"	mov %rax, 0x08(%rbx)\n"
 	"	rdgsbase %rax\n"
 	"	mov %rax, 0x10(%rbx)\n"
-	"	mov %fs, %eax\n"
+	"1:	mov %fs, %eax\n"
 	"	mov %rax, 0x48(%rbx)\n"
 	"	mov %gs, %eax\n"
 	"	mov %rax, 0x50(%rbx)\n"
@@ -151,24 +156,33 @@ __asm__(".pushsection .rodata\n"
 	"	mov %eax, %es\n"
 	"	mov %eax, %fs\n"
 	"	mov %eax, %gs\n"
-	"5:	mov 0x08(%rbx), %rax\n"
+	"5:	cmpb $0, mica_runner_fsgsbase(%rip)\n" /* else they were commands */
+	"	je 6f\n"
+	"	mov 0x08(%rbx), %rax\n"
 	"	wrfsbase %rax\n"
 	"	mov 0x10(%rbx), %rax\n"
 	"	wrgsbase %rax\n"
-	"	mov (%rbx), %rsp\n"
+	"6:	mov (%rbx), %rsp\n"
 	"	push $2\n" /* into the frame's return address, which nobody uses */
 	"	popfq\n"
 	"	mov %r15, %r9\n"
 	"	mov $15, %eax\n" /* rt_sigreturn */
 	"	syscall\n"
 	"	ud2\n"
+	"mica_runner_fsgsbase:\n" /* has the host FSGSBASE? Written by code_fd() */
+	"	.byte 0\n"
 	"mica_runner_code_end:\n"
 	".popsection\n");
-extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_code_end[];
+extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_fsgsbase[], mica_runner_code_end[];
 
 static inline u64 there(const u8 *label)
 {
 	return RUNNER_BASE + (u64)(label - mica_runner_code);
+}
+
+static bool host_fsgsbase(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 }
 
 /* Code for all runners, in a memfd: none of our own memory is executable for it. */
@@ -176,8 +190,10 @@ static int code_fd(void)
 {
 	int fd = memfd_create("mica-runner", MFD_CLOEXEC);
 	size_t n = (size_t)(mica_runner_code_end - mica_runner_code);
+	u8 has = host_fsgsbase();
 
-	if (fd >= 0 && (ftruncate(fd, RUNNER_CODE_BYTES) < 0 || pwrite(fd, mica_runner_code, n, 0) != (ssize_t)n)) {
+	if (fd >= 0 && (ftruncate(fd, RUNNER_CODE_BYTES) < 0 || pwrite(fd, mica_runner_code, n, 0) != (ssize_t)n ||
+			pwrite(fd, &has, 1, mica_runner_fsgsbase - mica_runner_code) != 1)) {
 		close(fd);
 		fd = -1;
 	}
@@ -186,7 +202,7 @@ static int code_fd(void)
 
 /* ---- the filter ---- */
 
-enum { F_MMAP = 14, F_SECRET = 18, F_STOP = 22, F_ALLOW, F_TRAP, F_END };
+enum { F_MMAP = 15, F_SECRET = 19, F_STOP = 23, F_ALLOW, F_TRAP, F_END };
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define LOAD_HIGH(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field) + 4)
 #define IF(at, v, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(v), (yes) - (at) - 1, (no) - (at) - 1)
@@ -209,7 +225,8 @@ static long install_filter(u64 secret)
 		IF(10, SYS_munmap, F_SECRET, 11),
 		IF(11, SYS_mprotect, F_SECRET, 12),
 		IF(12, SYS_rt_sigreturn, F_SECRET, 13),
-		IF(13, SYS_close_range, F_SECRET, F_TRAP),
+		IF(13, SYS_close_range, F_SECRET, 14),
+		IF(14, SYS_arch_prctl, F_SECRET, F_TRAP), /* bases of FS and GS */
 		[F_MMAP] = LOAD_HIGH(args[4]),
 		IF(F_MMAP + 1, low, F_MMAP + 2, F_TRAP),
 		LOAD_HIGH(args[3]),
@@ -382,14 +399,24 @@ static void read_frame(struct runner *r)
 	memcpy(g, r->there.uc->uc_mcontext.gregs, sizeof(gregset_t));
 	memcpy(r->fp, r->there.fp, RUNNER_FP_BYTES);
 	st_le32(r->fp + RUNNER_FP_MXCSR, ld_le32(r->fp + RUNNER_FP_MXCSR) & r->clean.mxcsr_mask);
-	if (canonical(sh->fs_base) && canonical(sh->gs_base)) {
-		r->fs_base = sh->fs_base;
-		r->gs_base = sh->gs_base;
-	}
 	r->sel[RUNNER_ES] = (u16)sh->es;
 	r->sel[RUNNER_DS] = (u16)sh->ds;
 	r->sel[RUNNER_FS] = (u16)sh->fs;
 	r->sel[RUNNER_GS] = (u16)sh->gs;
+	if (r->host.fsgsbase) {
+		if (canonical(sh->fs_base) && canonical(sh->gs_base)) {
+			r->fs_base = sh->fs_base;
+			r->gs_base = sh->gs_base;
+		}
+	} else {
+		/* Guest code cannot change them but by a selector. */
+		if (r->sel[RUNNER_FS] > 3)
+			r->fs_base = 0;
+		if (r->sel[RUNNER_GS] > 3)
+			r->gs_base = 0;
+		if (r->sel[RUNNER_FS] | r->sel[RUNNER_GS])
+			r->there.bases = false;
+	}
 	r->strayed = (u64)g[REG_RIP] - RUNNER_BASE < RUNNER_CODE_BYTES;
 	if (unlikely(r->strayed)) {
 		/* Guest code went into ours. What a signal interrupted there may have had the secret in a register. */
@@ -447,12 +474,34 @@ int runner_flush(struct runner *r)
 	return code < 0 ? code : r->sh->error < 0 ? (int)r->sh->error : 0;
 }
 
+/* Without FSGSBASE the bases are the kernel's to set. */
+static int set_bases(struct runner *r)
+{
+	if (r->host.fsgsbase || (r->there.bases && r->there.fs_base == r->fs_base && r->there.gs_base == r->gs_base))
+		return 0;
+	if (r->ncommands > RUNNER_COMMANDS - 2) {
+		int code = runner_flush(r);
+		if (code < 0)
+			return code;
+	}
+	r->there.bases = true;
+	r->there.fs_base = r->fs_base;
+	r->there.gs_base = r->gs_base;
+	runner_queue(r, SYS_arch_prctl, ARCH_SET_FS, r->fs_base, 0, 0, 0, 0);
+	runner_queue(r, SYS_arch_prctl, ARCH_SET_GS, r->gs_base, 0, 0, 0, 0);
+	return 0;
+}
+
 int runner_go(struct runner *r)
 {
-	int code = start(r, false);
+	int code = set_bases(r);
 
-	if (code < 0)
+	if (code == 0)
+		code = start(r, false);
+	if (code < 0) {
+		r->alive = false;
 		return code;
+	}
 	r->error = r->sh->error;
 	if (!r->error)
 		read_frame(r);
@@ -468,6 +517,7 @@ void runner_wipe(struct runner *r)
 	memset(r->command, 0, sizeof(r->command));
 	memset(r->sel, 0, sizeof(r->sel));
 	r->fs_base = r->gs_base = 0;
+	r->there.bases = false;
 }
 
 void runner_signal(const struct runner *r, int sig)
@@ -501,6 +551,7 @@ static bool first_stop(struct runner *r)
 		return false;
 	r->there.fp = ours(r, (u64)(uintptr_t)r->there.uc->uc_mcontext.fpregs, RUNNER_FP_BYTES + 4);
 	r->frame = r->sh->uc;
+	r->host.tsc_faults = r->there.si->si_signo == SIGSEGV;
 	if (!r->there.fp)
 		return false;
 	memcpy(r->clean.uc, r->there.uc, sizeof(r->clean.uc));
@@ -525,15 +576,12 @@ static bool first_stop(struct runner *r)
 
 struct runner *runner_new(int ram_fd, const char **why)
 {
-	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
-		*why = "the host has no FSGSBASE";
-		return NULL;
-	}
 	struct runner *r = xcalloc(1, sizeof(*r));
 	auto_close int code = code_fd(), shared = memfd_create("mica-runner-shared", MFD_CLOEXEC);
 
 	r->pidfd = r->listener = -1;
 	r->space = DIRECT_NOWHERE;
+	r->host.fsgsbase = host_fsgsbase();
 	r->ram_fd = (u32)ram_fd;
 	*why = "no memory for its process";
 	if (code < 0 || shared < 0 || ftruncate(shared, RUNNER_SHARED_BYTES) < 0)
@@ -565,7 +613,7 @@ struct runner *runner_new(int ram_fd, const char **why)
 		goto fail;
 	r->listener = (int)fd;
 	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
-	r->cpuid_faults = r->sh->error == 1;
+	r->host.cpuid_faults = r->sh->error == 1;
 	r->alive = true;
 	*why = "its process did not start";
 	if (!first_stop(r))
