@@ -164,18 +164,6 @@ G(u_call):
 	call *%rdi
 	syscall
 	jmp u_call
-G(u_bases):
-	wrfsbase %rsi
-	wrgsbase %rdi
-	mov %fs:8, %r8
-	mov %gs:8, %r9
-	rdfsbase %r12
-	rdgsbase %r13
-	syscall
-	rdfsbase %r14
-	rdgsbase %r15
-	syscall
-	jmp u_bases
 G(u_fp): /* ECX rounds of arithmetic; RDI: where to dump x87 and SSE, RSI: AVX or 0 */
 1:	addps %xmm1, %xmm0
 	mulpd %xmm3, %xmm2
@@ -218,9 +206,6 @@ G(u_sse_error):
 	jmp u_sse_error
 
 /* what traps; R15 is where to go on, by the test */
-G(u_int80):
-	int $0x80
-	syscall
 G(u_int3):
 	int3
 	syscall
@@ -286,9 +271,6 @@ G(u_popf_if): /* takes no effect */
 	pushfq
 	pop %rax
 	syscall
-G(u_sysenter):
-	sysenter
-	syscall
 G(u_noncanonical):
 	mov $0x8000000000000000, %rdi
 	mov (%rdi), %rax
@@ -326,6 +308,28 @@ G(u_compat): /* into 32-bit code and back */
 	jnz 2b
 	ud2
 	.code64
+
+/* what the host's processor or kernel does otherwise: pages that are not executed directly */
+	.balign 4096
+G(u_int80):
+	int $0x80
+	syscall
+G(u_sysenter):
+	sysenter
+	syscall
+	.balign 4096
+G(u_bases):
+	wrfsbase %rsi
+	wrgsbase %rdi
+	mov %fs:8, %r8
+	mov %gs:8, %r9
+	rdfsbase %r12
+	rdgsbase %r13
+	syscall
+	rdfsbase %r14
+	rdgsbase %r15
+	syscall
+	jmp u_bases
 
 /* what shows the host */
 	.balign 4096

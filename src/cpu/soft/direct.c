@@ -2,6 +2,7 @@
 /* direct.c - direct execution: who gets a runner, registers in and out, and what its stops mean. See direct.h. */
 #include "base/clock.h"
 #include "cpu/soft/cache.h"
+#include "cpu/soft/sys.h"
 
 #include <signal.h>
 #include <ucontext.h>
@@ -98,10 +99,8 @@ static struct runner *take(struct soft_cpu *c)
 	}
 	if (best) {
 		detach(c, best);
-		/* The next one can read where the last one's pages were, and what it did. */
-		memset(best->sh->command, 0, sizeof(best->sh->command));
-		memset(best->si, 0, sizeof(*best->si));
-		memset(best->uc->uc_mcontext.gregs, 0, sizeof(best->uc->uc_mcontext.gregs));
+		/* Or the next process could read the last one's addresses, registers, and what it left for it to find. */
+		runner_wipe(best);
 		c->direct.own += !best->cpu;
 		pthread_mutex_lock(&c->tlb_lock);
 		__atomic_store_n(&best->cpu, c, __ATOMIC_RELAXED);
@@ -213,7 +212,10 @@ static bool choose(struct soft_cpu *c, struct runner *r, u32 n)
 static bool possible(const struct soft_cpu *c)
 {
 	const struct cpu_seg *s = c->seg;
+	u64 end = c->vm->direct.base_end;
 
+	if (unlikely(end && (s[SEG_FS].base >= end || s[SEG_GS].base >= end)))
+		return false;
 	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
 	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
 	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | LOST_FLAGS)) &&
@@ -264,7 +266,6 @@ void direct_interrupt(struct soft_cpu *c)
 
 static const u8 greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 				REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
-enum { XS_MXCSR = 24, XS_AVX = 576, XS_END = 832 };
 
 static void put(struct soft_cpu *c, struct runner *r)
 {
@@ -275,34 +276,43 @@ static void put(struct soft_cpu *c, struct runner *r)
 		g[greg_of[i]] = (greg_t)c->gpr[i];
 	g[REG_RIP] = (greg_t)c->rip;
 	g[REG_EFL] = (greg_t)((soft_get_rflags(c) & USER_FLAGS) | FL_IF | 2);
-	r->sh->fs_base = c->seg[SEG_FS].base;
-	r->sh->gs_base = c->seg[SEG_GS].base;
+	r->fs_base = c->seg[SEG_FS].base;
+	r->gs_base = c->seg[SEG_GS].base;
 	soft_fpu_get(c, area);
-	memcpy(r->fp, area, RUNNER_FP_KERNEL);
-	memcpy(r->fp + XS_AVX, area + XS_AVX, XS_END - XS_AVX);
+	memcpy(r->fp, area, RUNNER_FP_BYTES);
 	st_le64(r->fp + RUNNER_FP_HEADER, RUNNER_FP_GUEST);
 }
 
-/* Segment registers that user code may load on its own: a selector of flat data, and the code segment of 32 bits; in
- * the host they are what they are in every Linux. */
+/* Segment registers that user code may load on its own: the segment of flat data, that whose limit is the number of the
+ * processor (Linux's vdso), and the code segment of 32 bits; in the host they are what they are in every Linux. */
 #define USER_CS32 0x23
+#define USER_CPU 0x7b
 
 static void get_segments(struct soft_cpu *c, const struct runner *r, u16 cs)
 {
-	const struct runner_shared *sh = r->sh;
-	const u64 sel[4] = { sh->es, sh->ds, sh->fs, sh->gs };
-	static const u8 name[4] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
+	static const u8 name[4] = { [RUNNER_ES] = SEG_ES, [RUNNER_DS] = SEG_DS, [RUNNER_FS] = SEG_FS, [RUNNER_GS] = SEG_GS };
 
-	for (unsigned i = 0; i < 4; i++)
-		if ((sel[i] | 3) == USER_SS) {
-			struct cpu_seg *s = &c->seg[name[i]];
-			s->sel = (u16)sel[i];
-			s->ar = 0xc0f3;
-			s->limit = ~0u;
-		}
 	if (cs == USER_CS32)
 		c->seg[SEG_CS] = (struct cpu_seg){ .sel = USER_CS32, .ar = 0xc0fb, .limit = ~0u };
 	soft_mode_changed(c);
+	for (unsigned i = 0; i < 4; i++) {
+		u16 sel = r->sel[i];
+		struct cpu_seg *s = &c->seg[name[i]];
+		struct sys_desc d;
+		if (!sel)
+			continue;
+		/* The base is known: of FS and GS it may have been set since; else it is 0 or of no use. */
+		if ((sel | 3) == USER_SS) {
+			s->sel = sel;
+			s->ar = 0xc0f3;
+			s->limit = ~0u;
+		} else if ((sel | 3) == USER_CPU && sys_desc_get(c, sel, &d) && desc_is_readable(&d) && desc_dpl(&d) == 3 &&
+			   desc_present(&d)) {
+			s->sel = sel;
+			s->ar = d.ar;
+			s->limit = d.limit;
+		}
+	}
 }
 
 static void get(struct soft_cpu *c, struct runner *r)
@@ -315,21 +325,20 @@ static void get(struct soft_cpu *c, struct runner *r)
 	c->rip = (u64)g[REG_RIP];
 	soft_set_rflags(c, (soft_get_rflags(c) & ~(u64)USER_FLAGS) | ((u64)g[REG_EFL] & USER_FLAGS));
 	/* Kernels that leave FSGSBASE off rely on users not setting these. */
-	u64 fs = r->sh->fs_base, gs = r->sh->gs_base;
-	if ((c->cr4 & CR4_FSGSBASE) && soft_canonical(fs) && soft_canonical(gs)) {
-		c->seg[SEG_FS].base = c->eff_base[SEG_FS] = fs;
-		c->seg[SEG_GS].base = c->eff_base[SEG_GS] = gs;
+	if (c->cr4 & CR4_FSGSBASE) {
+		c->seg[SEG_FS].base = c->eff_base[SEG_FS] = r->fs_base;
+		c->seg[SEG_GS].base = c->eff_base[SEG_GS] = r->gs_base;
 	}
 	u16 cs = (u16)g[REG_CSGSFS];
-	if (unlikely(cs != USER_CS || (r->sh->ds | r->sh->es | r->sh->fs | r->sh->gs)))
+	if (unlikely(cs != USER_CS || (r->sel[0] | r->sel[1] | r->sel[2] | r->sel[3])))
 		get_segments(c, r, cs);
-	memcpy(area, r->fp, XS_END);
-	memset(area + XS_END, 0, sizeof(area) - XS_END);
-	memset(area + RUNNER_FP_HEADER, 0, XS_AVX - RUNNER_FP_HEADER);
+	memcpy(area, r->fp, RUNNER_FP_BYTES);
+	memset(area + RUNNER_FP_BYTES, 0, sizeof(area) - RUNNER_FP_BYTES);
+	memset(area + RUNNER_FP_HEADER, 0, RUNNER_FP_AVX - RUNNER_FP_HEADER);
 	st_le64(area + RUNNER_FP_HEADER, ld_le64(r->fp + RUNNER_FP_HEADER) & RUNNER_FP_GUEST);
-	st_le32(area + XS_MXCSR, ld_le32(area + XS_MXCSR) & 0xffffu);
+	st_le32(area + RUNNER_FP_MXCSR, ld_le32(area + RUNNER_FP_MXCSR) & 0xffffu);
 	if (soft_fpu_set(c, area) < 0) { /* a forged frame */
-		st_le32(area + XS_MXCSR, 0x1f80);
+		st_le32(area + RUNNER_FP_MXCSR, 0x1f80);
 		soft_fpu_set(c, area);
 	}
 }
@@ -475,20 +484,20 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			lost = true;
 			break;
 		}
-		if ((u64)r->uc->uc_mcontext.gregs[REG_RIP] - RUNNER_BASE < RUNNER_CODE_BYTES) {
-			/* Guest code went into ours. What a signal interrupted there may have had the secret in a register. */
-			memset(r->uc->uc_mcontext.gregs, 0, sizeof(r->uc->uc_mcontext.gregs));
-			direct_map_forget(r);
-			soft_raise(c, EXC_GP, 0);
-		}
-		if (r->sh->error < 0) {
+		if (r->error < 0) {
 			direct_map_forget(r); /* and it did not go on */
 			v = LEAVE;
 			break;
 		}
+		if (unlikely(r->strayed)) {
+			/* Its registers are lost: as a process that was seen to overrun something, it ends. */
+			c->direct.st.exit[DX_GP]++;
+			soft_raise(c, EXC_GP, 0);
+		}
 		v = stopped(c, r);
 		if (v == GO_ON && ((r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS) ||
-				   (u16)r->uc->uc_mcontext.gregs[REG_CSGSFS] != USER_CS))
+				   (u16)r->uc->uc_mcontext.gregs[REG_CSGSFS] != USER_CS ||
+				   !soft_canonical((u64)r->uc->uc_mcontext.gregs[REG_RIP])))
 			v = LEAVE;
 	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
 	if (unlikely(lost)) {
@@ -585,6 +594,11 @@ void direct_init(struct soft_vm *vm)
 			break;
 		}
 		d->r[d->n] = r;
+	}
+	if (d->n) {
+		d->host = d->r[0]->host;
+		/* Else the host's kernel sets them, and none of its own half. */
+		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
 	}
 	for (unsigned i = 0; d->n && i < vm->ncpus; i++) {
 		vm->cpu[i]->direct.now = NULL;

@@ -58,7 +58,6 @@
 #include "cpu/soft/jit.h"
 
 #include <signal.h>
-
 #include <stdatomic.h>
 #include <stdio.h>
 #include <pthread.h>
@@ -90,6 +89,8 @@ void direct_flush(struct soft_cpu *c, unsigned space);
 void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin);
 /* Any thread, under c->tlb_lock: the RAM page may not be written directly; ~0: none. */
 void direct_protect(struct soft_cpu *c, u64 page);
+
+#define USER_TOP 0x7ffffffff000ull /* of a process of the host */
 
 enum direct_exit {
 	DX_KICK,    /* something is pending */
@@ -140,7 +141,7 @@ struct runner_shared {
 	u64 frame;             /* 0x00: RSP for rt_sigreturn */
 	u64 fs_base, gs_base;  /* 0x08, 0x10 */
 	u64 secret;            /* 0x18: ours, 0 but from before a start until commands are done */
-	u64 ncommands;         /* 0x20 */
+	u64 ncommands;         /* 0x20: another number when they are done */
 	u64 again;             /* 0x28: stop again after the commands */
 	s64 error;             /* 0x30: of the last command that failed */
 	u64 info, uc;          /* 0x38, 0x40: the handler's arguments */
@@ -151,6 +152,18 @@ struct runner_shared {
 	struct runner_command command[RUNNER_COMMANDS]; /* 0x80 */
 };
 _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the signal stack");
+
+/* The XSAVE area (SDM 1 13.4). */
+#define RUNNER_FP_MXCSR 24
+#define RUNNER_FP_KERNEL 464 /* 48 bytes that are the kernel's, struct _fpx_sw_bytes */
+#define RUNNER_FP_MAGIC1 0x46505853u
+#define RUNNER_FP_MAGIC2 0x46505845u /* behind the area: without it the kernel loads x87 and SSE only */
+#define RUNNER_FP_HEADER 512
+#define RUNNER_FP_AVX 576
+#define RUNNER_FP_BYTES 832
+#define RUNNER_FP_GUEST 7ull /* XSTATE_BV: x87, SSE, AVX. What else there is - AVX-512, PKRU - is in its initial state at each start */
+
+enum { RUNNER_ES, RUNNER_DS, RUNNER_FS, RUNNER_GS };
 
 /* Which way an address space goes, see choose(). */
 struct direct_way {
@@ -163,22 +176,50 @@ struct direct_way {
 	s64 left;              /* of c->direct.spare, when another address space came */
 };
 
+/* What the host's kernel can do for its processes. */
+struct direct_host {
+	bool cpuid_faults, tsc_faults, fsgsbase;
+};
+
 struct runner {
 	int pid, pidfd, listener;
-	bool alive, stopped, cpuid_faults;
+	bool alive, stopped;
+	struct direct_host host;
 	u64 frame;   /* RSP for rt_sigreturn */
 	u64 stop_id; /* of the notification it waits for an answer to */
 	u64 secret;
 	struct runner_shared *sh;
-	ucontext_t *uc; /* in sh */
-	siginfo_t *si;
-	u8 *fp; /* XSAVE area, standard form */
-	/* Of the first frame, from before there was guest code: signal mask, signal stack, what the kernel has in the XSAVE area. */
+	/* Where its frame is in sh, between runner_go() and what goes into it and comes out of it. */
+	struct {
+		ucontext_t *uc;
+		siginfo_t *si;
+		u8 *fp;
+		bool bases; /* where the host has no FSGSBASE: it has these */
+		u64 fs_base, gs_base;
+	} there;
+	/* Of the first frame, from before there was guest code: signal mask, signal stack, selectors, what the kernel has in the
+	 * XSAVE area. */
 	struct {
 		u8 uc[offsetof(ucontext_t, uc_sigmask) + 8];
 		u8 fp[48];
+		u64 xfeatures;
+		u32 magic2_at, mxcsr_mask;
 	} clean;
+	/* Of the last stop and for the next start; ours alone. Only registers count in the ucontext. */
+	ucontext_t *uc;
+	siginfo_t *si;
+	u8 *fp; /* XSAVE area, standard form */
+	u64 fs_base, gs_base;
+	u16 sel[4];   /* data segments at the stop: RUNNER_* */
+	bool strayed; /* it stopped inside of our code, where guest code has no business; its registers are gone */
+	s64 error;    /* of a command before the stop: then guest code was not executed */
+	struct {
+		ucontext_t uc;
+		siginfo_t si;
+		u8 fp[RUNNER_FP_BYTES];
+	} here;
 	u32 ncommands;
+	struct runner_command command[RUNNER_COMMANDS]; /* queued */
 	u32 ram_fd;
 
 	/* What it is used for: */
@@ -205,11 +246,19 @@ bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 
 int runner_flush(struct runner *r);
 /* Stopped: carry out what is queued, go on at the frame, and wait until it stops. < 0: it is dead. */
 int runner_go(struct runner *r);
-/* The XSAVE area (SDM 1 13.4). */
-#define RUNNER_FP_KERNEL 464 /* 48 bytes that are the kernel's */
-#define RUNNER_FP_HEADER 512
-#define RUNNER_FP_GUEST 7ull /* XSTATE_BV: x87, SSE, AVX. What else there is - AVX-512, PKRU - is in its initial state at each start */
+/* Stopped: nothing is left of what it was used for. */
+void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
+
+/* ---- what may not be executed directly (direct_scan.c) ---- */
+enum page_kind {
+	PAGE_PLAIN,
+	PAGE_ASKS, /* CPUID where the host cannot make it fault, XGETBV */
+	PAGE_NEVER,
+};
+/* Has an instruction that must not be executed directly a byte in that page of 64-bit code? before, behind: what is executable there,
+ * or NULL. */
+enum page_kind direct_scan(const struct direct_host *h, const u8 *before, const u8 *page, const u8 *behind);
 
 /* ---- its mappings (direct_map.c) ---- */
 struct direct_map *direct_map_new(void);
@@ -229,6 +278,8 @@ struct direct {
 	unsigned n;
 	const char *why; /* there are none */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	struct direct_host host;
+	u64 base_end;    /* segment bases must be below, unless 0 */
 	bool always;     /* for tests: everybody is let in at once */
 	_Atomic u64 bytes; /* of the host's memory that their mappings take, see direct_map.c */
 	pthread_mutex_t lock; /* who has which */

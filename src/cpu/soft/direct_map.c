@@ -34,7 +34,7 @@
 #define BUDGET_ALL (32 * MIB)
 #define BUDGET_FLOOR (28 * MIB)
 #define KEPT_MAX 4
-#define USER_TOP 0x7ffffffff000ull
+
 
 struct dpage {
 	u64 vpn;
@@ -219,7 +219,7 @@ static int order(struct runner *r, u64 nr, u64 vpn, unsigned prot, u64 page)
 	u64 at = vpn << PAGE_SHIFT, off = page << PAGE_SHIFT;
 
 	if (r->ncommands) {
-		struct runner_command *k = &r->sh->command[r->ncommands - 1];
+		struct runner_command *k = &r->command[r->ncommands - 1];
 		if (k->nr == nr && k->a[0] + k->a[1] == at && (nr == SYS_munmap || k->a[2] == prot) &&
 		    (nr != SYS_mmap || k->a[5] + k->a[1] == off)) {
 			k->a[1] += PAGE_BYTES;
@@ -384,56 +384,6 @@ void direct_protect(struct soft_cpu *c, u64 page)
 
 /* ---- page faults ---- */
 
-/*
- * Instructions that would show the host: CPUID (0F A2), LSL (0F 03), XGETBV (0F 01 D0), RDPID (F3 0F C7 /7), and those that
- * save and load what XCR0 has: where it has more than the guest's, XSAVE writes more than the guest has room for (0F AE /4
- * to /6 and 0F C7 /3 to /5 with memory). Bytes, not instructions: too many is well. A page is executed directly only
- * without them.
- */
-/* LSL is rare, and its two bytes are not: only as Linux's vdso has it, which asks for the limit of selector 7Bh. */
-static bool lsl_of_cpu_number(const u8 *at, const u8 *page)
-{
-	const u8 *from = at - page > 64 ? at - 64 : page;
-
-	return memmem(from, (size_t)(at - from), "\x7b\0\0\0", 4);
-}
-
-enum page_kind { PLAIN, ASKS /* CPUID, XGETBV */, NEVER };
-
-static enum page_kind kind_of(const struct runner *r, const u8 *p, size_t n)
-{
-	const u8 *end = p + n - 1, *at = p;
-	enum page_kind kind = PLAIN;
-
-	while ((at = memchr(at, 0x0f, (size_t)(end - at)))) {
-		u8 a = at[1], b = at + 2 <= end ? at[2] : 0, reg = b >> 3 & 7;
-		bool memory = b < 0xc0;
-		bool f3 = at > p && (at[-1] == 0xf3 || (at - p > 1 && (at[-1] & 0xf0) == 0x40 && at[-2] == 0xf3));
-
-		if ((a == 0x03 && !memory && lsl_of_cpu_number(at, p)) ||
-		    (a == 0xae && memory && reg >= 4 && reg <= 6) || (a == 0xc7 && memory && reg >= 3 && reg <= 5) ||
-		    (a == 0xc7 && reg == 7 && !memory && f3))
-			return NEVER;
-		if ((a == 0xa2 && !r->cpuid_faults) || (a == 0x01 && b == 0xd0))
-			kind = ASKS;
-		at++;
-	}
-	return kind;
-}
-
-/* What begins on page a and ends on b. */
-static enum page_kind kind_across(const struct soft_cpu *c, const struct runner *r, const struct mmu_user *a,
-				  const struct mmu_user *b)
-{
-	u8 s[6];
-
-	if (!(a->rights & b->rights & MMU_USER_X))
-		return PLAIN;
-	memcpy(s, c->ram->host + ((a->page + 1) << PAGE_SHIFT) - 4, 4);
-	memcpy(s + 4, c->ram->host + (b->page << PAGE_SHIFT), 2);
-	return kind_of(r, s, sizeof(s));
-}
-
 /* It has asked, from this page, and is kept from executing it again and again. */
 static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 {
@@ -450,10 +400,12 @@ static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 /* u: in an array, between its neighbours. */
 static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool now)
 {
-	enum page_kind kind = kind_of(r, c->ram->host + (u->page << PAGE_SHIFT), PAGE_BYTES);
+	const u8 *p[3];
 
-	kind = MAX(kind, MAX(kind_across(c, r, u - 1, u), kind_across(c, r, u, u + 1)));
-	return kind == PLAIN || (kind == ASKS && now && insists(c, r->map, u->page));
+	for (int i = -1; i <= 1; i++)
+		p[i + 1] = u[i].rights & MMU_USER_X ? c->ram->host + (u[i].page << PAGE_SHIFT) : NULL;
+	enum page_kind kind = direct_scan(&c->vm->direct.host, p[0], p[1], p[2]);
+	return kind == PAGE_PLAIN || (kind == PAGE_ASKS && now && insists(c, r->map, u->page));
 }
 
 /* now: this page is the reason. */

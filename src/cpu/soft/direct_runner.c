@@ -33,6 +33,8 @@
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, u64)
 #endif
 #define NOTIF_SYNC_WAKE_UP 1ull
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
 #define ARCH_SET_CPUID 0x1012
 #define SS_AUTODISARM_ (1u << 31)
 #define SA_RESTORER_ 0x04000000ul
@@ -70,17 +72,20 @@ __asm__(".pushsection .rodata\n"
 	"	mov %r15, %r9\n"
 	"	mov $436, %eax\n"
 	"	syscall\n"
+	"	rdtsc\n" /* where the host's kernel cannot make it fault the signal is another one */
 	"	ud2\n"
 	/* Every signal comes here: RSI siginfo, RDX ucontext. */
 	"mica_runner_handler:\n"
 	"	movabs $0x3a5c00001000, %rbx\n"
 	"	mov %rsi, 0x38(%rbx)\n"
 	"	mov %rdx, 0x40(%rbx)\n"
+	"	cmpb $0, mica_runner_fsgsbase(%rip)\n"
+	"	je 1f\n"
 	"	rdfsbase %rax\n"
 	"	mov %rax, 0x08(%rbx)\n"
 	"	rdgsbase %rax\n"
 	"	mov %rax, 0x10(%rbx)\n"
-	"	mov %fs, %eax\n"
+	"1:	mov %fs, %eax\n"
 	"	mov %rax, 0x48(%rbx)\n"
 	"	mov %gs, %eax\n"
 	"	mov %rax, 0x50(%rbx)\n"
@@ -88,15 +93,6 @@ __asm__(".pushsection .rodata\n"
 	"	mov %rax, 0x60(%rbx)\n"
 	"	mov %es, %eax\n"
 	"	mov %rax, 0x68(%rbx)\n"
-	"	or 0x48(%rbx), %rax\n"
-	"	or 0x50(%rbx), %rax\n"
-	"	or 0x60(%rbx), %rax\n"
-	"	jz mica_runner_stop\n"
-	"	xor %eax, %eax\n" /* the next one begins without */
-	"	mov %eax, %ds\n"
-	"	mov %eax, %es\n"
-	"	mov %eax, %fs\n"
-	"	mov %eax, %gs\n"
 	/* Stop. What follows trusts no register, for guest code may have jumped here: it can only do what we want to
 	 * have done anyway, as we only answer a stop. */
 	"mica_runner_stop:\n"
@@ -108,7 +104,7 @@ __asm__(".pushsection .rodata\n"
 	"	mov %rcx, 0x18(%rbx)\n"
 	"	mov 0x20(%rbx), %r14\n"
 	"	lea 0x80(%rbx), %r13\n"
-	"1:	test %r14, %r14\n"
+	"1:	test %r14, %r14\n" /* a loop over commands, each wiped behind us: guest code must not see RAM's pages */
 	"	jz 4f\n"
 	"	mov (%r13), %rax\n"
 	"	mov 0x08(%r13), %rdi\n"
@@ -131,28 +127,62 @@ __asm__(".pushsection .rodata\n"
 	"	cmp $-4096, %rax\n"
 	"	jb 3f\n"
 	"	mov %rax, 0x30(%rbx)\n"
-	"3:	add $56, %r13\n"
+	"3:	xor %ecx, %ecx\n"
+	"	mov %rcx, (%r13)\n"
+	"	mov %rcx, 0x08(%r13)\n"
+	"	mov %rcx, 0x10(%r13)\n"
+	"	mov %rcx, 0x18(%r13)\n"
+	"	mov %rcx, 0x20(%r13)\n"
+	"	mov %rcx, 0x28(%r13)\n"
+	"	mov %rcx, 0x30(%r13)\n"
+	"	add $56, %r13\n"
 	"	dec %r14\n"
 	"	jmp 1b\n"
-	"4:	mov 0x28(%rbx), %rax\n"
+	"4:	mov %r14, 0x20(%rbx)\n" /* 0: they are done. A signal before this, and they are begun anew */
+	"	mov 0x28(%rbx), %rax\n"
 	"	or 0x30(%rbx), %rax\n" /* guest code must not run where rights could not be taken away */
 	"	jnz mica_runner_stop\n"
+	/* What rt_sigreturn leaves alone: data segments, their bases, NT and ID of the flags. */
+	"	mov %ds, %eax\n"
+	"	mov %es, %ecx\n"
+	"	or %ecx, %eax\n"
+	"	mov %fs, %ecx\n"
+	"	or %ecx, %eax\n"
+	"	mov %gs, %ecx\n"
+	"	or %ecx, %eax\n"
+	"	jz 5f\n"
+	"	xor %eax, %eax\n"
+	"	mov %eax, %ds\n"
+	"	mov %eax, %es\n"
+	"	mov %eax, %fs\n"
+	"	mov %eax, %gs\n"
+	"5:	cmpb $0, mica_runner_fsgsbase(%rip)\n" /* else they were commands */
+	"	je 6f\n"
 	"	mov 0x08(%rbx), %rax\n"
 	"	wrfsbase %rax\n"
 	"	mov 0x10(%rbx), %rax\n"
 	"	wrgsbase %rax\n"
-	"	mov (%rbx), %rsp\n"
+	"6:	mov (%rbx), %rsp\n"
+	"	push $2\n" /* into the frame's return address, which nobody uses */
+	"	popfq\n"
 	"	mov %r15, %r9\n"
 	"	mov $15, %eax\n" /* rt_sigreturn */
 	"	syscall\n"
 	"	ud2\n"
+	"mica_runner_fsgsbase:\n" /* has the host FSGSBASE? Written by code_fd() */
+	"	.byte 0\n"
 	"mica_runner_code_end:\n"
 	".popsection\n");
-extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_code_end[];
+extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_fsgsbase[], mica_runner_code_end[];
 
 static inline u64 there(const u8 *label)
 {
 	return RUNNER_BASE + (u64)(label - mica_runner_code);
+}
+
+static bool host_fsgsbase(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 }
 
 /* Code for all runners, in a memfd: none of our own memory is executable for it. */
@@ -160,8 +190,10 @@ static int code_fd(void)
 {
 	int fd = memfd_create("mica-runner", MFD_CLOEXEC);
 	size_t n = (size_t)(mica_runner_code_end - mica_runner_code);
+	u8 has = host_fsgsbase();
 
-	if (fd >= 0 && (ftruncate(fd, RUNNER_CODE_BYTES) < 0 || pwrite(fd, mica_runner_code, n, 0) != (ssize_t)n)) {
+	if (fd >= 0 && (ftruncate(fd, RUNNER_CODE_BYTES) < 0 || pwrite(fd, mica_runner_code, n, 0) != (ssize_t)n ||
+			pwrite(fd, &has, 1, mica_runner_fsgsbase - mica_runner_code) != 1)) {
 		close(fd);
 		fd = -1;
 	}
@@ -170,7 +202,7 @@ static int code_fd(void)
 
 /* ---- the filter ---- */
 
-enum { F_MMAP = 14, F_SECRET = 18, F_STOP = 22, F_ALLOW, F_TRAP, F_END };
+enum { F_MMAP = 15, F_SECRET = 19, F_STOP = 23, F_ALLOW, F_TRAP, F_END };
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define LOAD_HIGH(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field) + 4)
 #define IF(at, v, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(v), (yes) - (at) - 1, (no) - (at) - 1)
@@ -193,7 +225,8 @@ static long install_filter(u64 secret)
 		IF(10, SYS_munmap, F_SECRET, 11),
 		IF(11, SYS_mprotect, F_SECRET, 12),
 		IF(12, SYS_rt_sigreturn, F_SECRET, 13),
-		IF(13, SYS_close_range, F_SECRET, F_TRAP),
+		IF(13, SYS_close_range, F_SECRET, 14),
+		IF(14, SYS_arch_prctl, F_SECRET, F_TRAP), /* bases of FS and GS */
 		[F_MMAP] = LOAD_HIGH(args[4]),
 		IF(F_MMAP + 1, low, F_MMAP + 2, F_TRAP),
 		LOAD_HIGH(args[3]),
@@ -301,6 +334,11 @@ static void *ours(const struct runner *r, u64 p, size_t bytes)
 	return (u8 *)r->sh + off;
 }
 
+static bool canonical(u64 lin)
+{
+	return (u64)((s64)(lin << 16) >> 16) == lin;
+}
+
 static int wait_stop(struct runner *r)
 {
 	for (;;) {
@@ -326,48 +364,107 @@ static int wait_stop(struct runner *r)
 }
 
 /*
- * A frame that no signal left but guest code made, before it jumped to where our code stops, could block the signal that stops it
- * (uc_sigmask) or move the signal stack: all but the registers is made ours again.
+ * All that guest code finds in its registers and can read in the shared pages is written anew at each start, from memory of our
+ * own: a frame that guest code made, before it jumped to where our code stops, could block the signal that stops
+ * it (uc_sigmask), move the signal stack, or make the kernel overlook the YMM registers (FP_XSTATE_MAGIC2).
  */
-static void clean_frame(struct runner *r)
+static void write_frame(struct runner *r)
 {
-	u64 *header = (u64 *)(void *)(r->fp + RUNNER_FP_HEADER);
-	gregset_t g;
+	struct runner_shared *sh = r->sh;
+	ucontext_t *uc = r->there.uc;
+	u8 *fp = r->there.fp;
+	u64 header[8] = { ld_le64(r->fp + RUNNER_FP_HEADER) & RUNNER_FP_GUEST & r->clean.xfeatures };
 
-	memcpy(g, r->uc->uc_mcontext.gregs, sizeof(g));
-	memcpy(r->uc, r->clean.uc, sizeof(r->clean.uc));
-	g[REG_CSGSFS] = r->uc->uc_mcontext.gregs[REG_CSGSFS];
-	memcpy(r->uc->uc_mcontext.gregs, g, sizeof(g));
-	memcpy(r->fp + RUNNER_FP_KERNEL, r->clean.fp, sizeof(r->clean.fp));
-	header[0] &= RUNNER_FP_GUEST;
-	memset(header + 1, 0, 56);
+	memset(r->there.si, 0, sizeof(*r->there.si));
+	memcpy(uc, r->clean.uc, sizeof(r->clean.uc));
+	memcpy(uc->uc_mcontext.gregs, r->uc->uc_mcontext.gregs, REG_CSGSFS * sizeof(greg_t));
+	memcpy(fp, r->fp, RUNNER_FP_KERNEL);
+	memcpy(fp + RUNNER_FP_KERNEL, r->clean.fp, sizeof(r->clean.fp));
+	memcpy(fp + RUNNER_FP_HEADER, header, sizeof(header));
+	memcpy(fp + RUNNER_FP_AVX, r->fp + RUNNER_FP_AVX, RUNNER_FP_BYTES - RUNNER_FP_AVX);
+	st_le32(fp + r->clean.magic2_at, RUNNER_FP_MAGIC2);
+	sh->frame = r->frame;
+	sh->fs_base = r->fs_base;
+	sh->gs_base = r->gs_base;
+	sh->info = sh->uc = sh->fs = sh->gs = sh->ds = sh->es = 0;
 }
 
+/* What a stop left there, so that nobody changes it any more. It may be anything, but the next start must be able to use it. */
+static void read_frame(struct runner *r)
+{
+	const struct runner_shared *sh = r->sh;
+	greg_t *g = r->uc->uc_mcontext.gregs;
+
+	memcpy(r->si, r->there.si, sizeof(*r->si));
+	memcpy(g, r->there.uc->uc_mcontext.gregs, sizeof(gregset_t));
+	memcpy(r->fp, r->there.fp, RUNNER_FP_BYTES);
+	st_le32(r->fp + RUNNER_FP_MXCSR, ld_le32(r->fp + RUNNER_FP_MXCSR) & r->clean.mxcsr_mask);
+	r->sel[RUNNER_ES] = (u16)sh->es;
+	r->sel[RUNNER_DS] = (u16)sh->ds;
+	r->sel[RUNNER_FS] = (u16)sh->fs;
+	r->sel[RUNNER_GS] = (u16)sh->gs;
+	if (r->host.fsgsbase) {
+		if (canonical(sh->fs_base) && canonical(sh->gs_base)) {
+			r->fs_base = sh->fs_base;
+			r->gs_base = sh->gs_base;
+		}
+	} else {
+		/* Guest code cannot change them but by a selector. */
+		if (r->sel[RUNNER_FS] > 3)
+			r->fs_base = 0;
+		if (r->sel[RUNNER_GS] > 3)
+			r->gs_base = 0;
+		if (r->sel[RUNNER_FS] | r->sel[RUNNER_GS])
+			r->there.bases = false;
+	}
+	r->strayed = (u64)g[REG_RIP] - RUNNER_BASE < RUNNER_CODE_BYTES;
+	if (unlikely(r->strayed)) {
+		/* Guest code went into ours. What a signal interrupted there may have had the secret in a register. */
+		memset(g, 0, sizeof(gregset_t));
+		memset(r->there.uc->uc_mcontext.gregs, 0, sizeof(gregset_t));
+	}
+}
+
+#define RUNNER_TRIES 4 /* the second one succeeds, unless guest code says that it did not: then the runner is given up */
+
+/* Until the commands are done, and it has stopped again; guest code was executed in between unless `again`. */
 static int start(struct runner *r, bool again)
 {
-	struct seccomp_notif_resp a = { .id = r->stop_id };
+	struct runner_shared *sh = r->sh;
 
-	clean_frame(r);
+	for (unsigned tries = 0; r->alive; tries++) {
+		struct seccomp_notif_resp a = { .id = r->stop_id };
 
-	/* Guest code had the shared pages to itself. */
-	r->sh->frame = r->frame;
-	r->sh->ncommands = r->ncommands;
-	r->sh->again = again;
-	r->sh->error = 0;
+		write_frame(r);
+		memcpy(sh->command, r->command, r->ncommands * sizeof(*r->command));
+		sh->ncommands = r->ncommands;
+		sh->again = again;
+		sh->error = 0;
+		__atomic_store_n(&sh->secret, r->secret, __ATOMIC_RELEASE);
+		r->stopped = false;
+		/* A signal may have ended its wait: then it stops anew. */
+		if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT && errno != EINPROGRESS)
+			r->alive = false;
+		else if (wait_stop(r) == 0 && (!r->ncommands || __atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE) != r->ncommands))
+			break;
+		/*
+		 * Guest code that stops by a jump to our code does so with signals let in, or single steps: one came before the
+		 * commands were done, and no guest code was executed. Now it stands in the handler, which nothing interrupts.
+		 * Guest code that writes their number there, once they were done, only makes us do it again.
+		 */
+		if (tries == RUNNER_TRIES)
+			r->alive = false;
+	}
+	sh->secret = 0;
 	r->ncommands = 0;
-	__atomic_store_n(&r->sh->secret, r->secret, __ATOMIC_RELEASE);
-	r->stopped = false;
-	/* A signal may have ended its wait: then it stops anew. */
-	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT && errno != EINPROGRESS)
-		r->alive = false;
-	return r->alive ? wait_stop(r) : -ESRCH;
+	return r->alive ? 0 : -ESRCH;
 }
 
 bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
 {
 	if (r->ncommands == RUNNER_COMMANDS)
 		return false;
-	r->sh->command[r->ncommands++] = (struct runner_command){ nr, { a0, a1, a2, a3, a4, a5 } };
+	r->command[r->ncommands++] = (struct runner_command){ nr, { a0, a1, a2, a3, a4, a5 } };
 	return true;
 }
 
@@ -378,9 +475,50 @@ int runner_flush(struct runner *r)
 	return code < 0 ? code : r->sh->error < 0 ? (int)r->sh->error : 0;
 }
 
+/* Without FSGSBASE the bases are the kernel's to set. */
+static int set_bases(struct runner *r)
+{
+	if (r->host.fsgsbase || (r->there.bases && r->there.fs_base == r->fs_base && r->there.gs_base == r->gs_base))
+		return 0;
+	if (r->ncommands > RUNNER_COMMANDS - 2) {
+		int code = runner_flush(r);
+		if (code < 0)
+			return code;
+	}
+	r->there.bases = true;
+	r->there.fs_base = r->fs_base;
+	r->there.gs_base = r->gs_base;
+	runner_queue(r, SYS_arch_prctl, ARCH_SET_FS, r->fs_base, 0, 0, 0, 0);
+	runner_queue(r, SYS_arch_prctl, ARCH_SET_GS, r->gs_base, 0, 0, 0, 0);
+	return 0;
+}
+
 int runner_go(struct runner *r)
 {
-	return start(r, false);
+	int code = set_bases(r);
+
+	if (code == 0)
+		code = start(r, false);
+	if (code < 0) {
+		r->alive = false;
+		return code;
+	}
+	r->error = r->sh->error;
+	if (!r->error)
+		read_frame(r);
+	return 0;
+}
+
+void runner_wipe(struct runner *r)
+{
+	memset(r->sh, 0, RUNNER_SHARED_BYTES);
+	memset(r->si, 0, sizeof(*r->si));
+	memset(r->uc, 0, sizeof(*r->uc));
+	memset(r->fp, 0, RUNNER_FP_BYTES);
+	memset(r->command, 0, sizeof(r->command));
+	memset(r->sel, 0, sizeof(r->sel));
+	r->fs_base = r->gs_base = 0;
+	r->there.bases = false;
 }
 
 void runner_signal(const struct runner *r, int sig)
@@ -408,30 +546,43 @@ static bool first_stop(struct runner *r)
 {
 	if (wait_stop(r) < 0)
 		return false;
-	r->uc = ours(r, r->sh->uc, sizeof(*r->uc));
-	r->si = ours(r, r->sh->info, sizeof(*r->si));
-	if (!r->uc || !r->si)
+	r->there.uc = ours(r, r->sh->uc, sizeof(*r->there.uc));
+	r->there.si = ours(r, r->sh->info, sizeof(*r->there.si));
+	if (!r->there.uc || !r->there.si)
 		return false;
-	r->fp = ours(r, (u64)(uintptr_t)r->uc->uc_mcontext.fpregs, 1024);
+	r->there.fp = ours(r, (u64)(uintptr_t)r->there.uc->uc_mcontext.fpregs, RUNNER_FP_BYTES + 4);
 	r->frame = r->sh->uc;
-	if (!r->fp)
+	r->host.tsc_faults = r->there.si->si_signo == SIGSEGV;
+	if (!r->there.fp)
 		return false;
-	memcpy(r->clean.uc, r->uc, sizeof(r->clean.uc));
-	memcpy(r->clean.fp, r->fp + RUNNER_FP_KERNEL, sizeof(r->clean.fp));
+	memcpy(r->clean.uc, r->there.uc, sizeof(r->clean.uc));
+	memset(r->clean.uc + offsetof(ucontext_t, uc_mcontext), 0, REG_CSGSFS * sizeof(greg_t)); /* the secret's register, too */
+	memcpy(r->clean.fp, r->there.fp + RUNNER_FP_KERNEL, sizeof(r->clean.fp));
+	/* struct _fpx_sw_bytes: magic1, extended_size, xfeatures, xstate_size. Where it is no such frame there is nothing to be
+	 * written behind it. */
+	r->clean.xfeatures = ld_le64(r->clean.fp + 8);
+	r->clean.magic2_at = ld_le32(r->clean.fp + 16);
+	r->clean.mxcsr_mask = ld_le32(r->there.fp + RUNNER_FP_MXCSR + 4);
+	if (ld_le32(r->clean.fp) != RUNNER_FP_MAGIC1 || r->clean.magic2_at < RUNNER_FP_AVX ||
+	    !ours(r, (u64)(uintptr_t)r->there.uc->uc_mcontext.fpregs + r->clean.magic2_at, 4))
+		return false;
+	if (!r->clean.mxcsr_mask)
+		r->clean.mxcsr_mask = 0xffbf; /* SDM 1 11.6.6 */
+	r->uc = &r->here.uc;
+	r->si = &r->here.si;
+	r->fp = r->here.fp;
+	runner_wipe(r);
 	return true;
 }
 
 struct runner *runner_new(int ram_fd, const char **why)
 {
-	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
-		*why = "the host has no FSGSBASE";
-		return NULL;
-	}
 	struct runner *r = xcalloc(1, sizeof(*r));
 	auto_close int code = code_fd(), shared = memfd_create("mica-runner-shared", MFD_CLOEXEC);
 
 	r->pidfd = r->listener = -1;
 	r->space = DIRECT_NOWHERE;
+	r->host.fsgsbase = host_fsgsbase();
 	r->ram_fd = (u32)ram_fd;
 	*why = "no memory for its process";
 	if (code < 0 || shared < 0 || ftruncate(shared, RUNNER_SHARED_BYTES) < 0)
@@ -463,7 +614,7 @@ struct runner *runner_new(int ram_fd, const char **why)
 		goto fail;
 	r->listener = (int)fd;
 	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
-	r->cpuid_faults = r->sh->error == 1;
+	r->host.cpuid_faults = r->sh->error == 1;
 	r->alive = true;
 	*why = "its process did not start";
 	if (!first_stop(r))
