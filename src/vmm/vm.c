@@ -2,20 +2,9 @@
 /*
  * vm.c - see vm.h.
  *
- * Theory of stopping. A guest asks for power-off or reset in the middle of an instruction, on a vCPU's
- * thread, where nothing may be torn down. So every such wish goes through vm_ask(): it notes the wish and tells
- * all vCPUs to stop; each leaves cpu_run() and parks; the last one to park posts act() to the loop, which
- * finds the machine at rest. Nobody waits for another thread while holding anything, and the loop goes on
- * serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get there.
+ * gate.h says how the vCPUs are stopped, and what becomes of several wishes at a time.
  *
- *   RUN     vCPUs are in cpu_run()
- *   PARK    each is on its way to the gate or waits there
- *   LEAVE   threads return; vm_free() joins them
- *
- * Saving (vm_save()) is done by act() as well, after whatever else is wished. A VM that was saved is held: its
- * vCPUs stay parked until vm_release(), so that who saved it can make the file safe before it ends or goes on.
- *
- * INV-VM-1: act() and everything below it run only while nparked == ncpus.
+ * INV-VM-1: act() and everything below it run only while all vCPUs are parked (INV-GATE-1).
  */
 #include "vmm/vm.h"
 #include "base/clock.h"
@@ -30,6 +19,7 @@
 #include "machine/machine.h"
 #include "net/net.h"
 #include "vmm/engine_options.h"
+#include "vmm/gate.h"
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/promise.h"
@@ -41,8 +31,6 @@
 #include <sys/stat.h>
 
 #define FLUSH_MS 1000
-
-enum gate { RUN, PARK, LEAVE };
 
 struct vcpu {
 	struct vm *vm;
@@ -83,76 +71,40 @@ struct vm {
 	u64 start_cpu_us; /* CPU time from exec to the first guest instruction */
 	unsigned resets;
 	int status; /* to exit with */
+	bool ended;
 
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	/* under lock */
-	enum gate gate;
-	unsigned nparked;
-	enum vm_ask asked;
-	unsigned asked_value;
-	bool posted; /* act() is on its way */
-	bool held;   /* saved, and waiting for who saved it */
+	struct gate gate;
 	struct {
-		int fd; /* -1: nobody wants to save */
+		int fd; /* what gate_save() is for */
 		vm_saved_fn *done;
 		void *opaque;
 	} save;
-	struct err engine_err;
+	pthread_mutex_t lock; /* guards what follows */
+	struct err engine_err; /* why the first vCPU could not go on; empty: all can */
 };
 
 /* ---- the gate ---- */
 
 static void act(void *opaque);
 
-static void post_if_still_locked(struct vm *v)
+static void post_act(void *opaque)
 {
-	if ((v->asked == VM_NOTHING && v->save.fd < 0) || v->posted || v->nparked != v->cfg->cpus)
-		return;
-	v->posted = true;
+	struct vm *v = opaque;
+
 	loop_post(v->loop, act, v);
 }
 
-static void park_locked(struct vm *v)
+static void stop_cpus(void *opaque)
 {
-	if (v->gate == RUN)
-		v->gate = PARK;
-	post_if_still_locked(v);
-}
+	struct vm *v = opaque;
 
-static void stop_cpus(struct vm *v)
-{
 	for (unsigned i = 0; v->cpus && i < v->cfg->cpus; i++)
 		cpu_stop(v->vcpu[i].cpu);
 }
 
 void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
 {
-	pthread_mutex_lock(&v->lock);
-	if (v->asked == VM_NOTHING || (what == VM_QUIT && v->asked == VM_RESET)) {
-		v->asked = what;
-		v->asked_value = value;
-	}
-	park_locked(v);
-	pthread_mutex_unlock(&v->lock);
-	stop_cpus(v);
-}
-
-/* True: go on and run. */
-static bool pass_gate(struct vm *v)
-{
-	pthread_mutex_lock(&v->lock);
-	if (v->gate == PARK) {
-		v->nparked++;
-		pthread_cond_broadcast(&v->cond);
-		post_if_still_locked(v);
-		while (v->gate == PARK)
-			pthread_cond_wait(&v->cond, &v->lock);
-		v->nparked--;
-	}
-	bool run = v->gate == RUN;
-	pthread_mutex_unlock(&v->lock);
-	return run;
+	gate_ask(&v->gate, what, value);
 }
 
 static void *vcpu_main(void *opaque)
@@ -164,7 +116,7 @@ static void *vcpu_main(void *opaque)
 
 	snprintf(name, sizeof(name), "vcpu%u", c->index);
 	prctl(PR_SET_NAME, name, 0, 0, 0);
-	while (pass_gate(v)) {
+	while (gate_pass(&v->gate)) {
 		switch (cpu_run(c->cpu, &e)) {
 		case CPU_EXIT_STOP:
 			break;
@@ -173,7 +125,8 @@ static void *vcpu_main(void *opaque)
 			break;
 		case CPU_EXIT_ERROR:
 			pthread_mutex_lock(&v->lock);
-			v->engine_err = e;
+			if (!v->engine_err.msg[0])
+				v->engine_err = e;
 			pthread_mutex_unlock(&v->lock);
 			vm_ask(v, VM_ENGINE_FAILED, 0);
 			break;
@@ -273,10 +226,8 @@ static int reset(struct vm *v, struct err *e)
 static void finish(struct vm *v, int status)
 {
 	v->status = status;
-	pthread_mutex_lock(&v->lock);
-	v->gate = LEAVE;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
+	v->ended = true;
+	gate_leave(&v->gate);
 	loop_stop(v->loop);
 }
 
@@ -316,63 +267,39 @@ int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&v->lock);
-	bool busy = v->save.fd >= 0 || v->held || v->gate == LEAVE;
-	if (!busy) {
-		v->save.fd = fd;
-		v->save.done = done;
-		v->save.opaque = opaque;
-		park_locked(v);
-	}
-	pthread_mutex_unlock(&v->lock);
-	if (busy)
+	if (!gate_save(&v->gate))
 		return err_set(e, EBUSY, _("the VM is being saved already, or ends"));
-	stop_cpus(v);
+	v->save.fd = fd;
+	v->save.done = done;
+	v->save.opaque = opaque;
 	return 0;
 }
 
 bool vm_held(struct vm *v)
 {
-	pthread_mutex_lock(&v->lock);
-	bool held = v->held;
-	pthread_mutex_unlock(&v->lock);
-	return held;
+	return gate_held(&v->gate);
 }
 
 void vm_release(struct vm *v)
 {
-	pthread_mutex_lock(&v->lock);
-	if (v->held && v->gate == PARK && v->asked == VM_NOTHING) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	v->held = false;
-	pthread_mutex_unlock(&v->lock);
+	gate_release(&v->gate);
 }
 
 /* In act(): what was wished besides has been done. */
-static void save_if_wished(struct vm *v)
+static void save(struct vm *v)
 {
 	struct snapshot_vm p = parts(v);
 	struct snapshot_size size = { 0 };
 	struct err e;
-	int fd, r;
+	int r;
 
-	pthread_mutex_lock(&v->lock);
-	fd = v->save.fd;
-	v->save.fd = -1;
-	bool over = v->gate == LEAVE;
-	pthread_mutex_unlock(&v->lock);
-	if (fd < 0)
-		return;
-	if (over)
+	if (v->ended)
 		r = err_set(&e, ESHUTDOWN, _("the VM ended before it could be saved"));
 	else
-		r = snapshot_save(&p, fd, &size, &e);
-	close(fd);
-	pthread_mutex_lock(&v->lock);
-	v->held = r == 0;
-	pthread_mutex_unlock(&v->lock);
+		r = snapshot_save(&p, v->save.fd, &size, &e);
+	close(v->save.fd);
+	if (r == 0)
+		gate_hold(&v->gate);
 	v->save.done(v->save.opaque, r < 0 ? &e : NULL, size.file_bytes, size.memory_bytes);
 }
 
@@ -380,14 +307,10 @@ static void save_if_wished(struct vm *v)
 static void act(void *opaque)
 {
 	struct vm *v = opaque;
+	struct gate_wishes w = gate_take(&v->gate);
+	unsigned resets = v->resets;
 
-	pthread_mutex_lock(&v->lock);
-	enum vm_ask what = v->asked;
-	unsigned value = v->asked_value;
-	must(v->nparked == v->cfg->cpus);
-	pthread_mutex_unlock(&v->lock);
-
-	switch (what) {
+	switch (w.ask) {
 	case VM_NOTHING:
 		break;
 	case VM_POWEROFF:
@@ -400,26 +323,21 @@ static void act(void *opaque)
 		reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)"));
 		break;
 	case VM_DEBUG_EXIT:
-		finish(v, STATUS_DEBUG((int)value));
+		finish(v, STATUS_DEBUG((int)w.value));
 		break;
 	case VM_ENGINE_FAILED:
 		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
 		finish(v, STATUS_ENGINE);
 		break;
 	case VM_QUIT:
-		finish(v, (int)value);
+		finish(v, (int)w.value);
 		break;
 	}
-	save_if_wished(v);
-	/* Wishes noted until here came from a machine that is gone. */
-	pthread_mutex_lock(&v->lock);
-	v->asked = VM_NOTHING;
-	v->posted = false;
-	if (v->gate == PARK && !v->held) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	pthread_mutex_unlock(&v->lock);
+	if (w.button && !v->ended)
+		machine_power_button(v->machine);
+	if (w.save)
+		save(v);
+	gate_acted(&v->gate, v->resets != resets);
 }
 
 /* ---- putting it together ---- */
@@ -724,7 +642,7 @@ static void destroy(struct vm *v)
 	free(v->files);
 	if (v->proc_status >= 0)
 		close(v->proc_status);
-	pthread_cond_destroy(&v->cond);
+	gate_fini(&v->gate);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
@@ -735,13 +653,11 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 
 	v->cfg = cfg;
 	v->loop = loop;
-	v->gate = PARK;
-	v->save.fd = -1;
+	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
 	v->cwd = getcwd(NULL, 0);
 	if (!v->cwd)
 		v->cwd = xstrdup("/");
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_cond_init(&v->cond, NULL);
 	v->proc_status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	*status = STATUS_HOST;
 	int r = build(v, status, e);
@@ -767,10 +683,7 @@ int vm_start(struct vm *v, struct err *e)
 			return err_sys(e, r, _("cannot start the thread of CPU %u"), c->index);
 	}
 	/* They have made the system calls a thread begins with once they are parked. */
-	pthread_mutex_lock(&v->lock);
-	while (v->nparked < v->cfg->cpus)
-		pthread_cond_wait(&v->cond, &v->lock);
-	pthread_mutex_unlock(&v->lock);
+	gate_wait_parked(&v->gate);
 	return 0;
 }
 
@@ -781,12 +694,7 @@ void vm_go(struct vm *v)
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	v->start_cpu_us = (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 	v->started_ns = clock_mono_ns();
-	pthread_mutex_lock(&v->lock);
-	if (v->gate == PARK && v->asked == VM_NOTHING) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	pthread_mutex_unlock(&v->lock);
+	gate_go(&v->gate);
 }
 
 /* ---- numbers ---- */
@@ -843,11 +751,8 @@ json_t *vm_stats_json(struct vm *v)
 
 json_t *vm_status_json(struct vm *v)
 {
-	pthread_mutex_lock(&v->lock);
-	const char *state = v->gate == RUN ? "running" : v->held ? "paused" : v->gate == PARK ? "stopping" : "ended";
-	pthread_mutex_unlock(&v->lock);
 	return json_pack(
-	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine",
+	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", gate_name(&v->gate), "engine",
 	    cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu", v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
 }
@@ -862,7 +767,8 @@ json_t *vm_promise_json(struct vm *v)
 
 void vm_power_button(struct vm *v)
 {
-	machine_power_button(v->machine);
+	if (gate_button(&v->gate))
+		machine_power_button(v->machine);
 }
 
 bool vm_balloon(struct vm *v, u64 bytes)
@@ -887,10 +793,7 @@ int vm_free(struct vm *v)
 {
 	int status = v->status;
 
-	pthread_mutex_lock(&v->lock);
-	v->gate = LEAVE;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
+	gate_leave(&v->gate);
 	for (unsigned i = 0; i < v->nthreads; i++) {
 		cpu_stop(v->vcpu[i].cpu);
 		pthread_join(v->vcpu[i].thread, NULL);
