@@ -18,6 +18,7 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "net/net.h"
+#include "vmm/boot_files.h"
 #include "vmm/engine_options.h"
 #include "vmm/gate.h"
 #include "vmm/i18n.h"
@@ -39,11 +40,6 @@ struct vcpu {
 	pthread_t thread;
 };
 
-struct boot_file {
-	const char *path;
-	int fd;
-};
-
 struct vm {
 	const struct vmm_config *cfg;
 	struct loop *loop;
@@ -59,8 +55,7 @@ struct vm {
 	char *cwd;               /* where we were started, for relative paths in a saved state */
 	struct state *restore;   /* what to go on from, while building */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
-	struct boot_file *files; /* kernel, initrd, modules: open, for every boot */
-	unsigned nfiles;
+	struct boot_files files;
 	struct vcpu vcpu[CPU_MAX];
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
@@ -147,39 +142,6 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 
 /* ---- booting ---- */
 
-static int open_boot_file(struct vm *v, const char *path, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return err_sys(e, errno, _("cannot open %s"), path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(e, EINVAL, _("%s: not a regular file"), path);
-	}
-	v->files = xrealloc(v->files, (v->nfiles + 1) * sizeof(*v->files));
-	v->files[v->nfiles++] = (struct boot_file){ path, fd };
-	return 0;
-}
-
-static int hand_out_file(void *opaque, const char *path)
-{
-	struct vm *v = opaque;
-
-	for (unsigned i = 0; i < v->nfiles; i++) {
-		size_t n = strlen(path);
-		/* A module's text goes on with its arguments. */
-		if (strncmp(v->files[i].path, path, n) || (v->files[i].path[n] && v->files[i].path[n] != ' '))
-			continue;
-		int fd = fcntl(v->files[i].fd, F_DUPFD_CLOEXEC, 0);
-		if (fd >= 0)
-			lseek(fd, 0, SEEK_SET);
-		return fd < 0 ? -errno : fd;
-	}
-	return -ENOENT;
-}
-
 /* The vCPUs are in reset state. */
 static int boot(struct vm *v, struct err *e)
 {
@@ -190,8 +152,8 @@ static int boot(struct vm *v, struct err *e)
 		.append = c->append,
 		.modules = (const char *const *)c->modules,
 		.nmodules = c->nmodules,
-		.open = hand_out_file,
-		.open_opaque = v,
+		.open = boot_files_hand_out,
+		.open_opaque = &v->files,
 	};
 	struct cpu_state *s = aligned_alloc(64, ROUND_UP(sizeof(*s), 64));
 	must(s);
@@ -556,23 +518,6 @@ static int add_cpus(struct vm *v, int *status, struct err *e)
 	return 0;
 }
 
-static int open_boot_files(struct vm *v, struct err *e)
-{
-	const struct vmm_config *c = v->cfg;
-	int r;
-
-	if ((r = open_boot_file(v, c->kernel, e)) < 0 || (c->initrd && (r = open_boot_file(v, c->initrd, e)) < 0))
-		return r;
-	for (unsigned i = 0; i < c->nmodules; i++) {
-		auto_free char *path = xstrdup(c->modules[i]);
-		path[strcspn(path, " ")] = '\0';
-		if ((r = open_boot_file(v, path, e)) < 0)
-			return r;
-		v->files[v->nfiles - 1].path = c->modules[i];
-	}
-	return 0;
-}
-
 static int restore(struct vm *v, struct err *e)
 {
 	struct snapshot_vm p = parts(v);
@@ -594,7 +539,7 @@ static int build(struct vm *v, int *status, struct err *e)
 	};
 	int r;
 
-	r = open_boot_files(v, e);
+	r = boot_files_open(&v->files, c, e);
 	if (r < 0 && c->restore_fd >= 0) {
 		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), e->msg);
 		r = 0;
@@ -637,9 +582,7 @@ static void destroy(struct vm *v)
 	ram_free(v->ram);
 	state_free(v->restore);
 	free(v->cwd);
-	for (unsigned i = 0; i < v->nfiles; i++)
-		close(v->files[i].fd);
-	free(v->files);
+	boot_files_close(&v->files);
 	if (v->proc_status >= 0)
 		close(v->proc_status);
 	gate_fini(&v->gate);
