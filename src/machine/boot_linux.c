@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * boot_linux.c - Linux bzImage, by the 64-bit boot protocol (Linux Documentation/arch/x86/boot.rst and
+ * boot_linux.c - Linux bzImage, by the 64-bit and the 32-bit boot protocol (Linux Documentation/arch/x86/boot.rst and
  * zero-page.rst; field names and offsets are theirs).
  *
- * The setup sectors are not run: the kernel starts at 0x200 into its protected-mode part, in long
- * mode, memory mapped one to one, RSI at boot_params ("zero page").
+ * The setup sectors are not run. A kernel that says it has a 64-bit entry point starts at 0x200 into its protected-mode
+ * part, in long mode, memory mapped one to one. Others (32-bit kernels, and those from before Linux 3.8, which cannot
+ * say so) start at the beginning of that part, in protected mode without paging. RSI is at boot_params ("zero page").
  */
 #include "machine/boot.h"
 
@@ -35,7 +36,8 @@
 #define ZP_E820_ENTRIES 0x1e8
 #define ZP_E820_TABLE 0x2d0
 
-#define VERSION_MIN 0x020c /* xloadflags */
+#define VERSION_MIN 0x020a       /* pref_address, init_size: Linux 2.6.31 */
+#define VERSION_XLOADFLAGS 0x020c /* Linux 3.8 */
 #define LOADED_HIGH 0x01
 #define CAN_USE_HEAP 0x80
 #define XLF_KERNEL_64 0x0001
@@ -46,6 +48,7 @@ struct linux_image {
 	unsigned hdr_end;
 	u64 code_off, code_bytes; /* protected-mode part in the file */
 	gpa_t load;
+	bool entry64;
 	u64 init_bytes; /* memory the kernel needs from load on, while it unpacks itself */
 };
 
@@ -62,15 +65,14 @@ static int read_header(const struct boot_file *f, struct linux_image *im, struct
 			       f->path);
 	unsigned version = ld_le16(im->hdr + HDR_VERSION);
 	if (version < VERSION_MIN)
-		return err_set(e, ENOEXEC, "kernel %s uses boot protocol %u.%02u: 2.12 is needed (Linux 3.8 or newer)",
+		return err_set(e, ENOEXEC, "kernel %s uses boot protocol %u.%02u: 2.10 is needed (Linux 2.6.31 or newer)",
 			       f->path, version >> 8, version & 0xff);
 	if (im->hdr_end < HDR_INIT_SIZE + 4)
 		return err_set(e, ENOEXEC, "kernel %s is damaged: its setup header is too short for its version",
 			       f->path);
 	if (!(im->hdr[HDR_LOADFLAGS] & LOADED_HIGH))
 		return err_set(e, ENOEXEC, "kernel %s is a zImage (loaded below 1 MiB): a bzImage is needed", f->path);
-	if (!(ld_le16(im->hdr + HDR_XLOADFLAGS) & XLF_KERNEL_64))
-		return err_set(e, ENOEXEC, "kernel %s has no 64-bit entry point: it is a 32-bit kernel", f->path);
+	im->entry64 = version >= VERSION_XLOADFLAGS && ld_le16(im->hdr + HDR_XLOADFLAGS) & XLF_KERNEL_64;
 	return 0;
 }
 
@@ -167,7 +169,10 @@ int boot_linux(struct ram *ram, const struct boot_file *f, const struct boot_par
 		return rc;
 	rc = put_boot_params(ram, &im, initrd, initrd_bytes);
 	must(rc == 0);
-	rc = boot_state_long(ram, s, BOOT_LINUX_GDT, BOOT_LINUX_STACK, BOOT_LINUX_TABLES, im.load + 0x200, e);
+	if (im.entry64)
+		rc = boot_state_long(ram, s, BOOT_LINUX_GDT, BOOT_LINUX_STACK, BOOT_LINUX_TABLES, im.load + 0x200, e);
+	else
+		rc = boot_state_protected32(ram, s, BOOT_LINUX_GDT, BOOT_LINUX_STACK, (u32)im.load, e);
 	s->gpr[GPR_RSI] = BOOT_LINUX_PARAMS;
 	return rc;
 }

@@ -24,9 +24,21 @@ static const struct {
 	{ 0, 4, "QFI\xfb", "a qcow2 disk image", "pass it as a disk" },
 	{ 0, 5, "070701", "a cpio archive", "pass it as the initrd" },
 	{ 56, 4, "ARM\x64", "an arm64 kernel", "this is an x86-64 machine" },
+	{ 36, 4, "\x18\x28\x6f\x01", "a 32-bit ARM kernel", "this is an x86-64 machine" },
+	{ 56, 4, "RSC\x05", "a RISC-V kernel", "this is an x86-64 machine" },
+	{ 0, 8, "!<arch>\n", "an archive (a Debian package?)", "unpack it and pass the kernel that is in it" },
+	{ 0, 2, "#!", "a script", "pass the kernel itself" },
 	{ 0, 2, "MZ", "an EFI program without a Linux setup header", "pass the kernel itself" },
 	{ 510, 2, "\x55\xaa", "a boot sector or a disk image", "pass it as a disk" },
 };
+
+static bool is_text(const u8 *head, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (head[i] < 0x20 ? head[i] != '\n' && head[i] != '\r' && head[i] != '\t' : head[i] == 0x7f)
+			return false;
+	return true;
+}
 
 static int not_a_kernel(const struct boot_file *f, const u8 *head, size_t n, struct err *e)
 {
@@ -34,6 +46,8 @@ static int not_a_kernel(const struct boot_file *f, const u8 *head, size_t n, str
 		if ((size_t)mistakes[i].off + mistakes[i].n <= n &&
 		    memcmp(head + mistakes[i].off, mistakes[i].magic, mistakes[i].n) == 0)
 			return err_set(e, ENOEXEC, "kernel %s is %s: %s", f->path, mistakes[i].what, mistakes[i].hint);
+	if (is_text(head, n))
+		return err_set(e, ENOEXEC, "kernel %s is a text file: pass the kernel itself", f->path);
 	return err_set(e, ENOEXEC,
 		       "kernel %s is of no known kind: a Linux bzImage, an ELF kernel with a PVH note or a "
 		       "Multiboot kernel is needed",

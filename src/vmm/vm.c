@@ -2,25 +2,13 @@
 /*
  * vm.c - see vm.h.
  *
- * Theory of stopping. A guest asks for power-off or reset in the middle of an instruction, on a vCPU's
- * thread, where nothing may be torn down. So every such wish goes through vm_ask(): it notes the wish and tells
- * all vCPUs to stop; each leaves cpu_run() and parks; the last one to park posts act() to the loop, which
- * finds the machine at rest. Nobody waits for another thread while holding anything, and the loop goes on
- * serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get there.
- *
- *   RUN     vCPUs are in cpu_run()
- *   PARK    each is on its way to the gate or waits there
- *   LEAVE   threads return; vm_free() joins them
- *
- * Saving (vm_save()) is done by act() as well, after whatever else is wished. A VM that was saved is held: its
- * vCPUs stay parked until vm_release(), so that who saved it can make the file safe before it ends or goes on.
+ * gate.h says how the vCPUs are stopped, and what becomes of several wishes at a time.
  *
  * The loop waits for nothing that a guest decides the length of. A reset waits for the disks, gives all memory back and
- * reads a kernel: the parked thread of vCPU 0 does that, and posts reset_done(). A save wants quiet disks: act() freezes
+ * reads a kernel: that is an errand of vCPU 0's thread (gate.h), and go_on() follows it. A save wants quiet disks: go_on() freezes
  * the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
  *
- * INV-VM-1: act() and everything below it run only while nparked == ncpus; so does reset(), on a thread that is counted as
- * parked.
+ * INV-VM-1: act(), go_on() and everything below them run only while all vCPUs are parked (INV-GATE-1).
  */
 #include "vmm/vm.h"
 #include "base/clock.h"
@@ -34,7 +22,9 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "net/net.h"
+#include "vmm/boot_files.h"
 #include "vmm/engine_options.h"
+#include "vmm/gate.h"
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/promise.h"
@@ -49,18 +39,11 @@
 #define SETTLE_NS 1000000ull
 #define DISCARD_BYTES (64 * MIB) /* of memory given back, between two looks at the wishes */
 
-enum gate { RUN, PARK, LEAVE };
-
 struct vcpu {
 	struct vm *vm;
 	struct cpu *cpu;
 	unsigned index;
 	pthread_t thread;
-};
-
-struct boot_file {
-	const char *path;
-	int fd;
 };
 
 struct vm {
@@ -78,8 +61,7 @@ struct vm {
 	char *cwd;               /* where we were started, for relative paths in a saved state */
 	struct state *restore;   /* what to go on from, while building */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
-	struct boot_file *files; /* kernel, initrd, modules: open, for every boot */
-	unsigned nfiles;
+	struct boot_files files;
 	struct vcpu vcpu[CPU_MAX];
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
@@ -90,91 +72,45 @@ struct vm {
 	u64 start_cpu_us; /* CPU time from exec to the first guest instruction */
 	unsigned resets;
 	int status; /* to exit with */
+	bool ended;
 
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	/* under lock */
-	enum gate gate;
-	unsigned nparked;
-	enum vm_ask asked;
-	unsigned asked_value;
-	bool posted;     /* act() is on its way, or goes on later */
-	bool reset_wish; /* for vCPU 0's thread */
-	bool held;   /* saved, and waiting for who saved it */
+	struct gate gate;
+	struct gate_wishes doing;  /* act()'s, what is left of them */
+	struct loop_timer settle;  /* go_on() looks again */
+	int reset_result;          /* of the errand, for go_on_after_reset() */
+	bool was_reset;            /* since act() began */
+	struct err reset_err;
 	struct {
-		int fd; /* -1: nobody wants to save */
+		int fd; /* what gate_save() is for */
 		vm_saved_fn *done;
 		void *opaque;
 	} save;
-	struct err engine_err;
-
-	int reset_result; /* of reset(), until reset_done() */
-	struct err reset_err;
-	struct loop_timer settle; /* the loop's: act() looks again */
+	pthread_mutex_t lock; /* guards what follows */
+	struct err engine_err; /* why the first vCPU could not go on; empty: all can */
 };
 
 /* ---- the gate ---- */
 
 static void act(void *opaque);
 
-static void post_if_still_locked(struct vm *v)
+static void post_act(void *opaque)
 {
-	if ((v->asked == VM_NOTHING && v->save.fd < 0) || v->posted || v->nparked != v->cfg->cpus)
-		return;
-	v->posted = true;
+	struct vm *v = opaque;
+
 	loop_post(v->loop, act, v);
 }
 
-static void park_locked(struct vm *v)
+static void stop_cpus(void *opaque)
 {
-	if (v->gate == RUN)
-		v->gate = PARK;
-	post_if_still_locked(v);
-}
+	struct vm *v = opaque;
 
-static void stop_cpus(struct vm *v)
-{
 	for (unsigned i = 0; v->cpus && i < v->cfg->cpus; i++)
 		cpu_stop(v->vcpu[i].cpu);
 }
 
 void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
 {
-	pthread_mutex_lock(&v->lock);
-	if (v->asked == VM_NOTHING || (what == VM_QUIT && (v->asked == VM_RESET || v->asked == VM_TRIPLE_FAULT))) {
-		v->asked = what;
-		v->asked_value = value;
-	}
-	park_locked(v);
-	pthread_mutex_unlock(&v->lock);
-	stop_cpus(v);
-}
-
-static void reset_here(struct vm *v);
-
-/* True: go on and run. */
-static bool pass_gate(struct vm *v, unsigned index)
-{
-	pthread_mutex_lock(&v->lock);
-	if (v->gate == PARK) {
-		v->nparked++;
-		pthread_cond_broadcast(&v->cond);
-		post_if_still_locked(v);
-		while (v->gate == PARK) {
-			if (index || !v->reset_wish) {
-				pthread_cond_wait(&v->cond, &v->lock);
-				continue;
-			}
-			v->reset_wish = false;
-			pthread_mutex_unlock(&v->lock);
-			reset_here(v);
-			pthread_mutex_lock(&v->lock);
-		}
-		v->nparked--;
-	}
-	bool run = v->gate == RUN;
-	pthread_mutex_unlock(&v->lock);
-	return run;
+	gate_ask(&v->gate, what, value);
 }
 
 static void *vcpu_main(void *opaque)
@@ -186,7 +122,7 @@ static void *vcpu_main(void *opaque)
 
 	snprintf(name, sizeof(name), "vcpu%u", c->index);
 	prctl(PR_SET_NAME, name, 0, 0, 0);
-	while (pass_gate(v, c->index)) {
+	while (gate_pass(&v->gate, c->index)) {
 		switch (cpu_run(c->cpu, &e)) {
 		case CPU_EXIT_STOP:
 			break;
@@ -195,7 +131,8 @@ static void *vcpu_main(void *opaque)
 			break;
 		case CPU_EXIT_ERROR:
 			pthread_mutex_lock(&v->lock);
-			v->engine_err = e;
+			if (!v->engine_err.msg[0])
+				v->engine_err = e;
 			pthread_mutex_unlock(&v->lock);
 			vm_ask(v, VM_ENGINE_FAILED, 0);
 			break;
@@ -216,39 +153,6 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 
 /* ---- booting ---- */
 
-static int open_boot_file(struct vm *v, const char *path, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return err_sys(e, errno, _("cannot open %s"), path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(e, EINVAL, _("%s: not a regular file"), path);
-	}
-	v->files = xrealloc(v->files, (v->nfiles + 1) * sizeof(*v->files));
-	v->files[v->nfiles++] = (struct boot_file){ path, fd };
-	return 0;
-}
-
-static int hand_out_file(void *opaque, const char *path)
-{
-	struct vm *v = opaque;
-
-	for (unsigned i = 0; i < v->nfiles; i++) {
-		size_t n = strlen(path);
-		/* A module's text goes on with its arguments. */
-		if (strncmp(v->files[i].path, path, n) || (v->files[i].path[n] && v->files[i].path[n] != ' '))
-			continue;
-		int fd = fcntl(v->files[i].fd, F_DUPFD_CLOEXEC, 0);
-		if (fd >= 0)
-			lseek(fd, 0, SEEK_SET);
-		return fd < 0 ? -errno : fd;
-	}
-	return -ENOENT;
-}
-
 /* The vCPUs are in reset state. */
 static int boot(struct vm *v, struct err *e)
 {
@@ -259,8 +163,8 @@ static int boot(struct vm *v, struct err *e)
 		.append = c->append,
 		.modules = (const char *const *)c->modules,
 		.nmodules = c->nmodules,
-		.open = hand_out_file,
-		.open_opaque = v,
+		.open = boot_files_hand_out,
+		.open_opaque = &v->files,
 	};
 	struct cpu_state *s = aligned_alloc(64, ROUND_UP(sizeof(*s), 64));
 	must(s);
@@ -279,18 +183,10 @@ static int boot(struct vm *v, struct err *e)
 	return r;
 }
 
-static bool wants_quit(struct vm *v)
-{
-	pthread_mutex_lock(&v->lock);
-	bool quit = v->asked == VM_QUIT;
-	pthread_mutex_unlock(&v->lock);
-	return quit;
-}
-
 /* Memory is empty after power-on, and the host has it back. */
 static void discard(struct vm *v, gpa_t gpa, u64 bytes)
 {
-	for (u64 at = 0; at < bytes && !wants_quit(v); at += DISCARD_BYTES)
+	for (u64 at = 0; at < bytes && !gate_must_end(&v->gate); at += DISCARD_BYTES)
 		ram_discard(v->ram, gpa + at, MIN(bytes - at, DISCARD_BYTES));
 }
 
@@ -301,29 +197,29 @@ static int reset(struct vm *v, struct err *e)
 		cpu_reset(v->vcpu[i].cpu);
 	discard(v, 0, v->ram->low_bytes);
 	discard(v, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
-	return wants_quit(v) ? 0 : boot(v, e);
+	return gate_must_end(&v->gate) ? 0 : boot(v, e);
 }
 
 static void finish(struct vm *v, int status)
 {
 	v->status = status;
-	pthread_mutex_lock(&v->lock);
-	v->gate = LEAVE;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
+	v->ended = true;
+	gate_leave(&v->gate);
 	loop_stop(v->loop);
 }
 
-static void reset_done(void *opaque);
+static void go_on_after_reset(void *opaque);
 
-/* vCPU 0's thread, parked. */
-static void reset_here(struct vm *v)
+/* An errand. */
+static void reset_here(void *opaque)
 {
+	struct vm *v = opaque;
+
 	v->reset_result = reset(v, &v->reset_err);
-	loop_post(v->loop, reset_done, v);
+	loop_post(v->loop, go_on_after_reset, v);
 }
 
-/* True: the reset is under way, and reset_done() goes on. */
+/* True: the reset is under way, and go_on_after_reset() follows. */
 static bool reset_or_finish(struct vm *v, int status, const char *why)
 {
 	if (v->cfg->no_reboot) {
@@ -332,10 +228,8 @@ static bool reset_or_finish(struct vm *v, int status, const char *why)
 		return false;
 	}
 	v->resets++;
-	pthread_mutex_lock(&v->lock);
-	v->reset_wish = true;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
+	v->was_reset = true;
+	gate_errand(&v->gate, reset_here);
 	return true;
 }
 
@@ -362,105 +256,70 @@ int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&v->lock);
-	bool busy = v->save.fd >= 0 || v->held || v->gate == LEAVE;
-	if (!busy) {
-		v->save.fd = fd;
-		v->save.done = done;
-		v->save.opaque = opaque;
-		park_locked(v);
-	}
-	pthread_mutex_unlock(&v->lock);
-	if (busy)
+	if (!gate_save(&v->gate))
 		return err_set(e, EBUSY, _("the VM is being saved already, or ends"));
-	stop_cpus(v);
+	v->save.fd = fd;
+	v->save.done = done;
+	v->save.opaque = opaque;
 	return 0;
 }
 
 bool vm_held(struct vm *v)
 {
-	pthread_mutex_lock(&v->lock);
-	bool held = v->held;
-	pthread_mutex_unlock(&v->lock);
-	return held;
+	return gate_held(&v->gate);
 }
 
 void vm_release(struct vm *v)
 {
-	pthread_mutex_lock(&v->lock);
-	if (v->held && v->gate == PARK && v->asked == VM_NOTHING) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	v->held = false;
-	pthread_mutex_unlock(&v->lock);
+	gate_release(&v->gate);
 }
 
-/* In act(): what was wished besides has been done. False: not yet, requests are in flight. */
-static bool save_if_wished(struct vm *v)
+static bool carry_out(struct vm *v, const struct gate_wishes *w);
+
+/* What was wished besides has been done. False: not yet, requests are in flight. */
+static bool save(struct vm *v)
 {
 	struct snapshot_vm p = parts(v);
+	struct pci_bus *pci = machine_pci(v->machine);
 	struct snapshot_size size = { 0 };
 	struct err e;
-	int fd, r;
+	int r;
 
-	pthread_mutex_lock(&v->lock);
-	fd = v->save.fd;
-	bool over = v->gate == LEAVE;
-	pthread_mutex_unlock(&v->lock);
-	if (fd < 0)
-		return true;
-	if (!over) {
-		virtio_pci_freeze_all(machine_pci(v->machine), true);
-		if (virtio_pci_busy(machine_pci(v->machine)))
-			return false;
-	}
-	pthread_mutex_lock(&v->lock);
-	v->save.fd = -1;
-	pthread_mutex_unlock(&v->lock);
-	if (over)
+	if (v->ended) {
 		r = err_set(&e, ESHUTDOWN, _("the VM ended before it could be saved"));
-	else
-		r = snapshot_save(&p, fd, &size, &e);
-	close(fd);
-	if (!over)
-		virtio_pci_freeze_all(machine_pci(v->machine), false);
-	pthread_mutex_lock(&v->lock);
-	v->held = r == 0;
-	pthread_mutex_unlock(&v->lock);
+	} else {
+		virtio_pci_freeze_all(pci, true);
+		if (virtio_pci_busy(pci))
+			return false;
+		r = snapshot_save(&p, v->save.fd, &size, &e);
+		virtio_pci_freeze_all(pci, false);
+	}
+	close(v->save.fd);
+	if (r == 0)
+		gate_hold(&v->gate);
 	v->save.done(v->save.opaque, r < 0 ? &e : NULL, size.file_bytes, size.memory_bytes);
 	return true;
 }
 
-/* In act(), or what goes on for it: `what` is done. */
-static void acted(struct vm *v, enum vm_ask what)
+/* What act() has begun is done, or was overtaken: the rest. On the loop, all vCPUs parked. */
+static void go_on(void *opaque)
 {
-	pthread_mutex_lock(&v->lock);
-	/* It overtook what is done. Other wishes noted until here came from a machine that is gone. */
-	bool quit = what != VM_QUIT && v->asked == VM_QUIT && v->gate != LEAVE;
-	unsigned value = v->asked_value;
-	pthread_mutex_unlock(&v->lock);
+	struct vm *v = opaque;
+	struct gate_wishes end = gate_take_end(&v->gate);
 
-	if (quit)
-		finish(v, (int)value);
-	if (!save_if_wished(v)) {
-		pthread_mutex_lock(&v->lock);
-		v->asked = VM_NOTHING;
-		pthread_mutex_unlock(&v->lock);
+	if (end.ask != VM_NOTHING && !v->ended)
+		carry_out(v, &end);
+	if (v->doing.button && !v->ended)
+		machine_power_button(v->machine);
+	v->doing.button = false;
+	if (v->doing.save && !save(v)) {
 		loop_timer_arm(&v->settle, clock_mono_ns() + SETTLE_NS);
 		return;
 	}
-	pthread_mutex_lock(&v->lock);
-	v->asked = VM_NOTHING;
-	v->posted = false;
-	if (v->gate == PARK && !v->held) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	pthread_mutex_unlock(&v->lock);
+	gate_acted(&v->gate, v->was_reset);
 }
 
-static void reset_done(void *opaque)
+static void go_on_after_reset(void *opaque)
 {
 	struct vm *v = opaque;
 
@@ -468,7 +327,34 @@ static void reset_done(void *opaque)
 		log_error(_("the VM cannot boot again: %s"), v->reset_err.msg);
 		finish(v, STATUS_HOST);
 	}
-	acted(v, VM_RESET);
+	go_on(v);
+}
+
+/* True: it is not done yet; go_on_after_reset() follows. */
+static bool carry_out(struct vm *v, const struct gate_wishes *w)
+{
+	switch (w->ask) {
+	case VM_NOTHING:
+		break;
+	case VM_POWEROFF:
+		finish(v, STATUS_OK);
+		break;
+	case VM_RESET:
+		return reset_or_finish(v, STATUS_RESET, _("the guest reset the machine"));
+	case VM_TRIPLE_FAULT:
+		return reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)"));
+	case VM_DEBUG_EXIT:
+		finish(v, STATUS_DEBUG((int)w->value));
+		break;
+	case VM_ENGINE_FAILED:
+		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
+		finish(v, STATUS_ENGINE);
+		break;
+	case VM_QUIT:
+		finish(v, (int)w->value);
+		break;
+	}
+	return false;
 }
 
 /* On the loop, all vCPUs parked. */
@@ -476,38 +362,10 @@ static void act(void *opaque)
 {
 	struct vm *v = opaque;
 
-	pthread_mutex_lock(&v->lock);
-	enum vm_ask what = v->asked;
-	unsigned value = v->asked_value;
-	must(v->nparked == v->cfg->cpus);
-	pthread_mutex_unlock(&v->lock);
-
-	switch (what) {
-	case VM_NOTHING:
-		break;
-	case VM_POWEROFF:
-		finish(v, STATUS_OK);
-		break;
-	case VM_RESET:
-		if (reset_or_finish(v, STATUS_RESET, _("the guest reset the machine")))
-			return;
-		break;
-	case VM_TRIPLE_FAULT:
-		if (reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)")))
-			return;
-		break;
-	case VM_DEBUG_EXIT:
-		finish(v, STATUS_DEBUG((int)value));
-		break;
-	case VM_ENGINE_FAILED:
-		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
-		finish(v, STATUS_ENGINE);
-		break;
-	case VM_QUIT:
-		finish(v, (int)value);
-		break;
-	}
-	acted(v, what);
+	v->doing = gate_take(&v->gate);
+	v->was_reset = false;
+	if (!carry_out(v, &v->doing))
+		go_on(v);
 }
 
 /* ---- putting it together ---- */
@@ -726,23 +584,6 @@ static int add_cpus(struct vm *v, int *status, struct err *e)
 	return 0;
 }
 
-static int open_boot_files(struct vm *v, struct err *e)
-{
-	const struct vmm_config *c = v->cfg;
-	int r;
-
-	if ((r = open_boot_file(v, c->kernel, e)) < 0 || (c->initrd && (r = open_boot_file(v, c->initrd, e)) < 0))
-		return r;
-	for (unsigned i = 0; i < c->nmodules; i++) {
-		auto_free char *path = xstrdup(c->modules[i]);
-		path[strcspn(path, " ")] = '\0';
-		if ((r = open_boot_file(v, path, e)) < 0)
-			return r;
-		v->files[v->nfiles - 1].path = c->modules[i];
-	}
-	return 0;
-}
-
 static int restore(struct vm *v, struct err *e)
 {
 	struct snapshot_vm p = parts(v);
@@ -764,7 +605,7 @@ static int build(struct vm *v, int *status, struct err *e)
 	};
 	int r;
 
-	r = open_boot_files(v, e);
+	r = boot_files_open(&v->files, c, e);
 	if (r < 0 && c->restore_fd >= 0) {
 		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), e->msg);
 		r = 0;
@@ -807,13 +648,11 @@ static void destroy(struct vm *v)
 	ram_free(v->ram);
 	state_free(v->restore);
 	free(v->cwd);
-	for (unsigned i = 0; i < v->nfiles; i++)
-		close(v->files[i].fd);
-	free(v->files);
+	boot_files_close(&v->files);
 	if (v->proc_status >= 0)
 		close(v->proc_status);
 	loop_timer_fini(&v->settle);
-	pthread_cond_destroy(&v->cond);
+	gate_fini(&v->gate);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
@@ -824,14 +663,12 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 
 	v->cfg = cfg;
 	v->loop = loop;
-	v->gate = PARK;
-	v->save.fd = -1;
+	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
+	loop_timer_init(loop, &v->settle, go_on, v);
 	v->cwd = getcwd(NULL, 0);
 	if (!v->cwd)
 		v->cwd = xstrdup("/");
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_cond_init(&v->cond, NULL);
-	loop_timer_init(loop, &v->settle, act, v);
 	v->proc_status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	*status = STATUS_HOST;
 	int r = build(v, status, e);
@@ -857,10 +694,7 @@ int vm_start(struct vm *v, struct err *e)
 			return err_sys(e, r, _("cannot start the thread of CPU %u"), c->index);
 	}
 	/* They have made the system calls a thread begins with once they are parked. */
-	pthread_mutex_lock(&v->lock);
-	while (v->nparked < v->cfg->cpus)
-		pthread_cond_wait(&v->cond, &v->lock);
-	pthread_mutex_unlock(&v->lock);
+	gate_wait_parked(&v->gate);
 	return 0;
 }
 
@@ -871,12 +705,7 @@ void vm_go(struct vm *v)
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	v->start_cpu_us = (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 	v->started_ns = clock_mono_ns();
-	pthread_mutex_lock(&v->lock);
-	if (v->gate == PARK && v->asked == VM_NOTHING) {
-		v->gate = RUN;
-		pthread_cond_broadcast(&v->cond);
-	}
-	pthread_mutex_unlock(&v->lock);
+	gate_go(&v->gate);
 }
 
 /* ---- numbers ---- */
@@ -959,11 +788,8 @@ json_t *vm_stats_json(struct vm *v)
 
 json_t *vm_status_json(struct vm *v)
 {
-	pthread_mutex_lock(&v->lock);
-	const char *state = v->gate == RUN ? "running" : v->held ? "paused" : v->gate == PARK ? "stopping" : "ended";
-	pthread_mutex_unlock(&v->lock);
 	json_t *o = json_pack(
-	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", state, "engine",
+	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", gate_name(&v->gate), "engine",
 	    cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu", v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
 	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
 	add_health(v, o);
@@ -980,7 +806,8 @@ json_t *vm_promise_json(struct vm *v)
 
 void vm_power_button(struct vm *v)
 {
-	machine_power_button(v->machine);
+	if (gate_button(&v->gate))
+		machine_power_button(v->machine);
 }
 
 bool vm_balloon(struct vm *v, u64 bytes)
@@ -1005,10 +832,7 @@ int vm_free(struct vm *v)
 {
 	int status = v->status;
 
-	pthread_mutex_lock(&v->lock);
-	v->gate = LEAVE;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
+	gate_leave(&v->gate);
 	for (unsigned i = 0; i < v->nthreads; i++) {
 		cpu_stop(v->vcpu[i].cpu);
 		pthread_join(v->vcpu[i].thread, NULL);

@@ -22,8 +22,8 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 /* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
 int vm_start(struct vm *v, struct err *e);
 void vm_go(struct vm *v);
-/* Any thread. All vCPUs are stopped, then it is done on the loop's thread; the first of several wins, except
- * that VM_QUIT replaces a reset. value: the byte of VM_DEBUG_EXIT, the exit status of VM_QUIT. */
+/* Any thread. All vCPUs are stopped, then it is done on the loop's thread; which of several wins is written in
+ * gate.h. value: the byte of VM_DEBUG_EXIT, the exit status of VM_QUIT. */
 void vm_ask(struct vm *v, enum vm_ask what, unsigned value);
 /* After the loop has stopped: join, flush consoles and disks, print --stats. Returns the exit status. */
 int vm_free(struct vm *v);

@@ -49,6 +49,22 @@ def kernel(code):
 TRIPLE = b"\x0f\x01\x1d" + struct.pack("<I", BASE + HEADER) + b"\x0f\x0b"
 
 
+def bzimage32(code):
+    """A Linux bzImage without a 64-bit entry point: boot protocol 2.15, one setup sector, `code` at its 32-bit entry."""
+    head = bytearray(2 * 512)
+    head[0x1f1] = 1
+    struct.pack_into("<I", head, 0x1f4, (0x1000 + 15) // 16)
+    head[0x1fe:0x200] = b"\x55\xaa"
+    head[0x200:0x206] = b"\xeb\x6aHdrS"
+    struct.pack_into("<H", head, 0x206, 0x20f)
+    head[0x211] = 1
+    struct.pack_into("<II", head, 0x22c, 0x37ffffff, 0x100000)
+    head[0x234] = 1
+    struct.pack_into("<I", head, 0x238, 255)
+    struct.pack_into("<QI", head, 0x258, 0x200000, 0x10000)
+    return bytes(head) + code.ljust(0x1000, b"\xf4")
+
+
 class Vm(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -107,6 +123,37 @@ class Vm(unittest.TestCase):
         r = self.run_vm(code)
         self.assertEqual((r.returncode, r.stdout), (0, b"boot\n" * 3))
 
+    def test_linux_32bit(self):
+        """Entered in protected mode, ESI at boot_params: says what it finds there, and the initrd's first bytes."""
+        say = b"\x66\xba\xf8\x03\xb9\x04\x00\x00\x00\xf3\x6e"  # mov dx, 0x3f8; mov ecx, 4; rep outsb
+        code = (b"\x89\xf3" + b"\x81\xc6\x02\x02\x00\x00" + say +  # mov ebx, esi; add esi, 0x202
+                b"\x8b\xb3\x28\x02\x00\x00" + say +               # mov esi, [ebx + 0x228]: command line
+                b"\x8b\xb3\x18\x02\x00\x00" + say + POWEROFF)     # ramdisk_image
+        path, initrd = os.path.join(self.dir, "bzimage"), os.path.join(self.dir, "initrd")
+        with open(path, "wb") as f:
+            f.write(bzimage32(code))
+        with open(initrd, "wb") as f:
+            f.write(b"init")
+        for memory in ("16M", "64M"):
+            r = self.run_vm(b"", "--kernel", path, "--initrd", initrd, "--append", "line", "--memory", memory)
+            self.assertEqual((r.returncode, r.stdout, r.stderr), (0, b"HdrSlineinit", b""))
+
+    def test_quit_of_a_guest_that_resets_for_ever(self):
+        """The wish to quit may come when the machine is about to be reset."""
+        path = os.path.join(self.dir, "again")
+        for code in (TRIPLE, RESET):
+            for _ in range(3):
+                p = subprocess.Popen(self.args(code, "--control", path), stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.addCleanup(self.stop, p)
+                for _ in range(200):
+                    if os.path.exists(path):
+                        break
+                    time.sleep(0.02)
+                time.sleep(0.05)
+                self.ask(path, command="quit")
+                self.assertEqual(p.wait(10), 130)
+
     def test_many_cpus_end_too(self):
         self.assertEqual(self.run_vm(POWEROFF, "--cpus", "8").returncode, 0)
 
@@ -122,7 +169,9 @@ class Vm(unittest.TestCase):
         with open(bad, "wb") as f:
             f.write(b"no kernel" * 1000)
         for status, args, words in ((1, ["--kernel", bad], "bad"),
-                                    (1, ["--kernel", self.dir], "regular file"),
+                                    (1, ["--kernel", bad], f"kernel {bad} is a text file: pass the kernel itself"),
+                                    (1, ["--kernel", self.dir], f"--kernel: {self.dir} is a directory"),
+                                    (1, ["--initrd", "/dev/null"], "--initrd: /dev/null is a device"),
                                     (2, ["--cpu", "z80"], "z80"),
                                     (2, ["--net", "user,mac=12:34"], "mac=12:34"),
                                     (2, ["--net", "user,hostfwd=tcp:x"], "tcp:x"),
