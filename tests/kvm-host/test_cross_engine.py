@@ -100,7 +100,7 @@ def journey(tmp_path_factory):
     logs = [vm.log]
 
     host = kvmhost.Host(image, str(tmp))
-    for name in ("mica", "mica-vmm", "mica-slirp"):
+    for name in ("mica", "mica-vmm", "mica-net", "mica-slirp"):
         host.add_program("bin/" + name, os.path.join(os.path.dirname(MICA), name))
     for name in os.listdir(os.path.join(image, "modules")):
         host.add("modules/" + name, os.path.join(image, "modules", name))
