@@ -58,5 +58,7 @@ int pool_engine_new(struct engine **out, struct err *e);
 void engine_wake(struct engine *en);
 /* n of io's bytes are transferred: make it describe the rest. */
 void blk_io_advance(struct blk_io *io, u64 n);
+/* Nothing more can be transferred: its result. */
+int blk_io_end_of_file(const struct blk_io *io);
 
 #endif
