@@ -2,6 +2,7 @@
 /* log.c - see log.h. */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/plain.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,9 +17,8 @@ static void emit(const char *tag, const char *fmt, va_list ap)
 
 	n += m < 0 ? 0 : MIN(m, (int)sizeof(buf) - n - 2);
 	/* A guest's bytes may be in the text: nothing but one plain line leaves. */
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)buf[i] < 0x20 || buf[i] == 0x7f)
-			buf[i] = '?';
+	buf[n] = '\0';
+	plain_text(buf);
 	buf[n++] = '\n';
 	ssize_t r = write(STDERR_FILENO, buf, (size_t)n);
 	(void)r;

@@ -196,13 +196,17 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 
 static int open_boot_file(struct vm *v, const char *path, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0)
+	/* Look before opening: to open a device may do something, a FIFO makes who opens it wait. */
+	if (stat(path, &st) < 0)
 		return err_sys(e, errno, _("cannot open %s"), path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
+	int fd = S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+	if (fd < 0 && S_ISREG(st.st_mode))
+		return err_sys(e, errno, _("cannot open %s"), path);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		if (fd >= 0)
+			close(fd);
 		return err_set(e, EINVAL, _("%s: not a regular file"), path);
 	}
 	v->files = xrealloc(v->files, (v->nfiles + 1) * sizeof(*v->files));
