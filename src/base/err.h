@@ -5,7 +5,7 @@
  * The contract: a function that can fail returns 0 or -errno. Where a person will read the
  * reason, its last argument is `struct err *e`: success leaves it alone, failure is negative
  * and sets it; there is no third state. `e` may be NULL. Messages say what failed, on which
- * object, why, and what to do.
+ * object, why, and what to do. What they quote may be anybody's text: they are made plain (plain.h).
  */
 #ifndef MICA_ERR_H
 #define MICA_ERR_H

@@ -2,6 +2,7 @@
 /* log.c - see log.h. */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/plain.h"
 
 #include <poll.h>
 #include <stdarg.h>
@@ -19,9 +20,8 @@ static bool emit(int wait_ms, const char *tag, const char *fmt, va_list ap)
 
 	n += m < 0 ? 0 : MIN(m, (int)sizeof(buf) - n - 2);
 	/* A guest's bytes may be in the text: nothing but one plain line leaves. */
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)buf[i] < 0x20 || buf[i] == 0x7f)
-			buf[i] = '?';
+	buf[n] = '\0';
+	plain_text(buf);
 	buf[n++] = '\n';
 	if (poll(&ready, 1, wait_ms) <= 0)
 		return false;

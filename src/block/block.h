@@ -40,6 +40,7 @@ struct blk_io {
 	int fd;
 	int mode; /* fallocate */
 	u64 off, bytes;
+	u64 zero_from; /* READ: from here on the end of the file is no error, but zeros; UINT64_MAX: nowhere */
 	const struct iovec *iov;
 	unsigned niov;
 	void (*done)(struct blk_io *io, int res);
@@ -85,8 +86,9 @@ struct blk_params {
 	enum blk_engine engine; /* AUTO: io_uring, or the pool where that is refused */
 };
 
-/* The image is locked (open file description lock): for writing, or for reading when readonly or
- * snapshot. A size that is no multiple of 512 is rounded down with a warning. */
+/* The image is locked, as QEMU does it (raw.c): against all others when it is written, else against writers. A size
+ * that is no multiple of 512 is rounded up: the rest of the last sector reads as zeros, and a write to it makes the
+ * file longer. */
 int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e);
 /* Waits for requests in flight, flushes. On the loop's thread, or when the loop does not run. */
 void blk_close(struct blk *b);

@@ -158,3 +158,14 @@ void blk_io_advance(struct blk_io *io, u64 n)
 	}
 	io->iov = v;
 }
+
+int blk_io_end_of_file(const struct blk_io *io)
+{
+	if (io->op != IO_READ)
+		return -ENOSPC;
+	if (io->off < io->zero_from)
+		return -EIO; /* the file became shorter */
+	for (unsigned i = 0; i < io->niov; i++)
+		memset(io->iov[i].iov_base, 0, io->iov[i].iov_len);
+	return 0;
+}

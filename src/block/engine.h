@@ -69,5 +69,7 @@ void engine_wake(struct engine *en);
 unsigned blk_io_piece(const struct blk_io *io, struct iovec *cut, const struct iovec **iov, u64 *bytes);
 /* n of io's bytes are transferred: make it describe the rest. */
 void blk_io_advance(struct blk_io *io, u64 n);
+/* Nothing more can be transferred: its result. */
+int blk_io_end_of_file(const struct blk_io *io);
 
 #endif

@@ -76,7 +76,7 @@ static int run(struct pool *p, struct blk_io *io)
 		if ((u64)n == io->bytes)
 			return 0;
 		if (n == 0)
-			return io->op == IO_READ ? -EIO : -ENOSPC;
+			return blk_io_end_of_file(io);
 		blk_io_advance(io, (u64)n);
 	}
 }

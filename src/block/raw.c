@@ -8,6 +8,9 @@
  * direct: requests aligned as the host wants go through an O_DIRECT descriptor, others through a
  * second one without it: the host's page cache is the bounce buffer, and the kernel keeps both views of
  * a file coherent. A flush by either reaches the disk.
+ *
+ * A file's last sector may be cut short: what it lacks is zeros (blk_io.zero_from). A write to it writes all of it and
+ * so makes the file longer, as under QEMU. Reads of it never go through O_DIRECT, which could not go on in its middle.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,6 +31,7 @@ struct raw {
 	int fd;  /* through the page cache */
 	int dfd; /* O_DIRECT, or -1 */
 	u64 align_mem, align_off;
+	u64 file_bytes; /* when it was opened */
 	_Atomic bool no_punch, no_zero_range;
 };
 
@@ -102,8 +106,9 @@ static void raw_submit(struct blk_node *n, struct blk_req *r)
 	case BLK_READ:
 	case BLK_WRITE:
 		r->io = (struct blk_io){ .op = r->op == BLK_READ ? IO_READ : IO_WRITE, .fd = w->fd, .done = raw_done };
-		if (w->dfd >= 0 && aligned(w, r))
+		if (w->dfd >= 0 && aligned(w, r) && (r->op == BLK_WRITE || r->off + r->bytes <= w->file_bytes))
 			r->io.fd = w->dfd;
+		r->io.zero_from = w->file_bytes % BLK_SECTOR ? w->file_bytes : UINT64_MAX;
 		r->io.off = r->off;
 		r->io.bytes = r->bytes;
 		r->io.iov = r->iov;
@@ -210,15 +215,51 @@ static int check_kind(const struct stat *st, const char *path, struct err *e)
 		       path);
 }
 
-/* Two VMs writing one image destroy it. The lock is the open file description's: it ends with the
- * last descriptor, however the process ends. */
+/*
+ * Two VMs writing one image destroy it. The locks are QEMU's (block/file-posix.c there), so that each sees the other:
+ * bytes of the file stand for what is done with it. A read lock on PERM + n says "I do n", one on UNSHARED + n "nobody
+ * else may do n". Whoever has placed his own looks for those of others that forbid or contradict them. Locks are the open
+ * file description's: they end with the last descriptor, however the process ends.
+ */
+enum { LOCK_PERM = 100, LOCK_UNSHARED = 200 };
+enum { DOES_READ = 1 << 0, DOES_WRITE = 1 << 1, DOES_RESIZE = 1 << 3, DOES_BITS = 5 };
+
+static int lock_byte(int fd, int cmd, short type, off_t at)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
+
+	if (fcntl(fd, cmd, &l) < 0)
+		return -errno;
+	return cmd == F_OFD_GETLK && l.l_type != F_UNLCK ? -EAGAIN : 0;
+}
+
+static int lock_bytes(int fd, unsigned does, unsigned unshared)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < DOES_BITS && r == 0; i++) {
+		if (does >> i & 1)
+			r = lock_byte(fd, F_OFD_SETLK, F_RDLCK, LOCK_PERM + i);
+		if (r == 0 && unshared >> i & 1)
+			r = lock_byte(fd, F_OFD_SETLK, F_RDLCK, LOCK_UNSHARED + i);
+	}
+	/* Ours of the same description do not count here. */
+	for (unsigned i = 0; i < DOES_BITS && r == 0; i++) {
+		if (does >> i & 1)
+			r = lock_byte(fd, F_OFD_GETLK, F_WRLCK, LOCK_UNSHARED + i);
+		if (r == 0 && unshared >> i & 1)
+			r = lock_byte(fd, F_OFD_GETLK, F_WRLCK, LOCK_PERM + i);
+	}
+	return r;
+}
+
 static int lock_image(int fd, bool write, const char *path, struct err *e)
 {
-	struct flock l = { .l_type = (short)(write ? F_WRLCK : F_RDLCK), .l_whence = SEEK_SET };
+	int r = lock_bytes(fd, DOES_READ | (write ? DOES_WRITE | DOES_RESIZE : 0), DOES_WRITE | DOES_RESIZE);
 
-	if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+	if (r == 0)
 		return 0;
-	if (errno == EAGAIN || errno == EACCES) {
+	if (r == -EAGAIN || r == -EACCES) {
 		if (write)
 			return err_set(e, EBUSY,
 				       "disk image '%s' is in use by another VM or program; stop that first, or give "
@@ -229,7 +270,7 @@ static int lock_image(int fd, bool write, const char *path, struct err *e)
 			       "this VM a copy",
 			       path);
 	}
-	log_warn("disk image '%s' cannot be locked (%s): nothing keeps two VMs from writing it", path, strerror(errno));
+	log_warn("disk image '%s' cannot be locked (%s): nothing keeps two VMs from writing it", path, strerror(-r));
 	return 0;
 }
 
@@ -239,10 +280,6 @@ static int image_bytes(int fd, const struct stat *st, const char *path, u64 *byt
 
 	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &n) < 0)
 		return err_sys(e, errno, "cannot ask the size of block device '%s'", path);
-	if (n % BLK_SECTOR)
-		log_warn("disk image '%s' is %llu bytes, no multiple of 512: the last %u bytes are left out", path,
-			 (unsigned long long)n, (unsigned)(n % BLK_SECTOR));
-	n -= n % BLK_SECTOR;
 	if (!n)
 		return err_set(e, EINVAL, "disk image '%s' is empty; give it a size: truncate -s 10G '%s'", path, path);
 	*bytes = n;
@@ -306,7 +343,9 @@ int raw_open(struct blk_node **out, struct engine *en, const struct blk_params *
 				       path);
 	}
 	struct raw *w = xcalloc(1, sizeof(*w));
-	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .bytes = bytes, .readonly = ro, .can_discard = !ro };
+	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .readonly = ro, .can_discard = !ro };
+	w->n.bytes = ROUND_UP(bytes, BLK_SECTOR);
+	w->file_bytes = bytes;
 	w->fd = steal_fd(&fd);
 	w->dfd = steal_fd(&dfd);
 	if (w->dfd >= 0)
@@ -346,6 +385,7 @@ int raw_open_temp(struct blk_node **out, struct engine *en, u64 bytes, struct er
 			       (unsigned long long)(bytes / MIB));
 	struct raw *w = xcalloc(1, sizeof(*w));
 	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .bytes = bytes, .can_discard = true };
+	w->file_bytes = bytes;
 	w->fd = steal_fd(&fd);
 	w->dfd = -1;
 	*out = &w->n;

@@ -192,7 +192,7 @@ static bool finished(struct blk_io *io, int res)
 			blk_io_advance(io, (u64)res);
 			return false;
 		}
-		res = io->op == IO_READ ? -EIO : -ENOSPC; /* the file became shorter; nothing can be written */
+		res = blk_io_end_of_file(io);
 	}
 	if (io->op != IO_NOP)
 		io->res = res < 0 ? res : 0;

@@ -282,7 +282,16 @@ static int set_control(struct run_opts *o, const char *arg, struct err *e)
 
 static int set_restore(struct run_opts *o, const char *arg, struct err *e)
 {
-	return set_file(&o->restore, arg, e);
+	char **v = optarg_split(arg);
+	int r = set_file(&o->restore, v[0], e);
+
+	for (unsigned i = 1; v[i] && r == 0; i++) {
+		const char *on = optarg_key(v[i], "trust");
+		r = on ? optarg_switch(&o->restore_trust, "trust", on, e)
+		       : err_set(e, EINVAL, _("'%s' is not known; write trust=on"), v[i]);
+	}
+	optarg_split_free(v);
+	return r;
 }
 
 static int set_trace(struct run_opts *o, const char *arg, struct err *e)
@@ -340,9 +349,9 @@ static const struct opt table[] = {
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },
-	{ "restore", "FILE", set_restore, 0,
-	  N_("go on from a state that mica save wrote, with its machine; --disk, --net and consoles may be given "
-	     "anew") },
+	{ "restore", "FILE[,trust=on]", set_restore, 0,
+	  N_("go on from a state that mica save wrote, with its machine; trust=on: with the files and networks that "
+	     "it names, else all of them are to be named here") },
 	{ "control", "PATH", set_control, 0, N_("listen for control commands on this unix socket") },
 	{ "trace", "WHAT[,WHAT]...", set_trace, 0,
 	  N_("write to standard error what the CPUs do: exec, exc, intr, block") },

@@ -16,6 +16,7 @@ struct run_opts {
 	enum run_console console, virtio_console;
 	bool net_none, help;
 	char *restore; /* a saved state to go on from */
+	bool restore_trust; /* with the files and networks that it names */
 	u64 given;     /* a bit for each option of the table */
 };
 

@@ -1,22 +1,103 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* restore.c - see restore.h. */
+/*
+ * restore.c - see restore.h.
+ *
+ * A saved state names files of this host, to read and to write, and ports to open. Whoever wrote the file chose them: a
+ * guest that had taken its mica-vmm over, or a stranger. So they are used when the command line says trust=on, or names
+ * them itself; else they are shown, and that is all.
+ */
 #include "cli/restore.h"
+#include "base/plain.h"
 #include "vmm/i18n.h"
 #include "vmm/saved_config.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
 
 /* What a saved machine is made of cannot be chosen anew. */
 static int check_given(const struct run_opts *o, struct err *e)
 {
-	static const char *const fixed[] = { "kernel", "initrd", "append", "module",
-					     "cpus",   "memory", "cpu",    "debug-exit" };
+	static const char *const fixed[] = { "append", "cpus", "memory", "cpu", "debug-exit" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
 			return err_set(e, EINVAL, _("--%s: a restored VM has this from its saved state"), fixed[i]);
 	return 0;
 }
+
+/* ---- what it wants ---- */
+
+/* One of them, each a line. The first shows the heading. */
+static void show(unsigned *n, const char *how, const char *what, const char *detail)
+{
+	auto_free char *line = xasprintf("%s: %s%s%s", how, what, *detail ? "  " : "", detail);
+
+	if (!(*n)++)
+		fprintf(stderr, "%s\n", _("mica run: the saved VM wants of this host:"));
+	plain_text(line);
+	fprintf(stderr, "  %s\n", line);
+}
+
+static void show_file(unsigned *n, const char *how, const char *path)
+{
+	char real[PATH_MAX];
+	auto_free char *detail = NULL;
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		detail = xasprintf("(%s)", strerror(errno));
+	else if (S_ISBLK(st.st_mode))
+		detail = xstrdup(_("(a block device)"));
+	else if (realpath(path, real) && strcmp(real, path))
+		detail = xasprintf("-> %s", real);
+	show(n, how, path, detail ? detail : "");
+}
+
+static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *was)
+{
+	unsigned n = 0;
+
+	if (!run_opts_given(o, "kernel") && was->kernel)
+		show_file(&n, _("read, a kernel"), was->kernel);
+	if (!run_opts_given(o, "initrd") && was->initrd)
+		show_file(&n, _("read, an initrd"), was->initrd);
+	for (unsigned i = 0; !run_opts_given(o, "module") && i < was->nmodules; i++) {
+		auto_free char *path = xstrdup(was->modules[i]);
+		path[strcspn(path, " ")] = '\0';
+		show_file(&n, _("read, a module"), path);
+	}
+	for (unsigned i = 0; !o->cfg.ndisks && i < was->ndisks; i++)
+		show_file(&n, was->disks[i].readonly ? _("read, a disk") : _("read and write, a disk"),
+			  was->disks[i].path);
+	for (unsigned i = 0; !o->cfg.nnets && i < was->nnets; i++) {
+		show(&n, _("network"), was->nets[i].type, _("(all that this host reaches, and its own services)"));
+		for (unsigned k = 0; k < was->nets[i].nhostfwd; k++)
+			show(&n, _("open a port"), was->nets[i].hostfwd[k], "");
+	}
+	return n;
+}
+
+/* The words that would allow it, ready to be copied. */
+static int check_trust(const struct run_opts *o, const struct vmm_config *was, struct err *e)
+{
+	if (o->restore_trust || !show_wanted(o, was))
+		return 0;
+	char *doubled = xcalloc(2 * strlen(o->restore) + 1, 1), *p = doubled;
+	for (const char *s = o->restore; *s; s++) {
+		if (*s == ',')
+			*p++ = ',';
+		*p++ = *s;
+	}
+	err_set(e, EPERM,
+		_("whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
+		  "yours with --kernel, --initrd, --module, --disk and --net"),
+		doubled);
+	free(doubled);
+	return -EPERM;
+}
+
+/* ---- one machine of both ---- */
 
 #define TAKE(field) \
 	do { \
@@ -30,11 +111,15 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 {
 	struct vmm_config *cfg = &o->cfg;
 
-	TAKE(kernel);
-	TAKE(initrd);
+	if (!run_opts_given(o, "kernel"))
+		TAKE(kernel);
+	if (!run_opts_given(o, "initrd"))
+		TAKE(initrd);
 	TAKE(append);
-	TAKE(modules);
-	TAKE(nmodules);
+	if (!run_opts_given(o, "module")) {
+		TAKE(modules);
+		TAKE(nmodules);
+	}
 	TAKE(cpu);
 	TAKE(cpus);
 	TAKE(memory_bytes);
@@ -62,6 +147,12 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 			       _("the saved VM has a virtio console; say where it goes with --virtio-console"));
 	if (!was->virtio_console && o->virtio_console != CONSOLE_NONE)
 		return err_set(e, EINVAL, _("--virtio-console: the saved VM has none"));
+	if (o->cfg.initrd && !was->cfg.initrd)
+		return err_set(e, EINVAL, _("--initrd: the saved VM has none"));
+	if (o->cfg.nmodules && o->cfg.nmodules != was->cfg.nmodules)
+		return err_set(e, EINVAL,
+			       _("--module: the saved VM has %u modules; give as many, in the same order, or none"),
+			       was->cfg.nmodules);
 	if (o->cfg.ndisks && o->cfg.ndisks != was->cfg.ndisks)
 		return err_set(e, EINVAL,
 			       _("--disk: the saved VM has %u disks; give as many, in the same order, or none"),
@@ -80,9 +171,12 @@ int restore_prepare(struct run_opts *o, struct err *e)
 
 	if (r < 0)
 		return r;
-	auto_close int fd = open(o->restore, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	auto_close int fd = open(o->restore, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, errno, "--restore: %s", o->restore);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, EINVAL, _("--restore: %s: not a regular file"), o->restore);
 	if ((r = state_load_new(&s, fd, e)) < 0)
 		return err_prefix(e, "--restore: %s", o->restore);
 	r = saved_config_load(s, &was, e);
@@ -90,6 +184,8 @@ int restore_prepare(struct run_opts *o, struct err *e)
 	if (r < 0)
 		return err_prefix(e, "--restore: %s", o->restore);
 	r = fits(o, &was, e);
+	if (r == 0 && (r = check_trust(o, &was.cfg, e)) < 0)
+		err_prefix(e, "--restore: %s", o->restore);
 	if (r == 0)
 		take_machine(o, &was.cfg);
 	saved_config_fini(&was);

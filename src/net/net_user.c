@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * net_user.c - start mica-slirp and learn whether it works.
+ * net_user.c - start the user network (mica-net, which starts mica-slirp) and learn whether it works.
  *
- * The helper gets its end of the socket as fd 3. Its first message is its status: one zero byte when
- * ready, else the text of what is wrong. Frames follow.
+ * The helpers get their end of the socket as fd 3. The first message is the status: one zero byte
+ * (NET_MSG_READY) when ready, else the text of what is wrong. Frames follow.
  */
 #include "net/net.h"
 #include "base/log.h"
@@ -58,8 +58,8 @@ static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
 	posix_spawnattr_init(&at);
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&fa, fd, 3);
-	posix_spawn_file_actions_addclosefrom_np(&fa, 4);
+	posix_spawn_file_actions_adddup2(&fa, fd, NET_FRAMES_FD);
+	posix_spawn_file_actions_addclosefrom_np(&fa, NET_FRAMES_FD + 1);
 	/* A session of its own: Ctrl-C at the terminal is not for it. */
 	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	posix_spawnattr_setsigmask(&at, &none);
@@ -99,7 +99,7 @@ int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned 
 	char path[4200];
 	int sv[2], bytes = SOCKET_BYTES, r;
 
-	r = net_helper_path(path, sizeof(path), "mica-slirp", e);
+	r = net_helper_path(path, sizeof(path), "mica-net", e);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
@@ -111,7 +111,7 @@ int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned 
 
 	unsigned n = 0;
 	char **argv = xcalloc(nfwd + 3, sizeof(*argv));
-	argv[n++] = xstrdup("mica-slirp");
+	argv[n++] = xstrdup("mica-net");
 	if (log_level >= LOG_LVL_DEBUG)
 		argv[n++] = xstrdup("--debug");
 	for (unsigned i = 0; i < nfwd; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * mica-slirp - the user network of one VM: libslirp between a socket of Ethernet frames (fd 3, see
- * net.h) and ordinary sockets of this host. Started by the VMM, ends when the socket closes.
+ * net.h) and ordinary sockets of this host. Started by mica-net, ends when the socket closes.
  *
  * Theory: one thread, one poll(). Frames that the VMM does not take at once wait in a bounded queue;
  * as long as any waits, the host's sockets are not read, so that TCP slows its peers down by itself
@@ -17,18 +17,19 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "net/net.h"
+#include "net/slirp_limit.h"
 #include "net/slirp_sandbox.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <slirp/libslirp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define FRAMES_FD 3
 #define QUEUE_FRAMES 1024u
 #define QUEUE_BYTES (8u << 20)
 #define BATCH 16
@@ -99,7 +100,7 @@ int stat64(const char *path, struct stat64 *st)
 static int frame_send(const void *buf, size_t len)
 {
 	for (;;) {
-		if (send(FRAMES_FD, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		if (send(NET_FRAMES_FD, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
 		if (errno == EINTR)
 			continue;
@@ -160,7 +161,7 @@ static void receive(struct net *n)
 		iov[i] = (struct iovec){ buf[i], sizeof(buf[i]) };
 		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
 	}
-	int got = recvmmsg(FRAMES_FD, m, BATCH, MSG_DONTWAIT, NULL);
+	int got = recvmmsg(NET_FRAMES_FD, m, BATCH, MSG_DONTWAIT, NULL);
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		_exit(0);
 	for (int i = 0; i < got; i++) {
@@ -284,7 +285,7 @@ noreturn_ static void run(struct net *n)
 		bool paused = n->head;
 
 		n->npfd = 0;
-		add_poll(FRAMES_FD, SLIRP_POLL_IN | (paused ? SLIRP_POLL_OUT : 0), n);
+		add_poll(NET_FRAMES_FD, SLIRP_POLL_IN | (paused ? SLIRP_POLL_OUT : 0), n);
 		if (!paused)
 			slirp_pollfds_fill(n->slirp, &timeout, add_poll, n);
 		timeout = until_timer(n, timeout);
@@ -304,10 +305,15 @@ noreturn_ static void run(struct net *n)
 
 /* ---- the start ---- */
 
+static bool again; /* one was running before us and died */
+
 noreturn_ static void fail(const struct err *e)
 {
-	send(FRAMES_FD, e->msg, strlen(e->msg), MSG_NOSIGNAL);
-	exit(1);
+	if (again) /* mica-vmm takes frames now; mica-net tries once more */
+		log_error("%s", e->msg);
+	else
+		send(NET_FRAMES_FD, e->msg, strlen(e->msg), MSG_NOSIGNAL);
+	exit(NET_EXIT_REFUSED);
 }
 
 /* Ask the host for the port without SO_REUSEADDR, which libslirp sets: two UDP sockets would share it. */
@@ -345,7 +351,9 @@ static void forward(struct net *n, const char *text)
 						 : "";
 	err_set(&e, -r, "cannot forward %s port %u of %s to the guest's port %u: %s%s", f.udp ? "udp" : "tcp",
 		f.host_port, f.host_addr[0] ? f.host_addr : "127.0.0.1", f.guest_port, strerror(-r), hint);
-	fail(&e);
+	if (!again)
+		fail(&e);
+	log_warn("%s; the network goes on without it", e.msg); /* somebody took it in the moment between */
 }
 
 /* Give the guest IPv6 only where the host itself has a way out: it would try it first, in vain. */
@@ -384,12 +392,21 @@ int main(int argc, char **argv)
 	int type, i = 1;
 	socklen_t len = sizeof(type);
 
-	if (getsockopt(FRAMES_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+	if (getsockopt(NET_FRAMES_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
 		fprintf(stderr, "mica-slirp: a part of mica, started by it; there is nothing to run here\n");
 		return 2;
 	}
-	process_alone((const int[]){ FRAMES_FD }, 1);
+	process_alone((const int[]){ NET_FRAMES_FD, NET_READY_FD }, 2);
+	/* A connection's buffers (192 KiB each way) are mappings of their own, whatever was freed before: they take room only
+	 * as far as data lies in them, libslirp's realloc() of one moves no bytes, and a closed one's are the host's again.
+	 * No pad: the heap would serve them from it. */
+	mallopt(M_MMAP_THRESHOLD, 128 * KIB);
+	mallopt(M_TOP_PAD, 0);
 	signal(SIGPIPE, SIG_IGN);
+	if (i < argc && strcmp(argv[i], "--again") == 0) {
+		again = true;
+		i++;
+	}
 	if (i < argc && strcmp(argv[i], "--debug") == 0) {
 		log_level = LOG_LVL_DEBUG;
 		i++;
@@ -415,8 +432,13 @@ int main(int argc, char **argv)
 	}
 	for (; i < argc; i++)
 		forward(&n, argv[i]);
+	slirp_limit_init();
 	if (slirp_sandbox(&e) < 0)
 		fail(&e);
-	send(FRAMES_FD, "", 1, MSG_NOSIGNAL);
+	u64 one = 1;
+	u8 ready = NET_MSG_READY;
+	ssize_t w = write(NET_READY_FD, &one, sizeof(one));
+	(void)w;
+	send(NET_FRAMES_FD, &ready, 1, MSG_NOSIGNAL);
 	run(&n);
 }

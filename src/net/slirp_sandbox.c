@@ -9,6 +9,7 @@
  */
 #include "net/slirp_sandbox.h"
 #include "base/log.h"
+#include "net/net.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -68,20 +69,17 @@ static void drop_privileges(void)
 
 static void limits(void)
 {
-	/* A guest decides how many connections it opens: descriptors bound their buffers. */
-	struct rlimit none = { 0, 0 }, files;
-	unused_ struct rlimit mem = { 1 * GIB, 1 * GIB };
+	struct rlimit none = { 0, 0 };
+	/* As much as slirp_limit.c's connections hold when every buffer of theirs is full. It is never reached but by what is
+	 * not counted there: fragments, segments out of order. GLib aborts then, and mica-net starts us again. */
+	unused_ rlim_t bytes = 256 * MIB + NET_USER_CONNECTIONS * 400ull * KIB;
+	unused_ struct rlimit mem = { bytes, bytes };
 
 	setrlimit(RLIMIT_CORE, &none);
-	setrlimit(RLIMIT_FSIZE, &none);
 	setrlimit(RLIMIT_NPROC, &none);
 #ifndef __SANITIZE_ADDRESS__ /* its shadow is terabytes of address space */
 	setrlimit(RLIMIT_AS, &mem);
 #endif
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max = MIN(files.rlim_max, 4096);
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 }
 
 static int filter(void)

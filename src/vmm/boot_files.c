@@ -23,12 +23,16 @@ static int not_a_file(const char *option, const char *path, mode_t mode, struct 
 	}
 }
 
-/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+/* Look before opening: to open a device may do something, and a FIFO makes who opens it wait. */
 static int open_one(struct boot_files *f, const char *option, const char *path, struct err *e)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
+	if (stat(path, &st) < 0)
+		return err_sys(e, errno, _("%s: %s: cannot open it"), option, path);
+	if (!S_ISREG(st.st_mode))
+		return not_a_file(option, path, st.st_mode, e);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return err_sys(e, errno, _("%s: %s: cannot open it"), option, path);
 	if (fstat(fd, &st) < 0)

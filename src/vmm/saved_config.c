@@ -3,6 +3,8 @@
 #include "vmm/saved_config.h"
 #include "vmm/i18n.h"
 
+#define NAMES_MAX 256u
+
 /* ---- saving ---- */
 
 static char *absolute(const char *cwd, const char *path)
@@ -66,6 +68,33 @@ int saved_config_save(struct state *s, const struct vmm_config *cfg, const char 
 
 /* ---- loading ---- */
 
+/* What was saved has absolute paths: another one would be another file wherever the state is restored. */
+static int check_path(const char *path, struct err *e)
+{
+	if (!path || *path == '/')
+		return 0;
+	return err_set(e, EBADMSG, _("the path '%s' is not absolute"), path);
+}
+
+/* More than any machine has: what a person may be asked to read through. */
+static int check_names(const struct vmm_config *c, struct err *e)
+{
+	unsigned names = c->nmodules;
+	int r = check_path(c->kernel, e);
+
+	if (r == 0)
+		r = check_path(c->initrd, e);
+	for (unsigned i = 0; i < c->nnets; i++)
+		names += MIN(c->nets[i].nhostfwd, NAMES_MAX + 1);
+	if (names > NAMES_MAX)
+		return err_set(e, EBADMSG, _("more than %u modules and ports"), NAMES_MAX);
+	for (unsigned i = 0; i < c->nmodules && r == 0; i++)
+		r = check_path(c->modules[i], e);
+	for (unsigned i = 0; i < c->ndisks && r == 0; i++)
+		r = check_path(c->disks[i].path, e);
+	return r;
+}
+
 static int from_json(struct saved_config *c, const json_t *whole, struct err *e)
 {
 	const json_t *o = json_object_get(whole, "config"), *vcon = json_object_get(whole, "virtio_console");
@@ -74,6 +103,8 @@ static int from_json(struct saved_config *c, const json_t *whole, struct err *e)
 		return err_set(e, EBADMSG, _("the saved state has no configuration"));
 	c->virtio_console = json_is_true(vcon);
 	int r = vmm_config_from_json(&c->cfg, o, e);
+	if (r == 0)
+		r = check_names(&c->cfg, e);
 	if (r < 0)
 		vmm_config_fini(&c->cfg);
 	return r < 0 ? err_prefix(e, _("the saved state")) : 0;

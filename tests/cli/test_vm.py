@@ -17,6 +17,7 @@ import unittest
 
 MICA = os.environ["MICA"]
 BASE = 0x100000
+LIMIT = 20
 HEADER = 32
 
 
@@ -162,6 +163,46 @@ class Vm(unittest.TestCase):
         stats = dict(line.rsplit(" ", 1) for line in r.stderr.decode().splitlines())
         self.assertGreater(int(stats["rss_bytes"]), 0)
         self.assertLess(int(stats["own_bytes"]), 64 << 20)
+
+    # ---- disks beside QEMU's: the locks of both ----
+    @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "QEMU is not installed")
+    def test_disk_locks_are_qemus(self):
+        image = os.path.join(self.dir, "shared.img")
+        with open(image, "wb") as f:
+            f.truncate(1 << 20)
+
+        def qemu(*readonly):
+            return subprocess.Popen(["qemu-system-x86_64", "-nodefaults", "-display", "none", "-S", "-monitor", "stdio", "-drive",
+                                     ",".join([f"file={image},format=raw,if=virtio", *readonly])], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        for mine in ("on", "off"):
+            for others in ("on", "off"):
+                both = mine == others == "on"
+                with self.subTest(mica=mine, qemu=others, first="mica"):
+                    p, _ = self.start(HANG, "--disk", f"{image},readonly={mine}")
+                    q = qemu(f"readonly={others}")
+                    said = q.communicate(b"quit\n", timeout=LIMIT)[0].decode()
+                    self.assertEqual(q.returncode, 0 if both else 1, said)
+                    if not both:
+                        self.assertIn(" lock", said)
+                    self.stop(p)
+                with self.subTest(mica=mine, qemu=others, first="qemu"):
+                    q = qemu(f"readonly={others}")
+                    self.addCleanup(q.stdout.close)
+                    self.addCleanup(q.kill)
+                    line = c = b"-"
+                    q.stdin.write(b"info block\n")  # answered when all is open
+                    q.stdin.flush()
+                    while c and b"(raw" not in line:
+                        c = q.stdout.read(1)
+                        line += c
+                    self.assertIn(b"(raw", line)
+                    r = self.run_vm(POWEROFF, "--disk", f"{image},readonly={mine}")
+                    self.assertEqual(r.returncode, 0 if both else 1, r.stderr)
+                    if not both:
+                        self.assertIn(b"being written" if mine == "on" else b"in use", r.stderr)
+                    q.communicate(b"quit\n", timeout=LIMIT)
 
     # ---- errors ----
     def test_errors_say_why(self):

@@ -14,7 +14,7 @@ def test_workloads_agree(mica, image, tmp_path):
                       stderr=subprocess.DEVNULL).returncode:
         pytest.skip("this host gives no mount namespace")
     # A build folder of the test's own for what the bench builds and finds; compile takes long and is gcc's own affair.
-    for name in ("mica", "mica-vmm", "mica-slirp"):
+    for name in ("mica", "mica-vmm", "mica-net", "mica-slirp"):
         os.symlink(os.path.join(os.path.dirname(mica), name), tmp_path / name)
     done = subprocess.run([os.path.join(TOP, "bench", "engine"), "--build", str(tmp_path), "--image", image, "--sides", "native,mica",
                            "--rounds", "1", "--seconds", "0.004", "--limit", str(BOOT), "--only", "^(?!further/compile|boot)"],

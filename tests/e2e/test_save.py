@@ -49,7 +49,7 @@ def test_goes_on_counting(run, tiny, save, tmp_path, more):
     assert sorted(os.listdir(tmp_path)) == ["disk", "state"], "no socket, no temporary file"
     first = counted(vm.log)
 
-    vm = run("--restore", str(state), *(["--virtio-console", "pty"] if more else []))
+    vm = run("--restore", f"{state},trust=on", *(["--virtio-console", "pty"] if more else []))
     says(vm, "clock")
     says(vm, "done")
     ends(vm)
@@ -57,7 +57,7 @@ def test_goes_on_counting(run, tiny, save, tmp_path, more):
     assert "@dmesg" not in vm.log, vm.log
 
     # Its disk has been written since: it must not go on twice.
-    vm = run("--restore", str(state), *(["--virtio-console", "pty"] if more else []))
+    vm = run("--restore", f"{state},trust=on", *(["--virtio-console", "pty"] if more else []))
     assert vm.wait(60) == 1
     told = vm.errors()
     assert disk in told and "was written after" in told
@@ -85,7 +85,7 @@ def test_copy_of_the_disk(run, tiny, save, tmp_path):
     ends(vm)
     shutil.copy(disk, tmp_path / "copy")
     for args in ([], ["--disk", f"{tmp_path}/copy"]):
-        vm = run("--restore", f"{tmp_path}/state", *args)
+        vm = run("--restore", f"{tmp_path}/state,trust=on", *args)
         says(vm, "done")
         ends(vm)
         assert counted(vm.log)[-1] == 16
@@ -98,7 +98,7 @@ def test_console_input_and_time(run, tiny, save, tmp_path):
     assert says(vm, "heard") == "before"
     save("--quit")
     ends(vm)
-    vm = run("--restore", f"{tmp_path}/state", "--name", "second")
+    vm = run("--restore", f"{tmp_path}/state,trust=on", "--name", "second")
     vm.send("after\n")
     assert says(vm, "heard", 60) == "after"
     vm.send("end\n")
@@ -111,7 +111,7 @@ def test_reset_after_restore_boots_again(run, tiny, save, tmp_path):
     says(vm, "ask")
     save("--quit")
     ends(vm)
-    vm = run("--restore", f"{tmp_path}/state")
+    vm = run("--restore", f"{tmp_path}/state,trust=on")
     vm.send("end\n")
     says(vm, "done")
     says(vm, "ask")
@@ -163,11 +163,11 @@ def saved(run, tiny, save, tmp_path):
 
 def test_refused(mica, saved, tmp_path):
     def refused(*args, told, status=(1, 2)):
-        r = subprocess.run([mica, "run", "--console", "none", "--restore", str(saved), *args], stdin=subprocess.DEVNULL,
+        r = subprocess.run([mica, "run", "--console", "none", "--restore", f"{saved},trust=on", *args], stdin=subprocess.DEVNULL,
                            capture_output=True, text=True, timeout=60)
         assert r.returncode in status and told in r.stderr, r
 
-    for option, value in (("memory", "1G"), ("cpus", "2"), ("cpu", "mica-v2"), ("kernel", "/etc/hostname"), ("append", "x")):
+    for option, value in (("memory", "1G"), ("cpus", "2"), ("cpu", "mica-v2"), ("append", "x")):
         refused(f"--{option}", value, told=f"--{option}", status=(2,))
     refused("--net", "user", told="--net", status=(2,))
     refused("--virtio-console", "pty", told="--virtio-console", status=(2,))
@@ -209,7 +209,7 @@ def test_debian_at_its_login_prompt(run, image, save, tmp_path, left_behind):
     ends(vm)
     assert not left_behind(vm.process.pid)
 
-    vm = run("--restore", f"{tmp_path}/state")
+    vm = run("--restore", f"{tmp_path}/state,trust=on")
     vm.send("\n")
     vm.login(BOOT, info["user"], info["password"])
 

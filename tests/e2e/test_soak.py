@@ -12,7 +12,7 @@ def test_injected_faults_are_found(mica, image, tmp_path):
     if subprocess.run(["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount", "true"],
                       stderr=subprocess.DEVNULL).returncode:
         pytest.skip("this host gives no mount namespace")
-    for name in ("mica", "mica-vmm", "mica-slirp"):
+    for name in ("mica", "mica-vmm", "mica-net", "mica-slirp"):
         os.symlink(os.path.join(os.path.dirname(mica), name), tmp_path / name)
     done = subprocess.run([os.path.join(TOP, "bench", "soak"), "--build", str(tmp_path), "--image", image, "--self-test", "--limit", str(BOOT),
                            "--memory", "1536", "--only", "cpus|processes"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

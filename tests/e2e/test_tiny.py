@@ -73,6 +73,51 @@ def test_hostfwd(run, tiny):
     ends(vm)
 
 
+def test_network_comes_back(run, tiny):
+    """mica-slirp is killed: the guest sees its link go down and up, and the forwarded port works again."""
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    vm = run(*tiny("serve=1"), "--net", f"user,hostfwd=tcp:127.0.0.1:{port}-:80")
+    says(vm, "serving")
+
+    def slirps(of=None):
+        """Of all processes below the command."""
+        found = []
+        for task in os.listdir(f"/proc/{of or vm.process.pid}/task"):
+            with open(f"/proc/{of or vm.process.pid}/task/{task}/children", encoding="ascii") as f:
+                for pid in f.read().split():
+                    with open(f"/proc/{pid}/comm", encoding="ascii") as comm:
+                        found += [int(pid)] if comm.read() == "mica-slirp\n" else slirps(pid)
+        return found
+
+    def carrier():
+        vm.send("carrier\n")
+        up, downs = says(vm, "carrier").split()
+        assert up == "1"
+        return int(downs)
+
+    before = carrier()
+    for times in (1, 2):
+        was = slirps()
+        assert len(was) == 1
+        os.kill(was[0], signal.SIGKILL)
+        deadline = time.monotonic() + BOOT
+        fetched = None
+        while fetched is None and time.monotonic() < deadline:
+            try:
+                fetched = urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=60).read()
+            except OSError:
+                time.sleep(0.05)
+        assert fetched == b"from the guest\n"
+        assert slirps() and slirps() != was
+        assert carrier() == before + times
+    assert "mica-slirp) was ended by signal 9 (Killed), 1 time so far" in vm.errors()
+    vm.send("end\n")
+    ends(vm)
+
+
 @pytest.mark.parametrize("way,append,status", [
     ("reboot", "", 3),
     ("crash", "", 3),  # panic=-1: the kernel resets the machine

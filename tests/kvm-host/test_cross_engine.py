@@ -25,9 +25,9 @@ while read -r m; do insmod /modules/$m || echo "@host-insmod-failed $m"; done </
 mkdir -p /tmp/w
 cp /t/disk /tmp/w/disk
 : >/tmp/w/out
-timeout 60 mica run --restore /t/protected --engine kvm --console none </dev/null 2>&1 | sed 's/^/@refused /'
+timeout 60 mica run --restore /t/protected,trust=on --engine kvm --console none </dev/null 2>&1 | sed 's/^/@refused /'
 leg() { # STATE IRQCHIP COUNTS: goes on from a state, and saves it again
-	timeout 150 mica run --restore $1 --engine kvm --irqchip $2 --disk /tmp/w/disk --control /tmp/w/ctl --verbose </dev/null >>/tmp/w/out 2>&1 &
+	timeout 150 mica run --restore $1,trust=on --engine kvm --irqchip $2 --disk /tmp/w/disk --control /tmp/w/ctl --verbose </dev/null >>/tmp/w/out 2>&1 &
 	vm=$!
 	n=0
 	while [ $(grep -c '@count' /tmp/w/out) -lt $3 ] && [ $n -lt 1000 ] && kill -0 $vm; do sleep 0.1; n=$((n + 1)); done
@@ -100,7 +100,7 @@ def journey(tmp_path_factory):
     logs = [vm.log]
 
     host = kvmhost.Host(image, str(tmp))
-    for name in ("mica", "mica-vmm", "mica-slirp"):
+    for name in ("mica", "mica-vmm", "mica-net", "mica-slirp"):
         host.add_program("bin/" + name, os.path.join(os.path.dirname(MICA), name))
     for name in os.listdir(os.path.join(image, "modules")):
         host.add("modules/" + name, os.path.join(image, "modules", name))
@@ -131,7 +131,7 @@ def journey(tmp_path_factory):
         f.seek(DISK_AT << 20)
         (tmp / "disk").write_bytes(f.read(DISK))
 
-    vm = console.Machine([MICA, "run", "--restore", f"{tmp}/state", "--engine", "soft", "--disk", f"{tmp}/disk",
+    vm = console.Machine([MICA, "run", "--restore", f"{tmp}/state,trust=on", "--engine", "soft", "--disk", f"{tmp}/disk",
                           "--control", f"{tmp}/ctl"], stderr=subprocess.STDOUT)
     with vm:
         vm.expect(r"@count \d+\r?\n", SECONDS)

@@ -152,7 +152,7 @@ def result(tmp_path_factory):
     image = os.environ["IMAGE"]
     work = str(tmp_path_factory.mktemp("kvm-host"))
     host = kvmhost.Host(image, work)
-    for name in ("mica", "mica-vmm", "mica-slirp"):
+    for name in ("mica", "mica-vmm", "mica-net", "mica-slirp"):
         host.add_program("bin/" + name, build_path(name))
     control = os.path.join(work, "control")
     subprocess.run(["cc", "-O1", "-o", control, os.path.join(HERE, "control.c")], check=True)

@@ -80,8 +80,6 @@ static void test_open_errors(void **state)
 	expect_refused(&p, ENOENT, "truncate -s");
 	make_image(0, 0);
 	expect_refused(&p, EINVAL, "empty");
-	make_image(511, 1);
-	expect_refused(&p, EINVAL, "empty");
 	p.format = "qcow9";
 	expect_refused(&p, EINVAL, "raw");
 	p.format = NULL;
@@ -112,17 +110,6 @@ static void test_open_errors(void **state)
 	close(fd);
 }
 
-static void test_size_rounds_down(void **state)
-{
-	struct blk_params p = { .path = img };
-	struct blk *b;
-
-	make_image(4096 + 700, 1);
-	assert_int_equal(blk_open(&b, L, &p, NULL), 0);
-	assert_int_equal(blk_bytes(b), 4096 + 512);
-	blk_close(b);
-}
-
 static void test_locks(void **state)
 {
 	struct blk_params rw = { .path = img }, ro = { .path = img, .readonly = true },
@@ -143,6 +130,62 @@ static void test_locks(void **state)
 	blk_close(b);
 	assert_int_equal(blk_open(&a, L, &rw, NULL), 0);
 	blk_close(a);
+}
+
+/* A lock of one byte as QEMU's file-posix.c takes it; the descriptor holds it. */
+static int qemu_locks(const int *bytes, unsigned n)
+{
+	int fd = open(img, O_RDWR | O_CLOEXEC);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = bytes[i], .l_len = 1 };
+		assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
+	}
+	return fd;
+}
+
+/* Would QEMU find a lock there? */
+static bool qemu_sees(int at)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
+	auto_close int fd = open(img, O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(fcntl(fd, F_OFD_GETLK, &l), 0);
+	return l.l_type != F_UNLCK;
+}
+
+/* What QEMU holds and looks for, of a drive that it reads and of one that it writes. */
+static void test_locks_of_qemu(void **state)
+{
+	static const int reader[] = { 100, 201 }, writer[] = { 100, 101, 201, 203 };
+	struct blk_params rw = { .path = img }, ro = { .path = img, .readonly = true };
+	struct blk *b;
+
+	make_image(4096, 1);
+	int fd = qemu_locks(reader, ARRAY_LEN(reader));
+	assert_int_equal(blk_open(&b, L, &ro, NULL), 0);
+	blk_close(b);
+	expect_refused(&rw, EBUSY, "in use");
+	close(fd);
+	fd = qemu_locks(writer, ARRAY_LEN(writer));
+	expect_refused(&ro, EBUSY, "being written");
+	expect_refused(&rw, EBUSY, "in use");
+	close(fd);
+	assert_int_equal(blk_open(&b, L, &ro, NULL), 0);
+	assert_true(!qemu_sees(200) && !qemu_sees(101) && !qemu_sees(103)); /* it may read */
+	assert_true(qemu_sees(201));                                        /* and not write */
+	blk_close(b);
+	assert_int_equal(blk_open(&b, L, &rw, NULL), 0);
+	assert_true(qemu_sees(101)); /* a reader does not share that */
+	assert_true(qemu_sees(201));
+	blk_close(b);
+	assert_false(qemu_sees(100));
+	/* a program that locks the whole file for writing */
+	fd = open(img, O_RDWR | O_CLOEXEC);
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
+	expect_refused(&ro, EBUSY, "being written");
+	close(fd);
 }
 
 /* ---- requests; nobody runs the loop: blk_drain() completes ---- */
@@ -323,6 +366,78 @@ static void test_truncated(void **state)
 		assert_int_equal(io(b, BLK_READ, 8192, 4096, &iov, 1, true), -EIO);
 		blk_close(b);
 	}
+}
+
+static void check_bytes(const u8 *b, size_t n, u8 want)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(b[i], want);
+}
+
+/* 700 bytes into the last sectors: all of it is there, then zeros; what is written there stays, in a file that ends
+ * with a sector. */
+static void tail(const struct blk_params *p)
+{
+	static u8 buf[8192] __attribute__((aligned(4096)));
+	struct iovec one = { buf, 512 }, all = { buf, 4096 + 1024 }, page = { buf + 4096, 1024 };
+	struct blk_params again = *p;
+	struct stat st;
+	struct blk *b;
+	bool keeps = p->readonly || p->snapshot;
+
+	make_image(4096 + 700, 7);
+	assert_int_equal(blk_open(&b, L, p, NULL), 0);
+	assert_int_equal(blk_bytes(b), 4096 + 1024);
+	memset(buf, 0xee, sizeof(buf));
+	assert_int_equal(io(b, BLK_READ, 0, 4096 + 1024, &all, 1, true), 0);
+	check_bytes(buf, 4096 + 700, 7);
+	check_bytes(buf + 4096 + 700, 324, 0);
+	check_bytes(buf + 4096 + 1024, 1024, 0xee);
+	memset(buf, 0xee, sizeof(buf));
+	assert_int_equal(io(b, BLK_READ, 4096 + 512, 512, &one, 1, false), 0);
+	check_bytes(buf, 188, 7);
+	check_bytes(buf + 188, 324, 0);
+	assert_int_equal(io(b, BLK_READ, 4096 + 1024, 512, &one, 1, false), -EINVAL);
+	memset(buf, 9, sizeof(buf));
+	assert_int_equal(io(b, BLK_WRITE, 4096, 1024, &page, 1, true), p->readonly ? -EROFS : 0);
+	if (!p->readonly) {
+		memset(buf, 0xee, sizeof(buf));
+		assert_int_equal(io(b, BLK_READ, 4096 + 512, 512, &one, 1, true), 0);
+		check_bytes(buf, 512, 9);
+		assert_int_equal(io(b, BLK_WRITE_ZEROES, 4096 + 512, 512, NULL, 0, true), 0);
+		assert_int_equal(io(b, BLK_READ, 4096 + 512, 512, &one, 1, true), 0);
+		check_bytes(buf, 512, 0);
+	}
+	blk_close(b);
+	assert_int_equal(stat(img, &st), 0);
+	assert_int_equal(st.st_size, keeps ? 4096 + 700 : 4096 + 1024);
+	again.readonly = true;
+	assert_int_equal(blk_open(&b, L, &again, NULL), 0);
+	assert_int_equal(io(b, BLK_READ, 4096, 512, &one, 1, false), 0);
+	check_bytes(buf, 512, keeps ? 7 : 9);
+	/* shorter than it was when opened is an error here as well */
+	assert_int_equal(truncate(img, 4096 + 600), 0);
+	assert_int_equal(io(b, BLK_READ, 4096 + 512, 512, &one, 1, false), -EIO);
+	blk_close(b);
+}
+
+static void test_tail(void **state)
+{
+	for (int k = BLK_ENGINE_AUTO; k <= BLK_ENGINE_POOL; k += BLK_ENGINE_POOL)
+		for (unsigned i = 0; i < 8; i++) {
+			struct blk_params p = { .path = img, .engine = (enum blk_engine)k };
+			p.readonly = i & 1;
+			p.snapshot = i & 2;
+			p.direct = i & 4;
+			tail(&p);
+		}
+	/* less than a sector is a sector */
+	struct blk_params p = { .path = img };
+	struct blk *b;
+	make_image(1, 1);
+	assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+	assert_int_equal(blk_bytes(b), 512);
+	blk_close(b);
 }
 
 static void test_flush_reaches_the_disk(void **state)
@@ -518,8 +633,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_open_errors),
-		T(test_size_rounds_down),
 		T(test_locks),
+		T(test_locks_of_qemu),
+		T(test_tail),
 		T(test_model),
 		T(test_refused_requests),
 		T(test_truncated),

@@ -391,6 +391,17 @@ static void bad_buffers(void **state)
 	assert_memory_equal(F.ram->host + at + HDR, F.frame, 61);
 }
 
+/* One more frame; true when the device cannot get rid of it. */
+static bool tx_stalled(void)
+{
+	u32 id, len;
+
+	make(0, 100);
+	tx_add(F.frame, 100, 100, plain);
+	vd_kick(&F.tx);
+	return !vd_used(&F.tx, &id, &len);
+}
+
 static void wire_cut(void **state)
 {
 	u8 st[2];
@@ -410,12 +421,55 @@ static void wire_cut(void **state)
 	assert_true(vd_used(&F.tx, &id, &len));
 }
 
+/* The back end dies and is started again: the link goes down and up; what the guest sends meanwhile is lost. */
+static void wire_down_and_up(void **state)
+{
+	u8 st[2], buf[200];
+	u8 down = NET_MSG_DOWN, ready = NET_MSG_READY;
+	u32 id, len;
+
+	start(F_STATUS);
+	gpa_t at = rx_add(0, 1526);
+	vd_kick(&F.rx);
+	spin();
+	/* the first word of a back end changes nothing */
+	assert_int_equal(send(F.wire, &ready, 1, 0), 1);
+	spin();
+	assert_int_equal(F.cfg_irqs, 0);
+	/* the socket is full as nobody reads it any more: the guest is not stopped by that for long */
+	for (unsigned i = 0; !tx_stalled(); i++)
+		assert_true(i < 100000);
+	assert_int_equal(send(F.wire, &down, 1, 0), 1);
+	spin();
+	spin();
+	F.dev->cls->cfg_read(F.dev, 6, st, 2);
+	assert_int_equal(ld_le16(st), 0);
+	assert_int_equal(F.cfg_irqs, 1);
+	assert_true(vd_used(&F.tx, &id, &len)); /* thrown away */
+	while (wire_recv(buf, sizeof(buf)) > 0)
+		;
+	assert_int_equal(send(F.wire, &ready, 1, 0), 1);
+	spin();
+	F.dev->cls->cfg_read(F.dev, 6, st, 2);
+	assert_int_equal(ld_le16(st), 1);
+	assert_int_equal(F.cfg_irqs, 2);
+	/* both ways, as before */
+	make(3, 100);
+	tx_add(F.frame, 100, 100, plain);
+	vd_kick(&F.tx);
+	assert_int_equal(wire_recv(buf, sizeof(buf)), 100);
+	wire_send(4, 61);
+	spin();
+	make(4, 61);
+	assert_memory_equal(F.ram->host + at + HDR, F.frame, 61);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(config),         T(transmit),      T(checksums),   T(transmit_stall), T(receive),
-		T(receive_merged), T(receive_stall), T(bad_buffers), T(wire_cut),
+		T(receive_merged), T(receive_stall), T(bad_buffers), T(wire_cut), T(wire_down_and_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

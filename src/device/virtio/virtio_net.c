@@ -12,6 +12,9 @@
  * in `frame` and the socket is not watched any more (`rx_stalled`) until the driver adds buffers: the
  * sender feels it.
  *
+ * Link: the back end says when it is down and when it is back (net.h); frames meanwhile are lost, as on a cut wire. The
+ * end of the socket is the end of the network.
+ *
  * The other thread than the loop's never touches the loop's fd: it arms `kick`, which sets the watched
  * events right.
  *
@@ -61,7 +64,7 @@ struct vnet {
 	/* the device's lock */
 	int fd;
 	u8 cfg[12]; /* mac, status, max_virtqueue_pairs, mtu */
-	bool rx_stalled, tx_stalled;
+	bool rx_stalled, tx_stalled, ended;
 	size_t frame_bytes; /* a frame that waits for buffers; 0: none */
 	u8 frame[NET_FRAME_MAX + 1];
 	u8 tx_copy[NET_FRAME_MAX];
@@ -70,17 +73,27 @@ struct vnet {
 	u32 written[MERGE_MAX];
 };
 
-static void link_down(struct vnet *n)
+static void set_link(struct vnet *n, bool up)
 {
-	if (!(n->cfg[6] & STATUS_LINK_UP))
+	if (!(n->cfg[6] & STATUS_LINK_UP) == !up)
 		return;
-	log_warn("virtio-net: the network behind it has ended; the guest's link is down");
-	n->cfg[6] &= (u8)~STATUS_LINK_UP;
+	n->cfg[6] ^= STATUS_LINK_UP;
 	n->frame_bytes = 0;
 	n->tx_stalled = false; /* what waits is thrown away, as on a cut wire */
 	virtio_again(n->d, TXQ);
 	loop_timer_arm(&n->kick, 0);
 	virtio_config_changed(n->d);
+}
+
+/* The back end is gone, for good. */
+static void wire_ended(struct vnet *n)
+{
+	if (n->ended)
+		return;
+	n->ended = true;
+	log_warn("virtio-net: the network behind it has ended; the guest's link is down");
+	set_link(n, false);
+	loop_timer_arm(&n->kick, 0);
 }
 
 /* ---- transmit ---- */
@@ -155,7 +168,7 @@ static bool send_chain(struct vnet *n)
 		if (errno == EAGAIN || errno == ENOBUFS)
 			return false;
 		if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
-			link_down(n);
+			wire_ended(n);
 		return true;
 	}
 }
@@ -222,9 +235,11 @@ static void receive(struct vnet *n)
 			if (r < 0 && errno == EAGAIN)
 				break;
 			if (r <= 0) {
-				link_down(n);
+				wire_ended(n);
 				break;
 			}
+			if (r == 1)
+				set_link(n, n->frame[0] != NET_MSG_DOWN);
 			if (r < NET_FRAME_MIN || r > NET_FRAME_MAX)
 				continue;
 			n->frame_bytes = (size_t)r;
@@ -255,17 +270,16 @@ static void on_fd(void *opaque, u32 events)
 	if (events & EPOLLIN && !n->rx_stalled)
 		receive(n);
 	else if (events & (EPOLLHUP | EPOLLERR))
-		link_down(n);
+		wire_ended(n);
 	watch(n);
 	virtio_unlock(n->d);
 }
 
 static void watch(struct vnet *n)
 {
-	bool up = n->cfg[6] & STATUS_LINK_UP;
-	u32 want = up ? (n->rx_stalled ? 0 : EPOLLIN) | (n->tx_stalled ? EPOLLOUT : 0) : 0;
+	u32 want = n->ended ? 0 : (n->rx_stalled ? 0 : EPOLLIN) | (n->tx_stalled ? EPOLLOUT : 0);
 
-	if (!up)
+	if (n->ended)
 		loop_del(n->loop, &n->lfd);
 	else if (want != n->want)
 		loop_mod(n->loop, &n->lfd, want);
