@@ -86,7 +86,7 @@ void direct_saw_host(struct soft_cpu *c);
 /* CR3 or what belongs to it changed. */
 void direct_switched(struct soft_cpu *c);
 void direct_flush(struct soft_cpu *c, unsigned space);
-void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin);
+void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin); /* it has a runner */
 /* Any thread, under c->tlb_lock: the RAM page may not be written directly; ~0: none. */
 void direct_protect(struct soft_cpu *c, u64 page);
 

@@ -348,12 +348,9 @@ static void mark_pages(struct direct_map *m, u64 vpn, u64 n)
 
 void direct_flush_page(struct soft_cpu *c, unsigned space, u64 lin)
 {
-	struct runner *r = c->direct.of[space];
+	struct direct_map *m = c->direct.of[space]->map;
 
-	if (likely(!r))
-		return;
 	pthread_mutex_lock(&c->tlb_lock);
-	struct direct_map *m = r->map;
 	/* Its size is what it was when it was mapped: the TLB may never have seen it. */
 	unsigned shift = direct_tables_shift(&m->tables, lin >> PAGE_SHIFT);
 	u64 n = 1ull << (shift - PAGE_SHIFT), vpn = lin >> PAGE_SHIFT & ~(n - 1);

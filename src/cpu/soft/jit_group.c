@@ -11,6 +11,9 @@
  * group wants, the interpreter goes on with the block; where that happens again and again, it is translated anew with
  * a second, plain version behind the first.
  *
+ * Followers are let through by a check that the processor may have guessed wrong, as any access is by its own: see
+ * docs/security.md, "Speculation inside of a VM".
+ *
  * INV-JIT-6: between leader and follower nothing can flush a TLB, change the way of looking, or give other
  * threads a safe point: groups end at everything but instructions translated here.
  */

@@ -325,7 +325,10 @@ static u64 global_mark(gva_t lin)
 
 void mmu_note_global(struct soft_cpu *c, gva_t lin, unsigned shift)
 {
-	c->globals[c->space] |= shift > 21 ? 0xffffffffull << half(lin) : global_mark(lin);
+	u64 marks = shift > 21 ? 0xffffffffull << half(lin) : global_mark(lin);
+
+	c->globals[c->space] |= marks;
+	c->any_global |= marks;
 }
 
 static unsigned large_mark(gva_t lin, unsigned shift)
@@ -1170,16 +1173,15 @@ static void space_flush_page(struct soft_cpu *c, unsigned s, gva_t lin)
 	unsigned b = table_flush_page(&c->tables->space[s].super_ac, lin, large);
 	jc_flush(&c->tables->jc_user[s], lin, a);
 	jit_flush_page(c, s, TLB_USER, lin, a);
-	direct_flush_page(c, s, lin);
+	if (unlikely(c->direct.of[s]))
+		direct_flush_page(c, s, lin);
 	jit_flush_page(c, s, TLB_SUPER_AC, lin, b);
 }
 
-/* Of the address space in use, and of the supervisor. */
 static void flush_page(struct soft_cpu *c, gva_t lin)
 {
-	unsigned shift = table_flush_page(&c->tables->super, lin, c->cr4 & CR4_PAE ? 21 : 22);
-
 	space_flush_page(c, c->space, lin);
+	unsigned shift = table_flush_page(&c->tables->super, lin, c->cr4 & CR4_PAE ? 21 : 22);
 	jc_flush(&c->tables->jc_super, lin, shift);
 	jit_flush_page(c, c->space, TLB_SUPER, lin, shift);
 	/* All the supervisor's code is fetched by way of TLB_SUPER. */
@@ -1187,14 +1189,24 @@ static void flush_page(struct soft_cpu *c, gva_t lin)
 		jit_flush_ac_jumps(c, lin, shift);
 }
 
-void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
+/* The other address spaces. */
+static cold_ void flush_global_page(struct soft_cpu *c, gva_t lin)
 {
 	u64 mark = global_mark(lin);
 
-	flush_page(c, lin);
-	for (unsigned s = 0; s < SPACE_COUNT; s++)
-		if (unlikely((c->globals[s] & mark) && s != c->space))
+	c->any_global = 0;
+	for (unsigned s = 0; s < SPACE_COUNT; s++) {
+		if ((c->globals[s] & mark) && s != c->space)
 			space_flush_page(c, s, lin);
+		c->any_global |= c->globals[s];
+	}
+}
+
+void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
+{
+	flush_page(c, lin);
+	if (unlikely(c->any_global & global_mark(lin)))
+		flush_global_page(c, lin);
 }
 
 void soft_tlb_flush_pcid_page(struct soft_cpu *c, unsigned pcid, gva_t lin)

@@ -341,6 +341,7 @@ struct soft_cpu {
 	struct space spaces[SPACE_COUNT];
 	u64 space_clock;
 	u64 globals[SPACE_COUNT]; /* what of each may be global, see mmu_note_global() */
+	u64 any_global;           /* ... and of any, or once was */
 
 	/* YMM registers, 32 bytes each: xmm in the low 16. */
 	u8 vec[16][32] __attribute__((aligned(64)));
