@@ -283,7 +283,7 @@ static void put(struct soft_cpu *c, struct runner *r)
 	st_le64(r->fp + RUNNER_FP_HEADER, RUNNER_FP_GUEST);
 }
 
-/* Segment registers that user code may load on its own: null selectors, the segment of flat data, that whose limit is the number of the
+/* Segment registers that user code may load on its own: the segment of flat data, that whose limit is the number of the
  * processor (Linux's vdso), and the code segment of 32 bits; in the host they are what they are in every Linux. */
 #define USER_CS32 0x23
 #define USER_CPU 0x7b
@@ -302,9 +302,7 @@ static void get_segments(struct soft_cpu *c, const struct runner *r, u16 cs)
 		if (!sel)
 			continue;
 		/* The base is known: of FS and GS it may have been set since; else it is 0 or of no use. */
-		if (sel_null(sel)) {
-			s->sel = sel;
-		} else if ((sel | 3) == USER_SS) {
+		if ((sel | 3) == USER_SS) {
 			s->sel = sel;
 			s->ar = 0xc0f3;
 			s->limit = ~0u;

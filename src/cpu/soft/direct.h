@@ -141,7 +141,7 @@ struct runner_shared {
 	u64 frame;             /* 0x00: RSP for rt_sigreturn */
 	u64 fs_base, gs_base;  /* 0x08, 0x10 */
 	u64 secret;            /* 0x18: ours, 0 but from before a start until commands are done */
-	u64 ncommands;         /* 0x20: 0 when they are done */
+	u64 ncommands;         /* 0x20: another number when they are done */
 	u64 again;             /* 0x28: stop again after the commands */
 	s64 error;             /* 0x30: of the last command that failed */
 	u64 info, uc;          /* 0x38, 0x40: the handler's arguments */
@@ -256,10 +256,9 @@ enum page_kind {
 	PAGE_ASKS, /* CPUID where the host cannot make it fault, XGETBV */
 	PAGE_NEVER,
 };
-/* Is there an instruction that must not be, in a page of 64-bit code? */
-enum page_kind direct_scan(const struct direct_host *h, const u8 *page);
-/* ... one that begins on page a and ends on b? */
-enum page_kind direct_scan_across(const struct direct_host *h, const u8 *a, const u8 *b);
+/* Has an instruction that must not be executed directly a byte in that page of 64-bit code? before, behind: what is executable there,
+ * or NULL. */
+enum page_kind direct_scan(const struct direct_host *h, const u8 *before, const u8 *page, const u8 *behind);
 
 /* ---- its mappings (direct_map.c) ---- */
 struct direct_map *direct_map_new(void);

@@ -321,15 +321,6 @@ void direct_protect(struct soft_cpu *c, u64 page)
 
 /* ---- page faults ---- */
 
-/* What begins on page a and ends on b. */
-static enum page_kind kind_across(const struct soft_cpu *c, const struct mmu_user *a, const struct mmu_user *b)
-{
-	if (!(a->rights & b->rights & MMU_USER_X))
-		return PAGE_PLAIN;
-	return direct_scan_across(&c->vm->direct.host, c->ram->host + (a->page << PAGE_SHIFT),
-				  c->ram->host + (b->page << PAGE_SHIFT));
-}
-
 /* It has asked, from this page, and is kept from executing it again and again. */
 static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 {
@@ -346,9 +337,11 @@ static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 /* u: in an array, between its neighbours. */
 static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool now)
 {
-	enum page_kind kind = direct_scan(&c->vm->direct.host, c->ram->host + (u->page << PAGE_SHIFT));
+	const u8 *p[3];
 
-	kind = MAX(kind, MAX(kind_across(c, u - 1, u), kind_across(c, u, u + 1)));
+	for (int i = -1; i <= 1; i++)
+		p[i + 1] = u[i].rights & MMU_USER_X ? c->ram->host + (u[i].page << PAGE_SHIFT) : NULL;
+	enum page_kind kind = direct_scan(&c->vm->direct.host, p[0], p[1], p[2]);
 	return kind == PAGE_PLAIN || (kind == PAGE_ASKS && now && insists(c, r->map, u->page));
 }
 

@@ -425,7 +425,7 @@ static void read_frame(struct runner *r)
 	}
 }
 
-#define RUNNER_TRIES 4 /* the second one succeeds, unless guest code says that it did not */
+#define RUNNER_TRIES 4 /* the second one succeeds, unless guest code says that it did not: then the runner is given up */
 
 /* Until the commands are done, and it has stopped again; guest code was executed in between unless `again`. */
 static int start(struct runner *r, bool again)
@@ -445,11 +445,12 @@ static int start(struct runner *r, bool again)
 		/* A signal may have ended its wait: then it stops anew. */
 		if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT && errno != EINPROGRESS)
 			r->alive = false;
-		else if (wait_stop(r) == 0 && !__atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE))
+		else if (wait_stop(r) == 0 && (!r->ncommands || __atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE) != r->ncommands))
 			break;
 		/*
 		 * Guest code that stops by a jump to our code does so with signals let in, or single steps: one came before the
 		 * commands were done, and no guest code was executed. Now it stands in the handler, which nothing interrupts.
+		 * Guest code that writes their number there, once they were done, only makes us do it again.
 		 */
 		if (tries == RUNNER_TRIES)
 			r->alive = false;
@@ -502,7 +503,7 @@ int runner_go(struct runner *r)
 		r->alive = false;
 		return code;
 	}
-	r->error = r->sh->error;
+	r->error = MIN(r->sh->error, (s64)0);
 	if (!r->error)
 		read_frame(r);
 	return 0;

@@ -101,7 +101,7 @@ static bool is_prefix(u8 b)
 	       b == 0xf2 || b == 0xf3;
 }
 
-/* p: as many bytes as SLACK says. */
+/* p: 24 bytes. */
 static struct length length_of(const u8 *p)
 {
 	struct length l = { .opcode = 16 };
@@ -249,19 +249,27 @@ static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host
 	return PAGE_PLAIN;
 }
 
-/* What a decoder comes upon that has its opcode at p[at], and begins before `end`. */
-static enum page_kind decode_at(const struct direct_host *h, const u8 *p, size_t at, size_t end)
+#define TAIL 16   /* of the page behind */
+#define SLACK 24  /* that length_of() may look at behind the last opcode */
+
+/* A page, and what stands around it. */
+struct text {
+	u8 b[WINDOW + PAGE_BYTES + TAIL + SLACK];
+};
+
+/* What a decoder comes upon that has its opcode at t->b[at], and a byte in the page. */
+static enum page_kind decode_at(const struct direct_host *h, const struct text *t, size_t at)
 {
 	size_t lo = at > WINDOW ? at - WINDOW : 0;
 	u64 seen[2] = { 0 }; /* positions from lo on that one has been at */
 
-	for (size_t from = lo; from < lo + STARTS && from <= at; from++) {
+	for (size_t from = lo; from < lo + STARTS; from++) {
 		size_t pos = from;
-		while (pos <= at && pos < end && !(seen[(pos - lo) / 64] >> ((pos - lo) % 64) & 1)) {
-			struct length l = length_of(p + pos);
+		while (pos <= at && pos < WINDOW + PAGE_BYTES && !(seen[(pos - lo) / 64] >> ((pos - lo) % 64) & 1)) {
+			struct length l = length_of(t->b + pos);
 			seen[(pos - lo) / 64] |= 1ull << ((pos - lo) % 64);
-			if (l.bytes && pos + l.opcode == at) {
-				enum page_kind kind = kind_of(p + at, l.prefixes, h);
+			if (l.bytes && pos + l.opcode == at && pos + l.bytes > WINDOW) {
+				enum page_kind kind = kind_of(t->b + at, l.prefixes, h);
 				if (kind != PAGE_PLAIN)
 					return kind;
 			}
@@ -271,39 +279,29 @@ static enum page_kind decode_at(const struct direct_host *h, const u8 *p, size_t
 	return PAGE_PLAIN;
 }
 
-#define SLACK 24 /* that length_of() may look at behind the last opcode */
-
-static enum page_kind scan(const struct direct_host *h, const u8 *p, size_t from, size_t to, size_t end)
+enum page_kind direct_scan(const struct direct_host *h, const u8 *before, const u8 *page, const u8 *behind)
 {
 	static const u8 first[] = { 0x0f, 0xcd };
 	enum page_kind kind = PAGE_PLAIN;
+	struct text t;
 
+	/* Where nothing is before the page, its first byte begins an instruction. */
+	if (before)
+		memcpy(t.b, before + PAGE_BYTES - WINDOW, WINDOW);
+	else
+		memset(t.b, 0x90, WINDOW);
+	memcpy(t.b + WINDOW, page, PAGE_BYTES);
+	memset(t.b + WINDOW + PAGE_BYTES, 0, TAIL + SLACK);
+	if (behind)
+		memcpy(t.b + WINDOW + PAGE_BYTES, behind, TAIL);
 	for (unsigned i = 0; i < ARRAY_LEN(first); i++) {
-		const u8 *at = p + from;
-		while (kind != PAGE_NEVER && (at = memchr(at, first[i], (size_t)(p + to - at)))) {
+		/* An opcode has three bytes, and 14 prefixes at most. */
+		const u8 *at = t.b + WINDOW - 2, *end = t.b + WINDOW + PAGE_BYTES + (behind ? 14 : 0);
+		while (kind != PAGE_NEVER && (at = memchr(at, first[i], (size_t)(end - at)))) {
 			if (unlikely(kind_of(at, 0xff, h) > kind))
-				kind = MAX(kind, decode_at(h, p, (size_t)(at - p), end));
+				kind = MAX(kind, decode_at(h, &t, (size_t)(at - t.b)));
 			at++;
 		}
 	}
 	return kind;
-}
-
-enum page_kind direct_scan(const struct direct_host *h, const u8 *page)
-{
-	u8 s[PAGE_BYTES + SLACK];
-
-	memcpy(s, page, PAGE_BYTES);
-	memset(s + PAGE_BYTES, 0, SLACK);
-	return scan(h, s, 0, PAGE_BYTES - 1, PAGE_BYTES);
-}
-
-enum page_kind direct_scan_across(const struct direct_host *h, const u8 *a, const u8 *b)
-{
-	u8 s[WINDOW + 16 + SLACK] = { 0 };
-
-	/* The opcode is behind 14 prefixes at most, and has three bytes. */
-	memcpy(s, a + PAGE_BYTES - WINDOW, WINDOW);
-	memcpy(s + WINDOW, b, 16);
-	return scan(h, s, WINDOW - 2, WINDOW + 14, WINDOW);
 }
