@@ -337,6 +337,81 @@ static void others_have_the_same_bytes(void **state)
 	close_rig(r);
 }
 
+/* Code that was looked at, and then is written by whom the runner does not see: what must not be executed directly is found. */
+static void code_that_others_write(void **state)
+{
+	static const u8 plain[] = { 0x31, 0xc0, 0x90, 0x90, 0x90, 0x90, 0xc3 };            /* xor %eax, %eax; ret */
+	static const u8 asks[] = { 0x0f, 0x02, 0xc6, 0x0f, 0x94, 0xc3, 0xc3, 0xcc };       /* lar %esi, %eax; setz %bl; ret */
+	static const char *const who[] = { "a device", "translated code", "another vCPU's translated code", "a runner" };
+	u64 word_of, was;
+
+	memcpy(&word_of, asks, 8);
+	need();
+	for (unsigned k = 0; k < ARRAY_LEN(who); k++) {
+		struct rig *r = open_rig("mica-v2", 2, true);
+		struct frame *f = enter(r, 0, 1, 0);
+		u64 page = DATA + 0x10000, alias = DATA + 0x20000, base;
+
+		map(r, 1, page, FRAME(20), P | U);
+		map(r, 1, alias, FRAME(20), P | W | U | NX);
+		assert_int_equal(ram_put(r->ram, FRAME(20) + 0x40, plain, sizeof(plain)), 0);
+		for (unsigned i = 0; i < 4; i++) {
+			f->rip = user(u_call);
+			f->rdi = page + 0x40;
+			f->rsi = 0x7b; /* there is one in the host */
+			f->rsp = USTACK - 0x100;
+			f->rflags = 0x202;
+			f->rbx = 0x55;
+			base = stops(r, DX_SYSCALL);
+			f = go(r, 0);
+			assert_int_equal(f->vec, V_SYSCALL);
+			if (i & 1) {
+				if (f->rbx)
+					fail_msg("written by %s: the host's descriptor was found", who[k]);
+				/* Back, and it is executed directly again. */
+				assert_int_equal(ram_put(r->ram, FRAME(20) + 0x40, plain, sizeof(plain)), 0);
+				continue;
+			}
+			assert_int_equal(f->rbx, 0x55);
+			assert_int_equal(stops(r, DX_SYSCALL), base + 1);
+			struct frame *g = f;
+			switch (k) {
+			case 0:
+				assert_int_equal(ram_put(r->ram, FRAME(20) + 0x40, asks, sizeof(asks)), 0);
+				break;
+			case 1:
+			case 2: /* with EFLAGS.ID it stays there */
+				if (k == 2)
+					g = enter(r, 1, 1, 0);
+				was = cpu_of(r, k - 1)->direct.st.starts;
+				g->rip = user(u_write);
+				g->rdi = alias + 0x40;
+				g->rax = word_of;
+				g->rflags = 0x200202;
+				g = go(r, k - 1);
+				assert_int_equal(g->vec, V_SYSCALL);
+				assert_int_equal(cpu_of(r, k - 1)->direct.st.starts, was);
+				break;
+			case 3:
+				g = enter(r, 1, 1, user(u_write));
+				was = cpu_of(r, 1)->direct.st.starts;
+				for (unsigned n = 0; n < 2; n++) { /* the second one when it has the page */
+					g->rip = user(u_write);
+					g->rdi = alias + (n ? 0x40 : 0x800);
+					g->rax = n ? word_of : 0;
+					g = go(r, 1);
+					assert_int_equal(g->vec, V_SYSCALL);
+				}
+				assert_true(cpu_of(r, 1)->direct.st.starts > was);
+				break;
+			}
+			assert_int_equal(*word(r, FRAME(20) + 0x40), word_of);
+			f = r->frame[0];
+		}
+		close_rig(r);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +422,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(data_segments),
 		cmocka_unit_test(only_instructions_count),
 		cmocka_unit_test(others_have_the_same_bytes),
+		cmocka_unit_test(code_that_others_write),
 	};
 
 	rig_begin();

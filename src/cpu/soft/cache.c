@@ -267,7 +267,29 @@ unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
 	if (!chunks && (++k->quiet[page] >= CACHE_QUIET || bytes >= PAGE_BYTES / 2))
 		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
 	pthread_mutex_unlock(&k->lock);
+	if (unlikely(vm->direct.code && atomic_load_explicit(&vm->direct.code[page], memory_order_relaxed)))
+		direct_code_written(vm, page);
 	return killed;
+}
+
+bool cache_release(struct soft_vm *vm, u64 page)
+{
+	struct code_cache *k = vm->cache;
+
+	pthread_mutex_lock(&k->lock);
+	for (u32 *p = &k->page_head[page]; *p;) {
+		struct block *b = at(k, *p);
+		if (!b->dead)
+			break;
+		*p = b->next_on_page[b->phys >> PAGE_SHIFT != page];
+	}
+	bool free = !k->page_head[page];
+	if (free) {
+		atomic_store(&k->code_chunks[page], 0);
+		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return free;
 }
 
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
@@ -318,6 +340,7 @@ static void reset(struct soft_vm *vm)
 	jit_reset(vm);
 	atomic_store(&k->full, false);
 	pthread_mutex_unlock(&k->lock);
+	direct_code_forget(vm);
 }
 
 void jc_clear(struct jc_table *t)

@@ -78,6 +78,8 @@ struct block *cache_get_whole(struct soft_cpu *c, gva_t lin, struct block *b);
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
 /* The same by offset into the host's RAM, within a page. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
+/* The page is no code page any more, unless there are blocks from it; true: so. */
+bool cache_release(struct soft_vm *vm, u64 page);
 void cache_kill(struct soft_vm *vm, struct block *b);
 /* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
@@ -181,6 +183,7 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 /* Take back every fast write entry of every vCPU; none of them is in the guest. */
 void mmu_protect_all(struct soft_vm *vm);
 void mmu_protect_code(struct soft_cpu *c, u64 page);
+void mmu_protect_pages(struct soft_cpu *c, const u64 *page, unsigned n);
 /* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
 

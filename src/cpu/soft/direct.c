@@ -583,6 +583,10 @@ void direct_init(struct soft_vm *vm)
 	if (cpu_model_cpuid(vm->model, 0, 1, 0).ecx >> 28 & 1)
 		d->vec_ok |= VEC_OK_AVX;
 	pthread_mutex_init(&d->lock, NULL);
+	if (!direct_code_init(vm)) {
+		d->why = "no memory";
+		return;
+	}
 	for (; d->n < want; d->n++) {
 		struct runner *r = runner_new(vm->ram->memfd, &d->why);
 		if (!r)
@@ -615,4 +619,5 @@ void direct_fini(struct soft_vm *vm)
 		runner_free(d->r[i]);
 	}
 	d->n = 0;
+	direct_code_fini(vm);
 }

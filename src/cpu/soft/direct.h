@@ -260,6 +260,28 @@ enum page_kind {
  * or NULL. */
 enum page_kind direct_scan(const struct direct_host *h, const u8 *before, const u8 *page, const u8 *behind);
 
+#define DIRECT_SCAN_BEFORE 96 /* bytes of the page before that count */
+#define DIRECT_SCAN_BEHIND 16
+
+/* ---- pages stay what was looked at (direct_code.c) ---- */
+struct mmu_user;
+#define DIRECT_GUARD_MAX 512
+bool direct_code_init(struct soft_vm *vm);
+void direct_code_fini(struct soft_vm *vm);
+/* Before pages are executed directly, those of u that can be: who writes to them is seen. In guest code, no lock held; n up to
+ * DIRECT_GUARD_MAX. */
+void direct_code_guard(struct soft_cpu *c, const struct mmu_user *u, unsigned n);
+/* May the page, in an array between its neighbours, be executed directly? c->tlb_lock held. */
+enum page_kind direct_code_kind(struct soft_cpu *c, const struct mmu_user *u);
+/* The RAM page was written; any thread, no lock held. For cache.c. */
+void direct_code_written(struct soft_vm *vm, u64 page);
+/* Nothing is guarded any more; in an exclusive section. */
+void direct_code_forget(struct soft_vm *vm);
+/* A runner of c is about to write to the page: it need not be guarded, unless blocks were decoded from it. No lock held. */
+void direct_code_release(struct soft_cpu *c, u64 page);
+/* Does a runner of c have the page, or ~0: any, for executing? It will be looked at before its next start. c->tlb_lock held. */
+bool direct_map_revoke(struct soft_cpu *c, u64 page);
+
 /* ---- its mappings (direct_map.c) ---- */
 struct direct_map *direct_map_new(void);
 void direct_map_free(struct direct_map *m);
@@ -279,6 +301,7 @@ struct direct {
 	const char *why; /* there are none */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
 	struct direct_host host;
+	_Atomic u32 *code; /* by RAM page, see direct_code.c; NULL: there are no runners */
 	u64 base_end;    /* segment bases must be below, unless 0 */
 	bool always;     /* for tests: everybody is let in at once */
 	_Atomic u64 bytes; /* of the host's memory that their mappings take, see direct_map.c */

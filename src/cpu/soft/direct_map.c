@@ -266,7 +266,9 @@ static int check(struct soft_cpu *c, struct runner *r, u32 i)
 		return 0;
 	c->direct.st.checks++;
 	mmu_user_look(c, e->vpn << PAGE_SHIFT, 1, &u);
-	unsigned may = (u.rights & MMU_USER_R ? PROT_READ : 0) | (u.rights & MMU_USER_X ? PROT_EXEC : 0);
+	unsigned may = u.rights & MMU_USER_R ? PROT_READ : 0;
+	if ((u.rights & MMU_USER_X) && u.page == e->page && atomic_load(&c->vm->direct.code[e->page]))
+		may |= PROT_EXEC;
 	if ((e->prot & PROT_WRITE) && (u.rights & MMU_USER_W) && u.page == e->page &&
 	    mmu_user_writes(c, u.page, false))
 		may |= PROT_WRITE;
@@ -379,6 +381,28 @@ void direct_protect(struct soft_cpu *c, u64 page)
 	}
 }
 
+bool direct_map_revoke(struct soft_cpu *c, u64 page)
+{
+	bool had = false;
+
+	for (unsigned k = 0; k < c->vm->direct.n; k++) {
+		struct runner *r = c->vm->direct.r[k];
+		if (__atomic_load_n(&r->cpu, __ATOMIC_RELAXED) != c)
+			continue;
+		struct direct_map *m = r->map;
+		if (page == UINT64_MAX) {
+			m->all_stale = had = true;
+			continue;
+		}
+		for (u32 i = m->by_page[bucket(page)]; i != NONE; i = m->e[i].next_p)
+			if (m->e[i].page == page && (m->e[i].prot & PROT_EXEC)) {
+				mark(m, i);
+				had = true;
+			}
+	}
+	return had;
+}
+
 /* ---- page faults ---- */
 
 /* It has asked, from this page, and is kept from executing it again and again. */
@@ -397,11 +421,8 @@ static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 /* u: in an array, between its neighbours. */
 static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool now)
 {
-	const u8 *p[3];
+	enum page_kind kind = direct_code_kind(c, u);
 
-	for (int i = -1; i <= 1; i++)
-		p[i + 1] = u[i].rights & MMU_USER_X ? c->ram->host + (u[i].page << PAGE_SHIFT) : NULL;
-	enum page_kind kind = direct_scan(&c->vm->direct.host, p[0], p[1], p[2]);
 	return kind == PAGE_PLAIN || (kind == PAGE_ASKS && now && insists(c, r->map, u->page));
 }
 
@@ -505,6 +526,14 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 	int code = 0;
 
 	m->faults++;
+	if (exec || write) {
+		/* What is found here is looked at again under the lock. */
+		mmu_user_look(c, first << PAGE_SHIFT, around, u);
+		if (exec)
+			direct_code_guard(c, u, around);
+		else if (u[at].rights & MMU_USER_W)
+			direct_code_release(c, u[at].page);
+	}
 	pthread_mutex_lock(&c->tlb_lock);
 	mmu_user_look(c, first << PAGE_SHIFT, around, u);
 	if (exec) {

@@ -503,7 +503,7 @@ int runner_go(struct runner *r)
 		r->alive = false;
 		return code;
 	}
-	r->error = r->sh->error;
+	r->error = MIN(r->sh->error, (s64)0);
 	if (!r->error)
 		read_frame(r);
 	return 0;

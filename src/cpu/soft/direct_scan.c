@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#define WINDOW 96u /* bytes before the place that decoders set out from; some 25 instructions */
+#define WINDOW ((unsigned)DIRECT_SCAN_BEFORE) /* bytes before the place that decoders set out from; some 25 instructions */
 #define STARTS 8u  /* of them */
 
 /* ---- lengths of instructions in 64-bit code (SDM 2 2.1, appendix A) ---- */
@@ -249,7 +249,7 @@ static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host
 	return PAGE_PLAIN;
 }
 
-#define TAIL 16   /* of the page behind */
+#define TAIL DIRECT_SCAN_BEHIND /* of the page behind */
 #define SLACK 24  /* that length_of() may look at behind the last opcode */
 
 /* A page, and what stands around it. */

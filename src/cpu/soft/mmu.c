@@ -445,13 +445,13 @@ static void take_back(struct tlb_table *t, u64 host)
 	}
 }
 
-void mmu_protect_code(struct soft_cpu *c, u64 page)
+/* True: stores that had passed the tag test before it was taken back may be under way. */
+static bool protect_page(struct soft_vm *vm, u64 page)
 {
-	struct soft_vm *vm = c->vm;
 	u8 old = atomic_fetch_or(&vm->cache->page_flags[page], PAGE_CODE);
 
 	if ((old & PAGE_CODE) || !(old & PAGE_WTLB))
-		return;
+		return false;
 	u64 host = (u64)(uintptr_t)vm->ram->host + (page << PAGE_SHIFT);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		struct soft_cpu *o = vm->cpu[i];
@@ -471,12 +471,27 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 		pthread_mutex_unlock(&o->tlb_lock);
 	}
 	atomic_fetch_and(&vm->cache->page_flags[page], (u8)~PAGE_WANY);
-	if (vm->ncpus > 1) {
-		/* Stores that had passed the tag test before it was taken back are finished after this. */
+	return true;
+}
+
+void mmu_protect_pages(struct soft_cpu *c, const u64 *page, unsigned n)
+{
+	struct soft_vm *vm = c->vm;
+	bool any = false;
+
+	for (unsigned i = 0; i < n; i++)
+		any |= protect_page(vm, page[i]);
+	if (any && vm->ncpus > 1) {
+		/* Those stores are finished after this. */
 		c->st.ping++;
 		cache_exclusive_begin(vm, c);
 		cache_exclusive_end(vm, c);
 	}
+}
+
+void mmu_protect_code(struct soft_cpu *c, u64 page)
+{
+	mmu_protect_pages(c, &page, 1);
 }
 
 static void protect_table(struct tlb_table *t)
