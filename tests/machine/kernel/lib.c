@@ -72,7 +72,7 @@ static bool starts(const char *s, const char *with)
 }
 
 /* The command line from `what` on; "" where it is not. */
-static const char *find(const char *what)
+const char *find(const char *what)
 {
 	const u32 *info = (const u32 *)(word)boot_info;
 	const char *c = info && info[0] & 4 ? (const char *)(word)info[4] : "";
