@@ -190,6 +190,11 @@ u64 loop_until(void)
 	return MIN(now + LOOP_VISIT_NS, MAX(here->turn_ns + LOOP_TURN_NS, now + LOOP_LEAST_NS));
 }
 
+bool loop_here(void)
+{
+	return here;
+}
+
 void loop_get_stats(const struct loop *l, struct loop_stats *out)
 {
 	*out = l->stats;

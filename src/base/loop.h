@@ -76,6 +76,8 @@ void loop_post(struct loop *l, void (*fn)(void *opaque), void *opaque);
 #define LOOP_VISIT_NS 1000000ull
 #define LOOP_LEAST_NS 100000ull
 u64 loop_until(void);
+/* Does the calling thread run a loop? */
+bool loop_here(void);
 
 /* Since the loop began to run. Loop's thread. */
 struct loop_stats {
