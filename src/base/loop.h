@@ -76,12 +76,14 @@ void loop_post(struct loop *l, void (*fn)(void *opaque), void *opaque);
 #define LOOP_VISIT_NS 1000000ull
 #define LOOP_LEAST_NS 100000ull
 u64 loop_until(void);
+/* Does the calling thread run a loop? */
+bool loop_here(void);
 
 /* Since the loop began to run. Loop's thread. */
 struct loop_stats {
 	u64 turns;
 	u64 longest_ns;     /* a turn, by the clock on the wall */
-	u64 longest_cpu_ns; /* a turn, in CPU time of the thread, the look at the descriptors included */
+	u64 longest_cpu_ns; /* a turn, in CPU time of the thread; up to 50 us too many */
 	u64 longest_wait_ns; /* for a lock that another thread held (loop_waited()) */
 };
 void loop_get_stats(const struct loop *l, struct loop_stats *out);

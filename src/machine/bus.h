@@ -86,6 +86,7 @@ void bus_pio_write(struct bus *b, u16 port, unsigned bytes, u32 val);
 /* A wire into the interrupt controllers (a GSI: I/O APIC pin, and the 8259 pin when < 16). */
 struct irq_line {
 	void (*set)(void *opaque, unsigned gsi, bool level);
+	u64 (*taken)(void *opaque); /* optional: a number that is another after any vCPU took any interrupt */
 	void *opaque;
 	unsigned gsi;
 };

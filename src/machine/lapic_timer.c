@@ -7,15 +7,17 @@
  * runs, the event loop's timer raises the interrupt; while it is parked (HLT) its thread sleeps until
  * the deadline by itself and no other thread is woken: lapic_unpark() raises what is due then.
  *
- * A masked timer counts but wakes nobody; its expiry is noticed, and lost, at the next look.
+ * A masked timer counts but wakes nobody; its expiry is noticed, and lost, at the next look. So is one whose interrupt is
+ * requested already while the vCPU is parked: another request changes nothing (a halt with interrupts off).
+ *
+ * Short periods are merged (tick.h).
  */
 #include "cpu/board_state.h"
 #include "machine/lapic_int.h"
 
 #include "base/clock.h"
+#include "machine/tick.h"
 
-/* A guest that asks for a shorter period gets this one: the host is not its tight loop. */
-#define PERIOD_MIN_NS 20000ull
 /* Further than this a TSC deadline is looked at again on the way: conversions stay in range. */
 #define TSC_HORIZON_NS (3600 * NSEC_PER_SEC)
 
@@ -29,6 +31,12 @@ static unsigned divisor(const struct lapic *l)
 static bool unmasked(const struct lapic *l)
 {
 	return !(l->lvt[LVT_TIMER] & LVT_MASKED);
+}
+
+/* Does its expiry do anything? Vectors below 16 are illegal and requested by nothing (10.8.1). */
+static bool heard(const struct lapic *l)
+{
+	return unmasked(l) && (u8)l->lvt[LVT_TIMER] >= 16;
 }
 
 static void raise(struct lapic *l)
@@ -50,9 +58,20 @@ static u64 tsc_to_deadline(struct lapic *l, u64 now_ns)
 	return now_ns + mul_div(delta, 1000000, khz) + 1;
 }
 
+/* period_ns is what the guest asked for, and the timer is due at `at`: apply the limit. */
+static u64 limit_period(struct lapic *l, u64 at)
+{
+	if (lapic_timer_mode(l) != TIMER_PERIODIC)
+		return at;
+	at = tick_at(at, l->period_ns);
+	if (l->period_ns < TICK_MIN_NS)
+		l->period_ns = TICK_MERGED_NS;
+	return at;
+}
+
 void lapic_timer_program_locked(struct lapic *l)
 {
-	u64 at = unmasked(l) && !l->parked ? l->deadline_ns : UINT64_MAX;
+	u64 at = heard(l) && !l->parked ? l->deadline_ns : UINT64_MAX;
 
 	loop_timer_arm(&l->timer, at);
 }
@@ -111,9 +130,7 @@ static void restart(struct lapic *l)
 	if (l->init_count == 0) {
 		l->deadline_ns = UINT64_MAX;
 	} else {
-		if (lapic_timer_mode(l) == TIMER_PERIODIC)
-			l->period_ns = MAX(l->period_ns, PERIOD_MIN_NS);
-		l->deadline_ns = clock_mono_ns() + l->period_ns;
+		l->deadline_ns = limit_period(l, clock_mono_ns() + l->period_ns);
 	}
 	lapic_timer_program_locked(l);
 }
@@ -137,9 +154,7 @@ void lapic_timer_set_divide_locked(struct lapic *l, u32 divide)
 		return;
 	/* What is left to count goes on at the new rate. */
 	l->period_ns = (u64)l->init_count * divisor(l);
-	if (lapic_timer_mode(l) == TIMER_PERIODIC)
-		l->period_ns = MAX(l->period_ns, PERIOD_MIN_NS);
-	l->deadline_ns = clock_mono_ns() + (u64)left * divisor(l);
+	l->deadline_ns = limit_period(l, clock_mono_ns() + (u64)left * divisor(l));
 	lapic_timer_program_locked(l);
 }
 
@@ -152,8 +167,8 @@ void lapic_timer_set_lvt_locked(struct lapic *l, u32 lvt)
 	if (old != lapic_timer_mode(l)) {
 		if (old == TIMER_TSC_DEADLINE || lapic_timer_mode(l) == TIMER_TSC_DEADLINE)
 			lapic_timer_stop_locked(l); /* entering or leaving that mode disarms */
-		else if (lapic_timer_mode(l) == TIMER_PERIODIC)
-			l->period_ns = MAX(l->period_ns, PERIOD_MIN_NS);
+		else if (l->deadline_ns != UINT64_MAX)
+			l->deadline_ns = limit_period(l, l->deadline_ns);
 	}
 	lapic_timer_program_locked(l);
 }
@@ -204,9 +219,8 @@ void lapic_timer_resume_locked(struct lapic *l, const struct lapic_state *st)
 		if (l->tsc_deadline && l->cpu)
 			l->deadline_ns = tsc_to_deadline(l, now);
 	} else if (l->init_count && st->timer_left_ns != BOARD_NEVER) {
-		if (lapic_timer_mode(l) == TIMER_PERIODIC)
-			l->period_ns = MAX(l->period_ns, PERIOD_MIN_NS);
-		l->deadline_ns = now + MIN(st->timer_left_ns, l->period_ns);
+		u64 left = MIN(st->timer_left_ns, MAX(l->period_ns, TICK_MERGED_NS));
+		l->deadline_ns = limit_period(l, now + left);
 	}
 	lapic_timer_poll_locked(l);
 	lapic_timer_program_locked(l);
@@ -219,9 +233,12 @@ u64 lapic_park(struct lapics *b, unsigned cpu)
 
 	pthread_mutex_lock(&l->lock);
 	l->parked = true;
-	if (unmasked(l) && l->deadline_ns != UINT64_MAX) {
+	if (heard(l) && l->deadline_ns != UINT64_MAX) {
+		u8 vector = (u8)l->lvt[LVT_TIMER];
+
 		loop_timer_disarm(&l->timer);
-		at = l->deadline_ns;
+		if (!(l->irr[vector / 64] >> (vector % 64) & 1))
+			at = l->deadline_ns;
 	}
 	pthread_mutex_unlock(&l->lock);
 	return at;

@@ -4,18 +4,18 @@
  *
  * Theory of operation: a channel remembers when its count was loaded; counts and outputs are computed
  * from the clock when looked at. Only channel 0 interrupts: the event loop's timer stands at its next
- * rising edge of OUT. Channels 0 and 1 have their gates wired high; channel 2's is port 0x61 bit 0.
+ * rising edge of OUT, or later (tick.h). Channels 0 and 1 have their gates wired high; channel 2's is port 0x61 bit 0.
  */
 #include "machine/pit.h"
 
 #include "base/clock.h"
 #include "cpu/board_state.h"
 #include "machine/layout.h"
+#include "machine/tick.h"
 
 #include <pthread.h>
 
-/* A guest that asks for a faster tick gets this one. */
-#define TICK_MIN_NS 20000ull
+#define ONE_SHOT_MIN_NS 20000ull
 #define PORT_SPEAKER 0x61
 #define REFRESH_NS 15085 /* half a period of the refresh toggle, bit 4 of port 0x61 */
 
@@ -49,6 +49,7 @@ struct pit {
 	struct io_region region[2];
 	bool has_timer;
 	struct loop_timer timer;
+	u64 taken, pause_ns; /* irq0's number when it last ticked; how long a fast tick waits besides (tick.h) */
 };
 
 static u64 elapsed_ticks(const struct channel *c, u64 now)
@@ -118,6 +119,23 @@ static u64 edge_ns(const struct channel *c, u64 n)
 	return c->start_ns + mul_div(n * c->reload, NSEC_PER_SEC, PIT_HZ) + 1;
 }
 
+static u64 period_ns(const struct channel *c)
+{
+	return mul_div(c->reload, NSEC_PER_SEC, PIT_HZ);
+}
+
+/* Before a tick: was the last one of any use? */
+static void look_taken(struct pit *p)
+{
+	u64 taken = p->irq0.taken ? p->irq0.taken(p->irq0.opaque) : p->taken + 1;
+
+	if (taken != p->taken || period_ns(&p->ch[0]) >= TICK_MIN_NS)
+		p->pause_ns = 0;
+	else
+		p->pause_ns = MIN(MAX(2 * p->pause_ns, TICK_MERGED_NS), TICK_UNHEARD_NS);
+	p->taken = taken;
+}
+
 static void schedule_locked(struct pit *p)
 {
 	struct channel *c = &p->ch[0];
@@ -125,8 +143,10 @@ static void schedule_locked(struct pit *p)
 
 	if (!p->has_timer)
 		return;
-	if (c->started && (periodic(c) || c->ticks_out == 0))
-		at = MAX(edge_ns(c, c->ticks_out + 1), p->now_ns() + TICK_MIN_NS);
+	if (c->started && periodic(c))
+		at = tick_at(MAX(edge_ns(c, c->ticks_out + 1), p->now_ns() + 1 + p->pause_ns), period_ns(c));
+	else if (c->started && c->ticks_out == 0)
+		at = MAX(edge_ns(c, 1), p->now_ns() + ONE_SHOT_MIN_NS);
 	loop_timer_arm(&p->timer, at);
 }
 
@@ -141,6 +161,7 @@ static void timer_fired(void *opaque)
 
 		if (n > c->ticks_out) {
 			c->ticks_out = n;
+			look_taken(p);
 			irq_set(&p->irq0, true);
 			irq_set(&p->irq0, false);
 		}
@@ -157,8 +178,10 @@ static void start_locked(struct pit *p, struct channel *c)
 	c->start_ns = p->now_ns();
 	c->held_ns = 0;
 	c->ticks_out = 0;
-	if (c == &p->ch[0])
+	if (c == &p->ch[0]) {
+		p->pause_ns = 0;
 		schedule_locked(p);
+	}
 }
 
 static void load_locked(struct pit *p, struct channel *c, u16 raw)

@@ -5,7 +5,8 @@
  * Theory of operation: the guest's time is the host's plus an offset that moves when the guest sets
  * the clock. Registers are computed when read; what happened between two looks (update, alarm,
  * periodic tick) is found by comparing their times, so a clock nobody listens to costs nothing. Only
- * enabled interrupts put a timer into the event loop. While SET (B bit 7) is on, time stands still in
+ * enabled interrupts put a timer into the event loop, and only while their flags are down; fast ones merge (tick.h).
+ * While SET (B bit 7) is on, time stands still in
  * the register bytes; when it goes off, they become the time.
  */
 #include "machine/rtc.h"
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "base/state.h"
 #include "machine/layout.h"
+#include "machine/tick.h"
 
 #include <pthread.h>
 
@@ -217,13 +219,14 @@ static void catch_up(struct rtc *r)
 static void schedule(struct rtc *r)
 {
 	u8 want = r->reg[R_B] & (u8)~r->reg[R_C]; /* a flag that is up already needs no timer */
-	u64 at = UINT64_MAX, now = r->seen_ns;
+	u64 at = UINT64_MAX, now = r->seen_ns, period_ns = UINT64_MAX;
 
 	if (!r->has_timer)
 		return;
 	if ((want & IRQ_PERIODIC) && period_ticks(r)) {
 		u64 n = mul_div(now, 32768, NSEC_PER_SEC) / period_ticks(r) + 1;
 
+		period_ns = mul_div(period_ticks(r), NSEC_PER_SEC, 32768);
 		at = mul_div(n * period_ticks(r), NSEC_PER_SEC, 32768) + 1;
 	}
 	if (running(r) && (want & IRQ_UPDATE))
@@ -233,7 +236,7 @@ static void schedule(struct rtc *r)
 	if (at != UINT64_MAX) {
 		u64 g = guest_ns(r);
 
-		at = clock_mono_ns() + (at > g ? at - g : 0);
+		at = tick_at(clock_mono_ns() + (at > g ? at - g : 0), period_ns);
 	}
 	loop_timer_arm(&r->timer, at);
 }

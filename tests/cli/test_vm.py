@@ -250,6 +250,27 @@ class Vm(unittest.TestCase):
         self.assertEqual(p.wait(10), 130)
         self.assertFalse(os.path.exists(path))
 
+    def test_guest_messages_are_counted(self):
+        # The first device's BAR 0 is moved over the second one's and away again, for ever: a line each time.
+        path = os.path.join(self.dir, "noisy")
+
+        def cfg(slot, reg, val):
+            return (b"\x66\xba\xf8\x0c\xb8" + struct.pack("<I", 0x80000000 | slot << 11 | reg) + b"\xef" +
+                    b"\x66\xba\xfc\x0c\xb8" + struct.pack("<I", val) + b"\xef")
+        loop = cfg(1, 0x10, 0xc1000000) + cfg(1, 0x10, 0xc2000000)
+        loop += b"\xe9" + struct.pack("<i", -len(loop) - 5)
+        p, vmm = self.start(cfg(2, 0x10, 0xc1000000) + cfg(2, 4, 2) + cfg(1, 4, 2) + loop, "--control", path)
+        start = time.monotonic()
+        time.sleep(2.5)
+        status = self.ask(path, command="status")["result"]
+        os.kill(vmm, signal.SIGTERM)
+        lines = [line for line in p.stderr.read().splitlines() if line.startswith(b"mica: guest")]
+        self.assertIn(b"does not answer", lines[0])
+        self.assertLessEqual(len(lines), 10 * (time.monotonic() - start + 2))
+        self.assertGreater(status["guest_messages"], 1000)
+        self.assertGreaterEqual(status["guest_messages_dropped"], status["guest_messages"] - len(lines))
+        self.assertEqual(status["disk_errors"], 0)
+
     def test_second_vm_at_the_same_socket(self):
         path = os.path.join(self.dir, "taken")
         self.start(HANG, "--control", path)

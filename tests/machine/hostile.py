@@ -19,6 +19,7 @@ TURN_CPU_US = 10_000  # what docs/control-socket.md promises
 ANSWER_S = 2.0        # on a machine that has other things to do
 END_S = 5.0
 ATTACK_S = 1.5
+SAVED = {"disk-write"}  # in the middle of the attack
 
 
 def fail(attack, why):
@@ -91,6 +92,20 @@ def attack_once(mica, kernel, attack, tmp):
                     return fail(attack, f"no answer to {what[0]} within {ANSWER_S} s ({e!r})")
                 worst = max(worst, time.monotonic() - t)
             time.sleep(0.02)
+        if attack in SAVED:
+            # It waits for what is in flight, which is gigabytes; nobody else does.
+            saver = Control(path)
+            with open(os.path.join(tmp, "state"), "wb") as f:
+                socket.send_fds(saver.s, [b'{"command": "save"}\n'], [f.fileno()])
+            time.sleep(0.3)
+            t = time.monotonic()
+            try:
+                state = c.ask("status")["state"]
+            except OSError as e:
+                return fail(attack, f"no answer to status during a save ({e!r})")
+            if state not in ("stopping", "paused"):
+                return fail(attack, f"{state} in the middle of a save")
+            print(f"{attack}: {state} while it is saved; answer {(time.monotonic() - t) * 1000:.0f} ms")
         with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
             vmm = int(f.read().split()[0])
         t = time.monotonic()

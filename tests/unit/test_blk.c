@@ -535,6 +535,83 @@ static void test_many(void **state)
 }
 
 /* A thread's requests outlive it. */
+/* Transfers larger than a piece (engine.h), in vectors that pieces do not end with. */
+static void test_pieces(void **state)
+{
+	enum { BYTES = 9 * MIB + 3 * 512 };
+	struct blk_params p = { .path = img };
+	struct iovec iov[5];
+	struct blk *b;
+	struct err e;
+	auto_free u8 *data = malloc(BYTES), *back = malloc(BYTES);
+	static const u64 lens[] = { 512, 5 * MIB + 512, 0, 3 * MIB, MIB + 512 };
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		p.engine = k ? BLK_ENGINE_POOL : BLK_ENGINE_AUTO;
+		make_image(BYTES + MIB, 0x11);
+		assert_int_equal(blk_open(&b, L, &p, &e), 0);
+		for (u64 i = 0; i < BYTES; i++)
+			data[i] = (u8)(i * 7 + i / 4096 + k);
+		for (unsigned plug = 0; plug < 2; plug++) {
+			u64 at = 0;
+			for (unsigned i = 0; i < 5; at += lens[i++])
+				iov[i] = (struct iovec){ data + at, lens[i] };
+			assert_int_equal(at, BYTES);
+			assert_int_equal(io(b, BLK_WRITE, 512, BYTES, iov, 5, plug), 0);
+			memset(back, 0, BYTES);
+			at = 0;
+			for (unsigned i = 0; i < 5; at += lens[i++])
+				iov[i].iov_base = back + at;
+			assert_int_equal(io(b, BLK_READ, 512, BYTES, iov, 5, plug), 0);
+			assert_memory_equal(back, data, BYTES);
+		}
+		blk_close(b);
+	}
+}
+
+static unsigned cancel_ok, cancel_gone;
+static void cancel_done(struct blk_req *r, int res)
+{
+	(void)r;
+	must(res == 0 || res == -ECANCELED);
+	cancel_ok += res == 0;
+	cancel_gone += res == -ECANCELED;
+}
+
+/* What the host has not begun with ends at once, and so does the rest of what it does in pieces. */
+static void test_cancel(void **state)
+{
+	enum { N = 600 };
+	struct blk_params p = { .path = img };
+	struct blk *b;
+	struct err e;
+	auto_free u8 *data = calloc(1, 8 * MIB);
+	auto_free struct blk_req *r = calloc(N, sizeof(*r));
+	struct iovec iov = { data, 8 * MIB };
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		p.engine = k ? BLK_ENGINE_POOL : BLK_ENGINE_AUTO;
+		make_image(8 * MIB, 0x11);
+		assert_int_equal(blk_open(&b, L, &p, &e), 0);
+		cancel_ok = cancel_gone = 0;
+		blk_plug(b);
+		for (unsigned i = 0; i < N; i++) {
+			r[i] = (struct blk_req){ .op = BLK_WRITE, .bytes = 8 * MIB, .iov = &iov, .niov = 1, .done = cancel_done };
+			blk_submit(b, &r[i]);
+		}
+		blk_unplug(b);
+		blk_cancel(b);
+		assert_int_equal(cancel_ok + cancel_gone, N);
+		assert_true(cancel_gone > N / 2);
+		assert_int_equal(blk_errors(b), 0);
+		/* and it goes on as before */
+		assert_int_equal(io(b, BLK_READ, 0, 8 * MIB, &iov, 1, true), 0);
+		blk_close(b);
+	}
+}
+
 static int gone_res[40];
 static void *submit_and_end(void *arg)
 {
@@ -641,6 +718,8 @@ int main(void)
 		T(test_truncated),
 		T(test_flush_reaches_the_disk),
 		T(test_many),
+		T(test_pieces),
+		T(test_cancel),
 		T(test_submitter_ends),
 		T(test_without_uring),
 	};

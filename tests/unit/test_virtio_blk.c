@@ -427,6 +427,38 @@ static void test_reset_in_flight(void **state)
 	finish();
 }
 
+/* The host fails a disk: the operator hears which one, why and what to do, and not of each request. */
+static void test_host_errors(void **state)
+{
+	char text[8192] = "";
+	int p[2], saved = dup(2);
+
+	(void)state;
+	start(false, false);
+	assert_int_equal(truncate(img, 512), 0);
+	assert_int_equal(pipe(p), 0);
+	dup2(p[1], 2);
+	for (unsigned i = 0; i < 150; i++)
+		if (req(0, 8, BUF, 4096, true) != IOERR)
+			break;
+	dup2(saved, 2);
+	close(saved);
+	close(p[1]);
+	assert_true(read(p[0], text, sizeof(text) - 1) > 0);
+	close(p[0]);
+	unsigned lines = 0;
+	for (char *c = text; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines, 3);
+	assert_non_null(strstr(text, img));
+	assert_non_null(strstr(text, "a read of 4096 bytes at 4096: Input/output error (errno 5); the host's storage fails, or "
+				     "the image became shorter: look at the host's kernel log"));
+	assert_non_null(strstr(text, "1 such error so far, the next line comes at 10\n"));
+	assert_non_null(strstr(text, "100 such errors so far, the next line comes at 1000\n"));
+	assert_null(strstr(text, "guest"));
+	finish();
+}
+
 /* Freed with requests in flight. */
 static void test_free_in_flight(void **state)
 {
@@ -453,6 +485,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_writethrough),
 		cmocka_unit_test(test_reset_in_flight),
 		cmocka_unit_test(test_free_in_flight),
+		cmocka_unit_test(test_host_errors),
 	};
 	kind = argc > 1 && !strcmp(argv[1], "threads") ? BLK_ENGINE_POOL : BLK_ENGINE_AUTO;
 	return cmocka_run_group_tests_name("virtio-blk", tests, NULL, NULL);

@@ -96,6 +96,10 @@ void virtio_lock(struct virtio_dev *d)
 
 void virtio_lock_vcpu(struct virtio_dev *d)
 {
+	if (loop_here()) { /* a doorbell that the kernel rang */
+		virtio_lock(d);
+		return;
+	}
 	if (unlikely(__atomic_load_n(&d->waiting, __ATOMIC_RELAXED))) {
 		pthread_mutex_lock(&d->turnstile);
 		pthread_mutex_unlock(&d->turnstile);

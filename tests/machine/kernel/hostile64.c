@@ -141,11 +141,10 @@ static void end_table(unsigned q)
 
 static __attribute__((noreturn)) void for_ever(unsigned q)
 {
+	queues[q].avail.idx = 250;
 	say("attack\n");
-	for (;;) {
-		queues[q].avail.idx = (u16)(queues[q].used.idx + 250);
+	for (;;)
 		bell(q);
-	}
 }
 
 /* One notification for a full ring, and then sleep: all that follows is the device's. */
@@ -164,7 +163,9 @@ void ap_main(unsigned n)
 	for (;;) {
 		if (help_queue) {
 			struct queue *v = &queues[help_queue - 1];
-			v->avail.idx = (u16)(v->used.idx + 250);
+			u16 more = (u16)(v->used.idx + 250 - v->avail.idx);
+			if (more < 0x8000)
+				v->avail.idx = (u16)(v->avail.idx + more);
 		}
 		if (help_bells) {
 			bell(0);
