@@ -33,6 +33,7 @@
 #include "machine/pit.h"
 #include "machine/pv.h"
 #include "machine/reset.h"
+#include "machine/rom.h"
 #include "machine/rtc.h"
 
 #define RESET_HOOKS_MAX 64
@@ -49,6 +50,7 @@ struct machine {
 	struct rtc *rtc;
 	struct acpi_pm *acpi;
 	struct reset *reset;
+	struct rom *rom;
 	struct pv *pv;
 	struct pci_bus *pci;
 	struct lpc *lpc;
@@ -297,7 +299,8 @@ static int add_chips(struct machine *m)
 	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 || (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0 ||
 	    (rc = pit_new(&m->pit, m->bus, m->cfg.loop, irq0, clock_mono_ns)) < 0 ||
 	    (rc = rtc_new(&m->rtc, m->bus, m->cfg.loop, irq8, clock_real_ns)) < 0 ||
-	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0)
+	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0 ||
+	    (rc = rom_new(&m->rom, m->bus)) < 0)
 		return rc;
 	return 0;
 }
@@ -326,6 +329,7 @@ void machine_free(struct machine *m)
 	if (!m)
 		return;
 	pci_bus_free(m->pci); /* wires fall: the controllers are still there */
+	rom_free(m->rom);
 	reset_free(m->reset);
 	acpi_pm_free(m->acpi);
 	rtc_free(m->rtc);
@@ -425,7 +429,7 @@ int machine_firmware(struct machine *m, struct err *e)
 	if (rc < 0)
 		return err_set(e, -rc, "the PCI devices need more address space than the 32-bit window has");
 	lpc_set_routes(m->lpc);
-	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, e)) < 0)
+	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
 		return rc;
 	return irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
 }
@@ -441,6 +445,7 @@ void machine_reset(struct machine *m)
 	rtc_reset(m->rtc);
 	acpi_pm_reset(m->acpi);
 	reset_reset(m->reset);
+	rom_reset(m->rom);
 	pic_reset(m->pic);
 	ioapic_reset(m->ioapic);
 	pv_reset(m->pv);
