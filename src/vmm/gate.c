@@ -110,6 +110,14 @@ bool gate_held(struct gate *g)
 	return held;
 }
 
+bool gate_ends(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	bool ends = kinds[g->wished.ask].ends;
+	pthread_mutex_unlock(&g->lock);
+	return ends;
+}
+
 const char *gate_name(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
@@ -123,15 +131,23 @@ const char *gate_name(struct gate *g)
 
 /* ---- vCPUs ---- */
 
-bool gate_pass(struct gate *g)
+bool gate_pass(struct gate *g, unsigned index)
 {
 	pthread_mutex_lock(&g->lock);
 	if (g->state == GATE_PARK) {
 		g->nparked++;
 		pthread_cond_broadcast(&g->cond);
 		post_if_still_locked(g);
-		while (g->state == GATE_PARK)
-			pthread_cond_wait(&g->cond, &g->lock);
+		while (g->state == GATE_PARK) {
+			if (index || !g->work) {
+				pthread_cond_wait(&g->cond, &g->lock);
+				continue;
+			}
+			g->work = false;
+			pthread_mutex_unlock(&g->lock);
+			g->ops.work(g->ops.opaque);
+			pthread_mutex_lock(&g->lock);
+		}
 		g->nparked--;
 	}
 	bool run = g->state == GATE_RUN;
@@ -182,6 +198,15 @@ struct gate_wishes gate_take(struct gate *g)
 	g->wished = (struct gate_wishes){ .ask = VM_NOTHING };
 	pthread_mutex_unlock(&g->lock);
 	return w;
+}
+
+void gate_work(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	must(g->posted);
+	g->work = true;
+	pthread_cond_broadcast(&g->cond);
+	pthread_mutex_unlock(&g->lock);
 }
 
 void gate_hold(struct gate *g)

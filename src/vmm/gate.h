@@ -4,7 +4,7 @@
  *
  * Theory of stopping. A guest asks for power-off or reset in the middle of an instruction, on a vCPU's
  * thread, where nothing may be torn down. So every such wish is noted here, and all vCPUs are told to stop; each
- * leaves cpu_run() and parks in gate_pass(); the last one to park has ops.act() posted to the loop, which finds the
+ * leaves cpu_run() and parks in gate_pass(); the last one to park has act() posted to the loop (ops.post()), which finds the
  * machine at rest and takes the wishes with gate_take(). Nobody waits for another thread while holding anything, and
  * the loop goes on serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get there.
  *
@@ -24,9 +24,12 @@
  * Saving and the power button are wishes beside these: a save is done after what else is wished (or refused, when that
  * ended the VM), and a button that was pressed before a reset is pressed after it, since the reset clears what it did.
  *
+ * act() may be over before all is done: then it ends with gate_acted(), whenever that is. What takes long has a thread that
+ * has nothing else to do: vCPU 0's, which is parked, and counts as parked while it works (gate_work()).
+ *
  * A VM that was saved is held: its vCPUs stay parked until gate_release(), or until a wish ends it.
  *
- * INV-GATE-1: ops.act() runs on the loop, only while every vCPU is parked, and never twice for one wish.
+ * INV-GATE-1: act() runs on the loop, only while every vCPU is parked, and never twice for one wish.
  * INV-GATE-2: what is wished while act() runs is acted upon after it, unless the machine that wished it is gone.
  */
 #ifndef MICA_GATE_H
@@ -41,6 +44,7 @@
 struct gate_ops {
 	void (*post)(void *opaque); /* have act() called soon, on the loop's thread. Called with the gate locked. */
 	void (*stop)(void *opaque); /* cpu_stop() every vCPU. Called with the gate not locked. */
+	void (*work)(void *opaque); /* what gate_work() is for; on vCPU 0's thread, with the gate not locked */
 	void *opaque;
 };
 
@@ -63,7 +67,8 @@ struct gate {
 	enum gate_state state;
 	unsigned nparked;
 	struct gate_wishes wished;
-	bool posted; /* act() is on its way, or runs */
+	bool posted; /* act() is on its way, or runs, or what it began goes on */
+	bool work;   /* for vCPU 0's thread */
 	bool held;   /* saved, and waiting for who saved it */
 };
 
@@ -78,12 +83,14 @@ bool gate_button(struct gate *g);
 /* False: it is being saved, is held, or ends. */
 bool gate_save(struct gate *g);
 bool gate_held(struct gate *g);
+/* A wish waits that ends the VM: what is under way need not be done well. */
+bool gate_ends(struct gate *g);
 /* "running", "paused", "stopping", "ended" */
 const char *gate_name(struct gate *g);
 
 /* ---- a vCPU's thread ---- */
-/* Waits while the gate is shut. True: go on and run. */
-bool gate_pass(struct gate *g);
+/* Waits while the gate is shut. True: go on and run. index: the vCPU's. */
+bool gate_pass(struct gate *g, unsigned index);
 
 /* ---- the loop's thread ---- */
 void gate_wait_parked(struct gate *g); /* until all vCPU threads have come here first */
@@ -93,6 +100,8 @@ void gate_leave(struct gate *g);       /* the threads are to return */
 
 /* In act(): the wishes, which are then no longer noted. */
 struct gate_wishes gate_take(struct gate *g);
+/* In act(): have vCPU 0's thread call ops.work(). */
+void gate_work(struct gate *g);
 /* In act(): the VM was saved, and stays parked until gate_release(). */
 void gate_hold(struct gate *g);
 /* In act(), when all is done. reset: wishes that the guest had until now came from a machine that is gone. */

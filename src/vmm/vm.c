@@ -4,6 +4,9 @@
  *
  * gate.h says how the vCPUs are stopped, and what becomes of several wishes at a time.
  *
+ * The loop waits for nothing that a guest decides the length of. A reset waits for the disks, gives all memory back and
+ * reads a kernel: the parked thread of vCPU 0 does that, and posts reset_done(). A wish to end the VM cuts it short.
+ *
  * INV-VM-1: act() and everything below it run only while all vCPUs are parked (INV-GATE-1).
  */
 #include "vmm/vm.h"
@@ -32,6 +35,7 @@
 #include <sys/stat.h>
 
 #define FLUSH_MS 1000
+#define DISCARD_BYTES (64 * MIB) /* of memory given back, between two looks at the wishes */
 
 struct vcpu {
 	struct vm *vm;
@@ -69,6 +73,9 @@ struct vm {
 	bool ended;
 
 	struct gate gate;
+	struct gate_wishes doing; /* by act(), until gate_acted() */
+	int reset_result;         /* of reset(), until reset_done() */
+	struct err reset_err;
 	struct {
 		int fd; /* what gate_save() is for */
 		vm_saved_fn *done;
@@ -111,7 +118,7 @@ static void *vcpu_main(void *opaque)
 
 	snprintf(name, sizeof(name), "vcpu%u", c->index);
 	prctl(PR_SET_NAME, name, 0, 0, 0);
-	while (gate_pass(&v->gate)) {
+	while (gate_pass(&v->gate, c->index)) {
 		switch (cpu_run(c->cpu, &e)) {
 		case CPU_EXIT_STOP:
 			break;
@@ -172,17 +179,32 @@ static int boot(struct vm *v, struct err *e)
 	return r;
 }
 
+/* Memory is empty after power-on, and the host has it back. */
+static void discard(struct vm *v, gpa_t gpa, u64 bytes)
+{
+	for (u64 at = 0; at < bytes && !gate_ends(&v->gate); at += DISCARD_BYTES)
+		ram_discard(v->ram, gpa + at, MIN(bytes - at, DISCARD_BYTES));
+}
+
 static int reset(struct vm *v, struct err *e)
 {
-	v->resets++;
 	machine_reset(v->machine);
 	for (unsigned i = 0; i < v->cfg->cpus; i++)
 		cpu_reset(v->vcpu[i].cpu);
-	/* Memory is empty after power-on, and the host has it back. */
-	ram_discard(v->ram, 0, v->ram->low_bytes);
-	if (v->ram->bytes > v->ram->low_bytes)
-		ram_discard(v->ram, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
-	return boot(v, e);
+	discard(v, 0, v->ram->low_bytes);
+	discard(v, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
+	return gate_ends(&v->gate) ? 0 : boot(v, e);
+}
+
+static void reset_done(void *opaque);
+
+/* On vCPU 0's thread. */
+static void reset_here(void *opaque)
+{
+	struct vm *v = opaque;
+
+	v->reset_result = reset(v, &v->reset_err);
+	loop_post(v->loop, reset_done, v);
 }
 
 static void finish(struct vm *v, int status)
@@ -193,17 +215,17 @@ static void finish(struct vm *v, int status)
 	loop_stop(v->loop);
 }
 
-static void reset_or_finish(struct vm *v, int status, const char *why)
+/* True: it is under way, and reset_done() goes on. */
+static bool reset_or_finish(struct vm *v, int status, const char *why)
 {
-	struct err e;
-
 	if (v->cfg->no_reboot) {
 		log_info("%s", why);
 		finish(v, status);
-	} else if (reset(v, &e) < 0) {
-		log_error(_("the VM cannot boot again: %s"), e.msg);
-		finish(v, STATUS_HOST);
+		return false;
 	}
+	v->resets++;
+	gate_work(&v->gate);
+	return true;
 }
 
 /* ---- saving ---- */
@@ -265,41 +287,62 @@ static void save(struct vm *v)
 	v->save.done(v->save.opaque, r < 0 ? &e : NULL, size.file_bytes, size.memory_bytes);
 }
 
+/* What act() began is done. */
+static void acted(struct vm *v, bool reset)
+{
+	if (v->doing.button && reset)
+		machine_power_button(v->machine);
+	if (v->doing.save)
+		save(v);
+	gate_acted(&v->gate, reset);
+}
+
+static void reset_done(void *opaque)
+{
+	struct vm *v = opaque;
+
+	if (v->reset_result < 0) {
+		log_error(_("the VM cannot boot again: %s"), v->reset_err.msg);
+		finish(v, STATUS_HOST);
+	} else if (gate_ends(&v->gate) && v->doing.save) {
+		/* It was cut short: there is nothing to save but half a machine. */
+		v->ended = true;
+	}
+	acted(v, true);
+}
+
 /* On the loop, all vCPUs parked. */
 static void act(void *opaque)
 {
 	struct vm *v = opaque;
-	struct gate_wishes w = gate_take(&v->gate);
-	unsigned resets = v->resets;
 
-	switch (w.ask) {
+	v->doing = gate_take(&v->gate);
+	switch (v->doing.ask) {
 	case VM_NOTHING:
 		break;
 	case VM_POWEROFF:
 		finish(v, STATUS_OK);
 		break;
 	case VM_RESET:
-		reset_or_finish(v, STATUS_RESET, _("the guest reset the machine"));
+		if (reset_or_finish(v, STATUS_RESET, _("the guest reset the machine")))
+			return;
 		break;
 	case VM_TRIPLE_FAULT:
-		reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)"));
+		if (reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)")))
+			return;
 		break;
 	case VM_DEBUG_EXIT:
-		finish(v, STATUS_DEBUG((int)w.value));
+		finish(v, STATUS_DEBUG((int)v->doing.value));
 		break;
 	case VM_ENGINE_FAILED:
 		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
 		finish(v, STATUS_ENGINE);
 		break;
 	case VM_QUIT:
-		finish(v, (int)w.value);
+		finish(v, (int)v->doing.value);
 		break;
 	}
-	if (w.button && !v->ended)
-		machine_power_button(v->machine);
-	if (w.save)
-		save(v);
-	gate_acted(&v->gate, v->resets != resets);
+	acted(v, false);
 }
 
 /* ---- putting it together ---- */
@@ -596,7 +639,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int
 
 	v->cfg = cfg;
 	v->loop = loop;
-	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
+	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .work = reset_here, .opaque = v }, cfg->cpus);
 	v->cwd = getcwd(NULL, 0);
 	if (!v->cwd)
 		v->cwd = xstrdup("/");

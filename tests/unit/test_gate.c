@@ -19,7 +19,20 @@ static void stop(void *opaque)
 	stopped++;
 }
 
-static const struct gate_ops ops = { .post = post, .stop = stop };
+static unsigned worked;
+static bool work_ends;
+static pthread_t work_thread;
+
+static void work(void *opaque)
+{
+	worked++;
+	work_thread = pthread_self();
+	for (unsigned i = 0; i < 2000 && !gate_ends(&gate); i++)
+		usleep(1000);
+	work_ends = gate_ends(&gate);
+}
+
+static const struct gate_ops ops = { .post = post, .stop = stop, .work = work };
 
 /* Two vCPUs, running. */
 static int up(void **state)
@@ -204,7 +217,7 @@ static void test_pairs_with_button(void **state)
 /* With threads: the last vCPU to park has act() posted, and only it. */
 static void *vcpu(void *opaque)
 {
-	while (gate_pass(&gate))
+	while (gate_pass(&gate, opaque != NULL))
 		usleep(200);
 	return NULL;
 }
@@ -214,7 +227,7 @@ static void test_threads(void **state)
 	pthread_t t[2];
 
 	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(pthread_create(&t[i], NULL, vcpu, NULL), 0);
+		assert_int_equal(pthread_create(&t[i], NULL, vcpu, i ? &gate : NULL), 0);
 	for (unsigned n = 1; n <= 200; n++) {
 		gate_ask(&gate, T, 0);
 		gate_ask(&gate, Q, 42);
@@ -232,6 +245,40 @@ static void test_threads(void **state)
 	assert_int_equal(gate.nparked, 0);
 }
 
+/* What takes long is vCPU 0's, and a wish to end the VM is seen meanwhile and acted upon after it. */
+static void test_work(void **state)
+{
+	pthread_t t[2];
+
+	worked = 0;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, vcpu, i ? &gate : NULL), 0);
+	gate_ask(&gate, T, 0);
+	gate_wait_parked(&gate);
+	assert_int_equal(gate_take(&gate).ask, T);
+	assert_false(gate_ends(&gate));
+	gate_work(&gate);
+	gate_ask(&gate, R, 0); /* ends nothing */
+	usleep(20000);
+	gate_ask(&gate, Q, 42);
+	assert_true(gate_ends(&gate));
+	assert_string_equal(gate_name(&gate), "stopping");
+	while (__atomic_load_n(&work_ends, __ATOMIC_SEQ_CST) == false)
+		usleep(1000);
+	assert_int_equal(worked, 1);
+	assert_true(pthread_equal(work_thread, t[0]));
+	assert_int_equal(__atomic_load_n(&posted, __ATOMIC_SEQ_CST), 1);
+	gate_acted(&gate, true);
+	assert_int_equal(__atomic_load_n(&posted, __ATOMIC_SEQ_CST), 2);
+	struct gate_wishes w = gate_take(&gate);
+	assert_int_equal(w.ask, Q);
+	assert_int_equal(w.value, 42);
+	gate_leave(&gate);
+	gate_acted(&gate, false);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_release_in_act, up, down),
 		cmocka_unit_test_setup_teardown(test_pairs_with_button, up, down),
 		cmocka_unit_test_setup_teardown(test_threads, up, down),
+		cmocka_unit_test_setup_teardown(test_work, up, down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
