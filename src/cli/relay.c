@@ -180,6 +180,11 @@ static void key(struct state *s, u8 c)
 		say(_("\nmica: power button pressed\n"));
 		command(s, "stop");
 		break;
+	case 'k':
+	case 'K':
+		say(_("\nmica: BREAK sent\n"));
+		command(s, "break");
+		break;
 	case KEY_ESCAPE:
 	case 'a':
 		guest_key(s, KEY_ESCAPE);
@@ -189,6 +194,7 @@ static void key(struct state *s, u8 c)
 	case '?':
 		say(_("\nmica: Ctrl-a x       quit: end the VM at once\n"
 		      "mica: Ctrl-a b       press the power button: the guest shuts down\n"
+		      "mica: Ctrl-a k       send a BREAK to the serial port (SysRq in Linux)\n"
 		      "mica: Ctrl-a Ctrl-a  send Ctrl-a to the guest\n"
 		      "mica: Ctrl-a h       this help\n"));
 		break;

@@ -7,6 +7,9 @@
  * write. The receiver takes bytes from the host only as the FIFO (16 bytes; 1 with FIFOs off) has
  * room, so nothing overruns but in loop-back.
  *
+ * A break takes a place in the FIFO like a byte (8.4): a zero with a mark. LSR tells of it when that is the next to be
+ * read, so that the guest knows which bytes came before and which after.
+ *
  * There is no clock in here. The character time-out (8.4, IIR 0xc) stands for "no more bytes came for
  * four character times": as the host's bytes come in bursts that end when recv() returns, bytes below
  * the trigger level count as timed out at once.
@@ -47,7 +50,9 @@ enum {
 
 	LSR_DATA = 1,
 	LSR_OVERRUN = 2,
+	LSR_BREAK = 0x10,
 	LSR_ERRORS = 0x1e, /* overrun, parity, framing, break */
+	LSR_FIFO_ERROR = 0x80,
 	LSR_THRE = 0x20,
 	LSR_TEMT = 0x40,
 
@@ -72,6 +77,8 @@ struct uart {
 	u8 msr; /* lines and deltas as the guest reads them */
 	u8 rx[FIFO_BYTES];
 	unsigned rx_head, rx_count;
+	u16 rx_break;      /* which of rx[] are breaks that LSR has not told of */
+	bool break_waits;  /* for a place in the FIFO */
 	bool thre_pending; /* the transmitter-empty interrupt has not been seen */
 	bool starved;      /* the host has more bytes than the FIFO had room for */
 	bool line;
@@ -84,12 +91,17 @@ static unsigned capacity(const struct uart *u)
 	return u->fcr & FCR_ENABLE ? FIFO_BYTES : 1;
 }
 
+static bool break_next(const struct uart *u)
+{
+	return u->rx_count && u->rx_break >> u->rx_head & 1;
+}
+
 /* The highest-priority pending interrupt (8.6). */
 static u8 iir(const struct uart *u)
 {
 	unsigned level = u->fcr & FCR_ENABLE ? trigger_level[u->fcr >> 6] : 1;
 
-	if (u->ier & IER_LINE && u->lsr_errors)
+	if (u->ier & IER_LINE && (u->lsr_errors || break_next(u)))
 		return IIR_LINE;
 	if (u->ier & IER_RX && u->rx_count)
 		return u->rx_count >= level ? IIR_RX : IIR_TIMEOUT;
@@ -118,7 +130,19 @@ static void rx_push(struct uart *u, u8 b)
 			u->rx[u->rx_head] = b; /* RBR is overwritten; a full FIFO keeps what it has (8.4) */
 		return;
 	}
-	u->rx[(u->rx_head + u->rx_count++) % FIFO_BYTES] = b;
+	unsigned at = (u->rx_head + u->rx_count++) % FIFO_BYTES;
+
+	u->rx[at] = b;
+	u->rx_break &= (u16)~(1u << at);
+}
+
+static void take_break(struct uart *u)
+{
+	if (u->break_waits && u->rx_count < capacity(u)) {
+		u->break_waits = false;
+		rx_push(u, 0);
+		u->rx_break |= (u16)(1u << (u->rx_head + u->rx_count - 1) % FIFO_BYTES);
+	}
 }
 
 /* Bytes from the host; the loop's thread. */
@@ -128,17 +152,31 @@ static size_t on_recv(void *opaque, const u8 *buf, size_t bytes)
 	size_t n = 0;
 
 	pthread_mutex_lock(&u->lock);
-	if (!(u->mcr & MCR_LOOP)) /* the input pin is cut off in loop-back (8.5) */
+	if (!(u->mcr & MCR_LOOP)) { /* the input pin is cut off in loop-back (8.5) */
+		take_break(u);
 		while (n < bytes && u->rx_count < capacity(u))
 			rx_push(u, buf[n++]);
+	}
 	u->starved = n < bytes;
 	update_irq(u);
 	pthread_mutex_unlock(&u->lock);
 	return n;
 }
 
+void uart_break(struct uart *u)
+{
+	pthread_mutex_lock(&u->lock);
+	if (!(u->mcr & MCR_LOOP)) {
+		u->break_waits = true;
+		take_break(u);
+	}
+	update_irq(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
 static void feed(struct uart *u)
 {
+	take_break(u);
 	if (u->starved && !u->rx_count && !(u->mcr & MCR_LOOP)) {
 		u->starved = false;
 		if (u->chr)
@@ -175,6 +213,7 @@ static u8 read_reg(struct uart *u, unsigned reg)
 			return u->dll;
 		v = u->rx[u->rx_head];
 		if (u->rx_count) {
+			u->rx_break &= (u16)~(1u << u->rx_head);
 			u->rx_head = (u->rx_head + 1) % FIFO_BYTES;
 			u->rx_count--;
 			feed(u);
@@ -193,6 +232,11 @@ static u8 read_reg(struct uart *u, unsigned reg)
 		return u->mcr;
 	case LSR:
 		v = (u8)(LSR_THRE | LSR_TEMT | u->lsr_errors | (u->rx_count ? LSR_DATA : 0));
+		if (u->fcr & FCR_ENABLE && u->rx_break)
+			v |= LSR_FIFO_ERROR;
+		if (break_next(u))
+			v |= LSR_BREAK;
+		u->rx_break &= (u16)~(1u << u->rx_head);
 		u->lsr_errors = 0;
 		return v;
 	case MSR:
@@ -208,7 +252,7 @@ static void write_fcr(struct uart *u, u8 v)
 {
 	/* A change of the enable bit clears the FIFOs; the other bits count only with it set (8.4). */
 	if ((v ^ u->fcr) & FCR_ENABLE || (v & FCR_ENABLE && v & FCR_CLEAR_RX))
-		u->rx_head = u->rx_count = 0;
+		u->rx_head = u->rx_count = u->rx_break = 0;
 	u->fcr = v & FCR_ENABLE ? v & 0xc9 : 0;
 	feed(u);
 }
@@ -293,7 +337,8 @@ static void reset_locked(struct uart *u)
 	u->dll = 0x0c; /* what a PC's firmware leaves: 9600 baud */
 	u->dlm = 0;
 	u->lsr_errors = 0;
-	u->rx_head = u->rx_count = 0;
+	u->rx_head = u->rx_count = u->rx_break = 0;
+	u->break_waits = false;
 	u->thre_pending = false;
 	u->msr = modem_lines(u);
 	update_irq(u);
@@ -342,7 +387,7 @@ void uart_free(struct uart *u)
 
 int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e)
 {
-	int r = state_section(s, "uart", instance, 1, e);
+	int r = state_section(s, "uart", instance, 2, e);
 
 	if (r < 0)
 		return r;
@@ -360,7 +405,16 @@ int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e)
 	state_uint(s, &u->rx_head, FIFO_BYTES - 1);
 	state_uint(s, &u->rx_count, FIFO_BYTES);
 	state_bool(s, &u->thre_pending);
+	if (state_version(s) >= 2) {
+		state_u16(s, &u->rx_break);
+		state_bool(s, &u->break_waits);
+	} else {
+		u->rx_break = 0;
+		u->break_waits = false;
+	}
 	if (state_loading(s)) {
+		for (unsigned i = u->rx_count; i < FIFO_BYTES; i++) /* marks are of what is in the FIFO */
+			u->rx_break &= (u16)~(1u << (u->rx_head + i) % FIFO_BYTES);
 		u->ier &= 0x0f;
 		u->fcr = u->fcr & FCR_ENABLE ? u->fcr & 0xc9 : 0;
 		u->mcr &= 0x1f;

@@ -14,6 +14,8 @@ struct uart;
 int uart_new(struct uart **out, struct bus *bus, u16 base_port, struct irq_line irq, struct chr *chr);
 void uart_free(struct uart *u); /* on the loop's thread, or when the loop does not run */
 void uart_reset(struct uart *u);
+/* A break comes in on the line; after what is in the receive FIFO, before what waits with the host. Any thread. */
+void uart_break(struct uart *u);
 
 /* Save or load; no vCPU runs, on the loop's thread. */
 struct state;

@@ -4,14 +4,15 @@
  *
  * The board is a full-hardware ACPI machine (PM1a, PM timer, GPE0, SCI), always in ACPI mode: SMI_CMD
  * is 0, so that no guest looks for a hand-over. Tables are built in a buffer that mirrors
- * [LAYOUT_RSDP, 1 MiB) and copied to the guest in one go.
+ * [LAYOUT_RSDP, LAYOUT_ROM) and copied to the guest in one go.
  */
 #include "machine/acpi.h"
 
 #include "machine/aml.h"
 #include "machine/layout.h"
+#include "machine/lpc.h"
 
-#define AREA_BYTES (0x100000 - LAYOUT_RSDP)
+#define AREA_BYTES (LAYOUT_ROM - LAYOUT_RSDP)
 #define HEADER_BYTES 36
 #define OEM_ID "MICA  "
 #define OEM_TABLE_ID "MICABRD "
@@ -87,22 +88,130 @@ static void pnp_device(struct aml *a, size_t *dev, size_t *res, const char *name
 	*res = aml_resources(a);
 }
 
-/* _PRT, 6.2.13: INTA..INTD of a slot go to the eight PCI wires in turn, the same rule as in pci.c. */
-static void dsdt_routing(struct aml *a)
+/*
+ * _PRT, 6.2.13. INTA..INTD of a slot go to the eight PCI wires in turn. A guest that uses the I/O APIC (it says so by
+ * _PIC, 5.8.1) finds the wires at pins of it; one that uses the 8259s, at lines that a link device steers each to.
+ */
+static void dsdt_routes(struct aml *a, const char *name, bool links)
 {
-	aml_name(a, "_PRT");
+	aml_name(a, name);
 	size_t prt = aml_package(a, 32 * 4);
 	for (unsigned slot = 0; slot < 32; slot++) {
 		for (unsigned pin = 0; pin < 4; pin++) {
+			unsigned wire = LAYOUT_PCI_WIRE(slot, pin);
 			size_t p = aml_package(a, 4);
+
 			aml_int(a, slot << 16 | 0xffff);
 			aml_int(a, pin);
-			aml_int(a, 0); /* no link device: a fixed GSI */
-			aml_int(a, LAYOUT_GSI_PCI + ((slot + pin) & 7));
+			if (links) {
+				aml_ref(a, (char[]){ '\\', '_', 'S', 'B', '.', 'L', 'N', 'K', (char)('A' + wire), 0 });
+				aml_int(a, 0);
+			} else {
+				aml_int(a, 0); /* no link device: a fixed GSI */
+				aml_int(a, LAYOUT_GSI_PCI + wire);
+			}
 			aml_end(a, p);
 		}
 	}
 	aml_end(a, prt);
+}
+
+static void dsdt_routing(struct aml *a)
+{
+	dsdt_routes(a, "PRTP", true);
+	dsdt_routes(a, "PRTA", false);
+	size_t m = aml_method(a, "_PRT", 0);
+	size_t c = aml_if(a);
+	aml_ref(a, "\\PICM");
+	aml_return(a);
+	aml_ref(a, "PRTA");
+	aml_end(a, c);
+	aml_return(a);
+	aml_ref(a, "PRTP");
+	aml_end(a, m);
+}
+
+/* The steering registers, a byte each: RTA to RTH (lpc.h). */
+static void dsdt_lpc(struct aml *a)
+{
+	size_t dev = aml_device(a, "LPC");
+
+	aml_name(a, "_ADR");
+	aml_int(a, LAYOUT_LPC_SLOT << 16);
+	aml_region(a, "RTS", AML_PCI_CONFIG, LPC_ROUTE(0), LPC_ROUTE(7) + 1 - LPC_ROUTE(0));
+	size_t f = aml_field(a, "RTS", AML_BYTE_ACCESS);
+	for (unsigned wire = 0; wire < 8; wire++) {
+		if (wire == 4)
+			aml_field_gap(a, 8 * (LPC_ROUTE(4) - LPC_ROUTE(3) - 1));
+		aml_field_unit(a, (char[]){ 'R', 'T', (char)('A' + wire), 0 }, 8);
+	}
+	aml_end(a, f);
+	aml_end(a, dev);
+}
+
+/* 6.2.13: a device that says which line a wire has (_CRS), could have (_PRS), and takes another (_SRS) or none (_DIS). */
+static void dsdt_link(struct aml *a, unsigned wire)
+{
+	char name[] = { 'L', 'N', 'K', (char)('A' + wire), 0 };
+	char reg[] = "\\_SB.PCI0.LPC.RT?";
+	size_t m, c, res, dev = aml_device(a, name);
+
+	reg[sizeof(reg) - 2] = (char)('A' + wire);
+	aml_name(a, "_HID");
+	aml_eisaid(a, "PNP0C0F");
+	aml_name(a, "_UID");
+	aml_int(a, wire + 1);
+	aml_name(a, "_PRS");
+	res = aml_resources(a);
+	aml_res_shared_irqs(a, LAYOUT_PIRQ_IRQS);
+	aml_end_resources(a, res);
+	aml_name(a, "CUR"); /* its only interrupt is the dword at CURRENT */
+	res = aml_resources(a);
+	aml_res_shared_irqs(a, 1u << LAYOUT_PIRQ_IRQ(wire));
+	aml_end_resources(a, res);
+
+	m = aml_method(a, "_STA", 0); /* 6.3.7: present, functioning; and enabled */
+	c = aml_if(a);
+	aml_and(a);
+	aml_ref(a, reg);
+	aml_int(a, 0x80);
+	aml_nowhere(a);
+	aml_return(a);
+	aml_int(a, 0x9);
+	aml_end(a, c);
+	aml_return(a);
+	aml_int(a, 0xb);
+	aml_end(a, m);
+
+	m = aml_method(a, "_DIS", 0);
+	aml_store(a);
+	aml_int(a, 0x80);
+	aml_ref(a, reg);
+	aml_end(a, m);
+
+	m = aml_method(a, "_CRS", 0);
+	aml_dword_field(a);
+	aml_ref(a, "CUR");
+	aml_int(a, AML_RES_IRQ_AT);
+	aml_named(a, "IRQN");
+	aml_and(a);
+	aml_ref(a, reg);
+	aml_int(a, 0xf);
+	aml_ref(a, "IRQN");
+	aml_return(a);
+	aml_ref(a, "CUR");
+	aml_end(a, m);
+
+	m = aml_method(a, "_SRS", 1);
+	aml_dword_field(a);
+	aml_arg(a, 0);
+	aml_int(a, AML_RES_IRQ_AT);
+	aml_named(a, "IRQN");
+	aml_store(a);
+	aml_ref(a, "IRQN");
+	aml_ref(a, reg);
+	aml_end(a, m);
+	aml_end(a, dev);
 }
 
 static void dsdt_pci(struct aml *a)
@@ -130,6 +239,7 @@ static void dsdt_pci(struct aml *a)
 	aml_end_resources(a, res);
 
 	dsdt_routing(a);
+	dsdt_lpc(a);
 	aml_end(a, dev);
 }
 
@@ -146,6 +256,15 @@ static void dsdt_body(struct aml *a, unsigned ncpus)
 	aml_int(a, 0);
 	aml_end(a, pkg);
 
+	/* 5.8.1: 0, the 8259s, until the guest says otherwise */
+	aml_name(a, "\\PICM");
+	aml_int(a, 0);
+	size_t pic = aml_method(a, "\\_PIC", 1);
+	aml_store(a);
+	aml_arg(a, 0);
+	aml_ref(a, "\\PICM");
+	aml_end(a, pic);
+
 	size_t sb = aml_scope(a, "\\_SB");
 
 	for (unsigned i = 0; i < ncpus; i++) {
@@ -161,6 +280,8 @@ static void dsdt_body(struct aml *a, unsigned ncpus)
 	}
 
 	dsdt_pci(a);
+	for (unsigned wire = 0; wire < 8; wire++)
+		dsdt_link(a, wire);
 
 	/* Guests believe MCFG only when a motherboard device claims its range (PCI Firmware 3.3, 4.1.2). */
 	pnp_device(a, &dev, &res, "MBRD", "PNP0C02", 0);
@@ -286,7 +407,7 @@ static void madt_override(u8 **p, u8 irq, u32 gsi, u16 flags)
 /* 5.2.12 */
 static void write_madt(struct area *ar, unsigned ncpus)
 {
-	size_t bytes = HEADER_BYTES + 8 + 8 * ncpus + 12 + 2 * 10 + 6;
+	size_t bytes = HEADER_BYTES + 8 + 8 * ncpus + 12 + (2 + (unsigned)__builtin_popcount(LAYOUT_PIRQ_IRQS)) * 10 + 6;
 	size_t off = take(ar, bytes, 16);
 	u8 *t = ar->buf + off, *p = t + HEADER_BYTES + 8, *n;
 
@@ -303,7 +424,10 @@ static void write_madt(struct area *ar, unsigned ncpus)
 	st_le32(n + 4, (u32)LAYOUT_IOAPIC);
 	madt_override(&p, LAYOUT_GSI_PIT, 2, 0);
 	madt_override(&p, LAYOUT_GSI_SCI, LAYOUT_GSI_SCI, 0xd); /* level, active high */
-	n = madt_entry(&p, 4, 6);                               /* every CPU: NMI at LINT1 */
+	for (u8 irq = 0; irq < 16; irq++)
+		if (LAYOUT_PIRQ_IRQS >> irq & 1)
+			madt_override(&p, irq, irq, 0xd);
+	n = madt_entry(&p, 4, 6); /* every CPU: NMI at LINT1 */
 	n[2] = 0xff;
 	n[5] = 1;
 	must(p == t + bytes);

@@ -16,9 +16,18 @@ enum {
 	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
+	OP_METHOD = 0x14,
 	PREFIX_DUAL = 0x2e,
 	PREFIX_MULTI = 0x2f,
 	OP_EXT = 0x5b,
+	OP_ARG0 = 0x68,
+	OP_STORE = 0x70,
+	OP_AND = 0x7b,
+	OP_DWORD_FIELD = 0x8a,
+	OP_IF = 0xa0,
+	OP_RETURN = 0xa4,
+	OP_EXT_REGION = 0x80,
+	OP_EXT_FIELD = 0x81,
 	OP_EXT_DEVICE = 0x82,
 };
 
@@ -134,6 +143,99 @@ size_t aml_device(struct aml *a, const char *path)
 	return mark;
 }
 
+/* 20.2.5.2; bit 3: serialized */
+size_t aml_method(struct aml *a, const char *path, unsigned args)
+{
+	must(args <= 7);
+	put8(a, OP_METHOD);
+	size_t mark = a->len;
+	put_path(a, path);
+	put8(a, (u8)(args | 8));
+	return mark;
+}
+
+size_t aml_if(struct aml *a)
+{
+	put8(a, OP_IF);
+	return a->len;
+}
+
+void aml_return(struct aml *a)
+{
+	put8(a, OP_RETURN);
+}
+
+void aml_store(struct aml *a)
+{
+	put8(a, OP_STORE);
+}
+
+void aml_and(struct aml *a)
+{
+	put8(a, OP_AND);
+}
+
+void aml_dword_field(struct aml *a)
+{
+	put8(a, OP_DWORD_FIELD);
+}
+
+void aml_arg(struct aml *a, unsigned i)
+{
+	must(i <= 6);
+	put8(a, (u8)(OP_ARG0 + i));
+}
+
+void aml_nowhere(struct aml *a)
+{
+	put8(a, OP_ZERO);
+}
+
+void aml_ref(struct aml *a, const char *path)
+{
+	put_path(a, path);
+}
+
+void aml_named(struct aml *a, const char *name)
+{
+	put_path(a, name);
+}
+
+void aml_region(struct aml *a, const char *name, u8 space, unsigned off, unsigned bytes)
+{
+	put8(a, OP_EXT);
+	put8(a, OP_EXT_REGION);
+	put_path(a, name);
+	put8(a, space);
+	aml_int(a, off);
+	aml_int(a, bytes);
+}
+
+size_t aml_field(struct aml *a, const char *region, u8 access)
+{
+	put8(a, OP_EXT);
+	put8(a, OP_EXT_FIELD);
+	size_t mark = a->len;
+	put_path(a, region);
+	put8(a, access); /* no lock, the other bits are kept */
+	return mark;
+}
+
+/* The length is encoded as PkgLength is, and does not count itself. */
+void aml_field_unit(struct aml *a, const char *name, unsigned bits)
+{
+	must(bits < 64);
+	put_path(a, name);
+	put8(a, (u8)bits);
+}
+
+void aml_field_gap(struct aml *a, unsigned bits)
+{
+	must(bits < 64);
+	put8(a, 0);
+	put8(a, (u8)bits);
+}
+
 size_t aml_package(struct aml *a, unsigned elements)
 {
 	must(elements <= 255);
@@ -232,6 +334,20 @@ void aml_res_irq(struct aml *a, unsigned irq)
 	must(irq < 16);
 	put8(a, 0x22);
 	put16(a, (u16)(1u << irq));
+}
+
+/* 6.4.3.6 */
+void aml_res_shared_irqs(struct aml *a, u32 lines)
+{
+	unsigned n = (unsigned)__builtin_popcount(lines);
+
+	put8(a, 0x89);
+	put16(a, (u16)(2 + 4 * n));
+	put8(a, 1 | 8); /* it consumes them; level, active high, shared */
+	put8(a, (u8)n);
+	for (unsigned i = 0; i < 32; i++)
+		if (lines >> i & 1)
+			put32(a, i);
 }
 
 /* 6.4.3.4 */

@@ -2,16 +2,17 @@
 /*
  * board.c - the whole board: which chips there are, how they are wired, and what the vCPUs see of them.
  *
- *     device --GSI--+--> PIC pair --INTR--> LINT0 of vCPU 0
- *                   +--> I/O APIC --message--> local APICs --cpu_set_intr()--> vCPUs
- *     device --MSI---------------------------------^
+ *     device --GSI--+--> LPC bridge --> PIC pair --INTR--> LINT0 of vCPU 0
+ *                   +-------------+--> I/O APIC --message--> local APICs --cpu_set_intr()--> vCPUs
+ *     device --MSI-----------------------------------------------^
  *     local APIC --EOI of a level vector--> I/O APIC
  *
  * Lock order, outermost first; every lock may be skipped, none taken backwards:
  *   1. a device's or chip's own lock (pit, rtc, acpi_pm, reset, pv, UART, PCI functions)
- *   2. pic, then released: ioapic; never both
- *   3. one local APIC; never two
- *   4. the event loop's and the engine's inner locks
+ *   2. the LPC bridge's wires
+ *   3. pic, then released: ioapic; never both
+ *   4. one local APIC; never two
+ *   5. the event loop's and the engine's inner locks
  * A local APIC calls out (EOI, IPI, INTA to the PIC) only after dropping its lock.
  * machine_config.event() is called with none of these held.
  */
@@ -19,16 +20,20 @@
 
 #include "base/clock.h"
 #include "base/state.h"
+#include "machine/acpi.h"
 #include "machine/acpi_pm.h"
 #include "machine/board_state.h"
 #include "machine/ioapic.h"
+#include "machine/irq_tables.h"
 #include "machine/lapic.h"
 #include "machine/layout.h"
+#include "machine/lpc.h"
 #include "machine/pci.h"
 #include "machine/pic.h"
 #include "machine/pit.h"
 #include "machine/pv.h"
 #include "machine/reset.h"
+#include "machine/rom.h"
 #include "machine/rtc.h"
 
 #define RESET_HOOKS_MAX 64
@@ -45,8 +50,10 @@ struct machine {
 	struct rtc *rtc;
 	struct acpi_pm *acpi;
 	struct reset *reset;
+	struct rom *rom;
 	struct pv *pv;
 	struct pci_bus *pci;
+	struct lpc *lpc;
 	struct {
 		void (*fn)(void *opaque);
 		void *opaque;
@@ -60,7 +67,7 @@ struct machine {
 
 /* ---- wiring ---- */
 
-static void gsi_set(void *opaque, unsigned gsi, bool level)
+static void pin_set(void *opaque, unsigned gsi, bool level)
 {
 	struct machine *m = opaque;
 
@@ -84,6 +91,27 @@ static u64 gsi_taken(void *opaque)
 	for (unsigned i = 0; i < m->cfg.ncpus; i++)
 		n += __atomic_load_n(&m->taken[i].n, __ATOMIC_RELAXED);
 	return n;
+}
+
+/* A line that PCI wires may be steered to is driven by all of them. */
+static void gsi_set(void *opaque, unsigned gsi, bool level)
+{
+	struct machine *m = opaque;
+
+	if (lpc_shares(gsi))
+		lpc_line(m->lpc, gsi, level);
+	else
+		pin_set(m, gsi, level);
+}
+
+/* A PCI wire arrives at a pin of the I/O APIC, and at the bridge that may steer it to a line of the 8259s. */
+static void pci_wire(void *opaque, unsigned gsi, bool level)
+{
+	struct machine *m = opaque;
+
+	pin_set(m, gsi, level);
+	if (m->lpc)
+		lpc_wire(m->lpc, gsi - LAYOUT_GSI_PCI, level);
 }
 
 static int hook_pic_ack(void *opaque)
@@ -274,15 +302,20 @@ static int add_chips(struct machine *m)
 	m->bus = bus_new();
 	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
 	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
+	struct msi_target msi = { .send = lapic_msi_send, .opaque = m->lapics };
+	m->pci = pci_bus_new(m->bus, &msi, pci_wire, m);
+	if (!m->pci)
+		return -EBUSY;
+	pci_bus_set_memory_end(m->pci, m->cfg.ram->low_bytes);
+	/* Wires end in the interrupt controllers and the bridge: they come before who drives them. */
 	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
-	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 ||
+	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 || (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0 ||
 	    (rc = pit_new(&m->pit, m->bus, m->cfg.loop, irq0, clock_mono_ns)) < 0 ||
 	    (rc = rtc_new(&m->rtc, m->bus, m->cfg.loop, irq8, clock_real_ns)) < 0 ||
-	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0)
+	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0 ||
+	    (rc = rom_new(&m->rom, m->bus)) < 0)
 		return rc;
-	struct msi_target msi = { .send = lapic_msi_send, .opaque = m->lapics };
-	m->pci = pci_bus_new(m->bus, &msi, gsi_set, m);
-	return m->pci ? 0 : -EBUSY;
+	return 0;
 }
 
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e)
@@ -310,11 +343,13 @@ void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
-	pci_bus_free(m->pci);
+	pci_bus_free(m->pci); /* wires fall: the controllers are still there */
+	rom_free(m->rom);
 	reset_free(m->reset);
 	acpi_pm_free(m->acpi);
 	rtc_free(m->rtc);
 	pit_free(m->pit);
+	lpc_free(m->lpc);
 	pic_free(m->pic);
 	ioapic_free(m->ioapic);
 	pv_free(m->pv);
@@ -401,16 +436,31 @@ void machine_nmi(struct machine *m)
 	lapic_lint1(m->lapics);
 }
 
+/* What firmware does to the board before it boots a kernel. */
+int machine_firmware(struct machine *m, struct err *e)
+{
+	int rc = pci_bus_assign(m->pci);
+
+	if (rc < 0)
+		return err_set(e, -rc, "the PCI devices need more address space than the 32-bit window has");
+	lpc_set_routes(m->lpc);
+	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
+		return rc;
+	return irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
+}
+
 void machine_reset(struct machine *m)
 {
 	/* Devices first: they let go of their wires. Local APICs last: what arrived on the way is gone. */
 	for (unsigned i = 0; i < m->non_reset; i++)
 		m->on_reset[i].fn(m->on_reset[i].opaque);
 	pci_bus_reset(m->pci);
+	lpc_reset(m->lpc);
 	pit_reset(m->pit);
 	rtc_reset(m->rtc);
 	acpi_pm_reset(m->acpi);
 	reset_reset(m->reset);
+	rom_reset(m->rom);
 	pic_reset(m->pic);
 	ioapic_reset(m->ioapic);
 	pv_reset(m->pv);
@@ -471,8 +521,10 @@ int machine_state(struct machine *m, struct state *s, struct err *e)
 	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
 	int r = pci_bus_state(m->pci, s, e);
 
-	if (r == 0)
+	if (r == 0) {
+		lpc_loaded(m->lpc);
 		r = chip_sections(m, s, e);
+	}
 	if (r < 0)
 		return r;
 	b->ncpus = m->cfg.ncpus;

@@ -6,7 +6,11 @@
 /* Physical addresses. RAM is [0, 3 GiB) and [4 GiB, ...): see base/ram.h. */
 #define LAYOUT_EBDA 0x9fc00ull /* ACPI RSDP lives at 0xe0000; EBDA pointer for scanners */
 #define LAYOUT_RSDP 0xe0000ull
-#define LAYOUT_ACPI 0xe0100ull        /* tables, up to 0xfffff */
+#define LAYOUT_ACPI 0xe0100ull /* tables, up to 0xeffff */
+#define LAYOUT_ROM 0xf0000ull  /* where a PC has its BIOS, up to 0xfffff: see rom.h */
+#define LAYOUT_PIR 0xf0000ull  /* PCI IRQ routing table */
+#define LAYOUT_MP 0xf0400ull   /* MultiProcessor table */
+#define LAYOUT_MP_END 0xf2000ull
 #define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
 #define LAYOUT_PCI_MMIO_END 0xdfffffffull
 #define LAYOUT_ECAM 0xe0000000ull /* 1 MiB a bus */
@@ -25,6 +29,7 @@
 #define LAYOUT_PCI_CFG 0xcf8
 #define LAYOUT_ELCR 0x4d0
 #define LAYOUT_DEBUG_EXIT 0xf4
+#define LAYOUT_ROM_CALL 0x5e0 /* what was called in the ROM (rom.h) */
 #define LAYOUT_ACPI_PM 0x600 /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
 #define LAYOUT_SLP_TYP_S5 5  /* what \_S5 holds and PM1a control takes for soft-off */
 
@@ -33,7 +38,14 @@
 #define LAYOUT_GSI_UART1 4
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
-#define LAYOUT_GSI_PCI 16 /* INTA..INTD of slot n: 16 + (n & 7) */
+#define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
 #define LAYOUT_GSI_COUNT 24
+
+/* PCI. Slot 0 is the host bridge. */
+#define LAYOUT_LPC_SLOT 31
+#define LAYOUT_PCI_WIRE(slot, pin) (((slot) + (pin)) & 7) /* PIRQA..H of INTA..D; PCI bridges 1.2, 2.4 */
+/* The 8259 line that firmware steers a wire to, and those that a guest may steer it to as well. */
+#define LAYOUT_PIRQ_IRQ(wire) ((wire) & 1 ? 11 : 10)
+#define LAYOUT_PIRQ_IRQS (1u << 5 | 1u << 10 | 1u << 11)
 
 #endif

@@ -60,6 +60,9 @@ void machine_nmi(struct machine *m);
  * cpu_run(). The vCPUs themselves are the caller's: cpu_reset(). */
 void machine_reset(struct machine *m);
 
+/* What firmware does before it boots a kernel: addresses and interrupt lines for PCI devices, tables in memory. */
+int machine_firmware(struct machine *m, struct err *e);
+
 /*
  * Save or load all chips, and PCI configuration space with MSI-X; no vCPU is in cpu_run(). What was added to the
  * board (virtio, UART) is its owner's to save: before this, as wires change while they are saved or loaded. The

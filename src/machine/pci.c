@@ -39,6 +39,7 @@ struct pci_bus {
 	pthread_mutex_t intx_lock;
 	unsigned wire[PCI_WIRES]; /* how many functions assert it */
 
+	u64 memory_end; /* of RAM below 4 GiB */
 	struct io_region ports, ecam;
 	struct pci_dev bridge;
 };
@@ -131,14 +132,17 @@ static u64 bar_address(const struct pci_dev *d, unsigned i)
 	return (low & ~0xfu) | (d->bar[i].is64 ? (u64)ld_le32(d->cfg + PCI_BAR0 + 4 * i + 4) << 32 : 0);
 }
 
-/* The bridge forwards to the bus only what lies in its windows; a BAR elsewhere decodes nothing. */
-static bool decodable(bool io, u64 addr, u64 bytes)
+/*
+ * The bridge forwards to the bus what is neither memory nor the chips' own; a BAR elsewhere decodes nothing. Guests
+ * without ACPI do not know the window that it names, and place BARs right after memory.
+ */
+static bool decodable(const struct pci_bus *b, bool io, u64 addr, u64 bytes)
 {
 	if (io)
 		return addr && addr + bytes <= 0x10000;
 	if (addr >= 4 * GIB)
 		return addr + bytes > addr;
-	return addr >= LAYOUT_PCI_MMIO && addr + bytes - 1 <= LAYOUT_PCI_MMIO_END;
+	return addr >= b->memory_end && addr + bytes <= LAYOUT_IOAPIC;
 }
 
 static void update_bars_locked(struct pci_bus *b, struct pci_dev *d)
@@ -153,7 +157,7 @@ static void update_bars_locked(struct pci_bus *b, struct pci_dev *d)
 		if (!bytes)
 			continue;
 		addr = bar_address(d, i);
-		bool want = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && decodable(io, addr, bytes);
+		bool want = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && decodable(b, io, addr, bytes);
 		if (r->mapped && want && r->base == addr)
 			continue;
 		int rc = 0;
@@ -174,10 +178,10 @@ static void update_bars_locked(struct pci_bus *b, struct pci_dev *d)
 
 /* ---- INTx ---- */
 
-/* PCI bridges 1.2, 2.4: pin A of slot n takes wire n mod 8; acpi.c says the same in _PRT. */
+/* Functions have pin A. */
 static unsigned wire_of(const struct pci_dev *d)
 {
-	return (d->devfn >> 3) % PCI_WIRES;
+	return LAYOUT_PCI_WIRE(d->devfn >> 3, 0);
 }
 
 /* Under msix_lock: bring the wire in line with what the function wants. */
@@ -370,7 +374,7 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 		if (b->router.set)
 			pci_msix_use_routes(d, &b->router, &b->routes);
 		if (d->cfg[PCI_INT_PIN])
-			d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
+			d->cfg[PCI_INT_LINE] = LAYOUT_PIRQ_IRQ(wire_of(d));
 	}
 	pthread_mutex_unlock(&b->lock);
 	return rc;
@@ -445,6 +449,7 @@ struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 	b->msi = *msi;
 	b->intx = intx;
 	b->intx_opaque = intx_opaque;
+	b->memory_end = LAYOUT_PCI_MMIO;
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_mutex_init(&b->intx_lock, NULL);
 	b->ports = (struct io_region){ .ops = &ports_ops, .dev = b, .name = "pci-ports" };
@@ -457,6 +462,11 @@ struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 	b->bridge.cfg[PCI_INT_PIN] = 0;
 	must(pci_register(b, &b->bridge, 0) == 0);
 	return b;
+}
+
+void pci_bus_set_memory_end(struct pci_bus *b, u64 end)
+{
+	b->memory_end = MIN(end, LAYOUT_PCI_MMIO);
 }
 
 void pci_bus_free(struct pci_bus *b)
@@ -481,7 +491,7 @@ static void reset_locked(struct pci_bus *b, struct pci_dev *d)
 	for (unsigned i = 0; i < 24; i++)
 		d->cfg[PCI_BAR0 + i] &= (u8)~d->wmask[PCI_BAR0 + i];
 	if (d->cfg[PCI_INT_PIN])
-		d->cfg[PCI_INT_LINE] = (u8)(LAYOUT_GSI_PCI + wire_of(d));
+		d->cfg[PCI_INT_LINE] = LAYOUT_PIRQ_IRQ(wire_of(d));
 	update_bars_locked(b, d);
 	pthread_mutex_lock(&d->msix_lock);
 	d->intx_level = false;
@@ -592,15 +602,20 @@ static int function_section(struct pci_bus *b, struct pci_dev *d, struct state *
 int pci_bus_state(struct pci_bus *b, struct state *s, struct err *e)
 {
 	u32 present[256 / 32] = { 0 };
+	bool had_lpc = true;
 
 	pthread_mutex_lock(&b->lock);
 	for (unsigned i = 0; i < 256; i++)
 		if (b->dev[i])
 			present[i / 32] |= 1u << (i % 32);
-	int r = state_section(s, "pci-bus", 0, 1, e);
+	int r = state_section(s, "pci-bus", 0, 2, e);
 	if (r == 0) {
 		state_u32(s, &b->latch);
 		b->latch &= 0x80fffffc;
+		/* The board of version 1 had no LPC bridge. */
+		had_lpc = state_version(s) >= 2;
+		if (!had_lpc)
+			present[LAYOUT_LPC_SLOT * 8 / 32] &= ~(1u << LAYOUT_LPC_SLOT * 8 % 32);
 		for (unsigned i = 0; i < ARRAY_LEN(present); i++)
 			state_same(s, present[i], "other PCI slots are in use");
 		r = state_end(s, e);
@@ -612,7 +627,7 @@ int pci_bus_state(struct pci_bus *b, struct state *s, struct err *e)
 			update_bars_locked(b, b->dev[i]);
 		}
 	for (unsigned i = 0; r == 0 && i < 256; i++)
-		if (b->dev[i])
+		if (b->dev[i] && (had_lpc || i != LAYOUT_LPC_SLOT << 3))
 			r = function_section(b, b->dev[i], s, e);
 	pthread_mutex_unlock(&b->lock);
 	return r;

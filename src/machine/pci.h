@@ -98,6 +98,8 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
 struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
 void pci_bus_free(struct pci_bus *b);
+/* Where RAM below 4 GiB ends, and memory BARs may begin (at LAYOUT_PCI_MMIO, if nothing is said). Before vCPUs run. */
+void pci_bus_set_memory_end(struct pci_bus *b, u64 end);
 /* MSI-X messages of functions registered from now on go by routes; *r is copied. */
 void pci_bus_use_routes(struct pci_bus *b, const struct msi_router *r);
 /* System reset: BARs, command register and MSI-X of every function as after power-on. */

@@ -306,7 +306,7 @@ void pic_reset(struct pic *p)
 	for (unsigned i = 0; i < 2; i++) {
 		struct chip *c = &p->chip[i];
 
-		c->elcr = 0;
+		c->elcr = (u8)(BOARD_ELCR >> 8 * i);
 		chip_init(c, 0);
 		c->init = INIT_DONE;
 		c->base = 0;

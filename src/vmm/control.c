@@ -57,6 +57,12 @@ static json_t *cmd_stop(struct client *cl, const json_t *req, struct err *e)
 	return json_object();
 }
 
+static json_t *cmd_break(struct client *cl, const json_t *req, struct err *e)
+{
+	vm_break(cl->c->vm);
+	return json_object();
+}
+
 static json_t *cmd_reset(struct client *cl, const json_t *req, struct err *e)
 {
 	vm_ask(cl->c->vm, VM_RESET, 0);
@@ -155,7 +161,7 @@ static const struct {
 } commands[] = {
 	{ "status", cmd_status }, { "stats", cmd_stats },     { "stop", cmd_stop }, { "reset", cmd_reset },
 	{ "quit", cmd_quit },     { "balloon", cmd_balloon }, { "save", cmd_save }, { "resume", cmd_resume },
-	{ "promise", cmd_promise },
+	{ "promise", cmd_promise }, { "break", cmd_break },
 };
 
 static json_t *run_command(struct client *cl, const json_t *req, struct err *e)

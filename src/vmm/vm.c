@@ -810,6 +810,11 @@ void vm_power_button(struct vm *v)
 		machine_power_button(v->machine);
 }
 
+void vm_break(struct vm *v)
+{
+	uart_break(v->uart);
+}
+
 bool vm_balloon(struct vm *v, u64 bytes)
 {
 	if (bytes > v->cfg->memory_bytes)

@@ -40,6 +40,8 @@ void vm_release(struct vm *v);
 
 /* ---- for the control socket ---- */
 void vm_power_button(struct vm *v);
+/* A break on the serial line. */
+void vm_break(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */
 bool vm_balloon(struct vm *v, u64 bytes);
 /* New references. */

@@ -48,6 +48,8 @@ elif what == "quit":
     con.sendall(b"ready\r\n"); quits()
 elif what == "stop":
     con.sendall(b"ready\r\n"); sys.exit(0 if command() == "stop" else 98)
+elif what == "break":
+    con.sendall(b"ready\r\n"); sys.exit(0 if command() == "break" else 98)
 elif what == "hang":
     con.sendall(b"ready\r\n"); command(); time.sleep(60)
 elif what == "flood":
@@ -252,6 +254,13 @@ class Relay(unittest.TestCase):
         pid, master, slave, before = self.spawn("stop")
         self.expect(master, b"ready")
         os.write(master, b"\x01b")
+        self.assertEqual(os.waitstatus_to_exitcode(self.reap(pid)), 0)
+
+    def test_break_key(self):
+        pid, master, slave, before = self.spawn("break")
+        self.expect(master, b"ready")
+        os.write(master, b"\x01k")
+        self.expect(master, b"mica: BREAK sent\r\n")
         self.assertEqual(os.waitstatus_to_exitcode(self.reap(pid)), 0)
 
     def test_escape_itself(self):

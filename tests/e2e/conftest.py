@@ -4,7 +4,9 @@
     MICA=build/mica IMAGE=$(tools/mkimage) python3 -m pytest tests/e2e
 """
 import http.server
+import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -83,6 +85,18 @@ def web(tmp_path):
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def control_of():
+    """control_of(path, command): the answer of a control socket."""
+    def ask(path, command):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(30)
+            s.connect(str(path))
+            s.sendall(json.dumps({"command": command}).encode() + b"\n")
+            return json.loads(s.makefile().readline())
+    return ask
 
 
 def processes_of_session(session):

@@ -150,6 +150,18 @@ def test_console_input(run, tiny):
     ends(vm)
 
 
+def test_break_is_sysrq(run, tiny, control_of, tmp_path):
+    """A BREAK on the serial line, then a key: Linux lists its SysRq commands."""
+    vm = run(*tiny("ask=1"), "--control", str(tmp_path / "control"))
+    says(vm, "ask")
+    assert control_of(tmp_path / "control", "break")["ok"]
+    vm.send("h")
+    vm.expect(r"sysrq: HELP : ", 30)
+    vm.send("awake\nend\n")
+    assert says(vm, "heard", 30) == "awake"
+    ends(vm)
+
+
 def test_end_of_input_does_not_end_the_guest(run, tiny):
     vm = run(*tiny())
     vm.process.stdin.close()

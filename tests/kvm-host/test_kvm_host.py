@@ -30,6 +30,8 @@ COMPARED = {"flow64": [], "paging64": [], "debug64": ["MOV SS and data breakpoin
             "exc64": ["GP: PG without PE", "GP: PAE cleared in long mode", "GP: reserved bit of CR4"]}
 # The device tests, and who has the interrupt chips.
 IRQCHIPS = ["split", "kernel"]
+# Guests that do without ACPI, I/O APIC, local APIC or MSI.
+WAYS = ["pci=nomsi", "nolapic", "noapic pci=nomsi", "pci=noacpi", "acpi=off"]
 # KVM emulates SYSEXIT where a processor of AMD's says #UD: Linux arch/x86/kvm/emulate.c, em_sysexit().
 KVMS_OWN = {"UD: SYSEXIT in long mode"}
 READS = 1000
@@ -56,6 +58,15 @@ echo "@hostsum hello $(md5sum </tmp/www/hello)"
 echo "@hostsum a $(md5sum </tmp/w/a)"
 vm --cpus 2 --memory 256M --kernel /guest/vmlinuz --initrd /guest/initrd --append "console=ttyS0 quiet panic=-1 disks=1 load=1 port=8000" \
 	--disk /tmp/w/a,readonly=on --disk /tmp/w/b --net user </dev/null
+
+for chips in @IRQCHIPS@; do
+	for way in @WAYS@; do
+		section "interrupts $chips $way"
+		vm --cpus 2 --memory 192M --irqchip $chips --kernel /guest/vmlinuz --initrd /guest/initrd \
+			--append "console=ttyS0 quiet panic=-1 disks=1 rng=1 port=8000 end=reboot $way" \
+			--disk /tmp/w/a,readonly=on --disk /tmp/w/b --net user </dev/null
+	done
+done
 
 section exits
 mkfifo /tmp/w/in
@@ -170,6 +181,7 @@ def result(tmp_path_factory):
     guest_initrd(host, work, image, "initrd-exits", os.path.join(HERE, "guest-init"))
     options = "".join(f"{k}) echo {o} ;;\n" for k, o in SOUND.items())
     script = RUN.replace("@KERNELS@", " ".join([*SOUND, *COMPARED])).replace("@READS@", str(READS))
+    script = script.replace("@WAYS@", " ".join(f"'{way}'" for way in WAYS))
     script = script.replace("@IRQCHIPS@", " ".join(IRQCHIPS)).replace("@OPTIONS@", options)
     with host.boot(script) as machine:
         try:
@@ -202,6 +214,23 @@ def test_debian_with_two_cpus_disks_and_network(result):
     assert f"@fetched {sums['hello']}" in text
     assert "@done" in text and "@insmod-failed" not in text
     assert result.status("debian") == 0
+
+
+@pytest.mark.parametrize("chips", IRQCHIPS)
+@pytest.mark.parametrize("way", WAYS)
+def test_interrupts(result, chips, way):
+    name, sums = f"interrupts {chips} {way}", result.text("debian")
+    text = result.text(name)
+    assert result.status(name) == 3, text  # without ACPI a guest cannot switch itself off: it resets
+    for word, where in (("@sum vda 2097152", "a"), ("@fetched", "hello")):
+        wanted = re.search(rf"@hostsum {where} (\w+)", sums).group(1)
+        assert f"{word} {wanted}" in text
+    assert "@wrote yes" in text
+    assert "@rng 64" in text
+    kind = "IO-APIC" if way == "pci=nomsi" else "XT-PIC"
+    for device in ("virtio0", "virtio1", "virtio2"):
+        assert re.search(rf"@irq {device} .*{kind}", text)
+    assert "nobody cared" not in text
 
 
 def test_own_memory(result):

@@ -110,7 +110,7 @@ static void test_fadt(void **unused)
 static void test_madt(void **unused)
 {
 	gpa_t t = find_table("APIC", true), end = t + ld_le32(at(t + 4));
-	unsigned cpus = 0, ioapics = 0, nmis = 0, pit = 0, sci = 0;
+	unsigned cpus = 0, ioapics = 0, nmis = 0, pit = 0, level = 0;
 
 	assert_int_equal(ld_le32(at(t + 36)), LAYOUT_LAPIC);
 	gpa_t p = t + 44;
@@ -128,7 +128,8 @@ static void test_madt(void **unused)
 			break;
 		case 2:
 			pit += *at(p + 3) == 0 && ld_le32(at(p + 4)) == 2;
-			sci += *at(p + 3) == 9 && ld_le32(at(p + 4)) == 9 && ld_le16(at(p + 8)) == 0xd;
+			if (*at(p + 3) == ld_le32(at(p + 4)) && ld_le16(at(p + 8)) == 0xd)
+				level |= 1u << *at(p + 3);
 			break;
 		case 4:
 			nmis++;
@@ -140,7 +141,8 @@ static void test_madt(void **unused)
 	}
 	assert_int_equal(p, end);
 	assert_int_equal(cpus, NCPUS);
-	assert_int_equal(ioapics + nmis + pit + sci, 4);
+	assert_int_equal(ioapics + nmis + pit, 3);
+	assert_int_equal(level, 1 << 9 | LAYOUT_PIRQ_IRQS); /* the SCI, and lines that PCI may be steered to */
 }
 
 static void test_mcfg(void **unused)
@@ -238,6 +240,17 @@ static void test_iasl(void **unused)
 	assert_non_null(strstr(dsl, "Name (\\_S5, Package (0x04)"));
 	assert_non_null(strstr(dsl, "Device (PCI0)"));
 	assert_non_null(strstr(dsl, "EisaId (\"PNP0501\")"));
+	/* Interrupts for who uses the 8259s: links, which steer by the LPC bridge's registers. */
+	assert_non_null(strstr(dsl, "Method (\\_PIC, 1, Serialized)"));
+	assert_non_null(strstr(dsl, "OperationRegion (RTS, PCI_Config, 0x60, 0x0C)"));
+	for (char c = 'A'; c <= 'H'; c++) {
+		char name[16], reg[16];
+
+		snprintf(name, sizeof(name), "Device (LNK%c)", c);
+		snprintf(reg, sizeof(reg), "RT%c,    8,", c);
+		assert_non_null(strstr(dsl, name));
+		assert_true(strstr(dsl, reg) || c == 'D' || c == 'H');
+	}
 }
 
 int main(void)

@@ -490,6 +490,137 @@ static void intx(void **state)
 	assert_int_equal(ack(&B, 0), -1);
 }
 
+static void lpc_wr(struct board *b, unsigned reg, u8 v)
+{
+	out(b, 0xcf8, 4, 0x80000000 | 31 << 11 | (reg & ~3u));
+	out(b, 0xcfc + (reg & 3), 1, v);
+}
+
+static void pic_init(struct board *b)
+{
+	static const u16 setup[][2] = { { 0x20, 0x11 }, { 0x21, 0x20 }, { 0x21, 4 }, { 0x21, 1 }, { 0xa0, 0x11 },
+					{ 0xa1, 0x28 }, { 0xa1, 2 },    { 0xa1, 1 }, { 0x21, 0 }, { 0xa1, 0 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(setup); i++)
+		out(b, setup[i][0], 1, setup[i][1]);
+}
+
+static void pic_eoi(struct board *b)
+{
+	out(b, 0xa0, 1, 0x20);
+	out(b, 0x20, 1, 0x20);
+}
+
+/* A PCI wire that the LPC bridge steers to the 8259s: a level, shared with the line's own device. */
+static void intx_8259(void **state)
+{
+	struct err e;
+
+	pic_init(&A);
+	pci_intx(&A.card, true); /* slot 4: PIRQE, steered nowhere after power-on */
+	assert_int_equal(ack(&A, 0), -1);
+	assert_int_equal(in(&A, 0x4d1, 1), 0x0e);
+	assert_int_equal(machine_firmware(A.m, &e), 0);
+	assert_int_equal(ack(&A, 0), 0x2a);
+	copy();
+	for (struct board *b = &A; b; b = b == &A ? &B : NULL) {
+		struct irq_line ten = machine_irq(b->m, 10);
+
+		assert_int_equal(ack(b, 0), -1); /* in service */
+		pic_eoi(b);
+		assert_int_equal(ack(b, 0), 0x2a); /* still up */
+		irq_set(&ten, true);
+		pci_intx(&b->card, false); /* the other one still drives the line */
+		pic_eoi(b);
+		assert_int_equal(ack(b, 0), 0x2a);
+		irq_set(&ten, false);
+		pic_eoi(b);
+		assert_int_equal(ack(b, 0), -1);
+		/* Another line (an edge, 5 is not among the level-triggered), none, and one that cannot be. */
+		pci_intx(&b->card, true);
+		assert_int_equal(ack(b, 0), 0x2a);
+		lpc_wr(b, 0x68, 5);
+		pic_eoi(b);
+		assert_int_equal(ack(b, 0), 0x25);
+		lpc_wr(b, 0x68, 0x80);
+		out(b, 0x20, 1, 0x20);
+		lpc_wr(b, 0x68, 8);
+		lpc_wr(b, 0x68, 2);
+		assert_int_equal(ack(b, 0), -1);
+		/* In the I/O APIC it is at its own pin all the time, and where it is steered. */
+		wr(b, 0, LAPIC + 0xf0, 0x1ff);
+		rte(b, LAYOUT_GSI_PCI + 4, 0, 0x8000 | 0x58);
+		assert_int_equal(ack(b, 0), 0x58);
+		wr(b, 0, LAPIC + 0xb0, 0);
+		rte(b, LAYOUT_GSI_PCI + 4, 0, 0x10000);
+		assert_int_equal(ack(b, 0), 0x58);
+		wr(b, 0, LAPIC + 0xb0, 0);
+		rte(b, 11, 0, 0x8000 | 0x59);
+		assert_int_equal(ack(b, 0), -1);
+		out(b, 0xa1, 1, 0xff);
+		lpc_wr(b, 0x68, 11);
+		assert_int_equal(ack(b, 0), 0x59);
+	}
+	pci_dev_fini(&A.card); /* pulled out: nothing is driven any more */
+	wr(&A, 0, LAPIC + 0xb0, 0);
+	assert_int_equal(ack(&A, 0), -1);
+}
+
+static void copy_section(struct state *from, struct state *to, u32 i, u32 version, bool keep)
+{
+	struct err e = { 0 };
+	const char *name;
+	size_t n;
+
+	assert_int_equal(state_peek(from, &name, &e), 0);
+	if (state_section(from, name, i, 2, &e) < 0)
+		fail_msg("%s", e.msg);
+	u8 *p = (u8 *)(uintptr_t)state_rest(from, &n);
+	if (!strcmp(name, "pci-bus")) {
+		assert_int_equal(n, 4 + 8 * 8);
+		assert_int_equal(ld_le64(p + 4 + 7 * 8), 1u << 24);
+		st_le64(p + 4 + 7 * 8, 0);
+	}
+	if (keep) {
+		assert_int_equal(state_section(to, name, i, version ? version : state_version(from), &e), 0);
+		state_bytes(to, p, n);
+		assert_int_equal(state_end(to, &e), 0);
+	}
+	assert_int_equal(state_end(from, &e), 0);
+}
+
+/* A state saved before there was an LPC bridge: no function 00:1f.0, and pci-bus of version 1. */
+static void before_lpc(void **state)
+{
+	struct state *now, *old;
+	struct err e = { 0 };
+
+	cfg_wr(&A, 0x14, 4, 0xd0002000);
+	out(&A, 0x64, 1, 0xaa);
+	pic_init(&A);
+	pci_intx(&A.card, true);
+	assert_int_equal(machine_firmware(B.m, &e), 0);
+	int a = save_to_file(&A), b = memfd_create("old", MFD_CLOEXEC);
+	lseek(a, 0, SEEK_SET);
+	assert_int_equal(state_load_new(&now, a, &e), 0);
+	assert_int_equal(state_save_new(&old, b, &e), 0);
+	for (unsigned k = 0; k < 11 + NCPUS; k++) {
+		static const u32 instance[] = { 0, 0, 4 << 3, 31 << 3, 0, 0, 0, 0, 0, 0, 0, 0, 1 };
+
+		copy_section(now, old, instance[k], k == 0 ? 1 : 0, k != 3);
+	}
+	assert_int_equal(state_finish(now, &e), 0);
+	assert_int_equal(state_finish(old, &e), 0);
+	state_free(now);
+	state_free(old);
+	if (load(&B, b, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(cfg_rd(&B, 0x14, 4), 0xd0002000);
+	assert_int_equal(in(&B, 0x60, 1), 0x55);
+	close(a);
+	close(b);
+}
+
 /* kvmclock: the structure in memory is new, and the time in it goes on. */
 static void pvclock(void **state)
 {
@@ -524,7 +655,7 @@ static const u8 *next_section(struct state *s, const char **name, u32 i, size_t 
 	struct err e = { 0 };
 
 	assert_int_equal(state_peek(s, name, &e), 0);
-	if (state_section(s, *name, i, 1, &e) < 0)
+	if (state_section(s, *name, i, 2, &e) < 0)
 		fail_msg("%s", e.msg);
 	return state_rest(s, n);
 }
@@ -547,8 +678,8 @@ static void same_again(void **state)
 	lseek(b, 0, SEEK_SET);
 	assert_int_equal(state_load_new(&x, a, &e), 0);
 	assert_int_equal(state_load_new(&y, b, &e), 0);
-	for (unsigned k = 0; k < 9; k++) { /* up to pit */
-		static const u32 instance[] = { 0, 0, 4 << 3, 0, 0, 0, 0, 0, 0 };
+	for (unsigned k = 0; k < 10; k++) { /* up to pit */
+		static const u32 instance[] = { 0, 0, 4 << 3, 31 << 3, 0, 0, 0, 0, 0, 0 };
 		const char *name, *name2;
 		size_t n, n2;
 		const u8 *p = next_section(x, &name, instance[k], &n), *q = next_section(y, &name2, instance[k], &n2);
@@ -562,7 +693,7 @@ static void same_again(void **state)
 		assert_int_equal(state_end(x, &e), 0);
 		assert_int_equal(state_end(y, &e), 0);
 	}
-	assert_int_equal(compared, 6); /* there are two PCI functions */
+	assert_int_equal(compared, 7); /* there are three PCI functions */
 	state_free(x);
 	state_free(y);
 	close(a);
@@ -602,7 +733,7 @@ int main(void)
 		T(lapic_requests),      T(x2apic),  T(lapic_timers), T(tsc_deadline),
 		T(level_interrupt),     T(pics),    T(pit),          T(rtc_and_acpi),
 		T(keyboard_controller), T(pci),     T(intx),         T(pvclock),
-		T(same_again),          T(misfits),
+		T(same_again),          T(misfits), T(intx_8259),    T(before_lpc),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

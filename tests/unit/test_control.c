@@ -15,7 +15,7 @@
 
 struct vm {
 	enum vm_ask asked;
-	unsigned value, buttons;
+	unsigned value, buttons, breaks;
 	u64 balloon;
 };
 
@@ -27,6 +27,10 @@ void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
 void vm_power_button(struct vm *v)
 {
 	v->buttons++;
+}
+void vm_break(struct vm *v)
+{
+	v->breaks++;
 }
 bool vm_balloon(struct vm *v, u64 bytes)
 {
@@ -159,6 +163,8 @@ static void test_commands(void **state)
 	ok("{\"command\":\"stats\"}\n");
 	ok("{\"command\":\"stop\"}\n");
 	assert_int_equal(vm.buttons, 1);
+	ok("{\"command\":\"break\"}\n");
+	assert_int_equal(vm.breaks, 1);
 	ok("{\"command\":\"balloon\",\"bytes\":512}\n");
 	assert_int_equal(vm.balloon, 512);
 	ok("{\"command\":\"reset\"}\n");

@@ -202,6 +202,19 @@ static void test_bar_decoding(void **state)
 	assert_int_equal(bus_mmio_read(f->bus, LAYOUT_LAPIC + 8, 4), 0xffffffff);
 	cfg_put(f, 1, 0x10, 4, 0);
 	assert_int_equal(bus_mmio_read(f->bus, 8, 4), 0xffffffff);
+	/* a guest that does not know the window: right after memory, not in it, up to the chips' own addresses */
+	pci_bus_set_memory_end(f->pci, 512 * MIB);
+	cfg_put(f, 1, 0x10, 4, 0x20000000);
+	assert_int_equal(bus_mmio_read(f->bus, 0x20000008, 4), 8);
+	cfg_put(f, 1, 0x10, 4, 0x1fffc000);
+	assert_int_equal(bus_mmio_read(f->bus, 0x1fffc008, 4), 0xffffffff);
+	cfg_put(f, 1, 0x10, 4, 0xfebfc000);
+	assert_int_equal(bus_mmio_read(f->bus, 0xfebfc008, 4), 8);
+	cfg_put(f, 1, 0x10, 4, (u32)LAYOUT_IOAPIC);
+	assert_int_equal(bus_mmio_read(f->bus, LAYOUT_IOAPIC + 8, 4), 0xffffffff);
+	cfg_put(f, 1, 0x10, 4, (u32)LAYOUT_ECAM); /* taken */
+	assert_int_equal(bus_mmio_read(f->bus, LAYOUT_ECAM + 8, 4), 0x060000 << 8); /* the host bridge's class */
+	pci_bus_set_memory_end(f->pci, 4 * GIB);
 	/* two at one place: the first keeps it; the other answers after a move */
 	cfg_put(f, 1, 0x10, 4, (u32)at);
 	cfg_put(f, 9, 0x10, 4, (u32)at + 0x1000);

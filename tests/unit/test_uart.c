@@ -288,12 +288,72 @@ static void without_console(void **state)
 	assert_int_equal(bus_pio_read(f->bus, 0x2fd, 1), 0xff);
 }
 
+enum { LSR_DR = 1, LSR_BI = 0x10, LSR_FIFOE = 0x80, LSR_IDLE = 0x60 };
+
+/* A break is a zero among the bytes; LSR tells of it when it is next, once, and interrupts (8.3, 8.4). */
+static void test_break(void **state)
+{
+	struct fix *f = *state;
+
+	out(f, 2, 0x01); /* FIFOs on, trigger at 1 */
+	out(f, 1, 0x05); /* data, line status */
+	assert_int_equal(write(f->host, "ab", 2), 2);
+	spin(f);
+	uart_break(f->uart);
+	assert_int_equal(write(f->host, "c", 1), 1);
+	spin(f);
+	assert_int_equal(in(f, 5), LSR_IDLE | LSR_DR | LSR_FIFOE); /* not yet: 'a' is next */
+	assert_int_equal(in(f, 2) & 0xf, 4);
+	assert_int_equal(in(f, 0), 'a');
+	assert_int_equal(in(f, 0), 'b');
+	assert_int_equal(in(f, 2) & 0xf, 6); /* receiver line status */
+	assert_true(f->line);
+	assert_int_equal(in(f, 5), LSR_IDLE | LSR_DR | LSR_BI | LSR_FIFOE);
+	assert_int_equal(in(f, 5), LSR_IDLE | LSR_DR);
+	assert_int_equal(in(f, 2) & 0xf, 4);
+	assert_int_equal(in(f, 0), 0);
+	assert_int_equal(in(f, 5), LSR_IDLE | LSR_DR);
+	assert_int_equal(in(f, 0), 'c');
+	assert_int_equal(in(f, 5), LSR_IDLE);
+	assert_false(f->line);
+
+	/* Into a full FIFO: when there is room. Without FIFOs: after the one byte, and no bit 7. */
+	assert_int_equal(write(f->host, "0123456789abcdef", 16), 16);
+	spin(f);
+	uart_break(f->uart);
+	for (unsigned i = 0; i < 16; i++) {
+		assert_false(in(f, 5) & LSR_BI);
+		assert_int_equal(in(f, 0), "0123456789abcdef"[i]);
+	}
+	assert_true(in(f, 5) & LSR_BI);
+	assert_int_equal(in(f, 0), 0);
+	out(f, 2, 0);
+	uart_break(f->uart);
+	assert_int_equal(in(f, 2) & 0xf, 6);
+	assert_int_equal(in(f, 5), LSR_IDLE | LSR_DR | LSR_BI);
+	assert_int_equal(in(f, 0), 0);
+	/* The input is cut off in loop-back; a cleared FIFO forgets; so does one that was read without a look at LSR. */
+	out(f, 4, 0x10);
+	uart_break(f->uart);
+	assert_int_equal(in(f, 5), LSR_IDLE);
+	out(f, 4, 0);
+	out(f, 2, 1);
+	uart_break(f->uart);
+	out(f, 2, 3);
+	assert_int_equal(in(f, 5), LSR_IDLE);
+	uart_break(f->uart);
+	assert_int_equal(in(f, 0), 0);
+	assert_int_equal(in(f, 5), LSR_IDLE);
+	assert_false(f->line);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(transmit), T(thre_interrupt),  T(receive_levels), T(receive_long),
 		T(loopback), T(modem_interrupt), T(identify),       T(without_console),
+		T(test_break),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

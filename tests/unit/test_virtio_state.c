@@ -413,6 +413,8 @@ static void serial_port(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		bus_pio_write(bus[0], 0x3f8, 1, 'a' + i);
 	bus_pio_write(bus[0], 0x3ff, 1, 0x5a);
+	bus_pio_write(bus[0], 0x3fc, 1, 0x0b);
+	uart_break(u[0]);
 	assert_true(wire);
 	assert_int_equal(state_save_new(&s, fd, &e), 0);
 	assert_int_equal(uart_state(u[0], 0, s, &e), 0);
@@ -424,10 +426,12 @@ static void serial_port(void **state)
 	state_free(s);
 	close(fd);
 	assert_true(wire);
-	assert_int_equal(bus_pio_read(bus[1], 0x3fa, 1), 0xcc); /* time-out */
+	assert_int_equal(bus_pio_read(bus[1], 0x3fa, 1), 0xc4); /* three bytes and a break */
 	assert_int_equal(bus_pio_read(bus[1], 0x3ff, 1), 0x5a);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(bus_pio_read(bus[1], 0x3f8, 1), 'a' + i);
+	assert_int_equal(bus_pio_read(bus[1], 0x3fd, 1), 0xf1);
+	assert_int_equal(bus_pio_read(bus[1], 0x3f8, 1), 0);
 	assert_false(wire);
 	assert_int_equal(bus_pio_read(bus[1], 0x3fd, 1), 0x60);
 	for (unsigned i = 0; i < 2; i++) {

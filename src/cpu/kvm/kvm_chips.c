@@ -67,11 +67,16 @@ static int set_all(const struct kvm_vm *vm, struct kvm_chips *c)
 	return ioctl(vm->fd, KVM_SET_PIT2, &c->pit) < 0 ? -errno : 0;
 }
 
-/* As the kernel makes them is their power-on state. */
+/* As the kernel makes them is their power-on state, but for what firmware leaves. */
 int kvm_chips_keep_reset(struct kvm_vm *vm, struct err *e)
 {
 	vm->chips_reset = xcalloc(1, sizeof(*vm->chips_reset));
 	int r = get_all(vm, vm->chips_reset);
+	if (r == 0) {
+		vm->chips_reset->chip[KVM_IRQCHIP_PIC_MASTER].chip.pic.elcr = (u8)BOARD_ELCR;
+		vm->chips_reset->chip[KVM_IRQCHIP_PIC_SLAVE].chip.pic.elcr = BOARD_ELCR >> 8;
+		r = set_all(vm, vm->chips_reset);
+	}
 	return r < 0 ? err_sys(e, -r, "KVM does not tell the state of its chips") : 0;
 }
 
