@@ -123,7 +123,7 @@ static void at_once(void **state)
 	/* full: a peer from outside is told, and a datagram is lost; both at once, and nothing dies */
 	int peer = host_connect(SOCK_STREAM, fwd.host_port);
 	struct pollfd pf = { .fd = peer, .events = POLLIN };
-	assert_int_equal(poll(&pf, 1, 10000), 1);
+	assert_int_equal(poll(&pf, 1, (int)patient(10000)), 1);
 	assert_int_equal(read(peer, buf, sizeof(buf)), -1);
 	assert_int_equal(errno, ECONNRESET);
 	close(peer);
@@ -182,7 +182,7 @@ static void in_turns(void **state)
 static void await_message(struct net *n, u8 which)
 {
 	do
-		assert_true(wire_recv(n, 60000));
+		assert_true(wire_recv(n, (int)patient(60000)));
 	while (n->n != 1);
 	assert_int_equal(n->f[0], which);
 }
