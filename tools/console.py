@@ -2,7 +2,7 @@
 """console.py - a virtual machine's process and its serial console, driven by a script.
 
 Used by run-headless, the benches and the end-to-end tests; needs nothing but Python's own library. The console is a
-pair of pipes; what the guest printed so far is kept whole (`log`), and every wait has a deadline.
+pair of pipes; what the guest printed so far is kept whole (`log`), and every wait has a deadline (patience.py stretches it).
 """
 import os
 import re
@@ -10,6 +10,8 @@ import selectors
 import subprocess
 import tempfile
 import time
+
+import patience
 
 
 class ConsoleError(Exception):
@@ -67,6 +69,7 @@ class Machine:
 
     def expect(self, pattern, seconds):
         """Waits for a regular expression in what was not consumed yet; returns the match."""
+        seconds = patience.seconds(seconds)
         deadline = time.monotonic() + seconds
         while True:
             match = re.compile(pattern).search(self.log, self.seen)
@@ -103,6 +106,7 @@ class Machine:
 
     def wait(self, seconds):
         """Waits for the process to end by itself; returns its exit status."""
+        seconds = patience.seconds(seconds)
         deadline = time.monotonic() + seconds
         while not self.eof and time.monotonic() < deadline:
             self.pump(deadline - time.monotonic())
@@ -116,7 +120,7 @@ class Machine:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(patience.seconds(10))
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

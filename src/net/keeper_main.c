@@ -144,7 +144,7 @@ int main(int argc, char **argv)
 		send(NET_FRAMES_FD, e.msg, strlen(e.msg), MSG_NOSIGNAL);
 		return NET_EXIT_REFUSED;
 	}
-	char **args = xcalloc((size_t)argc + 2, sizeof(*args));
+	auto_free char **args = xcalloc((size_t)argc + 2, sizeof(*args));
 	args[0] = name;
 	memcpy(args + 1, argv + 1, (size_t)(argc - 1) * sizeof(*args));
 

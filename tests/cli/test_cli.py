@@ -8,13 +8,16 @@ import subprocess
 import sys
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
+import patience  # noqa: E402
+
 MICA = os.environ["MICA"]
 SRC = os.environ["MICA_SOURCE"]
 
 
 def mica(*args, **env):
     return subprocess.run([MICA, *args], capture_output=True, text=True, env={**os.environ, **env},
-                          stdin=subprocess.DEVNULL, timeout=20)
+                          stdin=subprocess.DEVNULL, timeout=patience.seconds(20))
 
 
 def help_options():
@@ -42,7 +45,7 @@ class Documents(unittest.TestCase):
     def test_completion_completes(self):
         script = 'source "$1"; COMP_WORDS=(mica run --mem); COMP_CWORD=2; _mica; echo "${COMPREPLY[@]}"'
         out = subprocess.run(["bash", "-c", script, "-", os.path.join(SRC, "completion/mica")], capture_output=True,
-                             text=True, timeout=20)
+                             text=True, timeout=patience.seconds(20))
         self.assertEqual(out.stdout.split(), ["--memory"])
 
     def test_help_fits_a_terminal(self):
@@ -110,10 +113,10 @@ class Korean(unittest.TestCase):
         try:
             files = [os.path.join(SRC, f) for f in source("po/POTFILES").split()]
             pot = subprocess.run(["xgettext", "--keyword=_", "--keyword=N_", "--from-code=UTF-8", "-o", "-", *files],
-                                 capture_output=True, check=True, timeout=30).stdout
+                                 capture_output=True, check=True, timeout=patience.seconds(30)).stdout
             po = os.path.join(SRC, "po/ko.po")
             merged = subprocess.run(["msgmerge", "-q", "--no-fuzzy-matching", "-o", "-", po, "-"], input=pot,
-                                    capture_output=True, check=True, timeout=30).stdout
+                                    capture_output=True, check=True, timeout=patience.seconds(30)).stdout
         except FileNotFoundError:
             self.skipTest("no gettext tools")
         for flag in ("--untranslated", "--only-fuzzy"):

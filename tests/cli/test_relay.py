@@ -15,6 +15,9 @@ import termios
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
+import patience  # noqa: E402
+
 MICA = os.environ["MICA"]
 
 # Acts by the kernel command line it is given. Speaks what the real one speaks on its descriptors.
@@ -91,7 +94,7 @@ class Relay(unittest.TestCase):
     def args(self, what, *more):
         return [self.mica, "run", "--kernel", os.path.join(self.dir, "k"), "--append", what, *more]
 
-    def run_piped(self, what, *more, data=b"", timeout=30):
+    def run_piped(self, what, *more, data=b"", timeout=patience.seconds(30)):
         return subprocess.run(self.args(what, *more), input=data, capture_output=True, timeout=timeout)
 
     # ---- without a terminal ----
@@ -122,7 +125,7 @@ class Relay(unittest.TestCase):
         time.sleep(0.3)
         self.assertIsNone(p.poll())
         p.terminate()
-        self.assertEqual(p.wait(10), 128 + signal.SIGTERM)
+        self.assertEqual(p.wait(patience.seconds(10)), 128 + signal.SIGTERM)
         p.stdout.close()
 
     def test_all_output_arrives(self):
@@ -133,14 +136,14 @@ class Relay(unittest.TestCase):
         p = subprocess.Popen(self.args("forever"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         p.stdout.read(10)
         p.stdout.close()
-        self.assertEqual(p.wait(10), 128 + signal.SIGPIPE)
+        self.assertEqual(p.wait(patience.seconds(10)), 128 + signal.SIGPIPE)
 
     def test_signals(self):
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             p = subprocess.Popen(self.args("quit"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             p.stdout.readline()
             p.send_signal(sig)
-            self.assertEqual(p.wait(10), 128 + sig)
+            self.assertEqual(p.wait(patience.seconds(10)), 128 + sig)
             p.stdout.close()
 
     def test_hanging_vm_is_killed(self):
@@ -151,7 +154,7 @@ class Relay(unittest.TestCase):
         time.sleep(0.8)
         self.assertIsNone(p.poll())
         p.terminate()  # asked again: at once
-        self.assertEqual(p.wait(3), 128 + signal.SIGTERM)
+        self.assertEqual(p.wait(patience.seconds(3)), 128 + signal.SIGTERM)
         self.assertIn(b"killed", p.stderr.read())
         p.stdout.close()
         p.stderr.close()
@@ -161,9 +164,9 @@ class Relay(unittest.TestCase):
         p = subprocess.Popen(self.args("parent " + mark), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         p.stdout.readline()
         p.kill()
-        p.wait(10)
+        p.wait(patience.seconds(10))
         p.stdout.close()
-        for _ in range(100):
+        for _ in range(int(patience.seconds(100))):
             if os.path.exists(mark):
                 break
             time.sleep(0.05)
@@ -181,7 +184,7 @@ class Relay(unittest.TestCase):
         name = p.stderr.readline().split()[-1]
         self.assertTrue(name.startswith(b"/dev/pts/"), name)
         p.terminate()
-        p.wait(10)
+        p.wait(patience.seconds(10))
         p.stderr.close()
 
     # ---- with a terminal ----
@@ -201,7 +204,7 @@ class Relay(unittest.TestCase):
         self.addCleanup(os.close, slave)
         return pid, master, slave, before
 
-    def expect(self, fd, words, seconds=10):
+    def expect(self, fd, words, seconds=patience.seconds(10)):
         got, end = b"", time.time() + seconds
         while words not in got:
             if not select.select([fd], [], [], max(0, end - time.time()))[0]:

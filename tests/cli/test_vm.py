@@ -15,9 +15,12 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
+import patience  # noqa: E402
+
 MICA = os.environ["MICA"]
 BASE = 0x100000
-LIMIT = 20
+LIMIT = patience.seconds(20)
 HEADER = 32
 
 
@@ -81,7 +84,7 @@ class Vm(unittest.TestCase):
             f.write(kernel(code))
         return [MICA, "run", "--kernel", path, "--memory", "16M", *more]
 
-    def run_vm(self, code, *more, timeout=20):
+    def run_vm(self, code, *more, timeout=patience.seconds(20)):
         return subprocess.run(self.args(code, *more), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
 
     def start(self, code, *more):
@@ -225,7 +228,7 @@ class Vm(unittest.TestCase):
     # ---- control ----
     def ask(self, path, **command):
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
+            s.settimeout(patience.seconds(10))
             s.connect(path)
             s.sendall(json.dumps(command).encode() + b"\n")
             answer = b""
@@ -247,7 +250,7 @@ class Vm(unittest.TestCase):
         self.assertEqual(p.stdout.readline(), b"READY\n")
         self.assertEqual(self.ask(path, command="stats")["result"]["resets"], 1)
         self.ask(path, command="quit")
-        self.assertEqual(p.wait(10), 130)
+        self.assertEqual(p.wait(patience.seconds(10)), 130)
         self.assertFalse(os.path.exists(path))
 
     def test_guest_messages_are_counted(self):
@@ -282,7 +285,7 @@ class Vm(unittest.TestCase):
     def test_busy_guest_can_be_ended(self):
         p, _ = self.start(SPIN)
         p.terminate()
-        self.assertEqual(p.wait(10), 128 + signal.SIGTERM)
+        self.assertEqual(p.wait(patience.seconds(10)), 128 + signal.SIGTERM)
 
     def test_unix_console(self):
         path = os.path.join(self.dir, "console")
@@ -290,20 +293,20 @@ class Vm(unittest.TestCase):
         echo = (b"\x66\xba\xfd\x03\xec\xa8\x01\x74\xf7" +  # 1: in al, 0x3fd; test 1; jz 1b
                 b"\x66\xba\xf8\x03\xec\xee")
         p = subprocess.Popen(self.args(echo + POWEROFF, "--console", "unix:" + path), stdin=subprocess.DEVNULL)
-        for _ in range(100):
+        for _ in range(int(patience.seconds(100))):
             if os.path.exists(path):
                 break
             time.sleep(0.05)
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
+            s.settimeout(patience.seconds(20))
             s.connect(path)
             s.sendall(b"Q")
             self.assertEqual(s.recv(1), b"Q")
-        self.assertEqual(p.wait(10), 0)
+        self.assertEqual(p.wait(patience.seconds(10)), 0)
 
     # ---- deaths ----
     def gone(self, pid):
-        for _ in range(100):
+        for _ in range(int(patience.seconds(100))):
             if not os.path.exists(f"/proc/{pid}"):
                 return True
             time.sleep(0.05)
@@ -318,7 +321,7 @@ class Vm(unittest.TestCase):
     def test_killed_vm_is_reported(self):
         p, vmm = self.start(HANG)
         os.kill(vmm, signal.SIGKILL)
-        self.assertEqual(p.wait(10), 1)
+        self.assertEqual(p.wait(patience.seconds(10)), 1)
         self.assertIn(b"ended by signal 9", p.stderr.read())
 
     # ---- what is inherited ----

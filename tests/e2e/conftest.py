@@ -17,6 +17,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 import console  # noqa: E402
 import initramfs  # noqa: E402
+import patience  # noqa: E402
 
 # The engine to test everywhere is our own; MICA_TEST_ENGINE=kvm takes the other.
 ENGINE = os.environ.get("MICA_TEST_ENGINE", "soft")

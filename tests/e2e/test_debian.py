@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 
-from conftest import BOOT, ENGINE
+from conftest import BOOT, ENGINE, patience
 from console import image_info
 
 
@@ -57,7 +57,7 @@ def power_off(vm):
 def press_power_button(control):
     """ACPI, SCI, the kernel's button driver, logind: the whole way a person's request to shut down takes."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(30)
+        s.settimeout(patience.seconds(30))
         s.connect(str(control))
         s.sendall(b'{"command":"stop"}\n')
         assert json.loads(s.makefile().readline())["ok"]

@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 import pytest
-from conftest import BOOT
+from conftest import BOOT, patience
 from console import image_info
 from test_tiny import ends, says
 
@@ -19,7 +19,7 @@ def save(mica, tmp_path):
     def call(*args, output=None, status=0):
         output = output or tmp_path / "state"
         r = subprocess.run([mica, "save", "--control", str(tmp_path / "ctl"), "--output", str(output), *args],
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience.seconds(120))
         assert r.returncode == status, r
         return r.stderr
     return call
@@ -164,7 +164,7 @@ def saved(run, tiny, save, tmp_path):
 def test_refused(mica, saved, tmp_path):
     def refused(*args, told, status=(1, 2)):
         r = subprocess.run([mica, "run", "--console", "none", "--restore", f"{saved},trust=on", *args], stdin=subprocess.DEVNULL,
-                           capture_output=True, text=True, timeout=60)
+                           capture_output=True, text=True, timeout=patience.seconds(60))
         assert r.returncode in status and told in r.stderr, r
 
     for option, value in (("memory", "1G"), ("cpus", "2"), ("cpu", "mica-v2"), ("append", "x")):
@@ -192,9 +192,9 @@ def test_refused(mica, saved, tmp_path):
 def test_usage(mica):
     for args, told in (([], "--control"), (["--control", "x"], "--output"), (["--frob"], "--frob"), (["x"], "'x'"),
                        (["--output"], "--output")):
-        r = subprocess.run([mica, "save", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
+        r = subprocess.run([mica, "save", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=patience.seconds(20))
         assert r.returncode == 2 and told in r.stderr and not r.stdout, r
-    r = subprocess.run([mica, "save", "--help"], capture_output=True, text=True, timeout=20)
+    r = subprocess.run([mica, "save", "--help"], capture_output=True, text=True, timeout=patience.seconds(20))
     assert r.returncode == 0 and "--quit" in r.stdout and max(map(len, r.stdout.splitlines())) <= 100
 
 
@@ -231,7 +231,7 @@ def test_debian_at_its_login_prompt(run, image, save, tmp_path, left_behind):
 
 def test_a_host_that_cannot_take_it_is_named(run, mica, tiny, save, tmp_path):
     """Before anything is stopped: --for a host of this kind, and for one that lacks a few things."""
-    host = json.loads(subprocess.run([mica, "doctor", "--json"], capture_output=True, text=True, timeout=30, check=True).stdout)
+    host = json.loads(subprocess.run([mica, "doctor", "--json"], capture_output=True, text=True, timeout=patience.seconds(30), check=True).stdout)
     (tmp_path / "same").write_text(json.dumps(host))
     for engine in host["engines"]:
         engine["promise"]["words"][0] &= ~(1 << 23)

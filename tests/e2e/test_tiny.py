@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 import pytest
-from conftest import BOOT
+from conftest import BOOT, patience
 
 
 def says(vm, name, seconds=BOOT):
@@ -68,7 +68,7 @@ def test_hostfwd(run, tiny):
         port = s.getsockname()[1]
     vm = run(*tiny("serve=1"), "--net", f"user,hostfwd=tcp:127.0.0.1:{port}-:80")
     says(vm, "serving")
-    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=60).read() == b"from the guest\n"
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=patience.seconds(60)).read() == b"from the guest\n"
     vm.send("end\n")
     ends(vm)
 
@@ -103,11 +103,11 @@ def test_network_comes_back(run, tiny):
         was = slirps()
         assert len(was) == 1
         os.kill(was[0], signal.SIGKILL)
-        deadline = time.monotonic() + BOOT
+        deadline = time.monotonic() + patience.seconds(BOOT)
         fetched = None
         while fetched is None and time.monotonic() < deadline:
             try:
-                fetched = urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=60).read()
+                fetched = urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=patience.seconds(60)).read()
             except OSError:
                 time.sleep(0.05)
         assert fetched == b"from the guest\n"
@@ -184,7 +184,7 @@ def test_killed_command_leaves_no_guest(run, tiny, left_behind):
     says(vm, "idle")
     vm.process.kill()
     vm.process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patience.seconds(10)
     while left_behind(vm.process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left_behind(vm.process.pid)
@@ -198,7 +198,7 @@ def test_no_hang_in_idle(run, tiny):
     start = time.monotonic()
     vm.send("awake\n")
     assert says(vm, "heard", 30) == "awake"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < patience.seconds(5)
     vm.send("end\n")
     ends(vm)
 

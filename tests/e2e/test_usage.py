@@ -9,11 +9,11 @@ import termios
 
 import pexpect
 import pytest
-from conftest import BOOT, TOP
+from conftest import BOOT, TOP, patience
 
 
 def call(mica, *args):
-    return subprocess.run([mica, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return subprocess.run([mica, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience.seconds(60))
 
 
 @pytest.mark.parametrize("args,told", [
@@ -75,7 +75,7 @@ class Terminal:
     def __init__(self, mica, args, where):
         self.before, self.after = where / "before", where / "after"
         script = f"stty -g >{self.before}; {shlex.join([mica, 'run', *args])}; s=$?; stty -g >{self.after}; exit $s"
-        self.child = pexpect.spawn("/bin/sh", ["-c", script], timeout=BOOT, encoding="utf-8", codec_errors="replace")
+        self.child = pexpect.spawn("/bin/sh", ["-c", script], timeout=patience.seconds(BOOT), encoding="utf-8", codec_errors="replace")
         self.expect, self.send = self.child.expect, self.child.send
 
     def flags(self):
@@ -87,7 +87,7 @@ class Terminal:
             os.kill(int(f.read().split()[0]), sig)
 
     def ends(self, status, seconds=30):
-        self.child.timeout = seconds
+        self.child.timeout = patience.seconds(seconds)
         self.expect(pexpect.EOF)
         self.child.close()
         assert self.child.exitstatus == status, self.child.before

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "cpu/soft/cache.h"
 #include "cpu/soft_options.h"
+#include "../patience.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -450,7 +451,7 @@ static inline void rig_begin(void)
 		why_not = r->soft->direct.why;
 	close_rig(r);
 	signal(SIGALRM, too_long);
-	alarm(100);
+	alarm((unsigned)patient(100));
 }
 
 #endif

@@ -1295,8 +1295,8 @@ static u64 awaits(_Atomic u64 *what, u64 was)
 	u64 t0 = clock_mono_ns();
 
 	while (*what == was)
-		if (clock_mono_ns() - t0 > 5000000000ull)
-			fail_msg("it was not interrupted for 5 s");
+		if (clock_mono_ns() - t0 > patient(5000000000ull))
+			fail_msg("it was not interrupted for long");
 		else
 			sched_yield();
 	return clock_mono_ns() - t0;
@@ -1504,7 +1504,7 @@ static void two_vcpus(void **state)
 		assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
 		u64 t0 = clock_mono_ns();
 		for (unsigned n = 0; !v[0].done || !v[1].done; n++) {
-			if (clock_mono_ns() - t0 > 60000000000ull) {
+			if (clock_mono_ns() - t0 > patient(60000000000ull)) {
 				fail_msg("the two are stuck at %llu, %llu", (unsigned long long)*word(r, FRAME(2)),
 					 (unsigned long long)*word(r, FRAME(2) + 8));
 			}
@@ -1546,7 +1546,7 @@ static void runner_dies(void **state)
 		assert_non_null(x);
 		assert_int_equal(kill(x->pid, SIGKILL), 0);
 		u64 t0 = clock_mono_ns();
-		while (!v.done && clock_mono_ns() - t0 < 5000000000ull)
+		while (!v.done && clock_mono_ns() - t0 < patient(5000000000ull))
 			usleep(1000);
 		assert_true(v.done);
 		join_vcpu(&v);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "cpu/cpu.h"
 #include "cpu/soft/soft.h"
+#include "../patience.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -779,7 +780,7 @@ static u64 dog_since_ns;
 #else
 #define DOG_STOP_NS (2 * 1000000ull)
 #endif
-#define DOG_BITE_NS (20 * NSEC_PER_SEC)
+#define DOG_BITE_NS patient(20 * NSEC_PER_SEC)
 
 static void *watchdog(void *arg)
 {

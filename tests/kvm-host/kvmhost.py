@@ -18,6 +18,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 import console  # noqa: E402
 import initramfs  # noqa: E402
+import patience  # noqa: E402
 
 KVM_MODULES = ["virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko"]
 
@@ -54,6 +55,11 @@ def libraries(program):
     return found
 
 
+def stretched(script):
+    """The script's own limits, `timeout N` and `-lt N`, as patience.py has it."""
+    return re.sub(r"(?<!\S)(timeout|-lt) (\d+)\b", lambda m: f"{m[1]} {patience.seconds(int(m[2])):.0f}", script)
+
+
 class Host:
     """files: {path in the host: path here or bytes}; programs get their libraries along."""
 
@@ -88,7 +94,7 @@ class Host:
 
     def write(self, script):
         self.add("init", INIT.encode())
-        self.add("run.sh", script.encode())
+        self.add("run.sh", stretched(script).encode())
         self.add("bin/busybox", os.path.join(self.image, "busybox"))
         self.add_kvm_modules()
         path = os.path.join(self.work, "host-initrd")

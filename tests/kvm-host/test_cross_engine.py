@@ -58,7 +58,7 @@ def counted(text):
 
 def save(tmp, name):
     r = subprocess.run([MICA, "save", "--control", f"{tmp}/ctl", "--output", f"{tmp}/{name}", "--quit"], capture_output=True,
-                       text=True, timeout=60)
+                       text=True, timeout=kvmhost.patience.seconds(60))
     assert r.returncode == 0, r
 
 
@@ -70,7 +70,7 @@ def question(tmp, log):
     """Could the emulated host take it back?"""
     (tmp / "there").write_text(re.search(r"@doctor (\{.*\})\n", log).group(1))
     r = subprocess.run([MICA, "save", "--control", f"{tmp}/ctl", "--for", f"{tmp}/there", "--output", f"{tmp}/again"],
-                       capture_output=True, text=True, timeout=60)
+                       capture_output=True, text=True, timeout=kvmhost.patience.seconds(60))
     return r.stdout + r.stderr
 
 
@@ -107,7 +107,7 @@ def journey(tmp_path_factory):
     control = tmp / "control"
     subprocess.run(["cc", "-O1", "-o", control, os.path.join(HERE, "control.c")], check=True)
     host.add_program("bin/control", str(control))
-    here = subprocess.run([MICA, "doctor", "--json"], capture_output=True, timeout=30, check=True).stdout
+    here = subprocess.run([MICA, "doctor", "--json"], capture_output=True, timeout=kvmhost.patience.seconds(30), check=True).stdout
     host.add("t/here", here)
     host.add("t/state", str(tmp / "state"))
     host.add("t/protected", str(tmp / "protected"))
@@ -135,7 +135,7 @@ def journey(tmp_path_factory):
                           "--control", f"{tmp}/ctl"], stderr=subprocess.STDOUT)
     with vm:
         vm.expect(r"@count \d+\r?\n", SECONDS)
-        logs.append(subprocess.run([control, f"{tmp}/ctl", "promise"], capture_output=True, text=True, timeout=30).stdout)
+        logs.append(subprocess.run([control, f"{tmp}/ctl", "promise"], capture_output=True, text=True, timeout=kvmhost.patience.seconds(30)).stdout)
         logs.append(question(tmp, log))
         vm.expect(r"@done\r?\n", SECONDS)
         status = vm.wait(30)

@@ -276,7 +276,7 @@ def test_kernel(result, kernel):
 def test_kernel_like_the_processor_itself(result, kernel):
     """What fails under KVM fails on the emulated processor without it, and nothing else."""
     done = subprocess.run([os.path.join(TOP, "tests/machine/run_kernel.py"), "qemu",
-                           build_path("tests/machine/kernel_" + kernel), "-append", "skip=" + "|".join(COMPARED[kernel])], stdout=subprocess.PIPE, text=True, timeout=110)
+                           build_path("tests/machine/kernel_" + kernel), "-append", "skip=" + "|".join(COMPARED[kernel])], stdout=subprocess.PIPE, text=True, timeout=kvmhost.patience.seconds(110))
     bare = {line.split(": ", 1)[1].rpartition(": ")[0] for line in done.stdout.splitlines() if line.startswith("FAIL: ")}
     name = f"kernel {kernel}"
     assert result.text(name).count("ok: ") > 20, result.text(name)

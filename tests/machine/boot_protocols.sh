@@ -8,7 +8,8 @@ trap 'rm -rf "$dir"' EXIT
 printf 'what the module holds\0' >"$dir/module"
 
 status=0
-timeout 60 "$mica" run --engine soft --memory 64M --net none --console none --debug-exit --no-reboot \
+limit=$(awk -v f="${MICA_TEST_PATIENCE:-1}" 'BEGIN { print int(60 * (f > 1 ? f : 1)) }')
+timeout "$limit" "$mica" run --engine soft --memory 64M --net none --console none --debug-exit --no-reboot \
 	--kernel "$kernel" --initrd "$dir/module" --append 'the command  line' </dev/null >"$dir/out" 2>&1 || status=$?
 if [ "$status" != 33 ]; then # (16 << 1) | 1
 	cat "$dir/out"

@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import patience  # noqa: E402
+
 
 def main():
     mica, kernel, *extra = sys.argv[1:]
@@ -21,7 +24,7 @@ def main():
         command = [mica, "run", "--engine", "soft", "--memory", "64M", "--console", "stdio", "--debug-exit",
                    "--no-reboot", "--kernel", kernel]
     try:
-        done = subprocess.run(command + extra, stdin=subprocess.DEVNULL, capture_output=True, timeout=100)
+        done = subprocess.run(command + extra, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience.seconds(100))
         out, status = done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as stopped:
         out, status = (stopped.stdout or b"").decode(errors="replace"), "none: still running after 100 s"

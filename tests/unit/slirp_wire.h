@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/clock.h"
 #include "net/net.h"
+#include "../patience.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -123,7 +124,7 @@ static inline bool wire_recv(struct net *n, int timeout_ms)
 /* The next frame that is an IPv4 packet of this protocol; questions by ARP are answered on the way. */
 static inline void ip_recv(struct net *n, u8 proto)
 {
-	u64 end = clock_mono_ns() + 10 * NSEC_PER_SEC;
+	u64 end = clock_mono_ns() + patient(10 * NSEC_PER_SEC);
 
 	while (clock_mono_ns() < end) {
 		if (!wire_recv(n, 1000))
@@ -138,7 +139,7 @@ static inline void ip_recv(struct net *n, u8 proto)
 		assert_int_equal(fold(sum(0, n->f + 14, 20)), 0);
 		return;
 	}
-	fail_msg("no packet of protocol %u in 10 s", proto);
+	fail_msg("no packet of protocol %u came", proto);
 }
 
 static inline void arp_gateway(struct net *n)
@@ -158,7 +159,7 @@ static inline void arp_gateway(struct net *n)
 	put32(f + 38, IP_HOST);
 	wire_send(n, f, sizeof(f));
 	do
-		assert_true(wire_recv(n, 10000));
+		assert_true(wire_recv(n, (int)patient(10000)));
 	while (n->n < NET_FRAME_MIN || get16(n->f + 12) != 0x0806 || get16(n->f + 20) != 2);
 	assert_int_equal(get32(n->f + 28), IP_HOST);
 	memcpy(n->gw, n->f + 22, 6);
@@ -251,7 +252,7 @@ static inline size_t host_read(int fd, char *buf, size_t bytes)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_int_equal(poll(&p, 1, (int)patient(10000)), 1);
 	ssize_t n = read(fd, buf, bytes - 1);
 	assert_true(n >= 0);
 	buf[n] = 0;
@@ -272,7 +273,7 @@ static inline struct net *start(const struct net_hostfwd *fwd, unsigned nfwd)
 /* Closing the socket is what ends it, promptly and well. */
 static inline void end(struct net *n)
 {
-	u64 give_up = clock_mono_ns() + 5 * NSEC_PER_SEC;
+	u64 give_up = clock_mono_ns() + patient(5 * NSEC_PER_SEC);
 	int st = -1;
 
 	close(n->fd);

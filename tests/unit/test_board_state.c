@@ -7,6 +7,7 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "machine/pci.h"
+#include "../patience.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -236,19 +237,24 @@ static void lapic_timers(void **state)
 		wr(&A, i, LAPIC + 0x3e0, 0xb); /* by one: 1 GHz */
 	}
 	wr(&A, 0, LAPIC + 0x320, 0x60);
-	wr(&A, 0, LAPIC + 0x380, 1500000000);
+	wr(&A, 0, LAPIC + 0x380, 4000000000); /* 4 s: a busy host may take away most of it */
 	wr(&A, 1, LAPIC + 0x320, 0x20061);
 	wr(&A, 1, LAPIC + 0x380, 50000000);
 	usleep(20000);
 	copy();
-	u32 a = rd(&A, 0, LAPIC + 0x390), b = rd(&B, 0, LAPIC + 0x390);
-	assert_true(b > 300000000 && b < 1490000000);
-	assert_true(a < b + 400000000 && b < a + 400000000);
+	u32 a, b, apart = 0;
+	for (unsigned i = 0; i < 20 && (i == 0 || apart > 200000000); i++) { /* at one moment, as nearly as we get */
+		a = rd(&A, 0, LAPIC + 0x390);
+		b = rd(&B, 0, LAPIC + 0x390);
+		apart = a > b ? a - b : b - a;
+	}
+	assert_true(b > 300000000 && b < 3990000000);
+	assert_true(apart < patient(400000000));
 	assert_int_equal(rd(&B, 1, LAPIC + 0x380), 50000000);
 	run_loop(&B);
 	unsigned ticks = 0;
 	int v = -1;
-	for (int i = 0; i < 2000 && (ticks < 5 || v < 0); i++) {
+	for (int i = 0; i < (int)patient(2000) && (ticks < 5 || v < 0); i++) {
 		usleep(5000);
 		if (ack(&B, 1) == 0x61) {
 			wr(&B, 1, LAPIC + 0xb0, 0);
@@ -274,7 +280,7 @@ static void tsc_deadline(void **state)
 	assert_true(B.cb->msr_read(B.cb->opaque, 0, 0x6e0, &v) && v);
 	assert_int_equal(ack(&B, 0), -1);
 	run_loop(&B);
-	for (int i = 0; i < 400 && !B.vm.cpu[0].intr; i++)
+	for (int i = 0; i < (int)patient(400) && !B.vm.cpu[0].intr; i++)
 		usleep(5000);
 	assert_int_equal(ack(&B, 0), 0x70);
 	/* One that was due while nothing ran comes at once. */
@@ -389,7 +395,7 @@ static void pit(void **state)
 	wr(&B, 0, LAPIC + 0xf0, 0x1ff);
 	rte(&B, 2, 0, 0x39);
 	run_loop(&B);
-	for (int i = 0; i < 200 && !B.vm.cpu[0].intr; i++)
+	for (int i = 0; i < (int)patient(200) && !B.vm.cpu[0].intr; i++)
 		usleep(5000);
 	assert_int_equal(ack(&B, 0), 0x39);
 }

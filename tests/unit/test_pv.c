@@ -105,9 +105,9 @@ static void wall_clock(void **state)
 	assert_true(pv_msr_write(pv, 0, 0x4b564d00, 0x5000));
 	const u8 *s = ram_ptr(ram, 0x5000, 12);
 	u64 wall = ld_le32(s + 4) * NSEC_PER_SEC + ld_le32(s + 8);
-	u64 t = wall + guest_time(0x1000, cpu_tsc(&cpus[0])), real = clock_real_ns();
+	u64 before = clock_real_ns(), t = wall + guest_time(0x1000, cpu_tsc(&cpus[0])), after = clock_real_ns();
 
-	assert_in_range(t, real - 1000000000, real + 1000000000);
+	assert_in_range(t, before - 1000000000, after + 1000000000);
 	assert_int_equal(ld_le32(s) & 1, 0);
 }
 
@@ -215,11 +215,18 @@ static void stolen_time(void **state)
 	st_le32(s + 8, 6);
 
 	/* It sleeps: nothing is stolen but what the host takes beside. */
-	pv_park(pv, 0);
-	usleep(50000);
-	pv_unpark(pv, 0);
-	stolen = ld_le64(s);
-	assert_true(stolen >= 1000000 && stolen < 1000000 + 20000000);
+	u64 most = UINT64_MAX;
+	stolen = 1000000;
+	for (unsigned i = 0; i < 20 && most >= 20000000; i++) { /* others may have the processors */
+		u64 before = stolen;
+		pv_park(pv, 0);
+		usleep(50000);
+		pv_unpark(pv, 0);
+		stolen = ld_le64(s);
+		assert_true(stolen >= before);
+		most = MIN(most, stolen - before);
+	}
+	assert_true(most < 20000000);
 	assert_int_equal(ld_le32(s + 8) & 1, 0);
 	/* Its thread does not run though it does not sleep. */
 	usleep(50000);

@@ -11,6 +11,11 @@
 #define ALL (NET_USER_CONNECTIONS + 2 * WINDOW)
 #define FIRST_PORT 10000
 
+#ifdef __SANITIZE_ADDRESS__
+static const bool measures = false; /* its allocator keeps what is freed */
+#else
+static const bool measures = true;
+#endif
 static unsigned turns = 1024, kills = 3;
 
 struct conn {
@@ -99,7 +104,7 @@ static void close_some(struct net *n, unsigned dport, unsigned from, unsigned co
 
 static void at_once(void **state)
 {
-	if (!descriptors())
+	if (!descriptors() || !measures) /* AddressSanitizer's 2 GiB are no finding */
 		skip();
 	struct net_hostfwd fwd = { .host_port = (u16)free_port(SOCK_STREAM), .guest_port = 22 };
 	struct net *n = start(&fwd, 1);
@@ -123,7 +128,7 @@ static void at_once(void **state)
 	/* full: a peer from outside is told, and a datagram is lost; both at once, and nothing dies */
 	int peer = host_connect(SOCK_STREAM, fwd.host_port);
 	struct pollfd pf = { .fd = peer, .events = POLLIN };
-	assert_int_equal(poll(&pf, 1, 10000), 1);
+	assert_int_equal(poll(&pf, 1, (int)patient(10000)), 1);
 	assert_int_equal(read(peer, buf, sizeof(buf)), -1);
 	assert_int_equal(errno, ECONNRESET);
 	close(peer);
@@ -173,7 +178,7 @@ static void in_turns(void **state)
 	}
 	print_message("%u in turns; RSS at most %ld KiB\n", done, most);
 	assert_int_equal(slirp_pid(n), pid);
-	assert_true(most < 256 * 1024);
+	assert_true(!measures || most < 64 * 1024);
 	close(l);
 	end(n);
 }
@@ -182,7 +187,7 @@ static void in_turns(void **state)
 static void await_message(struct net *n, u8 which)
 {
 	do
-		assert_true(wire_recv(n, 60000));
+		assert_true(wire_recv(n, (int)patient(60000)));
 	while (n->n != 1);
 	assert_int_equal(n->f[0], which);
 }

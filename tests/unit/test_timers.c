@@ -5,6 +5,7 @@
 #include "machine/layout.h"
 #include "machine/pit.h"
 #include "machine/rtc.h"
+#include "../patience.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -171,7 +172,7 @@ static void pit_interrupts(void **state)
 	w(0x43, 0x34); /* 1193 ticks: 1 ms */
 	w(0x40, 0xa9);
 	w(0x40, 0x04);
-	while (__atomic_load_n(&edges, __ATOMIC_SEQ_CST) < 4 && clock_mono_ns() - start < 10 * NSEC_PER_SEC)
+	while (__atomic_load_n(&edges, __ATOMIC_SEQ_CST) < 4 && clock_mono_ns() - start < patient(10 * NSEC_PER_SEC))
 		usleep(100);
 	assert_true(edges >= 4);
 	assert_true(clock_mono_ns() - start >= 3900000);
@@ -181,7 +182,7 @@ static void pit_interrupts(void **state)
 	w(0x40, 0xa9);
 	w(0x40, 0x04);
 	start = clock_mono_ns();
-	while (__atomic_load_n(&edges, __ATOMIC_SEQ_CST) == before && clock_mono_ns() - start < 10 * NSEC_PER_SEC)
+	while (__atomic_load_n(&edges, __ATOMIC_SEQ_CST) == before && clock_mono_ns() - start < patient(10 * NSEC_PER_SEC))
 		usleep(100);
 	usleep(10000);
 	assert_int_equal(__atomic_load_n(&edges, __ATOMIC_SEQ_CST), before + 1);
