@@ -384,6 +384,33 @@ static void large_pages(void **unused)
 	assert_int_equal(user(LARGE + 0x100000), 2);
 }
 
+/* Of 4 MiB, without PAE. */
+static void pages_of_4_mib(void **unused)
+{
+	u64 cr3 = c->cr3, cr4 = c->cr4, efer = c->efer, lin = 0x800000;
+
+	c->cr3 = 0x80000;
+	c->cr4 = CR4_PSE;
+	c->efer = 0;
+	soft_mode_changed(c);
+	soft_tlb_flush(c, true);
+	for (unsigned f = 0; f < 2; f++) {
+		u64 at = 0x800000 + 0x400000ull * f;
+		put64(at, 100 + f);
+		put64(at + 0x3ff000, 200 + f);
+		put64(0x80000 + 4 * 2, at | P | W | U | AD | PS);
+		if (f)
+			soft_tlb_flush_page(c, lin + 0x234567);
+		assert_int_equal(user(lin), 100 + f);
+		assert_int_equal(super(lin + 0x3ff000), 200 + f);
+	}
+	c->cr3 = cr3;
+	c->cr4 = cr4;
+	c->efer = efer;
+	soft_mode_changed(c);
+	soft_tlb_flush(c, true);
+}
+
 /* Blocks found by address: of their PCID, and dropped with their page, be it reached from the page before. */
 static void jump_cache(void **unused)
 {
@@ -423,6 +450,7 @@ int main(void)
 		cmocka_unit_test(eviction),
 		cmocka_unit_test(all_entries),
 		cmocka_unit_test(large_pages),
+		cmocka_unit_test(pages_of_4_mib),
 		cmocka_unit_test(jump_cache),
 	};
 

@@ -31,7 +31,8 @@
  * INV-DIRECT-1: A runner executes guest code only while its vCPU's thread is in direct_run() and c->in_guest is set.
  * INV-DIRECT-2: Before it is started its mappings are what the guest's page tables allowed at or after the
  *               last time the guest invalidated them: pages that INVLPG names are looked at again before the next start
- *               (direct_flush_page()), all of them when all were flushed. Where a mapping could not be changed there is none at all.
+ *               (direct_flush_page()), all of them when all were flushed. Where a mapping could not be changed there is
+ *               none at all.
  * INV-DIRECT-3: It may write a page only if a fast write entry of the TLB might be filled for it (cache.h, PAGE_CODE; the dirty
  *               log). Whoever takes those back takes back its right too (direct_protect()): effective at its
  *               next start, and exclusive sections see to it that there is one (INV-DIRECT-1).
@@ -48,7 +49,8 @@
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
- * Files: direct.c who is let in, and the loop; direct_map.c the mappings, direct_tables.c the page tables they need; direct_runner.c the process.
+ * Files: direct.c who is let in, and the loop; direct_map.c the mappings, direct_tables.c the page tables that they
+ * need; direct_runner.c the process.
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H

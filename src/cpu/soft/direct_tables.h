@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * direct_tables.h - the host's page tables that a runner's mappings need, and what the guest's mappings are pieces of. Inside
- * of the software engine.
+ * direct_tables.h - the host's page tables that a runner's mappings need, and which of the guest's pages the mappings are
+ * pieces of. Inside of the software engine.
  *
  * A page table of the host spans 2 MiB, 1 GiB or 512 GiB and exists while anything in that is mapped. So a guest that
  * uses few tables of its own for many addresses has the host make as many as there are addresses: they are counted
  * here, region by region, so that they can be limited (direct_map.c).
  *
- * A region knows, too, whether a page of 2 MiB of the guest's was mapped in it, or one of 1 GiB: INVLPG drops the whole page whatever
- * address in it is named (SDM 3A 4.10.4.1), and which size it had is only known from when it was mapped.
+ * A region knows, too, whether a page of the guest's of 2 MiB, or 1 GiB, was mapped in it: INVLPG drops the whole page
+ * whatever address in it is named (SDM 3A 4.10.4.1), and which size it had is only known from when it was mapped.
  */
 #ifndef MICA_SOFT_DIRECT_TABLES_H
 #define MICA_SOFT_DIRECT_TABLES_H

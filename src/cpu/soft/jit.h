@@ -280,7 +280,7 @@ void jit_flush(struct soft_cpu *c, unsigned mode); /* all that was learnt for a 
 void jit_forget_space(struct soft_cpu *c, unsigned space); /* the user's jumps of an address space */
 void jit_switch(struct soft_cpu *c);                       /* c->space is another one */
 void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift);
-/* The supervisor's jumps with EFLAGS.AC, where the page that their code is on was found to be larger than jit_flush_page() was told. */
+/* The supervisor's jumps with EFLAGS.AC, where the page of their code is larger than jit_flush_page() was told. */
 void jit_flush_ac_jumps(struct soft_cpu *c, u64 lin, unsigned shift);
 /* Any thread, under c->tlb_lock: no entry may serve stores to the page at host (0: to any). */
 void jit_protect(struct soft_cpu *c, u64 host);
