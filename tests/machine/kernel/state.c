@@ -9,7 +9,7 @@
  * A case fills eight descriptors of the GDT and of an LDT, eight gates of the IDT, and writes an instruction or a few to
  * the page CODE, whose rest is INT3: wherever a transfer leads, it leads there, and the breakpoint says from where. A line:
  *
- *   CASE KIND.RING VECTOR eERROR iIP cCS fFLAGS sSP sSS dDS,ES,FS,GS rAX,CX,DX,BX [6DR6] [bases] ...
+ *   CASE KIND.RING VECTOR eERROR iIP cCS fFLAGS sSP sSS dDS,ES,FS,GS [bBASES] rAX,CX,DX [2CR2] [6DR6] ...
  */
 #include "apic.h"
 
@@ -60,6 +60,22 @@ static void num(char what, u64 v)
 }
 #define SREG(name) ({ u32 s_; __asm__ volatile("mov %%" #name ", %0" : "=r"(s_)); s_ & 0xffff; })
 
+/* Addresses that the linker chose, as 0xN0000 and a distance. */
+static word plain(word a)
+{
+	const struct {
+		word low, high;
+	} own[] = { { (word)stack_top - 0x4000, (word)stack_top },
+		    { (word)stack_top, (word)stack_top + 4096 }, /* IST 1 */
+		    { (word)user_stack_top - 4096, (word)user_stack_top },
+		    { (word)stubs, (word)stubs + 4096 } };
+
+	for (unsigned i = 0; i < 4; i++)
+		if (a >= own[i].low && a <= own[i].high)
+			return 0x100000 * (i + 1) + a - own[i].high;
+	return a;
+}
+
 static unsigned events;
 static bool in_ring3;
 static bool note(struct frame *f)
@@ -68,11 +84,11 @@ static bool note(struct frame *f)
 
 	num('v', f->vec);
 	num('e', f->err);
-	num('i', f->ip);
+	num('i', plain(f->ip));
 	num('c', f->cs & 0xffff);
 	num('f', f->flags & keep);
 	if (WIDE || (f->cs & 3)) {
-		num('s', f->sp);
+		num('s', plain(f->sp));
 		num('s', f->ss & 0xffff);
 	}
 #ifdef __x86_64__
@@ -91,7 +107,6 @@ static bool note(struct frame *f)
 	num('r', (u32)f->ax);
 	num(',', f->cx);
 	num(',', (u32)f->dx);
-	num(',', (u32)f->bx);
 	if (f->vec == 14)
 		num('2', get_cr2());
 	if (f->vec == 1) {
@@ -115,6 +130,8 @@ static u16 selector(void)
 	static const u16 fixed[] = { 0, 1, 2, 3, 0x08, 0x0b, 0x10, 0x13, 0x18, 0x23, 0x20, 0x2b, 0x28, 0x33, 0x30, 0x38, 0x3f8, 0x400, 0xfffb };
 	static const u16 good[] = { 0x2b, 0x33, 0x23, 0x10, 0x08 };
 
+	u32 any = rnd(); /* one a statement: compilers choose the order within it */
+
 	switch (rnd() % 8) {
 	case 0:
 		return PICK(fixed);
@@ -123,9 +140,9 @@ static u16 selector(void)
 		return PICK(good);
 	case 3:
 	case 4:
-		return (u16)(4 | rnd() % POOL * 8 | rnd() % 4);
+		return (u16)(4 | any % POOL * 8 | (any >> 16 & 3));
 	default:
-		return (u16)(SEL_FREE + rnd() % POOL * 8 + rnd() % 4);
+		return (u16)(SEL_FREE + any % POOL * 8 + (any >> 16 & 3));
 	}
 }
 static u64 descriptor(void)
@@ -167,9 +184,14 @@ static void tables(void)
 	}
 	gdt[SEL_LDT / 8] = (8 * POOL - 1) | (u64)LDT << 16 | 0x82ull << 40;
 	gdt[SEL_LDT / 8 + 1] = 0;
-	for (unsigned v = 0x90; v < 0x98; v++)
-		gate_set(v, (const void *)(word)(LANDING + rnd() % 64 * 4), one_in(2) ? SEL_CODE : selector(),
-			 (one_in(8) ? 0 : 0x80) | (one_in(2) ? 0x60 : 0) | PICK(types), WIDE && one_in(4));
+	for (unsigned v = 0x90; v < 0x98; v++) {
+		u32 to = LANDING + rnd() % 64 * 4, ar = PICK(types);
+		u16 sel = one_in(2) ? SEL_CODE : selector();
+
+		ar |= one_in(8) ? 0 : 0x80;
+		ar |= one_in(2) ? 0x60 : 0;
+		gate_set(v, (const void *)(word)to, sel, ar, WIDE && one_in(4));
+	}
 	__asm__ volatile("lldt %w0" ::"r"(SEL_LDT));
 #ifndef __x86_64__
 	for (unsigned k = 0; k < 2; k++) {
@@ -378,8 +400,9 @@ static void k_fast(void)
 {
 	static const u16 bases[] = { 0x20, 0x23, 0x08, 0x18, 0, 0x48 };
 	bool out = one_in(2);
+	u64 back = PICK(bases), to = one_in(4) ? PICK(bases) : 8;
 
-	wrmsr(0xc0000081, (u64)PICK(bases) << 48 | (u64)(one_in(4) ? PICK(bases) : 8) << 32 | LANDING);
+	wrmsr(0xc0000081, back << 48 | to << 32 | LANDING);
 	wrmsr(0xc0000082, LANDING + 4);
 	wrmsr(0xc0000083, LANDING + 8);
 	wrmsr(0xc0000084, one_in(2) ? 0x47700 : rnd() & 0x3f7fd5);
@@ -416,10 +439,9 @@ static const u8 steps[][4] = {
 };
 static void k_step(void)
 {
-	static const u32 spots[] = { FAR + 0x100, FAR + 0x101, FAR + 0x104, FAR + 0x108, CODE_PAGE + 0x30, CODE_PAGE + 0x32, CODE_PAGE + 0x33 };
+	static const u32 spots[] = { FAR + 0x100, FAR + 0x101, FAR + 0x104, FAR + 0x108, CODE_PAGE + 0x40, CODE_PAGE + 0x42, CODE_PAGE + 0x47 };
 	static const u32 kinds[] = { 0, 1, 3 }, lens[] = { 0, 1, 3 };
 	u32 dr7 = 0x400;
-	u8 *start = at;
 
 	for (unsigned i = 0; i < 2; i++) {
 		u32 kind = PICK(kinds), spot = PICK(spots), l = kind ? PICK(lens) : 0;
@@ -443,7 +465,7 @@ static void k_step(void)
 		e2(1, 1);
 		e1(0x9d);
 	}
-	while (at < start + 0x30)
+	while (at < (u8 *)(word)CODE_PAGE + 0x40)
 		e1(0x90);
 	for (unsigned n = 1 + rnd() % 4; n--;) {
 		switch (rnd() % 4) {
@@ -590,8 +612,15 @@ static void one(u32 n, u64 seed, u32 count)
 	at = (u8 *)(word)CODE_PAGE;
 	u32 fl = in_ring3 ? flags() & ~(u32)(F_NT | F_VM | F_RF | F_AC | F_DF) : 0;
 	set_dr6(0xffff0ff0);
+	if (!in_ring3) { /* as ring 3 begins: nothing of the compiler's */
+		mov(SP, FRAME + 0x700);
+		e3(0x6a, 2, 0x9d); /* PUSH; POPF */
+		mov(AX, 0);
+		mov(CX, 0);
+		mov(DX, 0);
+	}
 	k->make();
-	if (compat) /* no REX there: INC, DEC of EAX */
+	if (compat) /* no REX there: it is DEC */
 		compat = *(u8 *)(word)CODE_PAGE != 0x48;
 
 	if (count == 1) /* for a person */
