@@ -178,6 +178,11 @@ static void get_state(struct cpu *cpu, struct cpu_state *s)
 		s->exc.payload = c->exc.vec == EXC_PF ? c->exc.cr2 : c->exc.vec == EXC_DB ? c->exc.dr6 : 0;
 		s->exc.has_payload = true;
 	}
+	if (!c->exc_waits && c->dr6_pending) { /* by the delivery of an event */
+		s->exc.valid = s->exc.has_payload = true;
+		s->exc.vector = EXC_DB;
+		s->exc.payload = c->dr6_pending;
+	}
 	s->spec_msrs = c->spec_msrs;
 	s->intr.valid = c->intr_waits >= 0;
 	s->intr.vector = c->intr_waits >= 0 ? (u8)c->intr_waits : 0;
@@ -196,6 +201,7 @@ static void set_events(struct soft_cpu *c, const struct cpu_state *s)
 		c->exc.dr6 = s->exc.has_payload ? s->exc.payload : 0;
 		c->exc.is_trap = s->exc.vector == EXC_DB;
 	}
+	c->dr6_pending = c->dr6_held = 0;
 	c->intr_waits = s->intr.valid && !s->intr.soft ? s->intr.vector : -1;
 	c->spec_msrs = s->spec_msrs;
 	c->kicked = s->kicked;

@@ -156,6 +156,8 @@ static void far_task(struct soft_cpu *c, const struct uop *op, u16 sel, struct s
 		unsigned type = desc_sys_type(d);
 		if (type != SYS_TSS16 && type != SYS_TSS32)
 			sys_fault_sel(c, EXC_GP, sel);
+	} else if (sel & SEL_TI) {
+		sys_fault_sel(c, EXC_GP, sel); /* TSSs lie in the GDT (3A 7.2.2) */
 	}
 	if (!desc_present(d))
 		sys_fault_sel(c, EXC_NP, sel);

@@ -397,7 +397,7 @@ static void ss_lost(const char *name, const char *code, word vec)
 }
 static void mov_ss(void)
 {
-	if (!t("MOV SS and data breakpoints"))
+	if (!t("MOV-SS"))
 		return;
 	ss("MOV SS, INT1: one exception for both, with what MOV SS met", ss_icebp, ss_icebp_after);
 	ss("MOV SS, JMP: after the jump", ss_jmp, ss_jmp_after - 1);

@@ -320,6 +320,20 @@ static void outer_segments(void)
 		}
 	}
 	to_user(false, 0, 0, 0);
+	/* Intel's processors, and AMD's that say so (CPUID 80000021H EAX bit 6) */
+	u32 v[4], e[4];
+	cpuid(0, 0, v);
+	cpuid(0x80000021, 0, e);
+	if (v[2] == 0x444d4163 && !(e[0] >> 6 & 1))
+		return;
+	t("a null selector clears the base of FS and GS");
+	for (unsigned sel = 0; sel < 4; sel++) {
+		wrmsr(0xc0000100, (word)&marker);
+		wrmsr(0xc0000101, (word)&marker);
+		__asm__ volatile("mov %k0, %%fs; mov %k0, %%gs" ::"r"(sel));
+		eq(rdmsr(0xc0000100), 0);
+		eq(rdmsr(0xc0000101), 0);
+	}
 }
 
 static void alignment(void)

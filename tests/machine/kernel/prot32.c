@@ -275,6 +275,8 @@ __asm__(".pushsection .text\n"
 CODE(t_call, "", "lcall $0x68,$0");
 CODE(t_call_gate, "", "lcall $0x78,$0");
 CODE(t_jmp, "", "ljmp $0x68,$0");
+CODE(t_call_ldt, "", "lcall $0x04,$0");
+CODE(t_jmp_ldt, "", "ljmp $0x04,$0");
 CODE(t_iret_busy, "pushfl; orl $0x4000,(%esp); popfl", "iret");
 CODE(t_int, "", "int $0x90");
 CODE(t_call16, "", "lcall $0x70,$0");
@@ -339,6 +341,16 @@ static void tasks(void)
 	try_call(t_call_gate, 0);
 	eq(exc.vec, NONE);
 	eq(task_seen[2] & 0xffff, TSS_B);
+
+	static u64 tasks_ldt[1];
+	task_b(task_ret);
+	tasks_ldt[0] = gdt[TSS_B / 8];
+	gdt_set(SEG2, (u32)(word)tasks_ldt, 7, 0x82);
+	__asm__ volatile("lldt %w0" ::"r"(SEG2));
+	FAULT("GP: CALL to a TSS in the LDT", t_call_ldt, 13, 4);
+	FAULT("GP: JMP to a TSS in the LDT", t_jmp_ldt, 13, 4);
+	eq(task_seen[0], 0);
+	__asm__ volatile("lldt %w0" ::"r"(0));
 
 	t("JMP to a TSS, JMP back: no nesting, busy moves along");
 	task_b(task_jmp);
