@@ -387,6 +387,8 @@ bool vm_held(struct vm *v)
 
 void vm_release(struct vm *v)
 {
+	if (vm_held(v))
+		virtio_pci_freeze_all(machine_pci(v->machine), false);
 	pthread_mutex_lock(&v->lock);
 	if (v->held && v->gate == PARK && v->asked == VM_NOTHING) {
 		v->gate = RUN;
@@ -423,7 +425,8 @@ static bool save_if_wished(struct vm *v)
 	else
 		r = snapshot_save(&p, fd, &size, &e);
 	close(fd);
-	if (!over)
+	/* While it is held nothing moves: what waits in the rings is in the saved state, and is done by who goes on. */
+	if (!over && r < 0)
 		virtio_pci_freeze_all(machine_pci(v->machine), false);
 	pthread_mutex_lock(&v->lock);
 	v->held = r == 0;
