@@ -271,6 +271,8 @@ bool vm_held(struct vm *v)
 
 void vm_release(struct vm *v)
 {
+	if (vm_held(v))
+		virtio_pci_freeze_all(machine_pci(v->machine), false);
 	gate_release(&v->gate);
 }
 
@@ -292,7 +294,9 @@ static bool save(struct vm *v)
 		if (virtio_pci_busy(pci))
 			return false;
 		r = snapshot_save(&p, v->save.fd, &size, &e);
-		virtio_pci_freeze_all(pci, false);
+		/* While it is held nothing moves: what waits in the rings is in the saved state, and is done by who goes on. */
+		if (r < 0)
+			virtio_pci_freeze_all(pci, false);
 	}
 	close(v->save.fd);
 	if (r == 0)

@@ -19,7 +19,7 @@ TURN_CPU_US = 10_000  # what docs/control-socket.md promises
 ANSWER_S = 2.0        # on a machine that has other things to do
 END_S = 5.0
 ATTACK_S = 1.5
-SAVED = {"disk-write"}  # in the middle of the attack
+SAVED = {"disk-write", "disk-zeroes"}  # in the middle of the attack
 
 
 def fail(attack, why):
@@ -106,6 +106,24 @@ def attack_once(mica, kernel, attack, tmp):
             if state not in ("stopping", "paused"):
                 return fail(attack, f"{state} in the middle of a save")
             print(f"{attack}: {state} while it is saved; answer {(time.monotonic() - t) * 1000:.0f} ms")
+        if attack == "disk-zeroes":
+            # Its ring is never empty; but what is not in flight belongs to who goes on from the saved state.
+            saver.s.settimeout(20)
+            answer = json.loads(saver.f.readline())
+            if not answer["ok"]:
+                return fail(attack, f"save: {answer}")
+            before = os.stat(disk)
+            time.sleep(0.3)
+            after = os.stat(disk)
+            if (before.st_mtime_ns, before.st_ctime_ns) != (after.st_mtime_ns, after.st_ctime_ns):
+                return fail(attack, "a paused VM writes to its disk")
+            if not saver.ask("resume") == {} or c.ask("status")["state"] != "running":
+                return fail(attack, "it does not go on")
+            until = time.monotonic() + END_S
+            while os.stat(disk).st_mtime_ns == after.st_mtime_ns:
+                if time.monotonic() > until:
+                    return fail(attack, "after resume the disk is not served")
+                time.sleep(0.05)
         with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
             vmm = int(f.read().split()[0])
         t = time.monotonic()

@@ -2,6 +2,7 @@
 /* test_lapic.c - local APIC and I/O APIC: priorities, EOI, destinations, timer, mode changes. */
 #include "machine/ioapic.h"
 #include "machine/lapic.h"
+#include "machine/tick.h"
 #include "machine/layout.h"
 #include "../patience.h"
 
@@ -540,6 +541,42 @@ static void timer_parked(void **state)
 	usleep(2000);
 	wr(r, 3, 0x320, 0x40); /* it ran out while masked: lost */
 	assert_false(r->cpu[3].intr);
+
+	/* The shortest period: ticks at multiples of TICK_MERGED_NS; once one is requested, no other wakes anybody. */
+	wr(r, 3, 0x320, 0x20040);
+	wr(r, 3, 0x380, 1);
+	at = lapic_park(r->l, 3);
+	assert_int_equal(at % TICK_MERGED_NS, 0);
+	while (clock_mono_ns() < at)
+		usleep(100);
+	lapic_unpark(r->l, 3);
+	assert_true(r->cpu[3].intr);
+	assert_int_equal(lapic_park(r->l, 3), UINT64_MAX);
+	lapic_unpark(r->l, 3);
+	/* Taken, it ticks on. The loop may have requested the next one before we are back. */
+	at = UINT64_MAX;
+	for (unsigned i = 0; i < 1000 && at == UINT64_MAX; i++) {
+		assert_int_equal(lapic_intr_ack(r->l, 3), 0x40);
+		wr(r, 3, 0xb0, 0);
+		at = lapic_park(r->l, 3);
+		lapic_unpark(r->l, 3);
+	}
+	assert_int_equal(at % TICK_MERGED_NS, 0);
+	/* A period that is kept as it is. */
+	wr(r, 3, 0x380, 0);
+	lapic_intr_ack(r->l, 3);
+	wr(r, 3, 0xb0, 0);
+	now = clock_mono_ns();
+	wr(r, 3, 0x380, 300000000);
+	at = lapic_park(r->l, 3);
+	assert_in_range(at - now, 300000000, 10000000000);
+	assert_int_not_equal(at % TICK_MERGED_NS, 0);
+	lapic_unpark(r->l, 3);
+	/* A vector that cannot be requested. */
+	wr(r, 3, 0x320, 0x20003);
+	wr(r, 3, 0x380, 1);
+	assert_int_equal(lapic_park(r->l, 3), UINT64_MAX);
+	lapic_unpark(r->l, 3);
 
 	loop_stop(r->loop);
 	pthread_join(t, NULL);

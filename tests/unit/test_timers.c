@@ -6,6 +6,7 @@
 #include "machine/pit.h"
 #include "machine/rtc.h"
 #include "../patience.h"
+#include "machine/tick.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -189,6 +190,45 @@ static void pit_interrupts(void **state)
 	loop_stop(l);
 	pthread_join(t, NULL);
 	pit_free(p);
+	loop_free(l);
+}
+
+static u64 taken_count;
+static bool all_taken;
+static u64 count_taken(void *opaque)
+{
+	return all_taken ? ++taken_count : taken_count;
+}
+
+/* Ticks in 300 ms of a PIT that counts to 2: merged, and fewer still where nobody takes any (machine/tick.h). */
+static void pit_fastest(void **state)
+{
+	struct irq_line heard = { .set = set_wire, .taken = count_taken };
+	struct loop *l;
+	struct pit *p;
+	pthread_t t;
+
+	assert_int_equal(loop_new(&l, NULL), 0);
+	for (unsigned k = 0; k < 2; k++) {
+		all_taken = k;
+		edges = 0;
+		assert_int_equal(pit_new(&p, bus, l, heard, clock_mono_ns), 0);
+		pthread_create(&t, NULL, run_loop, l);
+		u64 start = clock_mono_ns();
+		w(0x43, 0x34);
+		w(0x40, 2);
+		w(0x40, 0);
+		usleep(300000);
+		unsigned n = __atomic_load_n(&edges, __ATOMIC_SEQ_CST);
+		u64 ms = (clock_mono_ns() - start) / 1000000;
+		assert_in_range(n, 3, ms * 1000000 / (k ? TICK_MERGED_NS : TICK_UNHEARD_NS) + 8);
+		/* The count can be read as ever. */
+		w(0x43, 0);
+		assert_in_range(r(0x40) | r(0x40) << 8, 1, 2);
+		loop_stop(l);
+		pthread_join(t, NULL);
+		pit_free(p);
+	}
 	loop_free(l);
 }
 
@@ -404,7 +444,7 @@ static void pm_events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(pit_modes),      T(pit_interrupts), T(rtc_formats), T(rtc_set),
+		T(pit_modes),      T(pit_interrupts), T(pit_fastest), T(rtc_formats), T(rtc_set),
 		T(rtc_interrupts), T(pm_timer),       T(pm_events),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,8 +2,8 @@
 /*
  * virtio_blk.c - block device (VIRTIO 1.1, 5.2) on a struct blk.
  *
- * Theory: a notification pops every chain of the queue and submits them plugged, one system call for
- * all. What completed inside that call is pushed and signalled before the vCPU goes on; the rest
+ * Theory: a notification pops the chains of the queue, as many as a visit allows (virtio.h), and submits them plugged, one
+ * system call for all. What completed inside that call is pushed and signalled before the vCPU goes on; the rest
  * completes on the loop's thread, a run at a time under the device's lock (blk_client). The cache is
  * write-back with FLUSH; a driver that did not take FLUSH gets each write flushed (5.2.6.2).
  *
@@ -11,6 +11,7 @@
  *   submitted   the block layer has req->r; guest memory behind the chain is being read or written
  *   detached    the same, but the device was reset since (req->epoch is old): its end marks the memory
  *               as written and touches nothing else of the guest's
+ * A reset cancels what the host has not begun with.
  * INV-VB-1: reset returns when nothing is in flight, so no host I/O reaches memory that the driver took
  * back.
  */
@@ -454,7 +455,7 @@ static void blk_quiesce(struct virtio_dev *d)
 {
 	struct vblk *vb = d->impl;
 
-	/* Ends also what waited for a struct req: finished requests take it up. */
+	/* A device that is frozen takes no more: what waits for a struct req stays in the ring. */
 	blk_drain(vb->blk);
 	must(!vb->inflight);
 }
