@@ -89,10 +89,11 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 			*p++ = ',';
 		*p++ = *s;
 	}
-	err_set(e, EPERM,
-		_("whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-		  "yours with --kernel, --initrd, --module, --disk and --net"),
-		doubled);
+	err_set(
+	    e, EPERM,
+	    _("whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
+	      "yours with --kernel, --initrd, --module, --disk and --net"),
+	    doubled);
 	free(doubled);
 	return -EPERM;
 }
