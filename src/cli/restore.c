@@ -45,13 +45,15 @@ static void show_file(unsigned *n, const char *how, const char *path)
 	auto_free char *detail = NULL;
 	struct stat st;
 
-	if (stat(path, &st) < 0)
+	if (stat(path, &st) < 0) {
 		detail = xasprintf("(%s)", strerror(errno));
-	else if (S_ISBLK(st.st_mode))
-		detail = xstrdup(_("(a block device)"));
-	else if (realpath(path, real) && strcmp(real, path))
-		detail = xasprintf("-> %s", real);
-	show(n, how, path, detail ? detail : "");
+	} else {
+		bool elsewhere = realpath(path, real) && strcmp(real, path);
+		detail = xasprintf("%s%s%s%s", elsewhere ? "-> " : "", elsewhere ? real : "",
+				   elsewhere && S_ISBLK(st.st_mode) ? " " : "",
+				   S_ISBLK(st.st_mode) ? _("(a block device)") : "");
+	}
+	show(n, how, path, detail);
 }
 
 static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *was)
