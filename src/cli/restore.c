@@ -45,13 +45,15 @@ static void show_file(unsigned *n, const char *how, const char *path)
 	auto_free char *detail = NULL;
 	struct stat st;
 
-	if (stat(path, &st) < 0)
+	if (stat(path, &st) < 0) {
 		detail = xasprintf("(%s)", strerror(errno));
-	else if (S_ISBLK(st.st_mode))
-		detail = xstrdup(_("(a block device)"));
-	else if (realpath(path, real) && strcmp(real, path))
-		detail = xasprintf("-> %s", real);
-	show(n, how, path, detail ? detail : "");
+	} else {
+		bool elsewhere = realpath(path, real) && strcmp(real, path);
+		detail = xasprintf("%s%s%s%s", elsewhere ? "-> " : "", elsewhere ? real : "",
+				   elsewhere && S_ISBLK(st.st_mode) ? " " : "",
+				   S_ISBLK(st.st_mode) ? _("(a block device)") : "");
+	}
+	show(n, how, path, detail);
 }
 
 static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *was)
@@ -89,10 +91,11 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 			*p++ = ',';
 		*p++ = *s;
 	}
-	err_set(e, EPERM,
-		_("whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-		  "yours with --kernel, --initrd, --module, --disk and --net"),
-		doubled);
+	err_set(
+	    e, EPERM,
+	    _("whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
+	      "yours with --kernel, --initrd, --module, --disk and --net"),
+	    doubled);
 	free(doubled);
 	return -EPERM;
 }

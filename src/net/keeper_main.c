@@ -2,11 +2,11 @@
 /*
  * mica-net - keeps the user network of one VM going: starts mica-slirp and starts it again when it died.
  *
- * Theory: a guest can bring libslirp down (it has, by memory, by bugs), and mica-vmm cannot start processes any more. So
- * this process stands between them, with the rights of the user and nothing to attack: it holds the socket of frames
- * (fd 3) open, so that mica-vmm sees no end of it, but never reads from it. What mica-slirp was in the middle of is lost
- * as on a cut wire; frames that the guest sent meanwhile wait in the socket. Each mica-slirp is a new program, not a
- * fork: what a guest learned of the old one's addresses is worth nothing.
+ * Theory: a guest can bring libslirp down (it has, by memory, by bugs), and mica-vmm cannot start processes any more.
+ * So this process stands between them, with the rights of the user and nothing to attack: it holds the socket of frames
+ * (fd 3) open, so that mica-vmm sees no end of it, but never reads from it. What mica-slirp was in the middle of is
+ * lost as on a cut wire; frames that the guest sent meanwhile wait in the socket. Each mica-slirp is a new program, not
+ * a fork: what a guest learned of the old one's addresses is worth nothing.
  *
  *   serving   mica-slirp runs. It died: NET_MSG_DOWN to mica-vmm, then waiting
  *   waiting   a while that doubles, so that a guest that kills it again and again costs little
@@ -112,7 +112,8 @@ static void say(int status, unsigned times)
 	if (status < 0)
 		snprintf(how, sizeof(how), "cannot be started (%s)", strerror(-status));
 	else if (WIFSIGNALED(status))
-		snprintf(how, sizeof(how), "was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(how, sizeof(how), "was ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(status));
 	log_warn("the user network's process (mica-slirp) %s, %u %s so far: it is started again; the guest's "

@@ -7,9 +7,9 @@
  * protocol's own way: the guest's SYN is answered with a reset, a peer that was accepted gets one, a datagram is lost.
  * What is open goes on.
  *
- * The kernel gives the lowest free number, so a socket's number is at least how many others are open: that is the count.
- * RESERVE more descriptors than may stay open exist, as an accept() that fails would leave its connection in the queue
- * and poll() would never sleep again.
+ * The kernel gives the lowest free number, so a socket's number is at least how many others are open: that is the
+ * count. RESERVE more descriptors than may stay open exist, as an accept() that fails would leave its connection in the
+ * queue and poll() would never sleep again.
  */
 #include "net/slirp_limit.h"
 #include "base/clock.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* promise.c - see promise.h. */
 #include "vmm/promise.h"
+#include "base/plain.h"
 #include "vmm/i18n.h"
 
 json_t *promise_to_json(const struct cpu_model_promise *p)
@@ -90,6 +91,7 @@ int promise_find_engine(const json_t *engines, const struct cpu_model_promise *p
 			snprintf(why + strlen(why), sizeof(why) - strlen(why), "%s%.16s: %.170s", why[0] ? "; " : "",
 				 name ? name : "?", no.msg);
 	}
+	plain_text(buf); /* the names are the other host's words */
 	if (buf[0])
 		return 0;
 	return err_set(e, ENOTSUP, "%s", why[0] ? why : _("that host has no engine"));
