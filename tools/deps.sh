@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # deps.sh GROUP... - install the Debian packages a step needs, and only those that are missing. Says nothing and asks
-# for nothing when all are there. Groups: build, run, test, bench, soak.
+# for nothing when all are there. Groups: build, run, test, compat, bench, soak.
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
@@ -10,6 +10,8 @@ build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev l
 run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
 test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg
 	qemu-system-x86 e2fsprogs binutils'
+# What tests/compat makes its trees with and asks besides this host. The programs that it runs are installed in those trees only.
+compat='mmdebstrap e2fsprogs uidmap dpkg tar xz-utils util-linux qemu-system-x86'
 # What bench/engine compares with, and the programs that its guests run.
 bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash
 	python3 python3-matplotlib util-linux'
@@ -22,9 +24,10 @@ for group; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
+	compat) wanted="$wanted $compat" ;;
 	bench) wanted="$wanted $bench" ;;
 	soak) wanted="$wanted $soak" ;;
-	*) echo "deps.sh: no group '$group': build, run, test, bench, soak" >&2; exit 2 ;;
+	*) echo "deps.sh: no group '$group': build, run, test, compat, bench, soak" >&2; exit 2 ;;
 	esac
 done
 

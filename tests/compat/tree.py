@@ -81,7 +81,6 @@ class Tree:
         self.kind = kind
         self.packages = sorted(set(BASE.split()).union(*(p.packages.split() for p in programs)))
         self.i386 = sorted(set().union(*(p.i386.split() for p in programs)))
-        self.sources = any(SOURCE_PACKAGE in p.needs for p in programs)
         key = digest(RECIPE, *self.packages, "", *self.i386, "", *LEFT_OUT)
         self.cache = os.path.abspath(cache)
         self.path = os.path.join(self.cache, f"compat-{kind}-{key}")
@@ -161,7 +160,7 @@ class Tree:
         os.makedirs(os.path.join(self.programs, "bin"), exist_ok=True)
         stamps = os.path.join(self.path, "stamps")
         os.makedirs(stamps, exist_ok=True)
-        if self.sources:
+        if any(SOURCE_PACKAGE in p.needs for p in programs):
             self.fetch_sources()
         sources = {os.path.basename(p): read(p) for p in sorted(glob.glob(os.path.join(HERE, "src", "*")))}
         folder = os.path.join(self.programs, "src")

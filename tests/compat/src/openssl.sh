@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# OpenSSL's digests, ciphers, public keys, once for each set of processor features that it has assembler for. bash -s short: once.
-sets=("" ":~0x20" "~0x1000000000000000:~0x0" "~0x200000200000000:~0x0" "~0x200000000000000:0")
+# OpenSSL's digests, ciphers, public keys, with AES and SSSE3 instructions and without. bash -s short: once.
+sets=("" "~0x200000200000000:~0x0")
 [ "$1" = short ] && sets=("")
 for set in "${sets[@]}"; do
 	[ -z "$set" ] || export OPENSSL_ia32cap=$set
@@ -20,7 +20,7 @@ for set in "${sets[@]}"; do
 	openssl mac -macopt hexkey:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f -in /tmp/in Poly1305
 	openssl mac -cipher AES-128-GCM -macopt hexkey:000102030405060708090a0b0c0d0e0f -macopt iv:000102030405060708090a0b -in /tmp/in GMAC 2>&1 | tail -n 1
 	} 2>&1
-	for kind in "RSA -pkeyopt rsa_keygen_bits:1024" "EC -pkeyopt ec_paramgen_curve:P-256" "EC -pkeyopt ec_paramgen_curve:secp384r1" ED25519 ED448; do
+	for kind in "RSA -pkeyopt rsa_keygen_bits:1024" "EC -pkeyopt ec_paramgen_curve:P-256" ED25519 ED448; do
 		openssl genpkey -algorithm $kind -out /tmp/key 2>/dev/null
 		openssl pkey -in /tmp/key -pubout -out /tmp/pub
 		case $kind in

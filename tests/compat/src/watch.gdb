@@ -33,6 +33,7 @@ delete 7
 break recurse if n == 1
 continue
 backtrace
+delete
 print recurse(5)
 print add(2, 3) * 2
 set $steps = 0
