@@ -123,7 +123,7 @@ class Host(Side):
     guest = False
 
     def __init__(self, folder, tree, progress):
-        super().__init__(folder, 1, progress)
+        super().__init__(folder, 4, progress)  # it may be busy
         self.tree = tree
 
     def argv(self, left):

@@ -18,7 +18,7 @@ class Program:
     run: str
     build: str = ""  # bash, in the tree, writes to $BIN
     modes: tuple = FAST
-    seconds: int = 60  # at most, on this host; a guest has MODES' factor of it
+    seconds: int = 60  # at most, on this host when it is idle; each side has a factor of its own
     short: bool = False  # belongs to `make test` as well
     expect: str = ""  # a file in expect/: where neither the host nor QEMU is right
     oracle: str = "host"  # or "qemu": what a host that is a virtual machine itself may get wrong

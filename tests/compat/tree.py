@@ -156,7 +156,8 @@ class Tree:
         os.rename(work, target)
 
     def build(self, programs, env):
-        """Compiles what has changed; returns whether the second disk is there. env: a folder with the jobs' surroundings."""
+        """Compiles what has changed and writes the second disk; returns {name: why} of what does not compile. env: a folder with the jobs'
+        surroundings."""
         os.makedirs(os.path.join(self.programs, "bin"), exist_ok=True)
         stamps = os.path.join(self.path, "stamps")
         os.makedirs(stamps, exist_ok=True)
@@ -169,6 +170,7 @@ class Tree:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(os.path.join(HERE, "src"), folder)
             changed = True
+        failed = {}
         for p in programs:
             if not p.build:
                 continue
@@ -177,14 +179,19 @@ class Tree:
             if os.path.exists(stamp) and read(stamp).decode() == want:
                 continue
             self.say(f"compiling {p.name}")
-            call([os.path.join(HERE, "inside"), self.root, self.programs, env, "rw", "bash", "-ec",
-                  f"export LC_ALL=C.UTF-8 HOME=/tmp SRC=/compat/src BIN=/compat/bin; cd /tmp; {p.build}"], self.log, f"compiling {p.name}")
+            try:
+                call([os.path.join(HERE, "inside"), self.root, self.programs, env, "rw", "bash", "-ec",
+                      f"export LC_ALL=C.UTF-8 HOME=/tmp SRC=/compat/src BIN=/compat/bin; cd /tmp; {p.build}"], self.log, f"compiling {p.name}")
+            except TreeError as e:
+                failed[p.name] = str(e)
+                continue
             with open(stamp, "w", encoding="utf-8") as f:
                 f.write(want)
             changed = True
         if changed:
             self.say("writing the disk of programs")
             self.write_disk_of_programs()
+        return failed
 
     def write_disk_of_programs(self):
         # Without the suites' sources.

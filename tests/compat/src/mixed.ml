@@ -2,7 +2,6 @@
 (* OCaml, native: exceptions, the collector, closures, floats, a segmentation fault that becomes an exception. *)
 exception Found of int
 
-let rec tree d = if d = 0 then [] else [ tree (d - 1); tree (d - 1) ]
 type t = L | N of t * int * t
 let rec make d = if d = 0 then L else N (make (d - 1), d, make (d - 1))
 let rec sum = function L -> 0 | N (l, v, r) -> sum l + v + sum r
@@ -30,5 +29,4 @@ let () =
   Printf.printf "%s\n" (Digest.to_hex (Digest.string (String.concat "," (List.map string_of_int (List.sort compare l)))));
   Printf.printf "%Ld %nd %d\n" (Int64.shift_left 5L 60) (Nativeint.of_int (-3)) (max_int + 1);
   (try ignore (deep 0) with Stack_overflow -> print_endline "stack overflow");
-  Gc.full_major ();
-  ignore (tree 3)
+  Gc.full_major ()
