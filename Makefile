@@ -15,7 +15,7 @@ SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 # The programs and their translations: what a person waits for, without the tests.
 PROGRAMS = mica mica-vmm mica-net mica-slirp mica-gmo
 
-.PHONY: all help deps build run check compdb deb deb-check test bench soak install clean distclean
+.PHONY: all help deps build run check compdb deb deb-check test compat bench soak install clean distclean
 all: build
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
 	@echo 'make check    two minutes, before every commit: format, rooms, headers, comments, unit tests'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
+	@echo 'make compat   programs of Debian in guests and here, in every mode of execution, outputs compared'
+	@echo '              ARGS="--only java --modes default" goes to tests/compat/compat; 8 GiB of disk'
 	@echo 'make bench    the software engine beside the host, QEMU and User-mode Linux; idle cost'
 	@echo 'make soak     everything at once on 4 vCPUs for 20 minutes, results compared with the host'
 	@echo '              ARGS="--minutes 5" goes to bench/soak, as for test and bench'
@@ -65,8 +67,12 @@ deb-check: build deb
 	@tests/deb/check '$(B)'
 
 test:
-	@tools/deps.sh build run test
+	@tools/deps.sh build run test compat
 	@tools/run-tests --build '$(B)' $(ARGS)
+
+compat: build
+	@tools/deps.sh run compat
+	@tests/compat/compat --build '$(B)' $(ARGS)
 
 bench: build
 	@tools/deps.sh run bench

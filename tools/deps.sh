@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # deps.sh GROUP... - install the Debian packages a step needs, and only those that are missing. Says nothing and asks
-# for nothing when all are there. Groups: build, run, check, test, deb, bench, soak.
+# for nothing when all are there. Groups: build, run, check, test, compat, deb, bench, soak.
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
@@ -14,6 +14,8 @@ test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dp
 check='clang-format-14 shellcheck git'
 # What the Debian package is made with, and tried in.
 deb='debhelper dpkg-dev fakeroot git mmdebstrap'
+# What tests/compat makes its trees with and asks besides this host. The programs that it runs are installed in those trees only.
+compat='mmdebstrap e2fsprogs uidmap dpkg tar xz-utils util-linux qemu-system-x86'
 # What bench/engine compares with, and the programs that its guests run.
 bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash
 	python3 python3-matplotlib util-linux'
@@ -27,10 +29,11 @@ for group; do
 	run) wanted="$wanted $run" ;;
 	check) wanted="$wanted $check" ;;
 	test) wanted="$wanted $test" ;;
+	compat) wanted="$wanted $compat" ;;
 	deb) wanted="$wanted $deb" ;;
 	bench) wanted="$wanted $bench" ;;
 	soak) wanted="$wanted $soak" ;;
-	*) echo "deps.sh: no group '$group': build, run, check, test, deb, bench, soak" >&2; exit 2 ;;
+	*) echo "deps.sh: no group '$group': build, run, check, test, compat, deb, bench, soak" >&2; exit 2 ;;
 	esac
 done
 
