@@ -81,8 +81,8 @@ void gate_ask(struct gate *g, enum vm_ask what, unsigned value)
 bool gate_button(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
-	/* A reset would take back what the button did. */
-	bool later = g->wished.ask == VM_RESET || g->wished.ask == VM_TRIPLE_FAULT;
+	/* A reset, to come or under way, would take back what the button did. */
+	bool later = g->wished.ask == VM_RESET || g->wished.ask == VM_TRIPLE_FAULT || g->worked;
 	g->wished.button |= later;
 	pthread_mutex_unlock(&g->lock);
 	return !later;
@@ -204,7 +204,7 @@ void gate_work(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
 	must(g->posted);
-	g->work = true;
+	g->work = g->worked = true;
 	pthread_cond_broadcast(&g->cond);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -219,7 +219,7 @@ void gate_hold(struct gate *g)
 void gate_acted(struct gate *g, bool reset)
 {
 	pthread_mutex_lock(&g->lock);
-	g->posted = false;
+	g->posted = g->worked = false;
 	if (reset && kinds[g->wished.ask].own)
 		g->wished.ask = VM_NOTHING;
 	post_if_still_locked(g);

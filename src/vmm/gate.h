@@ -69,6 +69,7 @@ struct gate {
 	struct gate_wishes wished;
 	bool posted; /* act() is on its way, or runs, or what it began goes on */
 	bool work;   /* for vCPU 0's thread */
+	bool worked; /* it works, or what it did has not been gate_acted() upon */
 	bool held;   /* saved, and waiting for who saved it */
 };
 

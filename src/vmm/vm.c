@@ -290,7 +290,7 @@ static void save(struct vm *v)
 /* What act() began is done. */
 static void acted(struct vm *v, bool reset)
 {
-	if (v->doing.button && reset)
+	if (v->doing.button && !v->ended)
 		machine_power_button(v->machine);
 	if (v->doing.save)
 		save(v);

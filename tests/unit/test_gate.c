@@ -260,6 +260,7 @@ static void test_work(void **state)
 	gate_work(&gate);
 	gate_ask(&gate, R, 0); /* ends nothing */
 	usleep(20000);
+	assert_false(gate_button(&gate)); /* the reset under way would take it back */
 	gate_ask(&gate, Q, 42);
 	assert_true(gate_ends(&gate));
 	assert_string_equal(gate_name(&gate), "stopping");
@@ -273,6 +274,8 @@ static void test_work(void **state)
 	struct gate_wishes w = gate_take(&gate);
 	assert_int_equal(w.ask, Q);
 	assert_int_equal(w.value, 42);
+	assert_true(w.button);
+	assert_true(gate_button(&gate));
 	gate_leave(&gate);
 	gate_acted(&gate, false);
 	for (unsigned i = 0; i < 2; i++)
