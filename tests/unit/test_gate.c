@@ -29,7 +29,7 @@ static void work(void *opaque)
 	work_thread = pthread_self();
 	for (unsigned i = 0; i < 2000 && !gate_ends(&gate); i++)
 		usleep(1000);
-	work_ends = gate_ends(&gate);
+	__atomic_store_n(&work_ends, gate_ends(&gate), __ATOMIC_SEQ_CST);
 }
 
 static const struct gate_ops ops = { .post = post, .stop = stop, .work = work };
@@ -266,7 +266,7 @@ static void test_work(void **state)
 	assert_string_equal(gate_name(&gate), "stopping");
 	while (__atomic_load_n(&work_ends, __ATOMIC_SEQ_CST) == false)
 		usleep(1000);
-	assert_int_equal(worked, 1);
+	assert_int_equal(worked, 1); /* before work_ends */
 	assert_true(pthread_equal(work_thread, t[0]));
 	assert_int_equal(__atomic_load_n(&posted, __ATOMIC_SEQ_CST), 1);
 	gate_acted(&gate, true);
