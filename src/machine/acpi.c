@@ -165,7 +165,7 @@ static void dsdt_link(struct aml *a, unsigned wire)
 	res = aml_resources(a);
 	aml_res_shared_irqs(a, LAYOUT_PIRQ_IRQS);
 	aml_end_resources(a, res);
-	aml_name(a, "CUR"); /* its only interrupt is the dword at CURRENT */
+	aml_name(a, "CUR"); /* its only interrupt is the dword at AML_RES_IRQ_AT */
 	res = aml_resources(a);
 	aml_res_shared_irqs(a, 1u << LAYOUT_PIRQ_IRQ(wire));
 	aml_end_resources(a, res);
