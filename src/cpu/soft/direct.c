@@ -90,6 +90,11 @@ static struct runner *take(struct soft_cpu *c)
 	for (unsigned i = 0; i < d->n; i++)
 		own += d->r[i]->cpu == c;
 	bool more = own < MAX(d->n / c->vm->ncpus, 1u);
+	for (unsigned i = 0; i < d->n; i++)
+		if (unlikely(!d->r[i]->alive && !d->r[i]->cpu)) {
+			direct_zygote_renew(&d->zygote, d->r[i], now);
+			break;
+		}
 	for (unsigned i = 0; i < d->n; i++) {
 		struct runner *r = d->r[i];
 		/* Another vCPU's own is only its to take away. */
@@ -598,6 +603,7 @@ void direct_init(struct soft_vm *vm)
 		d->r[d->n] = r;
 	}
 	if (d->n) {
+		direct_zygote_new(&d->zygote, vm->ram->memfd);
 		d->host = d->r[0]->host;
 		/* Else the host's kernel sets them, and none of its own half. */
 		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
@@ -616,6 +622,8 @@ void direct_fini(struct soft_vm *vm)
 		direct_map_free(d->r[i]->map);
 		runner_free(d->r[i]);
 	}
+	if (d->n)
+		direct_zygote_free(&d->zygote);
 	d->n = 0;
 	direct_code_fini(vm);
 }

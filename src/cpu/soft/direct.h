@@ -48,7 +48,8 @@
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
- * Files: direct.c who is let in, and the loop; direct_map.c the mappings; direct_runner.c the process.
+ * Files: direct.c who is let in, and the loop; direct_map.c the mappings; direct_runner.c the process, direct_zygote.c new ones;
+ * direct_scan.c and direct_code.c what is not executed directly.
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H
@@ -237,7 +238,19 @@ struct runner {
 	} fault;
 };
 
-/* NULL: *why, static text, says what the host lacks. */
+/* A process that was made and is not used yet. */
+struct runner_birth {
+	int pid, pidfd, listener, shared;
+	u64 secret;
+	bool cpuid_faults;
+};
+/* False: *why, static text, says what the host lacks; b is to be closed all the same. flags: 0, or CLONE_PARENT where the caller is
+ * a child of `parent`. Allocates nothing. */
+bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags, const char **why);
+void runner_birth_close(struct runner_birth *b);
+/* It takes the place of r's process, which is dead or ends. Closes b. False: it does not start, and r is dead. */
+bool runner_adopt(struct runner *r, struct runner_birth *b);
+/* NULL: *why, as above. */
 struct runner *runner_new(int ram_fd, const char **why);
 void runner_free(struct runner *r);
 /* Stopped: queue a system call for its next start; false: no more fit. */
@@ -249,6 +262,18 @@ int runner_go(struct runner *r);
 /* Stopped: nothing is left of what it was used for. */
 void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
+
+/* ---- runners in the place of dead ones (direct_zygote.c) ---- */
+struct direct_zygote {
+	int pidfd, socket; /* -1: there is none */
+	bool asked;
+	u64 not_before_ns; /* to ask for the next one */
+};
+/* A process that makes runners, as we cannot behind the system-call filter. */
+void direct_zygote_new(struct direct_zygote *z, int ram_fd);
+void direct_zygote_free(struct direct_zygote *z);
+/* There is a dead runner, that nobody uses: in a while, and not too often, it is alive again. Returns at once. */
+void direct_zygote_renew(struct direct_zygote *z, struct runner *dead, u64 now_ns);
 
 /* ---- what may not be executed directly (direct_scan.c) ---- */
 enum page_kind {
@@ -298,6 +323,7 @@ struct direct {
 	unsigned n;
 	const char *why; /* there are none */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	struct direct_zygote zygote;
 	struct direct_host host;
 	_Atomic u32 *code; /* by RAM page, see direct_code.c; NULL: there are no runners */
 	u64 base_end;    /* segment bases must be below, unless 0 */
