@@ -456,8 +456,9 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 static enum verdict go(struct soft_cpu *c, struct runner *r)
 {
 	enum verdict v = GO_ON;
-	bool lost = false;
+	bool dead = false;
 
+	r->ran = false;
 	put(c, r);
 	if (r->fault.waits) {
 		/* The guest has seen to it meanwhile, and it would be made again. */
@@ -467,7 +468,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	do {
 		int code = direct_map_sync(c, r);
 		if (code < 0) {
-			lost = !r->alive;
+			dead = !r->alive;
+			r->ran = false;
 			direct_map_forget(r);
 			if (code == -ESTALE)
 				v = STRANGER;
@@ -486,7 +488,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		r->way.inside += clock_mono_ns() - from;
 		atomic_store(&c->direct.running, NULL);
 		if (code < 0) {
-			lost = true;
+			dead = true;
+			v = LEAVE;
 			break;
 		}
 		if (r->error < 0) {
@@ -504,12 +507,13 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 				   !soft_canonical((u64)r->uc->uc_mcontext.gregs[REG_RIP])))
 			v = LEAVE;
 	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
-	if (unlikely(lost)) {
-		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
+	if (unlikely(dead)) {
 		c->direct.st.exit[DX_LOST]++;
 		give_back(c, r);
 		spare(c, c->vm->direct.always ? 0 : DIRECT_NEVER);
-		soft_raise(c, EXC_GP, 0);
+		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
+		if (r->ran)
+			soft_raise(c, EXC_GP, 0);
 	}
 	get(c, r);
 	return v;

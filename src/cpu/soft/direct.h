@@ -213,6 +213,7 @@ struct runner {
 	u64 fs_base, gs_base;
 	u16 sel[4];   /* data segments at the stop: RUNNER_* */
 	bool strayed; /* it stopped inside of our code, where guest code has no business; its registers are gone */
+	bool ran;     /* guest code may have been executed: if it is dead, nobody knows what the registers are */
 	s64 error;    /* of a command before the stop: then guest code was not executed */
 	struct {
 		ucontext_t uc;

@@ -443,7 +443,9 @@ static int start(struct runner *r, bool again)
 		__atomic_store_n(&sh->secret, r->secret, __ATOMIC_RELEASE);
 		r->stopped = false;
 		/* A signal may have ended its wait: then it stops anew. */
-		if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT && errno != EINPROGRESS)
+		bool sent = ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) == 0;
+		r->ran |= sent && !again;
+		if (!sent && errno != ENOENT && errno != EINPROGRESS)
 			r->alive = false;
 		else if (wait_stop(r) == 0 && (!r->ncommands || __atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE) != r->ncommands))
 			break;
@@ -497,6 +499,7 @@ int runner_go(struct runner *r)
 {
 	int code = set_bases(r);
 
+	r->ran = false;
 	if (code == 0)
 		code = start(r, false);
 	if (code < 0) {
