@@ -36,15 +36,27 @@
  *               log). Whoever takes those back takes back its right too (direct_protect()): effective at its
  *               next start, and exclusive sections see to it that there is one (INV-DIRECT-1).
  * INV-DIRECT-4: Nothing that comes from it is trusted: frames and addresses may say anything.
+ * INV-DIRECT-6: A start defines all that guest code can find: each register, flag and selector, the whole signal frame, and the shared
+ *               pages when another address space comes. What is known of a stop is copied first (read_frame()).
  *
- * What differs from a processor: RDPID, LSL, CPUID and XGETBV would show the host's values, and XSAVE writes as much as
- * the host's XCR0 says, so pages with those instructions are not executed directly; RDTSC faults and is emulated. One
- * exception: a page with CPUID or XGETBV, where the host cannot make CPUID fault, that the guest has executed one of them in
- * (what it wanted to know about the processor it knows then, from us), and in which it computes for longer than a few
- * ticks: programs that are linked statically have their loops there.
- * Such code that is written into a page which is executed directly is found when a runner writes it (a page is writable in it or
- * executable, not both), not when translated code, another vCPU or a device does. SGDT and the like, LAR, VERR and VERW
- * show the host's descriptor tables; INT 80h leaves 32 bits of RAX; MXCSR_MASK is the host's.
+ * What is not executed directly, page by page, as it would show the host or lose something on the way through its kernel
+ * (direct_scan.c): CPUID where the host cannot make it fault, XGETBV; RDTSC where it cannot, FSGSBASE where it has not;
+ * XSAVE and its kin, which write as much as the host's XCR0 says; RDPID, RDPMC, RDPRU; LAR, LSL, VERR, VERW, SGDT, SIDT, SLDT, STR, SMSW;
+ * RDPKRU, WRPKRU; VMCALL, VMMCALL; INT 80h (upper half of RAX), SYSENTER (RIP, RSP). One exception: a page with CPUID or XGETBV that
+ * the guest has executed one of them in (what it wanted to know about the processor it knows then, from us), and in
+ * which it computes for longer than a few ticks: programs that are linked statically have their loops there.
+ * A page stays what it was found to be: who writes there ends the right to execute it (direct_code.c). A vCPU that executes it
+ * at the time stops some microseconds later.
+ *
+ * What differs from a processor:
+ * - Instructions that are hidden from direct_scan.c, by jumps into the middle of others, answer what the host's processor does.
+ *   So do those of an extension that the host has and the guest's model has not: they work instead of #UD.
+ * - MXCSR_MASK, as FXSAVE writes it, is the host's.
+ * - At RUNNER_BASE there are our pages instead of what the guest has there, for who looks: to be read, some to be written. Who jumps there
+ *   gets #GP.
+ * - Selectors 2Bh, 23h and 7Bh are those of the host's GDT, Linux's, which a guest with 33h for its user code is taken to be, too; a
+ *   null selector of 1 to 3 becomes 0, as at any interrupt.
+ * - Upper state of AVX-512, which the guest is not told of, is lost at each stop.
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
