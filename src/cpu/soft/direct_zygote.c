@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -143,9 +144,13 @@ void direct_zygote_free(struct direct_zygote *z)
 
 	if (z->pidfd < 0)
 		return;
+	/* One that it is making is a child of ours, which only its answer names. */
+	if (z->asked) {
+		struct pollfd p = { .fd = z->socket, .events = POLLIN };
+		poll(&p, 1, 1000);
+	}
 	syscall(SYS_pidfd_send_signal, z->pidfd, SIGKILL, NULL, 0);
 	waitid(P_PIDFD, (id_t)z->pidfd, &si, WEXITED);
-	/* One that it made meanwhile is a child of ours. */
 	if (z->asked && answer(z->socket, &b) > 0) {
 		syscall(SYS_pidfd_send_signal, b.pidfd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, (id_t)b.pidfd, &si, WEXITED);
