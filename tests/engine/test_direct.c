@@ -1553,7 +1553,7 @@ static void runner_dies(void **state)
 		assert_int_equal(r->frame[0]->vec, EXC_GP);
 		assert_int_equal(r->frame[0]->cs, 0x33);
 		assert_int_equal(stops(r, DX_LOST), i + 1);
-		assert_int_equal(alive(r), n - i - 1);
+		assert_in_range(alive(r), n - i - 1, n - 1); /* dead ones are made anew after some time */
 		good_process(r, 1 + i % 2, i + 1 < n);
 		good_process(r, 2 - i % 2, false);
 	}
@@ -1576,9 +1576,8 @@ static void runner_dies_waiting(void **state)
 		f->rip = user(u_mix);
 		f->rbp = 3;
 		f = go(r, 0);
-		assert_true(f->vec == EXC_GP || f->vec == V_SYSCALL);
+		assert_int_equal(f->vec, V_SYSCALL); /* no guest code was in it */
 	}
-	assert_int_equal(f->vec, V_SYSCALL);
 	good_process(r, 2, false);
 	close_rig(r);
 }
@@ -1625,7 +1624,7 @@ static void nothing_is_left(void **state)
 	assert_int_equal(children(), 0);
 	for (unsigned i = 0; i < 6; i++) {
 		struct rig *r = open_rig("mica-v2", 1 + i % 2, true);
-		assert_int_equal(children(), r->soft->direct.n);
+		assert_int_equal(children(), r->soft->direct.n + 1); /* who makes new ones */
 		if (i & 1)
 			good_process(r, 1, true);
 		if (i == 3) { /* in the middle of it */

@@ -412,6 +412,57 @@ static void code_that_others_write(void **state)
 	}
 }
 
+/* ---- life after death ---- */
+
+static unsigned alive(struct rig *r)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->soft->direct.n; i++)
+		n += r->soft->direct.r[i]->alive;
+	return n;
+}
+
+/* However many die, there are new ones; but not too many. */
+static void dead_runners_are_made_anew(void **state)
+{
+	need();
+	struct rig *r = open_state("mica-v2", true);
+	unsigned n = r->soft->direct.n, made = 0;
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(kill(r->soft->direct.r[i]->pid, SIGKILL), 0);
+		usleep(20000);
+		u64 t0 = clock_mono_ns();
+		unsigned was = 0;
+		for (unsigned s = 0; alive(r) < n || s < 20; s++) {
+			struct frame *f = enter(r, 0, s % SPACES, user(u_mix));
+			f->rbp = 3;
+			f = go(r, 0);
+			assert_int_equal(f->vec, V_SYSCALL);
+			unsigned now = alive(r);
+			if (now > was)
+				made += now - was;
+			was = now;
+			if (clock_mono_ns() - t0 > 20000000000ull)
+				fail_msg("%u of %u are alive after 20 s", now, n);
+			usleep(10000);
+		}
+		/* One in a second. */
+		assert_true(clock_mono_ns() - t0 >= (n - 1) * 900000000ull);
+	}
+	assert_true(made >= 2 * n);
+	u64 starts = stats(r)->starts;
+	struct frame *f = enter(r, 0, 1, user(u_mix));
+	f->rbp = 3;
+	usleep(60000);
+	f = go(r, 0);
+	assert_int_equal(f->vec, V_SYSCALL);
+	assert_true(stats(r)->starts > starts);
+	close_rig(r);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +474,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(only_instructions_count),
 		cmocka_unit_test(others_have_the_same_bytes),
 		cmocka_unit_test(code_that_others_write),
+		cmocka_unit_test(dead_runners_are_made_anew),
 	};
 
 	rig_begin();

@@ -90,6 +90,11 @@ static struct runner *take(struct soft_cpu *c)
 	for (unsigned i = 0; i < d->n; i++)
 		own += d->r[i]->cpu == c;
 	bool more = own < MAX(d->n / c->vm->ncpus, 1u);
+	for (unsigned i = 0; i < d->n; i++)
+		if (unlikely(!d->r[i]->alive && !d->r[i]->cpu)) {
+			direct_zygote_renew(&d->zygote, d->r[i], now);
+			break;
+		}
 	for (unsigned i = 0; i < d->n; i++) {
 		struct runner *r = d->r[i];
 		/* Another vCPU's own is only its to take away. */
@@ -451,8 +456,9 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 static enum verdict go(struct soft_cpu *c, struct runner *r)
 {
 	enum verdict v = GO_ON;
-	bool lost = false;
+	bool dead = false;
 
+	r->ran = false;
 	put(c, r);
 	if (r->fault.waits) {
 		/* The guest has seen to it meanwhile, and it would be made again. */
@@ -462,7 +468,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	do {
 		int code = direct_map_sync(c, r);
 		if (code < 0) {
-			lost = !r->alive;
+			dead = !r->alive;
+			r->ran = false;
 			direct_map_forget(r);
 			if (code == -ESTALE)
 				v = STRANGER;
@@ -481,7 +488,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		r->way.inside += clock_mono_ns() - from;
 		atomic_store(&c->direct.running, NULL);
 		if (code < 0) {
-			lost = true;
+			dead = true;
+			v = LEAVE;
 			break;
 		}
 		if (r->error < 0) {
@@ -500,13 +508,14 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 				   !soft_canonical((u64)r->uc->uc_mcontext.gregs[REG_RIP])))
 			v = LEAVE;
 	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
-	if (unlikely(lost)) {
-		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
+	if (unlikely(dead)) {
 		c->direct.st.exit[DX_LOST]++;
 		direct_map_lost(c, r);
 		give_back(c, r);
 		spare(c, c->vm->direct.always ? 0 : DIRECT_NEVER);
-		soft_raise(c, EXC_GP, 0);
+		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
+		if (r->ran)
+			soft_raise(c, EXC_GP, 0);
 	}
 	get(c, r);
 	return v;
@@ -600,6 +609,7 @@ void direct_init(struct soft_vm *vm)
 		d->r[d->n] = r;
 	}
 	if (d->n) {
+		direct_zygote_new(&d->zygote, vm->ram->memfd);
 		d->host = d->r[0]->host;
 		/* Else the host's kernel sets them, and none of its own half. */
 		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
@@ -618,6 +628,8 @@ void direct_fini(struct soft_vm *vm)
 		direct_map_free(d->r[i]->map);
 		runner_free(d->r[i]);
 	}
+	if (d->n)
+		direct_zygote_free(&d->zygote);
 	d->n = 0;
 	direct_code_fini(vm);
 }

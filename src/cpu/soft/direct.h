@@ -37,20 +37,33 @@
  *               log). Whoever takes those back takes back its right too (direct_protect()): effective at its
  *               next start, and exclusive sections see to it that there is one (INV-DIRECT-1).
  * INV-DIRECT-4: Nothing that comes from it is trusted: frames and addresses may say anything.
+ * INV-DIRECT-6: A start defines all that guest code can find: each register, flag and selector, the whole signal frame, and the shared
+ *               pages when another address space comes. What is known of a stop is copied first (read_frame()).
  *
- * What differs from a processor: RDPID, LSL, CPUID and XGETBV would show the host's values, and XSAVE writes as much as
- * the host's XCR0 says, so pages with those instructions are not executed directly; RDTSC faults and is emulated. One
- * exception: a page with CPUID or XGETBV, where the host cannot make CPUID fault, that the guest has executed one of them in
- * (what it wanted to know about the processor it knows then, from us), and in which it computes for longer than a few
- * ticks: programs that are linked statically have their loops there.
- * Such code that is written into a page which is executed directly is found when a runner writes it (a page is writable in it or
- * executable, not both), not when translated code, another vCPU or a device does. SGDT and the like, LAR, VERR and VERW
- * show the host's descriptor tables; INT 80h leaves 32 bits of RAX; MXCSR_MASK is the host's.
+ * What is not executed directly, page by page, as it would show the host or lose something on the way through its kernel
+ * (direct_scan.c): CPUID where the host cannot make it fault, XGETBV; RDTSC where it cannot, FSGSBASE where it has not;
+ * XSAVE and its kin, which write as much as the host's XCR0 says; RDPID, RDPMC, RDPRU; LAR, LSL, VERR, VERW, SGDT, SIDT, SLDT, STR, SMSW;
+ * RDPKRU, WRPKRU; VMCALL, VMMCALL; INT 80h (upper half of RAX), SYSENTER (RIP, RSP). One exception: a page with CPUID or XGETBV that
+ * the guest has executed one of them in (what it wanted to know about the processor it knows then, from us), and in
+ * which it computes for longer than a few ticks: programs that are linked statically have their loops there.
+ * A page stays what it was found to be: who writes there ends the right to execute it (direct_code.c). A vCPU that executes it
+ * at the time stops some microseconds later.
+ *
+ * What differs from a processor:
+ * - Instructions that are hidden from direct_scan.c, by jumps into the middle of others, answer what the host's processor does.
+ *   So do those of an extension that the host has and the guest's model has not: they work instead of #UD.
+ * - MXCSR_MASK, as FXSAVE writes it, is the host's.
+ * - At RUNNER_BASE there are our pages instead of what the guest has there, for who looks: to be read, some to be written. Who jumps there
+ *   gets #GP.
+ * - Selectors 2Bh, 23h and 7Bh are those of the host's GDT, Linux's, which a guest with 33h for its user code is taken to be, too; a
+ *   null selector of 1 to 3 becomes 0, as at any interrupt.
+ * - Upper state of AVX-512, which the guest is not told of, is lost at each stop.
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
  * Files: direct.c who is let in, and the loop; direct_map.c the mappings, direct_tables.c the page tables that they
- * need; direct_runner.c the process.
+ * need; direct_runner.c the process, direct_zygote.c new ones; direct_scan.c and direct_code.c what is not executed
+ * directly.
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H
@@ -214,6 +227,7 @@ struct runner {
 	u64 fs_base, gs_base;
 	u16 sel[4];   /* data segments at the stop: RUNNER_* */
 	bool strayed; /* it stopped inside of our code, where guest code has no business; its registers are gone */
+	bool ran;     /* guest code may have been executed: if it is dead, nobody knows what the registers are */
 	s64 error;    /* of a command before the stop: then guest code was not executed */
 	struct {
 		ucontext_t uc;
@@ -239,7 +253,19 @@ struct runner {
 	} fault;
 };
 
-/* NULL: *why, static text, says what the host lacks. */
+/* A process that was made and is not used yet. */
+struct runner_birth {
+	int pid, pidfd, listener, shared;
+	u64 secret;
+	bool cpuid_faults;
+};
+/* False: *why, static text, says what the host lacks; b is to be closed all the same. flags: 0, or CLONE_PARENT where the caller is
+ * a child of `parent`. Allocates nothing. */
+bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags, const char **why);
+void runner_birth_close(struct runner_birth *b);
+/* It takes the place of r's process, which is dead or ends. Closes b. False: it does not start, and r is dead. */
+bool runner_adopt(struct runner *r, struct runner_birth *b);
+/* NULL: *why, as above. */
 struct runner *runner_new(int ram_fd, const char **why);
 void runner_free(struct runner *r);
 /* Stopped: queue a system call for its next start; false: no more fit. */
@@ -251,6 +277,18 @@ int runner_go(struct runner *r);
 /* Stopped: nothing is left of what it was used for. */
 void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
+
+/* ---- runners in the place of dead ones (direct_zygote.c) ---- */
+struct direct_zygote {
+	int pidfd, socket; /* -1: there is none */
+	bool asked;
+	u64 not_before_ns; /* to ask for the next one */
+};
+/* A process that makes runners, as we cannot behind the system-call filter. */
+void direct_zygote_new(struct direct_zygote *z, int ram_fd);
+void direct_zygote_free(struct direct_zygote *z);
+/* There is a dead runner, that nobody uses: in a while, and not too often, it is alive again. Returns at once. */
+void direct_zygote_renew(struct direct_zygote *z, struct runner *dead, u64 now_ns);
 
 /* ---- what may not be executed directly (direct_scan.c) ---- */
 enum page_kind {
@@ -302,6 +340,7 @@ struct direct {
 	unsigned n;
 	const char *why; /* there are none */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	struct direct_zygote zygote;
 	struct direct_host host;
 	_Atomic u32 *code; /* by RAM page, see direct_code.c; NULL: there are no runners */
 	u64 base_end;    /* segment bases must be below, unless 0 */

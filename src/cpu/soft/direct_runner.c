@@ -443,7 +443,9 @@ static int start(struct runner *r, bool again)
 		__atomic_store_n(&sh->secret, r->secret, __ATOMIC_RELEASE);
 		r->stopped = false;
 		/* A signal may have ended its wait: then it stops anew. */
-		if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT && errno != EINPROGRESS)
+		bool sent = ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &a) == 0;
+		r->ran |= sent && !again;
+		if (!sent && errno != ENOENT && errno != EINPROGRESS)
 			r->alive = false;
 		else if (wait_stop(r) == 0 && (!r->ncommands || __atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE) != r->ncommands))
 			break;
@@ -497,6 +499,7 @@ int runner_go(struct runner *r)
 {
 	int code = set_bases(r);
 
+	r->ran = false;
 	if (code == 0)
 		code = start(r, false);
 	if (code < 0) {
@@ -526,7 +529,8 @@ void runner_signal(const struct runner *r, int sig)
 	syscall(SYS_pidfd_send_signal, r->pidfd, sig, NULL, 0);
 }
 
-static void drop(struct runner *r)
+/* Its process ends, and what we have of it. */
+static void release(struct runner *r)
 {
 	siginfo_t si;
 
@@ -539,7 +543,9 @@ static void drop(struct runner *r)
 		close(r->listener);
 	if (r->sh)
 		munmap(r->sh, RUNNER_SHARED_BYTES);
-	free(r);
+	r->pidfd = r->listener = -1;
+	r->sh = NULL;
+	r->alive = r->stopped = false;
 }
 
 static bool first_stop(struct runner *r)
@@ -575,59 +581,109 @@ static bool first_stop(struct runner *r)
 	return true;
 }
 
-struct runner *runner_new(int ram_fd, const char **why)
+bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags, const char **why)
 {
-	struct runner *r = xcalloc(1, sizeof(*r));
-	auto_close int code = code_fd(), shared = memfd_create("mica-runner-shared", MFD_CLOEXEC);
+	auto_close int code = code_fd();
 
-	r->pidfd = r->listener = -1;
-	r->space = DIRECT_NOWHERE;
-	r->host.fsgsbase = host_fsgsbase();
-	r->ram_fd = (u32)ram_fd;
+	*b = (struct runner_birth){ .pidfd = -1, .listener = -1, .shared = memfd_create("mica-runner-shared", MFD_CLOEXEC) };
 	*why = "no memory for its process";
-	if (code < 0 || shared < 0 || ftruncate(shared, RUNNER_SHARED_BYTES) < 0)
-		goto fail;
-	void *p = mmap(NULL, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+	if (code < 0 || b->shared < 0 || ftruncate(b->shared, RUNNER_SHARED_BYTES) < 0)
+		return false;
+	void *p = mmap(NULL, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, b->shared, 0);
 	if (p == MAP_FAILED)
-		goto fail;
-	r->sh = p;
-	if (getrandom(&r->secret, sizeof(r->secret), 0) != sizeof(r->secret))
-		goto fail;
-
-	pid_t self = getpid();
-	long pid = syscall(SYS_clone, (unsigned long)(CLONE_FILES | CLONE_PIDFD | SIGCHLD), NULL, &r->pidfd, NULL, 0);
+		return false;
+	struct runner_shared *sh = p;
+	bool ok = false;
+	s64 fd = -1;
+	if (getrandom(&b->secret, sizeof(b->secret), 0) != sizeof(b->secret))
+		goto out;
+	long pid = syscall(SYS_clone, flags | CLONE_FILES | CLONE_PIDFD | SIGCHLD, NULL, &b->pidfd, NULL, 0);
 	if (pid < 0)
-		goto fail;
+		goto out;
 	if (pid == 0)
-		begin(r->sh, ram_fd, code, shared, r->secret, self);
-	r->pid = (int)pid;
+		begin(sh, ram_fd, code, b->shared, b->secret, parent);
+	b->pid = (int)pid;
 	*why = "the host's kernel refuses a system-call filter with a listener (Linux 5.9 or later; another listener?)";
-	s64 fd;
-	while (!(fd = __atomic_load_n(&r->sh->listener, __ATOMIC_ACQUIRE))) {
+	while (!(fd = __atomic_load_n(&sh->listener, __ATOMIC_ACQUIRE))) {
+		struct pollfd died = { .fd = b->pidfd, .events = POLLIN };
 		struct timespec ts = { 0, 20000 };
-		siginfo_t si = { 0 };
-		if (waitid(P_PIDFD, (id_t)r->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid)
-			goto fail;
+		if (poll(&died, 1, 0) > 0)
+			goto out;
 		nanosleep(&ts, NULL);
 	}
 	if (fd < 0)
-		goto fail;
-	r->listener = (int)fd;
-	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
-	r->host.cpuid_faults = r->sh->error == 1;
-	r->alive = true;
-	*why = "its process did not start";
-	if (!first_stop(r))
-		goto fail;
-	*why = NULL;
-	return r;
-fail:
-	drop(r);
+		goto out;
+	b->listener = (int)fd;
+	ioctl(b->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
+	b->cpuid_faults = sh->error == 1;
+	ok = true;
+out:
+	munmap(p, RUNNER_SHARED_BYTES);
+	return ok;
+}
+
+void runner_birth_close(struct runner_birth *b)
+{
+	int *fd[] = { &b->pidfd, &b->listener, &b->shared };
+
+	for (unsigned i = 0; i < ARRAY_LEN(fd); i++)
+		if (*fd[i] >= 0) {
+			close(*fd[i]);
+			*fd[i] = -1;
+		}
+}
+
+bool runner_adopt(struct runner *r, struct runner_birth *b)
+{
+	void *p = mmap(NULL, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, b->shared, 0);
+
+	release(r);
+	r->pid = b->pid;
+	r->secret = b->secret;
+	r->host = (struct direct_host){ .cpuid_faults = b->cpuid_faults, .fsgsbase = host_fsgsbase() };
+	r->pidfd = b->pidfd;
+	r->listener = b->listener;
+	b->pidfd = b->listener = -1;
+	runner_birth_close(b);
+	if (p != MAP_FAILED) {
+		r->sh = p;
+		r->alive = true;
+		if (first_stop(r))
+			return true;
+	}
+	release(r);
+	return false;
+}
+
+struct runner *runner_new(int ram_fd, const char **why)
+{
+	struct runner *r = xcalloc(1, sizeof(*r));
+	struct runner_birth b;
+
+	r->pidfd = r->listener = -1;
+	r->space = DIRECT_NOWHERE;
+	r->ram_fd = (u32)ram_fd;
+	bool born = runner_birth(&b, ram_fd, getpid(), 0, why);
+	if (born)
+		*why = "its process did not start";
+	if (born && runner_adopt(r, &b)) {
+		*why = NULL;
+		return r;
+	}
+	if (b.pidfd >= 0) {
+		siginfo_t si;
+		syscall(SYS_pidfd_send_signal, b.pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)b.pidfd, &si, WEXITED);
+	}
+	runner_birth_close(&b);
+	runner_free(r);
 	return NULL;
 }
 
 void runner_free(struct runner *r)
 {
-	if (r)
-		drop(r);
+	if (r) {
+		release(r);
+		free(r);
+	}
 }
