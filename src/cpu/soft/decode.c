@@ -28,7 +28,7 @@ void decode_init(struct soft_vm *vm)
 		/* What the model has not, decodes as on a processor that has not. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES,
-				       vm->isa & ISA_AMD_BRANCHES ? ZYAN_TRUE : ZYAN_FALSE);
+				       vm->isa & ISA_AMD ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_TZCNT, vm->isa & ISA_BMI1 ? ZYAN_TRUE : ZYAN_FALSE);
 	}

@@ -652,7 +652,7 @@ void soft_vec_fini(struct soft_vm *vm);
 #define ISA_RDSEED 64u
 #define ISA_CLFLUSHOPT 128u
 #define ISA_CLWB 256u
-#define ISA_AMD_BRANCHES 512u /* 66 on near branches as AMD has it */
+#define ISA_AMD 512u /* not what CPUID says, but how AMD's differ: 66 on near branches, far pointers, F2 LOOPE, 0F 0D */
 
 /* ---- the VM ---- */
 struct soft_vm {
