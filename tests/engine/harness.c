@@ -1,144 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* harness.c - see harness.h. */
 #include "harness.h"
-#include "cpu/cpu.h"
+#include "native.h"
+#include "cpu/soft/soft.h"
 
-#include <Zydis/Zydis.h>
 #include <cpuid.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/time.h>
-#include <ucontext.h>
-
-/* ---- native ---- */
-
-static struct {
-	u64 gpr[16], rip, rflags;
-} enter_state;
-static u8 xarea[4096] __attribute__((aligned(64)));
-static sigjmp_buf back;
-static struct hx_state *got;
-static bool have_avx;
-
-/* A signal ended the test code: its frame holds the whole state. */
-static void on_signal(int sig, siginfo_t *si, void *ctx)
-{
-	ucontext_t *uc = ctx;
-	const greg_t *g = uc->uc_mcontext.gregs;
-	static const int map[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-				     REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
-
-	/* The test code's EFLAGS.AC is still on in here. */
-	__asm__ volatile("pushfq\n\tandl $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
-	(void)sig;
-	(void)si;
-	if (!got) {
-		fprintf(stderr, "signal %d in the engine: rip %llx, address %llx, rax %llx rcx %llx rsp %llx\n", sig,
-			(unsigned long long)g[REG_RIP], (unsigned long long)(uintptr_t)si->si_addr,
-			(unsigned long long)g[REG_RAX], (unsigned long long)g[REG_RCX], (unsigned long long)g[REG_RSP]);
-		if (getenv("DIFFTEST_ABORT")) {
-			signal(sig, SIG_DFL);
-			return;
-		}
-		_exit(99);
-	}
-	for (unsigned i = 0; i < 16; i++)
-		got->gpr[i] = (u64)g[map[i]];
-	got->rip = (u64)g[REG_RIP];
-	got->rflags = (u64)g[REG_EFL];
-	got->vec = (unsigned)g[REG_TRAPNO];
-	got->error = (u64)g[REG_ERR];
-	got->cr2 = (u64)g[REG_CR2];
-	const u8 *fx = (const u8 *)uc->uc_mcontext.fpregs;
-	memcpy(got->fx, fx, 512);
-	for (unsigned i = 0; i < 16; i++) {
-		memcpy(got->ymm[i], fx + 160 + 16 * i, 16);
-		/* XSTATE_BV says whether the upper halves are there; if not they are zero */
-		if (have_avx && (ld_le64(fx + 512) & 4))
-			memcpy(got->ymm[i] + 16, fx + 576 + 16 * i, 16);
-		else
-			memset(got->ymm[i] + 16, 0, 16);
-	}
-	siglongjmp(back, 1);
-}
-
-/* Bytes run from their middle may loop for ever. */
-static volatile unsigned ticks;
-static void on_tick(int sig)
-{
-	__asm__ volatile("pushfq\n\tandl $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
-	(void)sig;
-	ticks++;
-	if (got && ticks >= 3) {
-		got->vec = HX_ENDLESS;
-		siglongjmp(back, 1);
-	}
-	if (ticks > 200) {
-		static const char text[] = "the engine does not end what the host CPU ended\n";
-		ssize_t r = write(STDOUT_FILENO, text, sizeof(text) - 1);
-		(void)r;
-		_exit(1);
-	}
-}
-
-static noreturn_ void enter(void)
-{
-	/* RSP last but one, RIP through a jump to memory. Flags by POPF before. */
-	__asm__ volatile("movq %[x], %%rdi\n\t"
-			 "movl $7, %%eax\n\txorl %%edx, %%edx\n\t"
-			 "cmpb $0, %[avx]\n\tje 1f\n\txrstor (%%rdi)\n\tjmp 2f\n"
-			 "1:\tfxrstor (%%rdi)\n"
-			 "2:\tleaq %[s], %%rax\n\t"
-			 "pushq 136(%%rax)\n\tpopfq\n\t"
-			 "movq 8(%%rax), %%rcx\n\tmovq 16(%%rax), %%rdx\n\tmovq 24(%%rax), %%rbx\n\t"
-			 "movq 40(%%rax), %%rbp\n\tmovq 48(%%rax), %%rsi\n\tmovq 56(%%rax), %%rdi\n\t"
-			 "movq 64(%%rax), %%r8\n\tmovq 72(%%rax), %%r9\n\tmovq 80(%%rax), %%r10\n\t"
-			 "movq 88(%%rax), %%r11\n\tmovq 96(%%rax), %%r12\n\tmovq 104(%%rax), %%r13\n\t"
-			 "movq 112(%%rax), %%r14\n\tmovq 120(%%rax), %%r15\n\tmovq 32(%%rax), %%rsp\n\t"
-			 "movq 0(%%rax), %%rax\n\tjmp *%[rip]\n"
-			 :
-			 : [x] "r"(xarea), [s] "m"(enter_state), [avx] "m"(have_avx), [rip] "m"(enter_state.rip)
-			 : "memory");
-	__builtin_unreachable();
-}
-
-void hx_native(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out)
-{
-	u8 *p = (u8 *)(uintptr_t)HX_CODE + off;
-
-	memset((void *)(uintptr_t)HX_CODE, 0xcc, HX_CODE_BYTES);
-	memcpy(p, code, n);
-	mprotect((void *)(uintptr_t)(HX_DATA + HX_DATA_RW), 4096, PROT_READ | PROT_WRITE);
-	memcpy((void *)(uintptr_t)HX_DATA, in->data, HX_DATA_BYTES);
-	mprotect((void *)(uintptr_t)(HX_DATA + HX_DATA_RW), 4096, PROT_READ);
-	memcpy(enter_state.gpr, in->gpr, sizeof(in->gpr));
-	enter_state.rip = HX_CODE + off;
-	enter_state.rflags = in->rflags;
-	memcpy(xarea, in->fx, 512);
-	memset(xarea + 512, 0, 64);
-	st_le64(xarea + 512, 7);
-	for (unsigned i = 0; i < 16; i++) {
-		memcpy(xarea + 160 + 16 * i, in->ymm[i], 16);
-		memcpy(xarea + 576 + 16 * i, in->ymm[i] + 16, 16);
-	}
-	/* The engine has a SIGFPE handler of its own. */
-	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
-	must(sigaction(SIGFPE, &sa, &old) == 0);
-	ticks = 0;
-	got = out;
-	if (!sigsetjmp(back, 1))
-		enter();
-	got = NULL;
-	ticks = 0;
-	must(sigaction(SIGFPE, &old, NULL) == 0);
-	__asm__ volatile("cld; fninit; emms");
-	if (have_avx)
-		__asm__ volatile("vzeroupper");
-	u32 mxcsr = 0x1f80;
-	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
-	memcpy(out->data, (void *)(uintptr_t)HX_DATA, HX_DATA_BYTES);
-}
 
 /* ---- engine ---- */
 
@@ -159,6 +25,7 @@ void hx_native(const u8 *code, unsigned n, unsigned off, const struct hx_state *
 #define G_STACK 0xc000u /* top of IST1 */
 #define G_IRETQ (G_STUBS + 32 * 16) /* and what it takes from its stack, G_FRAME */
 #define G_FRAME 0xb000u
+#define G_LDT 0xd000u
 #define G_CODE 0x100000u
 #define G_DATA 0x200000u
 
@@ -167,6 +34,7 @@ static struct cpu_vm *vm;
 static struct cpu *cpu;
 static struct cpu_model *model;
 static bool by_kernel; /* direct execution begins at returns to CPL 3 */
+static const char *model_name = "host";
 
 static u64 no_mmio_read(void *o, unsigned c, gpa_t g, unsigned n)
 {
@@ -245,12 +113,36 @@ static void put64(u32 gpa, unsigned i, u64 v)
 	must(ram_put(ram, gpa + 8 * i, &v, 8) == 0);
 }
 
+/* A 16-bit segment of 64 KiB. */
+static u64 seg_desc(u64 base, u64 type)
+{
+	return 0xffffull | (base & 0xffffff) << 16 | type << 40 | (base >> 24 & 0xff) << 56;
+}
+
+bool hx_offers(u32 leaf, char reg, unsigned bit)
+{
+	struct cpuid_regs r = cpu_model_cpuid(model, 0, leaf, leaf == 0xd);
+	u32 v = reg == 'a' ? r.eax : reg == 'b' ? r.ebx : reg == 'c' ? r.ecx : r.edx;
+
+	return v >> bit & 1;
+}
+
+bool hx_amd(void)
+{
+	return cpu_model_is_amd(model);
+}
+
+void hx_model(const char *name)
+{
+	model_name = name;
+}
+
 static void engine_init(const struct soft_options *o)
 {
 	struct err e = { 0 };
 
 	must(ram_new(&ram, 16 * MIB, &e) == 0);
-	if (cpu_model_new(&model, "host", 1, &e) < 0 || cpu_vm_new_soft(&vm, &bus, ram, model, 1, o, &e) < 0) {
+	if (cpu_model_new(&model, model_name, 1, &e) < 0 || cpu_vm_new_soft(&vm, &bus, ram, model, 1, o, &e) < 0) {
 		fprintf(stderr, "%s\n", e.msg);
 		exit(1);
 	}
@@ -271,9 +163,17 @@ static void engine_init(const struct soft_options *o)
 	put64(G_GDT, 1, 0x00af9b000000ffffull); /* 08: code 0 */
 	put64(G_GDT, 2, 0x00cf93000000ffffull); /* 10: data 0 */
 	/* The selectors Linux gives its user code, so that what stores one gets the same. */
+	put64(G_GDT, 4, 0x00cffb000000ffffull); /* 20: 32-bit code 3 */
 	put64(G_GDT, 5, 0x00cff3000000ffffull); /* 28: data 3 */
 	put64(G_GDT, 6, 0x00affb000000ffffull); /* 30: code 3 */
-	put64(G_GDT, 7, 0x00008b0000000067ull | (u64)G_TSS << 16);
+	put64(G_GDT, 8, 0x00008b0000000067ull | (u64)G_TSS << 16);
+	put64(G_GDT, 10, 0x0000820000000017ull | (u64)G_LDT << 16);
+	put64(G_LDT, 0, seg_desc(HX_CODE, 0xfb));
+	put64(G_LDT, 1, seg_desc(HX_DATA, 0xf3));
+	put64(G_LDT, 2, seg_desc(HX_DATA, 0xf3));
+	u8 int3[HX_CODE_BYTES];
+	memset(int3, 0xcc, sizeof(int3));
+	must(ram_put(ram, G_CODE, int3, sizeof(int3)) == 0);
 	u64 ist = G_STACK;
 	must(ram_put(ram, G_TSS + 4, &ist, 8) == 0);
 	must(ram_put(ram, G_TSS + 36, &ist, 8) == 0);
@@ -293,40 +193,76 @@ static void engine_init(const struct soft_options *o)
 
 void hx_engine(const u8 *code, unsigned n, unsigned off, const struct hx_state *in, struct hx_state *out)
 {
-	u8 page[HX_CODE_BYTES];
+	static u8 page[HX_CODE_BYTES]; /* as it is to be */
+	static unsigned from, to;      /* what of it is not INT3 */
+	const u8 *is = ram_ptr(ram, G_CODE, sizeof(page));
 
-	memset(page, 0xcc, sizeof(page));
+	if (!to || memcmp(is, page, sizeof(page))) { /* the last one may have written there */
+		memset(page, 0xcc, sizeof(page));
+		must(ram_put(ram, G_CODE, page, sizeof(page)) == 0);
+	} else {
+		memset(page + from, 0xcc, to - from);
+		must(ram_put(ram, G_CODE + from, page + from, to - from) == 0);
+	}
 	memcpy(page + off, code, n);
-	must(ram_put(ram, G_CODE, page, sizeof(page)) == 0);
+	must(ram_put(ram, G_CODE + off, code, n) == 0);
+	from = off;
+	to = off + n;
 	hx_engine_again(off, in, out);
+}
+
+static struct cpu_seg flat(u16 sel, u16 ar)
+{
+	return (struct cpu_seg){ .sel = sel, .ar = ar, .limit = ~0u };
+}
+
+static struct cpu_seg small(u16 sel, u16 ar, u64 base)
+{
+	return (struct cpu_seg){ .sel = sel, .ar = ar, .limit = 0xffff, .base = base };
+}
+
+static void segments(struct cpu_state *s, unsigned bits)
+{
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		s->seg[i] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
+	s->seg[SEG_SS] = flat(HX_SEL_DATA, 0xc0f3);
+	if (bits == 64) {
+		s->seg[SEG_CS] = flat(HX_SEL64_CODE, 0xa0fb);
+	} else if (bits == 32) {
+		s->seg[SEG_CS] = flat(HX_SEL32_CODE, 0xc0fb);
+		s->seg[SEG_DS] = s->seg[SEG_ES] = flat(HX_SEL_DATA, 0xc0f3);
+	} else {
+		s->seg[SEG_CS] = small(HX_SEL16_CODE, 0xfb, HX_CODE);
+		s->seg[SEG_DS] = s->seg[SEG_ES] = small(HX_SEL16_DATA, 0xf3, HX_DATA);
+		s->seg[SEG_SS] = small(HX_SEL16_STACK, 0xf3, HX_DATA);
+	}
+	s->seg[SEG_FS].base = HX_FS_BASE;
+	s->seg[SEG_GS].base = HX_GS_BASE;
+	s->seg[SEG_LDTR] = (struct cpu_seg){ .sel = 0x50, .ar = 0x82, .limit = 0x17, .base = G_LDT };
+	s->seg[SEG_TR] = (struct cpu_seg){ .sel = 0x40, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
 }
 
 void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *out)
 {
 	static struct cpu_state s;
 	struct err e = { 0 };
+	unsigned bits = in->bits ? in->bits : 64;
+	bool have_avx = hx_have_avx() && (cpu_model_xcr0(model) & 4);
 
 	must(ram_put(ram, G_DATA, in->data, HX_DATA_BYTES) == 0);
 	memset(&s, 0, sizeof(s));
 	memcpy(s.gpr, in->gpr, sizeof(s.gpr));
-	s.rip = HX_CODE + off;
+	s.rip = bits == 16 ? off : HX_CODE + off;
 	s.rflags = in->rflags | 2;
-	for (unsigned i = 0; i < SEG_COUNT; i++)
-		s.seg[i] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
-	s.seg[SEG_SS] = (struct cpu_seg){ .sel = 0x2b, .ar = 0xc0f3, .limit = ~0u };
-	s.seg[SEG_CS] = (struct cpu_seg){ .sel = 0x33, .ar = 0xa0fb, .limit = ~0u };
-	/* Thread-local storage of the host's side, should a test come by it. */
-	s.seg[SEG_FS].base = (u64)(uintptr_t)__builtin_thread_pointer();
-	s.seg[SEG_LDTR] = (struct cpu_seg){ .ar = SEG_AR_UNUSABLE };
-	s.seg[SEG_TR] = (struct cpu_seg){ .sel = 0x38, .ar = 0x8b, .limit = 0x67, .base = G_TSS };
+	segments(&s, bits);
 	s.gdt_base = G_GDT;
-	s.gdt_limit = 8 * 8 + 7;
+	s.gdt_limit = 127;
 	s.idt_base = G_IDT;
 	s.idt_limit = 32 * 16 - 1;
 	s.cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
 	s.cr3 = G_PML4;
 	s.cr4 = 0x50620 | 0x80; /* OSXSAVE OSXMMEXCPT OSFXSR PGE PAE */
-	if (!have_avx)
+	if (!cpu_model_xcr0(model))
 		s.cr4 &= ~0x40000ull;
 	s.xcr0 = have_avx ? 7 : 3;
 	s.efer = 0xd01; /* NXE LMA LME SCE */
@@ -356,6 +292,8 @@ void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *o
 	enum cpu_exit x = cpu_run(cpu, &e);
 	cpu_get_state(cpu, &s);
 	memcpy(out->gpr, s.gpr, sizeof(out->gpr));
+	for (unsigned i = 0; i < ARRAY_LEN(out->sel); i++)
+		out->sel[i] = s.seg[i].sel;
 	if (x != CPU_EXIT_STOP) {
 		out->vec = 100 + (unsigned)x;
 		out->rip = s.rip;
@@ -367,6 +305,8 @@ void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *o
 		u64 *q = f;
 		out->error = has_error ? *q++ : 0;
 		out->rip = q[0];
+		out->sel[SEG_CS] = (u16)q[1];
+		out->sel[SEG_SS] = (u16)q[4];
 		out->rflags = q[2];
 		out->gpr[GPR_RSP] = q[3];
 	}
@@ -381,43 +321,34 @@ void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *o
 
 /* ---- both ---- */
 
-void hx_decoder(ZydisDecoder *d)
+void hx_decoder_bits(ZydisDecoder *d, unsigned bits)
 {
 	static unsigned vendor; /* asked once: CPUID may trap, which is slow */
 	unsigned a, c, x;
 
 	if (!vendor)
 		__cpuid(0, a, vendor, c, x);
-	must(ZYAN_SUCCESS(ZydisDecoderInit(d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
+	must(ZYAN_SUCCESS(ZydisDecoderInit(d,
+					   bits == 64	? ZYDIS_MACHINE_MODE_LONG_64
+					   : bits == 32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
+							: ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
+					   bits == 64	? ZYDIS_STACK_WIDTH_64
+					   : bits == 32 ? ZYDIS_STACK_WIDTH_32
+							: ZYDIS_STACK_WIDTH_16)));
+	ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 	ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vendor != 0x756e6547u ? ZYAN_TRUE : ZYAN_FALSE);
 }
 
-bool hx_have_avx(void)
+void hx_decoder(ZydisDecoder *d)
 {
-	return have_avx;
+	hx_decoder_bits(d, 64);
 }
 
 void hx_init(const struct soft_options *o)
 {
-	unsigned a, b, c, d;
-
-	__cpuid(1, a, b, c, d);
-	have_avx = (c >> 27 & 1) && (c >> 28 & 1);
-	must(mmap((void *)(uintptr_t)HX_CODE, HX_CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
-		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
-	must(mmap((void *)(uintptr_t)HX_DATA, HX_DATA_BYTES, PROT_READ | PROT_WRITE,
-		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
-	static u8 stack[65536];
-	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	must(sigaltstack(&ss, NULL) == 0);
-	engine_init(o); /* its own SIGFPE handler first: ours replaces it while native code runs */
-	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	struct sigaction tick = { .sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART };
-	struct itimerval it = { { 0, 100000 }, { 0, 100000 } };
-	must(sigaction(SIGALRM, &tick, NULL) == 0 && setitimer(ITIMER_REAL, &it, NULL) == 0);
-	static const int sigs[] = { SIGSEGV, SIGBUS, SIGILL, SIGTRAP };
-	for (unsigned i = 0; i < ARRAY_LEN(sigs); i++)
-		must(sigaction(sigs[i], &sa, NULL) == 0);
+	hx_native_map();
+	engine_init(o);
+	hx_native_signals();
 }
 
 static const char *const sets[] = {
@@ -426,7 +357,8 @@ static const char *const sets[] = {
 	"FCMOV", "FCOMI", "SSE3X87",    "MMX",          "SSE",          "SSEMXCSR",      "SSE2",        "SSE2MMX",
 	"SSE3",  "SSSE3", "SSSE3MMX",   "SSE4",         "SSE42",        "POPCNT",        "BMI1",        "BMI2",
 	"LZCNT", "MOVBE", "AES",        "PCLMULQDQ",    "AVX",          "AVX2",          "AVX2GATHER",  "AVXAES",
-	"FMA",   "F16C",  "CMPXCHG16B", "SSE_PREFETCH",
+	"FMA",   "F16C",  "CMPXCHG16B", "SSE_PREFETCH", "CET",          "PAUSE",         "CLDEMOTE",    "PREFETCHWT1",
+	"I286PROTECTED", "CLFSH"
 };
 
 bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
@@ -445,27 +377,21 @@ bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops
 	ok = *k > 0;
 	if (!ok)
 		return false;
+	/* What is loaded into a segment register does not last: an interrupt's IRET makes null selectors 0. */
 	for (unsigned i = 0; i < in->operand_count; i++)
 		if (ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
+		    ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_SEGMENT &&
+		    (ops[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 			return false;
 	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
 	if (in->mnemonic == ZYDIS_MNEMONIC_MOVSXD && in->operand_width == 16)
 		return false; /* reads two bytes on Intel, four on AMD */
-	if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS))
-		return false;
 	switch (in->mnemonic) {
-	case ZYDIS_MNEMONIC_LOOPE: /* some processors let a REP prefix choose the condition */
-	case ZYDIS_MNEMONIC_LOOPNE:
-		for (unsigned i = 0; i < in->raw.prefix_count; i++)
-			if (in->raw.prefixes[i].value == 0xf2 || in->raw.prefixes[i].value == 0xf3)
-				return false;
-		return true;
 	case ZYDIS_MNEMONIC_MASKMOVQ: /* CR2: the operand's start or its first enabled byte, as models differ */
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
 	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_INT: /* system calls, and whatever else the kernel, or the hypervisor under it, has there */
 	case ZYDIS_MNEMONIC_INT1:
 	case ZYDIS_MNEMONIC_INT3:
 	case ZYDIS_MNEMONIC_POPF:
@@ -511,6 +437,11 @@ bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops
 
 void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 {
+	hx_disasm_bits(f, code, n, rip, 64);
+}
+
+void hx_disasm_bits(FILE *f, const u8 *code, unsigned n, u64 rip, unsigned bits)
+{
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecoder dec;
@@ -518,7 +449,7 @@ void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 	unsigned off = 0;
 	char text[128];
 
-	hx_decoder(&dec);
+	hx_decoder_bits(&dec, bits);
 	ZydisFormatterInit(&fmt, ZYDIS_FORMATTER_STYLE_INTEL);
 	while (off < n && ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code + off, n - off, &in, ops))) {
 		ZydisFormatterFormatInstruction(&fmt, &in, ops, in.operand_count_visible, text, sizeof(text), rip + off,
@@ -529,6 +460,13 @@ void hx_disasm(FILE *f, const u8 *code, unsigned n, u64 rip)
 		fputc('\n', f);
 		off += in.length;
 	}
+}
+
+const char *hx_no_direct(void)
+{
+	const struct direct *d = &soft_cpu_of(cpu)->vm->direct;
+
+	return d->n ? NULL : d->why ? d->why : "it is off";
 }
 
 struct cpu *hx_cpu(void)

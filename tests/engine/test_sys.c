@@ -559,7 +559,7 @@ static void protected_mode(void **state)
 		EXC(13, 0x54),
 		EXC(5, 0),
 		EXC(4, 0),
-		0x00c09300,
+		0x00cf9300,
 		0xffffffff,
 		0x0001,
 		/* tasks */

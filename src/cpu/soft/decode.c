@@ -28,7 +28,7 @@ void decode_init(struct soft_vm *vm)
 		/* What the model has not, decodes as on a processor that has not. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES,
-				       vm->isa & ISA_AMD_BRANCHES ? ZYAN_TRUE : ZYAN_FALSE);
+				       vm->isa & ISA_AMD ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_TZCNT, vm->isa & ISA_BMI1 ? ZYAN_TRUE : ZYAN_FALSE);
 	}
@@ -248,16 +248,17 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 			if (!decode_int(&d) && !decode_sys(&d) && !decode_vec(&d))
 				decode_ud(&d);
 			off += in->length;
-		} else if (st == ZYDIS_STATUS_NO_MORE_DATA) {
-			if (room < 15)
+		} else {
+			/* Whether it is too long comes first, then whether all of it is there, then whether it is anything. */
+			bool bare, cut_off = st == ZYDIS_STATUS_NO_MORE_DATA;
+			unsigned len = decode_undefined_length(bytes, room, code, vm->isa & ISA_AMD, &bare);
+			if (cut_off && !bare)
+				len = MAX(len, room + 1);
+			if (len > room && room < 15)
 				break; /* it goes on in the next page */
 			d.u[0].rip_off = (u16)off;
-			emit(&d, op_gp_len, true);
-			off += 15;
-		} else {
-			d.u[0].rip_off = (u16)off;
-			emit(&d, st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? op_gp_len : op_ud, true);
-			off += 1;
+			emit(&d, len > 15 || (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG && !bare) ? op_gp_len : op_ud, true);
+			off += MIN(len, room);
 		}
 		must(d.nu >= 1 && d.nu <= 3);
 		nu += d.nu;

@@ -206,7 +206,7 @@ static unsigned branch_bytes(const struct decode *d)
 	if (!code64(d))
 		return d->insn->operand_width / 8;
 	bool w = (d->insn->attributes & ZYDIS_ATTRIB_HAS_REX) && d->insn->raw.rex.W;
-	return (d->c->vm->isa & ISA_AMD_BRANCHES) && (d->insn->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !w ? 2 : 8;
+	return (d->c->vm->isa & ISA_AMD) && (d->insn->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !w ? 2 : 8;
 }
 
 static bool jcc(struct decode *d, unsigned cc)
@@ -334,6 +334,17 @@ static bool string(struct decode *d, uop_fn *fn, unsigned bytes)
 	return done(d, fn, false);
 }
 
+/* The last of the prefixes F2 and F3, 0: none. */
+static u8 last_rep(const ZydisDecodedInstruction *in)
+{
+	u8 rep = 0;
+
+	for (unsigned i = 0; i < in->raw.prefix_count; i++)
+		if (in->raw.prefixes[i].value == 0xf2 || in->raw.prefixes[i].value == 0xf3)
+			rep = in->raw.prefixes[i].value;
+	return rep;
+}
+
 static bool bmi(struct decode *d, unsigned what, unsigned isa, int rm_op, int other)
 {
 	if (!(d->c->vm->isa & isa))
@@ -348,6 +359,26 @@ static bool bmi(struct decode *d, unsigned what, unsigned isa, int rm_op, int ot
 	return generic(d, op_bmi, &d->ops[rm_op], &d->ops[0], imm);
 }
 
+/*
+ * 0F 18 to 0F 1F, in every form: hints, and room for more. What is defined there belongs to features that no model has
+ * (RDSSP, ENDBR, MPX, CLDEMOTE), and programs use it without asking CPUID (SDM 2B, NOP; APM 3, NOP).
+ */
+static bool is_hint(const ZydisDecodedInstruction *in)
+{
+	return in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->opcode_map == ZYDIS_OPCODE_MAP_0F &&
+	       (in->opcode & 0xf8) == 0x18;
+}
+
+/*
+ * Encodings and instruction sets of which no model has any, and which give other instructions' names to theirs: AMD's XOP
+ * with TBM, 3DNow!, AVX-512, Xeon Phi's.
+ */
+static bool of_no_model(const ZydisDecodedInstruction *in)
+{
+	return (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
+	       (in->meta.isa_set >= ZYDIS_ISA_SET_KNCE && in->meta.isa_set <= ZYDIS_ISA_SET_KNC_PF_HINT);
+}
+
 bool decode_int(struct decode *d)
 {
 	const ZydisDecodedOperand *o = d->ops;
@@ -355,6 +386,12 @@ bool decode_int(struct decode *d)
 	unsigned isa = d->c->vm->isa;
 	struct uop *u = d->u;
 
+	if (of_no_model(in)) {
+		decode_ud(d);
+		return true;
+	}
+	if (is_hint(in))
+		return done(d, op_nop, false);
 	switch (in->mnemonic) {
 	case ZYDIS_MNEMONIC_ADD:
 		return alu(d, ALU_ADD);
@@ -675,6 +712,9 @@ bool decode_int(struct decode *d)
 			: in->mnemonic == ZYDIS_MNEMONIC_LOOPE ? 1
 			: in->mnemonic == ZYDIS_MNEMONIC_LOOP  ? 2
 							       : 3;
+		/* AMD: F2 and F3 before LOOPcc say which condition, as before SCAS. */
+		if ((isa & ISA_AMD) && u->r0 < 2 && last_rep(in))
+			u->r0 = last_rep(in) == 0xf3;
 		u->r1 = (u8)(in->address_width / 8);
 		u->osize = (u8)branch_bytes(d);
 		u->imm = (u64)o[0].imm.value.s;
@@ -741,24 +781,24 @@ bool decode_int(struct decode *d)
 		return in->meta.category == ZYDIS_CATEGORY_STRINGOP ? string(d, op_cmps, 4) : false;
 
 	case ZYDIS_MNEMONIC_PAUSE:
+		/* F3 90 with REX.B, which Zydis takes for it too: XCHG r8, rAX. */
+		if (in->attributes & ZYDIS_ATTRIB_HAS_REX && in->raw.rex.B) {
+			u->r0 = GPR_RAX;
+			u->r1 = 8;
+			u->osize = in->raw.rex.W ? 8 : in->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE ? 2 : 4;
+			return done(d, op_xchg, false);
+		}
 		return done(d, op_pause, false);
 	case ZYDIS_MNEMONIC_NOP:
 		/* 0F 0D with a register: AMD's PREFETCH takes memory only. */
-		if (in->opcode_map == ZYDIS_OPCODE_MAP_0F && in->opcode == 0x0d && (isa & ISA_AMD_BRANCHES))
+		if (in->opcode_map == ZYDIS_OPCODE_MAP_0F && in->opcode == 0x0d && (isa & ISA_AMD))
 			decode_ud(d);
 		else
 			done(d, op_nop, false);
 		return true;
-	case ZYDIS_MNEMONIC_ENDBR64:
-	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_PREFETCH:
-	case ZYDIS_MNEMONIC_PREFETCHNTA:
-	case ZYDIS_MNEMONIC_PREFETCHT0:
-	case ZYDIS_MNEMONIC_PREFETCHT1:
-	case ZYDIS_MNEMONIC_PREFETCHT2:
 	case ZYDIS_MNEMONIC_PREFETCHW:
 	case ZYDIS_MNEMONIC_PREFETCHWT1:
-	case ZYDIS_MNEMONIC_CLDEMOTE:
 		return done(d, op_nop, false);
 	case ZYDIS_MNEMONIC_LFENCE:
 	case ZYDIS_MNEMONIC_SFENCE:

@@ -324,7 +324,7 @@ static void find_isa(struct soft_vm *vm)
 		  (l1.ecx >> 22 & 1 ? ISA_MOVBE : 0) | (l1.ecx >> 30 & 1 ? ISA_RDRAND : 0) |
 		  (l7.ebx >> 18 & 1 ? ISA_RDSEED : 0) | (l7.ebx >> 23 & 1 ? ISA_CLFLUSHOPT : 0) |
 		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) |
-		  (cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u ? ISA_AMD_BRANCHES : 0); /* not "Genu" */
+		  (cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u ? ISA_AMD : 0); /* not "Genu" */
 }
 
 static void vm_free(struct cpu_vm *v)

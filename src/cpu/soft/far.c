@@ -216,9 +216,10 @@ void sys_call_far_ptr(struct soft_cpu *c, const struct uop *op)
 
 static void far_mem(struct soft_cpu *c, const struct uop *op, bool call)
 {
-	gva_t lin = soft_ea(c, op, op->osize + 2u, false);
-	u64 off = soft_ld(c, lin, op->osize);
-	u16 sel = soft_ld16(c, sys_lin(c, lin + op->osize));
+	unsigned n = op->aux; /* of the offset; what CALL pushes goes by osize */
+	gva_t lin = soft_ea(c, op, n + 2, false);
+	u64 off = soft_ld(c, lin, n);
+	u16 sel = soft_ld16(c, sys_lin(c, lin + n));
 
 	far_transfer(c, op, sel, off, call);
 }

@@ -246,6 +246,8 @@ static bool operand16(const struct decode *d)
 {
 	bool op16 = !(d->mode & (MODE_CODE64 | MODE_CODE32));
 
+	if ((d->insn->attributes & ZYDIS_ATTRIB_HAS_REX) && d->insn->raw.rex.W)
+		return false; /* goes before 66 */
 	for (unsigned i = 0; i < d->insn->raw.prefix_count; i++)
 		if (d->insn->raw.prefixes[i].value == 0x66)
 			return !op16;

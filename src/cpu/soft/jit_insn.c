@@ -215,6 +215,11 @@ void ji_classify(struct jit *j, struct jinsn *i)
 		i->kind = JK_END;
 		return;
 	}
+	if (u->fn == op_nop) {
+		special(i, true, sp_nothing, false);
+		i->mem = false;
+		return;
+	}
 	if (jf_classify(j, i) || i->kind == JK_END)
 		return;
 	if (jv_classify(j, i) || jd_classify(j, i) || jb_classify(j, i) || js_classify(j, i) || jt_classify(j, i))
@@ -274,22 +279,8 @@ void ji_classify(struct jit *j, struct jinsn *i)
 		special(i, u->osize == 8, sp_leave, true);
 		i->mem = true;
 		break;
-	case ZYDIS_MNEMONIC_NOP:
-	case ZYDIS_MNEMONIC_ENDBR64:
-	case ZYDIS_MNEMONIC_ENDBR32:
-	case ZYDIS_MNEMONIC_PREFETCH:
-	case ZYDIS_MNEMONIC_PREFETCHNTA:
-	case ZYDIS_MNEMONIC_PREFETCHT0:
-	case ZYDIS_MNEMONIC_PREFETCHT1:
-	case ZYDIS_MNEMONIC_PREFETCHT2:
-	case ZYDIS_MNEMONIC_PREFETCHW:
-	case ZYDIS_MNEMONIC_PREFETCHWT1:
-	case ZYDIS_MNEMONIC_CLDEMOTE:
-		special(i, u->fn == op_nop, sp_nothing, false);
-		i->mem = false;
-		break;
 	case ZYDIS_MNEMONIC_PAUSE:
-		if (j->vm->ncpus > 1)
+		if (j->vm->ncpus > 1 || u->fn != op_pause)
 			break;
 		goto native;
 	case ZYDIS_MNEMONIC_IMUL:

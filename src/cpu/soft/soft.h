@@ -611,6 +611,9 @@ void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o);
 /* gpr index of a general register (any width); decode_reg8 gives the byte offset (AH = 1). */
 u8 decode_gpr(ZydisRegister r);
 u8 decode_reg8(ZydisRegister r);
+/* Bytes of an instruction that is not defined, of which n are at p; more than n: it goes on. code: vm->decoder[]'s index.
+ * *bare: it is one without operands that Zydis gives some. */
+unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool amd, bool *bare);
 /* Emit a #UD. */
 void decode_ud(struct decode *d);
 /* Before decode_int() and the others: what u starts from. */
@@ -664,7 +667,7 @@ void soft_vec_fini(struct soft_vm *vm);
 #define ISA_RDSEED 64u
 #define ISA_CLFLUSHOPT 128u
 #define ISA_CLWB 256u
-#define ISA_AMD_BRANCHES 512u /* 66 on near branches as AMD has it */
+#define ISA_AMD 512u /* not what CPUID says, but how AMD's differ: 66 on near branches, far pointers, F2 LOOPE, 0F 0D */
 
 /* ---- the VM ---- */
 struct soft_vm {

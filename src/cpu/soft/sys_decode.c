@@ -125,10 +125,17 @@ static bool push_pop(struct decode *d, bool pop)
 	return true;
 }
 
+/* Bytes of a far pointer's offset. AMD has no m16:64 (APM 3, "CALL (Far)", "LDS..."); REX.W goes before 66 all the same. */
+static u8 far_offset(const struct decode *d)
+{
+	return osize(d) == 8 && (d->c->vm->isa & ISA_AMD) ? 4 : osize(d);
+}
+
 /* LDS LES LFS LGS LSS. The operand size is that of the offset. */
 static bool load_far_pointer(struct decode *d, unsigned seg)
 {
 	take(d, sys_lxs);
+	d->u->osize = far_offset(d);
 	d->u->r0 = decode_gpr(d->ops[0].reg.value);
 	d->u->r1 = (u8)seg;
 	d->end = seg == SEG_SS;
@@ -148,6 +155,7 @@ static bool far_branch(struct decode *d, uop_fn *ptr, uop_fn *mem)
 		return true;
 	}
 	take_end(d, mem);
+	d->u->aux = far_offset(d);
 	decode_mem(d, d->u, o);
 	return true;
 }
