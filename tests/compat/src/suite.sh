@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # suite.sh build NAME FOLDER - compiles a suite out of gcc's own, as DejaGnu would: those tests that are to be run, with the options they name.
-# suite.sh run FOLDER - runs what was compiled; a line for each.
+# suite.sh run FOLDER - runs what was compiled; a line for each with its status, which is all that says whether it passed.
 if [ "$1" = run ]; then
 	ulimit -s 8192 -c 0
 	cd "$2" || exit 1
 	for p in *; do
-		timeout -k 1 300 "./$p" >/tmp/out 2>&1
-		echo "$p $? $(cksum </tmp/out)"
+		timeout -k 1 300 "./$p" >/dev/null 2>&1
+		echo "$p $?"
 	done 2>/dev/null
 	exit 0
 fi
