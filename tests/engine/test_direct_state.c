@@ -216,8 +216,8 @@ static void the_guests_tables(void **state)
 					assert_int_equal(f->vec, 0x80);
 					assert_int_equal(f->rax, 0x123456789abcdef0);
 				}
-				if (ask[i] == s_lar && j < 2) /* of the guest's GDT, see open_rig_as() */
-					assert_int_equal(f->rax, j ? 0xa0fb00 : 0xc0f300);
+				if (ask[i] == s_lar && j < 2) /* of the guest's GDT, see open_rig_as(); with limit 19:16 */
+					assert_int_equal(f->rax, j ? 0xaffb00 : 0xcff300);
 			}
 		close_rig(r);
 	}
