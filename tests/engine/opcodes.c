@@ -22,6 +22,7 @@
 static bool all, progress;
 static const char *only_part;
 static unsigned only_bits;
+static unsigned one_in = 1; /* one instruction in so many */
 static u64 ncases, ndone;
 static bool counting;
 static const char *doing;
@@ -46,6 +47,10 @@ static void report_progress(void)
 
 static void emit(struct opcode *o)
 {
+	static unsigned k;
+
+	if (k++ % one_in)
+		return;
 	if (counting) {
 		ncases++;
 		return;
@@ -442,6 +447,8 @@ int main(int argc, char **argv)
 			progress = atoi(v);
 		else if (!strcmp(argv[i], "--bits"))
 			only_bits = (unsigned)atoi(v);
+		else if (!strcmp(argv[i], "--every"))
+			one_in = MAX((unsigned)atoi(v), 1u);
 		else if (!strcmp(argv[i], "--part"))
 			only_part = v;
 		else if (!strcmp(argv[i], "--bytes"))
@@ -449,7 +456,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "--cpu"))
 			hx_model(v), opcode_v2 = !strcmp(v, "mica-v2");
 		else if (!soft_arg(&soft, argv[i], v)) {
-			fprintf(stderr, "usage: opcodes [--all 1] [--bits 64|32|16] [--part maps|vex|orders|length|edge] [--cpu MODEL] "
+			fprintf(stderr, "usage: opcodes [--all 1] [--bits 64|32|16] [--part maps|vex|orders|length|edge] [--cpu MODEL] [--every N] "
 					"[--bytes HEX] [--progress 1] " SOFT_ARGS_USAGE "\n");
 			return 2;
 		}

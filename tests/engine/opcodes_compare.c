@@ -115,6 +115,9 @@ static int differs(const struct opcode *o, const struct hx_state *a, const struc
 		return 0;
 	if (how == CMP_UD || how == CMP_NOP) {
 		unsigned want = how == CMP_UD ? 6 : 3;
+		/* The host's processor executed it; what it has that no model has, as AVX-512's mask registers, has any value there. */
+		if (opcode_direct && a->vec == b->vec)
+			return 0;
 		DIFF(b->vec != want, "  exception: engine %u instead of %u, host %u\n", b->vec, want, a->vec);
 		DIFF(memcmp(b->gpr, in->gpr, sizeof(b->gpr)), "  registers changed\n");
 		DIFF(memcmp(b->data, in->data, sizeof(b->data)), "  memory changed\n");

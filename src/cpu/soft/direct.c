@@ -289,7 +289,7 @@ static void put(struct soft_cpu *c, struct runner *r)
 }
 
 /* Segment registers that user code may load on its own: the segment of flat data, that whose limit is the number of the
- * processor (Linux's vdso), and the code segment of 32 bits; in the host they are what they are in every Linux. */
+ * processor (Linux's vdso), and the code segments of 64 and 32 bits; in the host they are what they are in every Linux. */
 #define USER_CS32 0x23
 #define USER_CPU 0x7b
 
@@ -311,10 +311,10 @@ static void get_segments(struct soft_cpu *c, const struct runner *r, u16 cs)
 			s->sel = sel;
 			s->ar = 0xc0f3;
 			s->limit = ~0u;
-		} else if ((sel | 3) == USER_CPU && sys_desc_get(c, sel, &d) && desc_is_readable(&d) && desc_dpl(&d) == 3 &&
-			   desc_present(&d)) {
+		} else if (((sel | 3) == USER_CPU || (sel | 3) == USER_CS || (sel | 3) == USER_CS32) &&
+			   sys_desc_get(c, sel, &d) && desc_is_readable(&d) && desc_dpl(&d) == 3 && desc_present(&d)) {
 			s->sel = sel;
-			s->ar = d.ar;
+			s->ar = d.ar | 1; /* accessed */
 			s->limit = d.limit;
 		}
 	}
