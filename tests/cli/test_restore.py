@@ -162,13 +162,13 @@ class Restore(unittest.TestCase):
         fifo = os.path.join(self.dir, "fifo")
         os.mkfifo(fifo)
         r = self.restore(forge(self.plain, initrd=fifo), trust=",trust=on")
-        self.assertIn(b"not a regular file", r.stderr)
+        self.assertIn(b"fifo is a pipe, which can be read only once", r.stderr)
         self.goes_on(r)
         r = subprocess.run([MICA, "run", "--restore", fifo], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
         self.refused(r, "not a regular file")
         r = subprocess.run([MICA, "run", "--kernel", fifo], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
         self.assertEqual(r.returncode, 1)
-        self.assertIn(b"not a regular file", r.stderr)
+        self.assertIn(b"--kernel: %s is a pipe, which can be read only once" % fifo.encode(), r.stderr)
         os.unlink(fifo)
 
 
