@@ -4,8 +4,8 @@
  *
  * Guest-caused lines use log_guest(). A guest can neither flood its host's log, nor fill it: at most
  * LOG_GUEST_SECOND of them leave in a second and LOG_GUEST_TOTAL in the life of the process; the last one says so, the
- * rest are counted. Nor can it stop the VM by them: where stderr takes no more (a pipe that nobody reads, a terminal that
- * is held) they are dropped, and our own wait LOG_WAIT_MS at most.
+ * rest are counted. Nor can it stop the VM by them: where stderr takes no more (a pipe that nobody reads, a terminal
+ * that is held) they are dropped, and our own wait LOG_WAIT_MS at most.
  */
 #ifndef MICA_LOG_H
 #define MICA_LOG_H

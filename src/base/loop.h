@@ -10,8 +10,9 @@
  *
  * A turn is everything between two looks at the descriptors, and nothing else is heard while it lasts: no signal, no
  * control client, no timer. So what a guest can ask for is done in pieces: loop_until() says how long the caller may go
- * on, and who is not done by then comes back in a later turn (a timer armed for 0 does). A timer fires at most once a turn
- * and what is posted in a turn is called in a later one, so that coming back at once takes nothing from the others.
+ * on, and who is not done by then comes back in a later turn (a timer armed for 0 does). A timer fires at most once a
+ * turn and what is posted in a turn is called in a later one, so that coming back at once takes nothing from the
+ * others.
  */
 #ifndef MICA_LOOP_H
 #define MICA_LOOP_H
@@ -82,8 +83,8 @@ bool loop_here(void);
 /* Since the loop began to run. Loop's thread. */
 struct loop_stats {
 	u64 turns;
-	u64 longest_ns;     /* a turn, by the clock on the wall */
-	u64 longest_cpu_ns; /* a turn, in CPU time of the thread; up to 50 us too many */
+	u64 longest_ns;      /* a turn, by the clock on the wall */
+	u64 longest_cpu_ns;  /* a turn, in CPU time of the thread; up to 50 us too many */
 	u64 longest_wait_ns; /* for a lock that another thread held (loop_waited()) */
 };
 void loop_get_stats(const struct loop *l, struct loop_stats *out);

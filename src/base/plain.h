@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * plain.h - text that others wrote (a guest, a file, whoever named a file) on its way to a terminal: it must not move the
- * cursor, change the title, send answers, or show something else than it is.
+ * plain.h - text that others wrote (a guest, a file, whoever named a file) on its way to a terminal: it must not move
+ * the cursor, change the title, send answers, or show something else than it is.
  */
 #ifndef MICA_PLAIN_H
 #define MICA_PLAIN_H

@@ -92,11 +92,17 @@ void process_alone(const int *keep, unsigned n)
 
 /* Names; one that ends in '*' is a beginning. */
 static const char *const wanted[] = {
-	"LANG", "LANGUAGE", "LC_*",               /* messages */
-	"TMPDIR",                                 /* where snapshot=on writes */
-	"MICA_*",                                 /* our own */
-	"LD_LIBRARY_PATH",                        /* libraries in a place of their own: ours need the same ones */
-	"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE", "GCOV_PREFIX*", /* builds for tests */
+	"LANG",
+	"LANGUAGE",
+	"LC_*",            /* messages */
+	"TMPDIR",          /* where snapshot=on writes */
+	"MICA_*",          /* our own */
+	"LD_LIBRARY_PATH", /* libraries in a place of their own: ours need the same ones */
+	"ASAN_OPTIONS",
+	"UBSAN_OPTIONS",
+	"LSAN_OPTIONS",
+	"LLVM_PROFILE_FILE",
+	"GCOV_PREFIX*", /* builds for tests */
 };
 
 static bool is_wanted(const char *var)

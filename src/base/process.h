@@ -11,14 +11,14 @@
 
 #include "base/base.h"
 
-/* Descriptors 0 to 2 that are closed become /dev/null: else the next file opened would be "stderr". Ends the process when
- * that cannot be. */
+/* Descriptors 0 to 2 that are closed become /dev/null: else the next file opened would be "stderr". Ends the process
+ * when that cannot be. */
 void process_std_fds(void);
 
 /*
  * Before any thread: closes all descriptors but stderr and keep[0..n-1] (negative ones are skipped); stdin and stdout
- * become /dev/null unless they are among them; no signal is blocked, or ignored; files are made for their owner only; no
- * core is dumped; and the process leaves its session, if it does not lead its process group.
+ * become /dev/null unless they are among them; no signal is blocked, or ignored; files are made for their owner only;
+ * no core is dumped; and the process leaves its session, if it does not lead its process group.
  */
 void process_alone(const int *keep, unsigned n);
 

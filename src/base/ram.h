@@ -35,9 +35,9 @@ void ram_free(struct ram *r);
 
 /*
  * Around the writing of a large image through the descriptor, from offset `off` upwards: pages that are new meanwhile
- * come in large pieces where the host has them, at a third of the cost. False: not this time, and nothing is to be ended; so it
- * is where something lies above already, and once the RAM is settled, which it is before a guest runs. The mapping must
- * not be touched above `off` meanwhile.
+ * come in large pieces where the host has them, at a third of the cost. False: not this time, and nothing is to be
+ * ended; so it is where something lies above already, and once the RAM is settled, which it is before a guest runs. The
+ * mapping must not be touched above `off` meanwhile.
  */
 bool ram_load_begin(const struct ram *r, u64 off);
 void ram_load_end(const struct ram *r);

@@ -166,7 +166,8 @@ static void load_chunk(const struct ram *r, struct state *s, struct loader *l)
 			data += PAGE_BYTES;
 		}
 	/* No chunk lies on both sides of the PCI hole. */
-	ram_wrote(r, off < r->low_bytes ? off : RAM_HIGH_BASE + (off - r->low_bytes), here * PAGE_BYTES); /* INV-RAM-1 */
+	ram_wrote(r, off < r->low_bytes ? off : RAM_HIGH_BASE + (off - r->low_bytes),
+		  here * PAGE_BYTES); /* INV-RAM-1 */
 	l->next = c.index + 1;
 	l->chunks++;
 }

@@ -100,8 +100,8 @@ void blk_set_client(struct blk *b, const struct blk_client *c);
 u64 blk_bytes(const struct blk *b);
 bool blk_readonly(const struct blk *b);
 bool blk_can_discard(const struct blk *b);
-const char *blk_name(const struct blk *b); /* the image's path */
-u64 blk_errors(const struct blk *b);       /* requests that the host failed */
+const char *blk_name(const struct blk *b);        /* the image's path */
+u64 blk_errors(const struct blk *b);              /* requests that the host failed */
 const char *blk_engine_name(const struct blk *b); /* "io_uring", "threads" */
 void blk_submit(struct blk *b, struct blk_req *r);
 /* Between these, submissions are only queued: one system call for a batch. blk_unplug() also calls

@@ -6,9 +6,9 @@
  * or -errno. Finished ones wait in the engine until some thread reaps them: the loop's thread, woken
  * by the event fd; or a submitter right after submitting (engine_unplug).
  *
- * A host may do the I/O inside the system call that starts it (page cache). So no more than IO_PIECE_BYTES of a request are
- * started at once, and nobody goes on starting or completing after loop_until(): the rest waits in the engine and the
- * loop's thread is woken for it.
+ * A host may do the I/O inside the system call that starts it (page cache). So no more than IO_PIECE_BYTES of a request
+ * are started at once, and nobody goes on starting or completing after loop_until(): the rest waits in the engine and
+ * the loop's thread is woken for it.
  */
 #ifndef MICA_BLOCK_ENGINE_H
 #define MICA_BLOCK_ENGINE_H
@@ -33,7 +33,7 @@ struct engine_ops {
 	struct blk_io *(*collect)(struct engine *en); /* finished ones, a list */
 	/* While on, what is not started yet ends with -ECANCELED instead. */
 	void (*cancel)(struct engine *en, bool on);
-	void (*free)(struct engine *en);              /* nothing in flight */
+	void (*free)(struct engine *en); /* nothing in flight */
 };
 
 struct engine {
@@ -64,8 +64,8 @@ void engine_unplug(struct engine *en);
 int uring_engine_new(struct engine **out, struct err *e);
 int pool_engine_new(struct engine **out, struct err *e);
 void engine_wake(struct engine *en);
-/* What of io's data to transfer next: at most IO_PIECE_BYTES; *iov is io's own vector, or cut where the first is larger.
- * The result then looks like a short transfer, and the rest is transferred as after any of these. */
+/* What of io's data to transfer next: at most IO_PIECE_BYTES; *iov is io's own vector, or cut where the first is
+ * larger. The result then looks like a short transfer, and the rest is transferred as after any of these. */
 unsigned blk_io_piece(const struct blk_io *io, struct iovec *cut, const struct iovec **iov, u64 *bytes);
 /* n of io's bytes are transferred: make it describe the rest. */
 void blk_io_advance(struct blk_io *io, u64 n);

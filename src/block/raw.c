@@ -218,8 +218,8 @@ static int check_kind(const struct stat *st, const char *path, struct err *e)
 /*
  * Two VMs writing one image destroy it. The locks are QEMU's (block/file-posix.c there), so that each sees the other:
  * bytes of the file stand for what is done with it. A read lock on PERM + n says "I do n", one on UNSHARED + n "nobody
- * else may do n". Whoever has placed his own looks for those of others that forbid or contradict them. Locks are the open
- * file description's: they end with the last descriptor, however the process ends.
+ * else may do n". Whoever has placed his own looks for those of others that forbid or contradict them. Locks are the
+ * open file description's: they end with the last descriptor, however the process ends.
  */
 enum { LOCK_PERM = 100, LOCK_UNSHARED = 200 };
 enum { DOES_READ = 1 << 0, DOES_WRITE = 1 << 1, DOES_RESIZE = 1 << 3, DOES_BITS = 5 };

@@ -249,9 +249,11 @@ static const struct check checks[] = {
 	{ "cpu_models", N_("CPU models"), look_models, N_("guests see fewer instructions; see --cpu") },
 	{ "avx", N_("vector units"), look_avx, N_("guests have no AVX2: --cpu mica-v3 is not possible") },
 	{ "fsgsbase", "FSGSBASE", look_fsgsbase,
-	  N_("the software engine translates code of guest programs that uses these instructions, rather than execute it directly") },
+	  N_("the software engine translates code of guest programs that uses these instructions, rather than execute "
+	     "it directly") },
 	{ "listener", N_("system-call listener"), look_listener,
-	  N_("the software engine cannot execute programs of the guest directly: they compute at half the speed or less") },
+	  N_("the software engine cannot execute programs of the guest directly: they compute at half the speed or "
+	     "less") },
 	{ "io_uring", "io_uring", look_io_uring, N_("disks use a pool of threads: more CPU time for each request") },
 	{ "userfaultfd", "userfaultfd", look_userfaultfd,
 	  N_("nothing yet; a VM cannot go on before its memory has come as a whole") },

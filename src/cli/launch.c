@@ -50,9 +50,9 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 	auto_free char **env = process_environment();
 	*pid = fork();
 	if (*pid == 0) {
-		/* A session of its own: the terminal's signals are not for it, and it can neither read the terminal nor put
-		 * words into its mouth. The rest it does itself (process_alone()), but what it is not given it need not
-		 * even be shown. */
+		/* A session of its own: the terminal's signals are not for it, and it can neither read the terminal nor
+		 * put words into its mouth. The rest it does itself (process_alone()), but what it is not given it need
+		 * not even be shown. */
 		setsid();
 		close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 		inherit(fd);

@@ -431,7 +431,8 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
 			       argv[optind]);
 	struct soft_options so;
-	if (engine_options_parse(&so, o->cfg.engine_options, o->cfg.nengine_options, e) == 0 && so.check && o->cfg.cpus > 1)
+	if (engine_options_parse(&so, o->cfg.engine_options, o->cfg.nengine_options, e) == 0 && so.check &&
+	    o->cfg.cpus > 1)
 		return err_set(e, EINVAL, _("--engine: check= compares one CPU only; write --cpus 1"));
 	if (!o->cfg.kernel && !o->restore && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
 		return err_set(e, EINVAL,

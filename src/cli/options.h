@@ -15,9 +15,9 @@ struct run_opts {
 	struct vmm_config cfg; /* console fds not yet there */
 	enum run_console console, virtio_console;
 	bool net_none, help;
-	char *restore; /* a saved state to go on from */
+	char *restore;      /* a saved state to go on from */
 	bool restore_trust; /* with the files and networks that it names */
-	u64 given;     /* a bit for each option of the table */
+	u64 given;          /* a bit for each option of the table */
 };
 
 void run_opts_init(struct run_opts *o);

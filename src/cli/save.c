@@ -43,8 +43,9 @@ static const struct {
 
 void save_help(FILE *f)
 {
-	fprintf(f, _("Usage: mica save --control PATH --output FILE [--for FILE] [--quit]\n"
-		     "Save the state of a running virtual machine; mica run --restore FILE,trust=on goes on from it.\n\n"));
+	fprintf(
+	    f, _("Usage: mica save --control PATH --output FILE [--for FILE] [--quit]\n"
+		 "Save the state of a running virtual machine; mica run --restore FILE,trust=on goes on from it.\n\n"));
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		int n = fprintf(f, "  --%s%s%s", table[i].o.name, table[i].arg ? " " : "",
 				table[i].arg ? table[i].arg : "");

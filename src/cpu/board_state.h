@@ -14,7 +14,9 @@
 #define BOARD_NEVER UINT64_MAX /* of a time to go: not running */
 #define BOARD_LVTS 6
 #define BOARD_IOAPIC_PINS 24
-#define BOARD_ELCR 0x0e00u /* 8259 lines that are level-triggered after a reset, as firmware leaves them: SCI and PCI */
+#define BOARD_ELCR \
+	0x0e00u /* 8259 lines that are level-triggered after a reset, as firmware leaves them: SCI and PCI \
+		 */
 
 /* Registers as SDM 3A 11.4 has them, 256-bit ones lowest dword first. */
 struct lapic_state {

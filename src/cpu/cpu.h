@@ -57,8 +57,8 @@ struct cpu_bus {
 /* ---- CPU models: what CPUID promises ---- */
 struct cpu_model; /* opaque; src/cpu/model.c */
 
-/* name: "mica-v2", "mica-v3", "host", each with ",-FEATURE"... after it to leave features out (names as /proc/cpuinfo has
- * them). Never promises what the host or the engine cannot do. */
+/* name: "mica-v2", "mica-v3", "host", each with ",-FEATURE"... after it to leave features out (names as /proc/cpuinfo
+ * has them). Never promises what the host or the engine cannot do. */
 int cpu_model_new(struct cpu_model **out, const char *name, unsigned ncpus, struct err *e);
 void cpu_model_free(struct cpu_model *m);
 
@@ -209,7 +209,8 @@ enum cpu_exit {
 /* KVM_CHIPS: KVM with all interrupt chips in the kernel (cpu_vm_has_chips()). */
 enum cpu_engine_kind { CPU_ENGINE_SOFT, CPU_ENGINE_KVM, CPU_ENGINE_KVM_CHIPS };
 
-/* What that engine can keep of m on this host; the rest is taken out of it. Before cpu_model_keep() and cpu_vm_new(). */
+/* What that engine can keep of m on this host; the rest is taken out of it. Before cpu_model_keep() and cpu_vm_new().
+ */
 int cpu_engine_limit(enum cpu_engine_kind kind, struct cpu_model *m, struct err *e);
 
 /* Create a VM with ncpus vCPUs. bus, ram, model are borrowed and outlive it. The vCPUs are in
@@ -286,9 +287,9 @@ int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool o
 
 /*
  * ---- latches ----
- * [at, at + bytes) only remembers what is written to it, until another register is accessed: such a write need not stop the
- * vCPU. It reaches the bus, in order, before any access that does stop one. -ENOTSUP where the engine has no such thing.
- * pio: an I/O port. Any thread.
+ * [at, at + bytes) only remembers what is written to it, until another register is accessed: such a write need not stop
+ * the vCPU. It reaches the bus, in order, before any access that does stop one. -ENOTSUP where the engine has no such
+ * thing. pio: an I/O port. Any thread.
  */
 int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);
 

@@ -20,7 +20,7 @@ struct cpu_engine {
 	void (*vm_get_board)(struct cpu_vm *vm, struct board_state *b);
 	int (*vm_set_board)(struct cpu_vm *vm, const struct board_state *b, struct err *e);
 	void (*vm_stats)(struct cpu_vm *vm, FILE *f);
-	void (*vm_report)(struct cpu_vm *vm, FILE *f); /* NULL: nothing to say */
+	void (*vm_report)(struct cpu_vm *vm, FILE *f);      /* NULL: nothing to say */
 	void (*vm_trace)(struct cpu_vm *vm, unsigned mask); /* NULL: it traces nothing */
 
 	enum cpu_exit (*run)(struct cpu *c, struct err *e);
@@ -48,7 +48,7 @@ struct cpu_engine {
 	void (*vm_dirty_stop)(struct cpu_vm *vm);
 
 	int (*vm_doorbell)(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on); /* NULL: none */
-	int (*vm_latch)(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);             /* NULL: none */
+	int (*vm_latch)(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);     /* NULL: none */
 };
 
 /* What every engine's own struct begins with. */

@@ -354,8 +354,8 @@ const struct cpu_word_place cpu_word_places[CPU_MODEL_WORDS] = {
 	[CW_E21_ECX] = { 0x80000021, 0, ECX },
 };
 
-/* Means against speculation flaws: MSRs which a guest that was told of them uses. The software engine takes them all and
- * has nothing to do for them (cpu_state.spec_msrs). */
+/* Means against speculation flaws: MSRs which a guest that was told of them uses. The software engine takes them all
+ * and has nothing to do for them (cpu_state.spec_msrs). */
 static const u32 means[CPU_MODEL_WORDS] = {
 	/* MD_CLEAR, IBRS and IBPB, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */
 	[CW_7_EDX] = 1u << 10 | 1u << 26 | 1u << 27 | 1u << 28 | 1u << 29 | 1u << 31,
@@ -380,11 +380,11 @@ static const u32 claims[CPU_MODEL_WORDS] = {
 static void words(struct cpu_model *m, u32 *w[CPU_MODEL_WORDS])
 {
 	u32 *all[CPU_MODEL_WORDS] = {
-		[CW_1_ECX] = &m->l1_ecx,     [CW_1_EDX] = &m->l1_edx,	[CW_6_EAX] = &m->l6_eax,
-		[CW_7_EBX] = &m->l7_ebx,     [CW_7_ECX] = &m->l7_ecx,	[CW_7_EDX] = &m->l7_edx,
-		[CW_D1_EAX] = &m->ld1_eax,   [CW_E1_ECX] = &m->e1_ecx,	[CW_E1_EDX] = &m->e1_edx,
-		[CW_E7_EDX] = &m->e7_edx,    [CW_PV_EAX] = &m->pv_eax,	[CW_E8_EBX] = &m->e8_ebx,
-		[CW_E21_EAX] = &m->e21_eax,  [CW_E21_ECX] = &m->e21_ecx,
+		[CW_1_ECX] = &m->l1_ecx,    [CW_1_EDX] = &m->l1_edx,    [CW_6_EAX] = &m->l6_eax,
+		[CW_7_EBX] = &m->l7_ebx,    [CW_7_ECX] = &m->l7_ecx,    [CW_7_EDX] = &m->l7_edx,
+		[CW_D1_EAX] = &m->ld1_eax,  [CW_E1_ECX] = &m->e1_ecx,   [CW_E1_EDX] = &m->e1_edx,
+		[CW_E7_EDX] = &m->e7_edx,   [CW_PV_EAX] = &m->pv_eax,   [CW_E8_EBX] = &m->e8_ebx,
+		[CW_E21_EAX] = &m->e21_eax, [CW_E21_ECX] = &m->e21_ecx,
 	};
 
 	memcpy(w, all, sizeof(all));
@@ -411,7 +411,11 @@ void cpu_model_promise(const struct cpu_model *m, struct cpu_model_promise *p)
 
 	words(&copy, w);
 	*p = (struct cpu_model_promise){
-		.xcr0 = m->xcr0, .arch_capabilities = m->arch_cap,  .ncpus = m->ncpus, .words = CPU_MODEL_WORDS, .limited = m->limited,
+		.xcr0 = m->xcr0,
+		.arch_capabilities = m->arch_cap,
+		.ncpus = m->ncpus,
+		.words = CPU_MODEL_WORDS,
+		.limited = m->limited,
 	};
 	memcpy(p->name, m->name, sizeof(p->name));
 	memcpy(p->vendor, m->vendor, sizeof(p->vendor));
@@ -432,8 +436,8 @@ static void name_features(unsigned word, u32 lacks, char *buf, size_t bytes)
 		}
 	static const char *const regs[] = { "EAX", "EBX", "ECX", "EDX" };
 	if (lacks && at < bytes)
-		snprintf(buf + at, bytes - at, "%sbits %#x of CPUID leaf %#x %s", at ? ", " : "", lacks,
-			 p->leaf, regs[p->reg]);
+		snprintf(buf + at, bytes - at, "%sbits %#x of CPUID leaf %#x %s", at ? ", " : "", lacks, p->leaf,
+			 regs[p->reg]);
 }
 
 int cpu_promise_fits(const struct cpu_model_promise *host, const struct cpu_model_promise *p, struct err *e)

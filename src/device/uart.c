@@ -133,7 +133,7 @@ static void rx_push(struct uart *u, u8 b)
 	unsigned at = (u->rx_head + u->rx_count++) % FIFO_BYTES;
 
 	u->rx[at] = b;
-	u->rx_break &= (u16)~(1u << at);
+	u->rx_break &= (u16) ~(1u << at);
 }
 
 static void take_break(struct uart *u)
@@ -213,7 +213,7 @@ static u8 read_reg(struct uart *u, unsigned reg)
 			return u->dll;
 		v = u->rx[u->rx_head];
 		if (u->rx_count) {
-			u->rx_break &= (u16)~(1u << u->rx_head);
+			u->rx_break &= (u16) ~(1u << u->rx_head);
 			u->rx_head = (u->rx_head + 1) % FIFO_BYTES;
 			u->rx_count--;
 			feed(u);
@@ -236,7 +236,7 @@ static u8 read_reg(struct uart *u, unsigned reg)
 			v |= LSR_FIFO_ERROR;
 		if (break_next(u))
 			v |= LSR_BREAK;
-		u->rx_break &= (u16)~(1u << u->rx_head);
+		u->rx_break &= (u16) ~(1u << u->rx_head);
 		u->lsr_errors = 0;
 		return v;
 	case MSR:
@@ -414,7 +414,7 @@ int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e)
 	}
 	if (state_loading(s)) {
 		for (unsigned i = u->rx_count; i < FIFO_BYTES; i++) /* marks are of what is in the FIFO */
-			u->rx_break &= (u16)~(1u << (u->rx_head + i) % FIFO_BYTES);
+			u->rx_break &= (u16) ~(1u << (u->rx_head + i) % FIFO_BYTES);
 		u->ier &= 0x0f;
 		u->fcr = u->fcr & FCR_ENABLE ? u->fcr & 0xc9 : 0;
 		u->mcr &= 0x1f;

@@ -149,7 +149,8 @@ static void dsdt_lpc(struct aml *a)
 	aml_end(a, dev);
 }
 
-/* 6.2.13: a device that says which line a wire has (_CRS), could have (_PRS), and takes another (_SRS) or none (_DIS). */
+/* 6.2.13: a device that says which line a wire has (_CRS), could have (_PRS), and takes another (_SRS) or none (_DIS).
+ */
 static void dsdt_link(struct aml *a, unsigned wire)
 {
 	char name[] = { 'L', 'N', 'K', (char)('A' + wire), 0 };
@@ -407,7 +408,8 @@ static void madt_override(u8 **p, u8 irq, u32 gsi, u16 flags)
 /* 5.2.12 */
 static void write_madt(struct area *ar, unsigned ncpus)
 {
-	size_t bytes = HEADER_BYTES + 8 + 8 * ncpus + 12 + (2 + (unsigned)__builtin_popcount(LAYOUT_PIRQ_IRQS)) * 10 + 6;
+	size_t bytes =
+	    HEADER_BYTES + 8 + 8 * ncpus + 12 + (2 + (unsigned)__builtin_popcount(LAYOUT_PIRQ_IRQS)) * 10 + 6;
 	size_t off = take(ar, bytes, 16);
 	u8 *t = ar->buf + off, *p = t + HEADER_BYTES + 8, *n;
 

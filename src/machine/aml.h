@@ -45,15 +45,15 @@ void aml_ref(struct aml *a, const char *path);
 void aml_named(struct aml *a, const char *name);
 
 /*
- * What methods are made of (20.2.5). An operator is followed by its operands: objects, references, aml_arg(). Methods are
- * serialized, as they may make names of their own.
+ * What methods are made of (20.2.5). An operator is followed by its operands: objects, references, aml_arg(). Methods
+ * are serialized, as they may make names of their own.
  */
 size_t aml_method(struct aml *a, const char *path, unsigned args);
-size_t aml_if(struct aml *a);         /* condition, statements; aml_end() */
-void aml_return(struct aml *a);       /* object */
-void aml_store(struct aml *a);        /* object, where to */
-void aml_and(struct aml *a);          /* object, object, where to or aml_nowhere() */
-void aml_dword_field(struct aml *a);  /* buffer, byte offset, aml_named(): CreateDWordField */
+size_t aml_if(struct aml *a);        /* condition, statements; aml_end() */
+void aml_return(struct aml *a);      /* object */
+void aml_store(struct aml *a);       /* object, where to */
+void aml_and(struct aml *a);         /* object, object, where to or aml_nowhere() */
+void aml_dword_field(struct aml *a); /* buffer, byte offset, aml_named(): CreateDWordField */
 void aml_arg(struct aml *a, unsigned i);
 void aml_nowhere(struct aml *a);
 
@@ -68,8 +68,8 @@ void aml_field_gap(struct aml *a, unsigned bits);
 /* Resource descriptors (ACPI 6.4 chapter 6.4). Ranges are given as first and last, inclusive. */
 void aml_res_io(struct aml *a, u16 base, u8 bytes);
 void aml_res_irq(struct aml *a, unsigned irq); /* ISA manner: edge, active high, exclusive */
-/* Level-triggered, active high, shared; a bit for each line. The first one's number is the dword AML_RES_IRQ_AT bytes into
- * the descriptor. */
+/* Level-triggered, active high, shared; a bit for each line. The first one's number is the dword AML_RES_IRQ_AT bytes
+ * into the descriptor. */
 #define AML_RES_IRQ_AT 5
 void aml_res_shared_irqs(struct aml *a, u32 lines);
 void aml_res_mem_fixed(struct aml *a, u32 base, u32 bytes);

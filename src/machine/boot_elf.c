@@ -67,7 +67,8 @@ int boot_elf_read(const struct boot_file *f, struct boot_elf *elf, struct err *e
 	if (u.h32.e_type != ET_EXEC && u.h32.e_type != ET_DYN)
 		return damaged(f, "it is not an executable", e);
 	if (u.h32.e_machine != EM_X86_64 && u.h32.e_machine != EM_386)
-		return err_set(e, ENOEXEC, "kernel %s is for another kind of CPU (ELF machine %u): this is an x86-64 machine",
+		return err_set(e, ENOEXEC,
+			       "kernel %s is for another kind of CPU (ELF machine %u): this is an x86-64 machine",
 			       f->path, u.h32.e_machine);
 	if (!elf->is64) {
 		elf->entry = u.h32.e_entry;

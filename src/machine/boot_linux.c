@@ -36,7 +36,7 @@
 #define ZP_E820_ENTRIES 0x1e8
 #define ZP_E820_TABLE 0x2d0
 
-#define VERSION_MIN 0x020a       /* pref_address, init_size: Linux 2.6.31 */
+#define VERSION_MIN 0x020a        /* pref_address, init_size: Linux 2.6.31 */
 #define VERSION_XLOADFLAGS 0x020c /* Linux 3.8 */
 #define LOADED_HIGH 0x01
 #define CAN_USE_HEAP 0x80
@@ -65,8 +65,9 @@ static int read_header(const struct boot_file *f, struct linux_image *im, struct
 			       f->path);
 	unsigned version = ld_le16(im->hdr + HDR_VERSION);
 	if (version < VERSION_MIN)
-		return err_set(e, ENOEXEC, "kernel %s uses boot protocol %u.%02u: 2.10 is needed (Linux 2.6.31 or newer)",
-			       f->path, version >> 8, version & 0xff);
+		return err_set(e, ENOEXEC,
+			       "kernel %s uses boot protocol %u.%02u: 2.10 is needed (Linux 2.6.31 or newer)", f->path,
+			       version >> 8, version & 0xff);
 	if (im->hdr_end < HDR_INIT_SIZE + 4)
 		return err_set(e, ENOEXEC, "kernel %s is damaged: its setup header is too short for its version",
 			       f->path);

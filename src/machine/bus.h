@@ -30,7 +30,7 @@ struct io_region {
 	u64 base, bytes; /* as mapped now */
 	const char *name;
 	bool mapped;
-	struct doorbells *bells; /* bus_add_doorbells() */
+	struct doorbells *bells;  /* bus_add_doorbells() */
 	struct io_latch *latches; /* bus_add_latch() */
 };
 
@@ -61,8 +61,8 @@ struct doorbell_maker {
 };
 /* Before regions with doorbells are added and mapped; *m is copied. */
 void bus_offer_doorbells(struct bus *b, const struct doorbell_maker *m);
-/* r, not mapped yet: n doorbells of step bytes from offset off on. Does nothing where nobody offers any; before the loop
- * runs. The end is bus_del_doorbells() on an unmapped r, on the loop's thread. */
+/* r, not mapped yet: n doorbells of step bytes from offset off on. Does nothing where nobody offers any; before the
+ * loop runs. The end is bus_del_doorbells() on an unmapped r, on the loop's thread. */
 void bus_add_doorbells(struct bus *b, struct io_region *r, u64 off, unsigned step, unsigned n);
 void bus_del_doorbells(struct io_region *r);
 

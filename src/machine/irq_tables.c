@@ -13,8 +13,8 @@
 #define MP_POINTER 16
 #define BUS_PCI 0 /* its number as a PCI bus, too */
 #define BUS_ISA 1
-#define FLAGS_BUS 0x0    /* polarity and trigger mode: as the bus has them */
-#define FLAGS_LEVEL 0xd  /* level-triggered, active high */
+#define FLAGS_BUS 0x0   /* polarity and trigger mode: as the bus has them */
+#define FLAGS_LEVEL 0xd /* level-triggered, active high */
 #define TYPE_INT 0
 #define TYPE_NMI 1
 #define TYPE_EXTINT 3
@@ -43,9 +43,10 @@ static size_t build_pir(u8 *t)
 
 	memcpy(t, "$PIR", 4);
 	st_le16(t + 4, 0x0100);
-	t[9] = LAYOUT_LPC_SLOT << 3; /* the router, on bus 0 */
+	t[9] = LAYOUT_LPC_SLOT << 3;                                                 /* the router, on bus 0 */
 	st_le16(t + 10, (u16)(1u << LAYOUT_PIRQ_IRQ(0) | 1u << LAYOUT_PIRQ_IRQ(1))); /* lines for PCI alone */
-	st_le16(t + 12, 0x8086); /* a router that this one is like: the 82371SB (PIIX3), which guests of that time know */
+	st_le16(t + 12,
+		0x8086); /* a router that this one is like: the 82371SB (PIIX3), which guests of that time know */
 	st_le16(t + 14, 0x7000);
 	for (unsigned slot = 0; slot < SLOTS; slot++) {
 		if (!has_pins(slot))
@@ -110,7 +111,7 @@ static size_t build_mp(u8 *t, unsigned ncpus)
 		u8 *n = entry(&m, 0, 20);
 
 		n[1] = (u8)i;
-		n[2] = 0x14; /* an APIC in the processor */
+		n[2] = 0x14;                       /* an APIC in the processor */
 		n[3] = (u8)(1 | (i == 0 ? 2 : 0)); /* enabled; the boot processor */
 		st_le32(n + 4, 0x600);             /* family 6: who wants to know more asks CPUID */
 		st_le32(n + 8, 0x201);             /* it has an FPU and an APIC */

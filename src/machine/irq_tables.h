@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * irq_tables.h - how interrupts are wired, for guests that do not read ACPI: the PCI IRQ routing table ($PIR, Microsoft,
- * version 1.0) and Intel's MultiProcessor Specification 1.4. Both say what the ACPI tables (acpi.h) say.
+ * irq_tables.h - how interrupts are wired, for guests that do not read ACPI: the PCI IRQ routing table ($PIR,
+ * Microsoft, version 1.0) and Intel's MultiProcessor Specification 1.4. Both say what the ACPI tables (acpi.h) say.
  */
 #ifndef MICA_IRQ_TABLES_H
 #define MICA_IRQ_TABLES_H

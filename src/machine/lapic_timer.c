@@ -7,8 +7,8 @@
  * runs, the event loop's timer raises the interrupt; while it is parked (HLT) its thread sleeps until
  * the deadline by itself and no other thread is woken: lapic_unpark() raises what is due then.
  *
- * A masked timer counts but wakes nobody; its expiry is noticed, and lost, at the next look. So is one whose interrupt is
- * requested already while the vCPU is parked: another request changes nothing (a halt with interrupts off).
+ * A masked timer counts but wakes nobody; its expiry is noticed, and lost, at the next look. So is one whose interrupt
+ * is requested already while the vCPU is parked: another request changes nothing (a halt with interrupts off).
  *
  * Short periods are merged (tick.h).
  */

@@ -30,8 +30,8 @@
 #define LAYOUT_ELCR 0x4d0
 #define LAYOUT_DEBUG_EXIT 0xf4
 #define LAYOUT_ROM_CALL 0x5e0 /* what was called in the ROM (rom.h) */
-#define LAYOUT_ACPI_PM 0x600 /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
-#define LAYOUT_SLP_TYP_S5 5  /* what \_S5 holds and PM1a control takes for soft-off */
+#define LAYOUT_ACPI_PM 0x600  /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
+#define LAYOUT_SLP_TYP_S5 5   /* what \_S5 holds and PM1a control takes for soft-off */
 
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
@@ -45,7 +45,7 @@
 #define LAYOUT_LPC_SLOT 31
 #define LAYOUT_PCI_WIRE(slot, pin) (((slot) + (pin)) & 7) /* PIRQA..H of INTA..D; PCI bridges 1.2, 2.4 */
 /* The 8259 line that firmware steers a wire to, and those that a guest may steer it to as well. */
-#define LAYOUT_PIRQ_IRQ(wire) ((wire) & 1 ? 11 : 10)
+#define LAYOUT_PIRQ_IRQ(wire) ((wire)&1 ? 11 : 10)
 #define LAYOUT_PIRQ_IRQS (1u << 5 | 1u << 10 | 1u << 11)
 
 #endif

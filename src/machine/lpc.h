@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lpc.h - the LPC bridge, PCI function 00:1f.0 (Intel ICH9, data sheet 13.1): it steers the PCI interrupt wires PIRQA to
- * PIRQH to lines of the 8259s, for guests that have no I/O APIC or do not use it.
+ * lpc.h - the LPC bridge, PCI function 00:1f.0 (Intel ICH9, data sheet 13.1): it steers the PCI interrupt wires PIRQA
+ * to PIRQH to lines of the 8259s, for guests that have no I/O APIC or do not use it.
  *
  * Config space: PIRQ[A-D]_ROUT at 60H-63H, PIRQ[E-H]_ROUT at 68H-6BH. Bit 7 set: not steered; else bits 0-3 are the
  * line, one of 3-7, 9-12, 14, 15. Several wires may have one line, together with a device of the line's own. The other

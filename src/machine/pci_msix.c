@@ -8,7 +8,8 @@
  * held, so that none goes out after the guest's write that masks it has returned.
  *
  * Where the engine has routes (bus.h), a vector has an eventfd that stands for its message; the route is made when the
- * message goes out the first time, and anew when it goes out changed: guests write an entry many times before they use it.
+ * message goes out the first time, and anew when it goes out changed: guests write an entry many times before they use
+ * it.
  */
 #include "machine/pci.h"
 

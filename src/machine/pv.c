@@ -7,9 +7,9 @@
  * vCPUs' clocks agree to the tick and the stable bit may be set. A vCPU whose TSC the guest has moved
  * gets a pair of its own, without the stable bit.
  *
- * Stolen time is what a vCPU wanted to run and did not: time that passed, less what it slept, less what its thread ran. It
- * is brought up to date when the vCPU wakes or takes an interrupt, at most each millisecond. The sum is in guest memory
- * only, as with KVM, so that it goes where the guest goes.
+ * Stolen time is what a vCPU wanted to run and did not: time that passed, less what it slept, less what its thread ran.
+ * It is brought up to date when the vCPU wakes or takes an interrupt, at most each millisecond. The sum is in guest
+ * memory only, as with KVM, so that it goes where the guest goes.
  */
 #include "machine/pv.h"
 

@@ -19,59 +19,59 @@
 
 /* What follows "push vector; jmp". On the stack then: BP, vector, IP, CS, FLAGS. 16-bit code in AT&T's notation. */
 static const u8 common[] = {
-	0x55, /* common: push %bp */
-	0x89, 0xe5, /* mov %sp,%bp */
-	0x66, 0x50, /* push %eax */
-	0x52, /* push %dx */
-	0xba, 0xe0, 0x05, /* mov $0x5e0,%dx */
-	0x66, 0xc1, 0xe0, 0x10, /* shl $0x10,%eax */
-	0x8a, 0x46, 0x02, /* mov 0x2(%bp),%al: vector; AX is in the upper half */
-	0xb4, 0x00, /* mov $0x0,%ah */
-	0x3c, 0x03, /* cmp $0x3,%al */
-	0x75, 0x18, /* jne tell */
+	0x55,                         /* common: push %bp */
+	0x89, 0xe5,                   /* mov %sp,%bp */
+	0x66, 0x50,                   /* push %eax */
+	0x52,                         /* push %dx */
+	0xba, 0xe0, 0x05,             /* mov $0x5e0,%dx */
+	0x66, 0xc1, 0xe0, 0x10,       /* shl $0x10,%eax */
+	0x8a, 0x46, 0x02,             /* mov 0x2(%bp),%al: vector; AX is in the upper half */
+	0xb4, 0x00,                   /* mov $0x0,%ah */
+	0x3c, 0x03,                   /* cmp $0x3,%al */
+	0x75, 0x18,                   /* jne tell */
 	0x81, 0x7e, 0x06, 0x00, 0xf0, /* cmpw $0xf000,0x6(%bp) */
-	0x72, 0x11, /* jb tell: an INT3 of the guest's own */
-	0x8b, 0x46, 0x04, /* mov 0x4(%bp),%ax: where it was */
-	0x48, /* dec %ax */
-	0x66, 0xc1, 0xe0, 0x10, /* shl $0x10,%eax */
-	0xb8, 0x00, 0x01, /* mov $0x100,%ax: not a vector */
-	0x66, 0xef, /* out %eax,(%dx) */
-	0xfa, /* halt: cli */
-	0xf4, /* hlt */
-	0xeb, 0xfc, /* jmp halt */
-	0x66, 0xef, /* tell: out %eax,(%dx) */
-	0x3c, 0x00, /* cmp $0x0,%al */
-	0x74, 0xf6, /* je halt */
-	0x3c, 0x06, /* cmp $0x6,%al */
-	0x74, 0xf2, /* je halt */
-	0x3c, 0x78, /* cmp $0x78,%al */
-	0x73, 0x1d, /* jae call */
-	0x3c, 0x70, /* cmp $0x70,%al */
-	0x73, 0x08, /* jae irq */
-	0x3c, 0x10, /* cmp $0x10,%al */
-	0x73, 0x15, /* jae call */
-	0x3c, 0x08, /* cmp $0x8,%al */
-	0x72, 0x11, /* jb call */
-	0xb0, 0x20, /* irq: mov $0x20,%al */
-	0x80, 0x7e, 0x02, 0x70, /* cmpb $0x70,0x2(%bp) */
-	0x72, 0x02, /* jb 1f */
-	0xe6, 0xa0, /* out %al,$0xa0 */
-	0xe6, 0x20, /* 1: out %al,$0x20 */
-	0x5a, /* pop %dx */
-	0x66, 0x58, /* pop %eax */
-	0xeb, 0x09, /* jmp out */
-	0x80, 0x4e, 0x08, 0x01, /* call: orb $0x1,0x8(%bp): carry */
-	0x5a, /* pop %dx */
-	0x66, 0x58, /* pop %eax */
-	0xb4, 0x86, /* mov $0x86,%ah */
-	0x5d, /* out: pop %bp */
-	0x83, 0xc4, 0x02, /* add $0x2,%sp */
-	0xcf, /* iret */
-	0xba, 0xf9, 0x0c, /* reset: mov $0xcf9,%dx */
-	0xb0, 0x06, /* mov $0x6,%al */
-	0xee, /* out %al,(%dx) */
-	0xfa, /* cli */
-	0xf4, /* hlt */
+	0x72, 0x11,                   /* jb tell: an INT3 of the guest's own */
+	0x8b, 0x46, 0x04,             /* mov 0x4(%bp),%ax: where it was */
+	0x48,                         /* dec %ax */
+	0x66, 0xc1, 0xe0, 0x10,       /* shl $0x10,%eax */
+	0xb8, 0x00, 0x01,             /* mov $0x100,%ax: not a vector */
+	0x66, 0xef,                   /* out %eax,(%dx) */
+	0xfa,                         /* halt: cli */
+	0xf4,                         /* hlt */
+	0xeb, 0xfc,                   /* jmp halt */
+	0x66, 0xef,                   /* tell: out %eax,(%dx) */
+	0x3c, 0x00,                   /* cmp $0x0,%al */
+	0x74, 0xf6,                   /* je halt */
+	0x3c, 0x06,                   /* cmp $0x6,%al */
+	0x74, 0xf2,                   /* je halt */
+	0x3c, 0x78,                   /* cmp $0x78,%al */
+	0x73, 0x1d,                   /* jae call */
+	0x3c, 0x70,                   /* cmp $0x70,%al */
+	0x73, 0x08,                   /* jae irq */
+	0x3c, 0x10,                   /* cmp $0x10,%al */
+	0x73, 0x15,                   /* jae call */
+	0x3c, 0x08,                   /* cmp $0x8,%al */
+	0x72, 0x11,                   /* jb call */
+	0xb0, 0x20,                   /* irq: mov $0x20,%al */
+	0x80, 0x7e, 0x02, 0x70,       /* cmpb $0x70,0x2(%bp) */
+	0x72, 0x02,                   /* jb 1f */
+	0xe6, 0xa0,                   /* out %al,$0xa0 */
+	0xe6, 0x20,                   /* 1: out %al,$0x20 */
+	0x5a,                         /* pop %dx */
+	0x66, 0x58,                   /* pop %eax */
+	0xeb, 0x09,                   /* jmp out */
+	0x80, 0x4e, 0x08, 0x01,       /* call: orb $0x1,0x8(%bp): carry */
+	0x5a,                         /* pop %dx */
+	0x66, 0x58,                   /* pop %eax */
+	0xb4, 0x86,                   /* mov $0x86,%ah */
+	0x5d,                         /* out: pop %bp */
+	0x83, 0xc4, 0x02,             /* add $0x2,%sp */
+	0xcf,                         /* iret */
+	0xba, 0xf9, 0x0c,             /* reset: mov $0xcf9,%dx */
+	0xb0, 0x06,                   /* mov $0x6,%al */
+	0xee,                         /* out %al,(%dx) */
+	0xfa,                         /* cli */
+	0xf4,                         /* hlt */
 };
 
 struct rom {
@@ -92,8 +92,9 @@ static bool first_time(struct rom *r, unsigned i)
 
 static void call_write(void *dev, u64 off, unsigned bytes, u64 val)
 {
-	static const char none[] = "this machine has no firmware: it boots kernels by the Linux, PVH or Multiboot protocol, "
-				   "which do without";
+	static const char none[] =
+	    "this machine has no firmware: it boots kernels by the Linux, PVH or Multiboot protocol, "
+	    "which do without";
 	struct rom *r = dev;
 	u8 v = (u8)val;
 
@@ -105,10 +106,12 @@ static void call_write(void *dev, u64 off, unsigned bytes, u64 val)
 				  (unsigned)(val >> 16 & 0xffff), none);
 	} else if (first_time(r, v)) {
 		if ((v >= 0x08 && v <= 0x0f) || (v >= 0x70 && v <= 0x77))
-			log_guest("the guest has no handler of its own for hardware interrupt %u (vector %02Xh in real mode): %s",
+			log_guest("the guest has no handler of its own for hardware interrupt %u (vector %02Xh in real "
+				  "mode): %s",
 				  (v & 7u) + (v >= 0x70 ? 8u : 0u), v, none);
 		else if (v == 0 || v == 6)
-			log_guest("the guest has no handler of its own for exception %u in real mode, and halts: %s", v, none);
+			log_guest("the guest has no handler of its own for exception %u in real mode, and halts: %s", v,
+				  none);
 		else
 			log_guest("the guest called BIOS interrupt %02Xh (AX=%04Xh), which fails: %s", v,
 				  (unsigned)(val >> 16 & 0xffff), none);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * rom.h - what stands where a PC has its BIOS. There is none on this board: kernels are booted without, and one that calls
- * it all the same is told so, in the log and by an error.
+ * rom.h - what stands where a PC has its BIOS. There is none on this board: kernels are booted without, and one that
+ * calls it all the same is told so, in the log and by an error.
  *
  * In guest memory, written at each boot:
  *   00000-003ff  real-mode interrupt table, all 256 vectors into the stubs
@@ -9,8 +9,8 @@
  *                tables (irq_tables.h), the stubs, and the processor's reset vector ffff0, which resets the machine
  *
  * A stub tells LAYOUT_ROM_CALL which interrupt it is and with which AX, which gives a line in the log, once for each
- * interrupt. Then INT n returns with carry set and AH = 86h ("not supported"). A hardware interrupt (the 8259s' lines as a
- * PC's firmware numbers them) is finished and returns. Exceptions 0 and 6, and who came in by INT3, halt for ever.
+ * interrupt. Then INT n returns with carry set and AH = 86h ("not supported"). A hardware interrupt (the 8259s' lines
+ * as a PC's firmware numbers them) is finished and returns. Exceptions 0 and 6, and who came in by INT3, halt for ever.
  */
 #ifndef MICA_ROM_H
 #define MICA_ROM_H

@@ -2,16 +2,17 @@
 /*
  * tick.h - how often a periodic timer of the board may wake the host.
  *
- * A guest sets its timers as fast as the chips allow (the PIT to 1.2 MHz) and sleeps; each tick is then the host's work,
- * 10 to 50 us of it, and a guest that sleeps shall cost less than 3 % of a core. Kernels tick at 1,000 a second (the RTC's
- * 1,024): a period of TICK_MIN_NS or more is kept, each tick of it. A shorter one is no clock that anybody needs. It ticks at
- * multiples of TICK_MERGED_NS of the host's clock, the same moments for all such timers of all chips and vCPUs, which share
- * the waking. The ticks between merge into one, as they do in hardware for a processor that does not look for so long; the
- * counters that can be read run at the rate that was asked for; who counts ticks falls behind.
+ * A guest sets its timers as fast as the chips allow (the PIT to 1.2 MHz) and sleeps; each tick is then the host's
+ * work, 10 to 50 us of it, and a guest that sleeps shall cost less than 3 % of a core. Kernels tick at 1,000 a second
+ * (the RTC's 1,024): a period of TICK_MIN_NS or more is kept, each tick of it. A shorter one is no clock that anybody
+ * needs. It ticks at multiples of TICK_MERGED_NS of the host's clock, the same moments for all such timers of all chips
+ * and vCPUs, which share the waking. The ticks between merge into one, as they do in hardware for a processor that does
+ * not look for so long; the counters that can be read run at the rate that was asked for; who counts ticks falls
+ * behind.
  *
  * Ticks that nobody takes (the vCPUs sleep with interrupts off) need no waking at all; as the first of them stays
- * requested, the guest cannot tell. The local APIC's timer and the RTC know; the PIT, whose way to a vCPU is long, doubles
- * its pause up to TICK_UNHEARD_NS for as long as no vCPU takes any interrupt.
+ * requested, the guest cannot tell. The local APIC's timer and the RTC know; the PIT, whose way to a vCPU is long,
+ * doubles its pause up to TICK_UNHEARD_NS for as long as no vCPU takes any interrupt.
  *
  * A one-shot timer has no such limit: the guest must run to set it again, which is work of its own.
  */

@@ -397,9 +397,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	process_alone((const int[]){ NET_FRAMES_FD, NET_READY_FD }, 2);
-	/* A connection's buffers (192 KiB each way) are mappings of their own, whatever was freed before: they take room only
-	 * as far as data lies in them, libslirp's realloc() of one moves no bytes, and a closed one's are the host's again.
-	 * No pad: the heap would serve them from it. */
+	/* A connection's buffers (192 KiB each way) are mappings of their own, whatever was freed before: they take
+	 * room only as far as data lies in them, libslirp's realloc() of one moves no bytes, and a closed one's are the
+	 * host's again. No pad: the heap would serve them from it. */
 	mallopt(M_MMAP_THRESHOLD, 128 * KIB);
 	mallopt(M_TOP_PAD, 0);
 	signal(SIGPIPE, SIG_IGN);

@@ -70,8 +70,9 @@ static void drop_privileges(void)
 static void limits(void)
 {
 	struct rlimit none = { 0, 0 };
-	/* As much as slirp_limit.c's connections hold when every buffer of theirs is full. It is never reached but by what is
-	 * not counted there: fragments, segments out of order. GLib aborts then, and mica-net starts us again. */
+	/* As much as slirp_limit.c's connections hold when every buffer of theirs is full. It is never reached but by
+	 * what is not counted there: fragments, segments out of order. GLib aborts then, and mica-net starts us again.
+	 */
 	unused_ rlim_t bytes = 256 * MIB + NET_USER_CONNECTIONS * 400ull * KIB;
 	unused_ struct rlimit mem = { bytes, bytes };
 

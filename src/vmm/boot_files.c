@@ -14,10 +14,11 @@ static int not_a_file(const char *option, const char *path, mode_t mode, struct 
 	case S_IFBLK:
 		return err_set(e, EINVAL, _("%s: %s is a block device; a disk is given with --disk"), option, path);
 	case S_IFIFO:
-		return err_set(e, EINVAL,
-			       _("%s: %s is a pipe, which can be read only once, and a guest may boot again; write it to a "
-				 "file first"),
-			       option, path);
+		return err_set(
+		    e, EINVAL,
+		    _("%s: %s is a pipe, which can be read only once, and a guest may boot again; write it to a "
+		      "file first"),
+		    option, path);
 	default:
 		return err_set(e, EINVAL, _("%s: %s is a device or a socket; a regular file is needed"), option, path);
 	}

@@ -13,7 +13,7 @@ struct boot_files {
 	struct boot_file_open {
 		char *path; /* of a module: without its arguments */
 		int fd;
-	} *file;
+	} * file;
 	unsigned n;
 };
 

@@ -34,7 +34,7 @@ struct vmm_net {
 
 struct vmm_config {
 	char *name;
-	char *engine; /* "auto", "kvm", "soft" */
+	char *engine;          /* "auto", "kvm", "soft" */
 	char **engine_options; /* of "soft": vmm/engine_options.h */
 	unsigned nengine_options;
 	char *irqchip; /* of the KVM engine: "split" or "kernel" */

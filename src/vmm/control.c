@@ -159,8 +159,8 @@ static const struct {
 	const char *name;
 	json_t *(*fn)(struct client *cl, const json_t *req, struct err *e);
 } commands[] = {
-	{ "status", cmd_status }, { "stats", cmd_stats },     { "stop", cmd_stop }, { "reset", cmd_reset },
-	{ "quit", cmd_quit },     { "balloon", cmd_balloon }, { "save", cmd_save }, { "resume", cmd_resume },
+	{ "status", cmd_status },   { "stats", cmd_stats },     { "stop", cmd_stop }, { "reset", cmd_reset },
+	{ "quit", cmd_quit },       { "balloon", cmd_balloon }, { "save", cmd_save }, { "resume", cmd_resume },
 	{ "promise", cmd_promise }, { "break", cmd_break },
 };
 

@@ -96,7 +96,8 @@ static int parse_one(struct soft_options *o, const char *item, struct err *e)
 		o->perf_map = k;
 		return 0;
 	}
-	return err_set(e, EINVAL, _("'%s' is not known; write translate=, direct=, heat=, cache=, check= or perfmap="), item);
+	return err_set(e, EINVAL, _("'%s' is not known; write translate=, direct=, heat=, cache=, check= or perfmap="),
+		       item);
 }
 
 int engine_options_parse(struct soft_options *o, char *const *items, unsigned n, struct err *e)
@@ -108,14 +109,15 @@ int engine_options_parse(struct soft_options *o, char *const *items, unsigned n,
 			return r;
 	}
 	if (o->translate == SOFT_TRANSLATE_OFF && (o->check || o->heat || o->cache_bytes || o->perf_map))
-		return err_set(e, EINVAL, _("translate=off leaves heat=, cache=, check= and perfmap= without a meaning"));
+		return err_set(e, EINVAL,
+			       _("translate=off leaves heat=, cache=, check= and perfmap= without a meaning"));
 	return 0;
 }
 
 int engine_options_allowed(const char *engine, unsigned n, struct err *e)
 {
 	if (n && strcmp(engine, "soft"))
-		return err_set(e, EINVAL, _("%s takes nothing after it; only the software engine has options: soft,..."),
-			       engine);
+		return err_set(e, EINVAL,
+			       _("%s takes nothing after it; only the software engine has options: soft,..."), engine);
 	return 0;
 }

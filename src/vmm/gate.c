@@ -7,12 +7,8 @@ static const struct {
 	bool ends; /* the VM, always: VM_RESET does so only with --no-reboot */
 	bool own;  /* the machine's own wish, gone with it */
 } kinds[] = {
-	[VM_NOTHING] = { 0, false, false },
-	[VM_POWEROFF] = { 1, true, true },
-	[VM_RESET] = { 1, false, true },
-	[VM_TRIPLE_FAULT] = { 1, false, true },
-	[VM_DEBUG_EXIT] = { 1, true, true },
-	[VM_QUIT] = { 2, true, false },
+	[VM_NOTHING] = { 0, false, false },      [VM_POWEROFF] = { 1, true, true },   [VM_RESET] = { 1, false, true },
+	[VM_TRIPLE_FAULT] = { 1, false, true },  [VM_DEBUG_EXIT] = { 1, true, true }, [VM_QUIT] = { 2, true, false },
 	[VM_ENGINE_FAILED] = { 3, true, false },
 };
 
@@ -113,10 +109,10 @@ bool gate_held(struct gate *g)
 const char *gate_name(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
-	const char *name = g->state == GATE_RUN     ? "running"
-			   : g->held                ? "paused"
+	const char *name = g->state == GATE_RUN    ? "running"
+			   : g->held               ? "paused"
 			   : g->state == GATE_PARK ? "stopping"
-						    : "ended";
+						   : "ended";
 	pthread_mutex_unlock(&g->lock);
 	return name;
 }

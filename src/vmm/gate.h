@@ -45,8 +45,8 @@ struct gate_ops {
 };
 
 /*
- * An errand is what the loop must not wait for but needs the machine at rest, as a reset does: vCPU 0's thread, which is
- * parked and counts as such, does it, and has its end posted to the loop itself. act() is not over meanwhile.
+ * An errand is what the loop must not wait for but needs the machine at rest, as a reset does: vCPU 0's thread, which
+ * is parked and counts as such, does it, and has its end posted to the loop itself. act() is not over meanwhile.
  */
 
 enum gate_state { GATE_RUN, GATE_PARK, GATE_LEAVE };
@@ -68,10 +68,10 @@ struct gate {
 	enum gate_state state;
 	unsigned nparked;
 	struct gate_wishes wished;
-	bool posted; /* act() is on its way, or runs */
-	bool held;   /* saved, and waiting for who saved it */
+	bool posted;                  /* act() is on its way, or runs */
+	bool held;                    /* saved, and waiting for who saved it */
 	void (*errand)(void *opaque); /* for vCPU 0's thread; NULL: none, or it is being done */
-	bool errands; /* there was one since act() began */
+	bool errands;                 /* there was one since act() began */
 };
 
 /* The gate is shut (GATE_PARK). */
@@ -103,7 +103,8 @@ void gate_leave(struct gate *g);       /* the threads are to return */
 
 /* In act(): the wishes, which are then no longer noted. */
 struct gate_wishes gate_take(struct gate *g);
-/* In act(), which took long: of what was wished since, that which ends the VM whatever its guest does. ask is VM_NOTHING: none. */
+/* In act(), which took long: of what was wished since, that which ends the VM whatever its guest does. ask is
+ * VM_NOTHING: none. */
 struct gate_wishes gate_take_end(struct gate *g);
 /* In act(): have fn(ops.opaque) done by the parked thread of vCPU 0. One at a time. */
 void gate_errand(struct gate *g, void (*fn)(void *opaque));

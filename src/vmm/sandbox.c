@@ -144,9 +144,9 @@ void sandbox_isolate(void)
 /* ---- malloc ---- */
 
 /*
- * One arena for all threads: what allocates at run time is little. An arena of a thread's own gives memory back by other
- * means than the main one's, and when it first does so glibc opens /proc/sys/vm/overcommit_memory: a system call that the
- * filter answers with death, at a moment that a guest may choose.
+ * One arena for all threads: what allocates at run time is little. An arena of a thread's own gives memory back by
+ * other means than the main one's, and when it first does so glibc opens /proc/sys/vm/overcommit_memory: a system call
+ * that the filter answers with death, at a moment that a guest may choose.
  */
 void sandbox_malloc(void)
 {
@@ -174,7 +174,8 @@ int sandbox_lock(struct err *e)
 	must(ours == 1);
 	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 	/* Every thread at once, the kernel's log names what a killed VMM tried. */
-	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG, &program);
+	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG,
+			 &program);
 	if (r != 0) /* -1, or a thread that has a filter of its own */
 		return err_sys(e, r < 0 ? errno : ESRCH,
 			       _("cannot enter the sandbox: the system-call filter is refused"));

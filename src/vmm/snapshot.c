@@ -141,8 +141,7 @@ int snapshot_save(const struct snapshot_vm *v, int fd, struct snapshot_size *siz
 	return r;
 }
 
-int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p,
-		  struct err *e)
+int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p, struct err *e)
 {
 	struct saved_config was;
 	struct state *s;

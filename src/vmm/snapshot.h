@@ -40,8 +40,7 @@ int snapshot_save(const struct snapshot_vm *v, int fd, struct snapshot_size *siz
 
 /* Two steps. First, before there is an engine: the configuration fits; what the guest's CPUs were promised is in *p. */
 struct cpu_model_promise;
-int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p,
-		  struct err *e);
+int snapshot_open(struct state **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p, struct err *e);
 /* Then, into a new VM with all its devices: everything else. */
 int snapshot_load(const struct snapshot_vm *v, struct state *s, struct err *e);
 

@@ -5,8 +5,8 @@
  * gate.h says how the vCPUs are stopped, and what becomes of several wishes at a time.
  *
  * The loop waits for nothing that a guest decides the length of. A reset waits for the disks, gives all memory back and
- * reads a kernel: that is an errand of vCPU 0's thread (gate.h), and go_on() follows it. A save wants quiet disks: go_on() freezes
- * the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
+ * reads a kernel: that is an errand of vCPU 0's thread (gate.h), and go_on() follows it. A save wants quiet disks:
+ * go_on() freezes the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
  *
  * INV-VM-1: act(), go_on() and everything below them run only while all vCPUs are parked (INV-GATE-1).
  */
@@ -58,8 +58,8 @@ struct vm {
 	struct virtio_dev *balloon;
 	struct blk *disks[VMM_DISKS_MAX]; /* virtio-blk owns them */
 	unsigned ndisks;
-	char *cwd;               /* where we were started, for relative paths in a saved state */
-	struct state *restore;   /* what to go on from, while building */
+	char *cwd;                        /* where we were started, for relative paths in a saved state */
+	struct state *restore;            /* what to go on from, while building */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
 	struct vcpu vcpu[CPU_MAX];
@@ -75,17 +75,17 @@ struct vm {
 	bool ended;
 
 	struct gate gate;
-	struct gate_wishes doing;  /* act()'s, what is left of them */
-	struct loop_timer settle;  /* go_on() looks again */
-	int reset_result;          /* of the errand, for go_on_after_reset() */
-	bool was_reset;            /* since act() began */
+	struct gate_wishes doing; /* act()'s, what is left of them */
+	struct loop_timer settle; /* go_on() looks again */
+	int reset_result;         /* of the errand, for go_on_after_reset() */
+	bool was_reset;           /* since act() began */
 	struct err reset_err;
 	struct {
 		int fd; /* what gate_save() is for */
 		vm_saved_fn *done;
 		void *opaque;
 	} save;
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock;  /* guards what follows */
 	struct err engine_err; /* why the first vCPU could not go on; empty: all can */
 };
 
@@ -294,7 +294,8 @@ static bool save(struct vm *v)
 		if (virtio_pci_busy(pci))
 			return false;
 		r = snapshot_save(&p, v->save.fd, &size, &e);
-		/* While it is held nothing moves: what waits in the rings is in the saved state, and is done by who goes on. */
+		/* While it is held nothing moves: what waits in the rings is in the saved state, and is done by who
+		 * goes on. */
 		if (r < 0)
 			virtio_pci_freeze_all(pci, false);
 	}
@@ -792,10 +793,11 @@ json_t *vm_stats_json(struct vm *v)
 
 json_t *vm_status_json(struct vm *v)
 {
-	json_t *o = json_pack(
-	    "{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state", gate_name(&v->gate), "engine",
-	    cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu", v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes, "uptime_ms",
-	    (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid", (int)getpid(), "version", MICA_VERSION);
+	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:i s:I s:I s:i s:s}", "name", v->cfg->name, "state",
+			      gate_name(&v->gate), "engine", cpu_vm_engine(v->cpus), "engine_why", v->engine_why, "cpu",
+			      v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes,
+			      "uptime_ms", (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid",
+			      (int)getpid(), "version", MICA_VERSION);
 	add_health(v, o);
 	return o;
 }

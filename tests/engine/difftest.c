@@ -8,9 +8,10 @@
  * A case is its seed: `--one S` runs it again and prints it. Opcodes, prefixes, ModRM, SIB, displacements and
  * immediates are random bytes; Zydis says what they are; what the two sides cannot agree on by their nature
  * (CPUID, time, segment selectors, system calls, instructions that the CPU model leaves out) is passed over.
- * Some sequences end in bytes that Zydis does not know (opcodes.c goes through those one by one). Where the host's kernel
- * lets no 32- or 16-bit code run, it is 64-bit code that does the same which the host CPU executes (opcodes_other.c).
- * Flags an instruction leaves undefined are masked, and a sequence stops before something reads them.
+ * Some sequences end in bytes that Zydis does not know (opcodes.c goes through those one by one). Where the host's
+ * kernel lets no 32- or 16-bit code run, it is 64-bit code that does the same which the host CPU executes
+ * (opcodes_other.c). Flags an instruction leaves undefined are masked, and a sequence stops before something reads
+ * them.
  */
 #include "opcodes.h"
 #include "soft_args.h"
@@ -97,7 +98,8 @@ static u8 any_prefix(void)
 	return p[pick(bits == 64 ? ARRAY_LEN(p) : ARRAY_LEN(p) - 2)];
 }
 
-/* One random instruction into buf; its length, 0 when the bytes were no good, MAKE_UNKNOWN if Zydis does not know them. */
+/* One random instruction into buf; its length, 0 when the bytes were no good, MAKE_UNKNOWN if Zydis does not know them.
+ */
 #define MAKE_UNKNOWN 100
 static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, ZydisDecodedOperand *ops)
 {
@@ -115,7 +117,8 @@ static unsigned make(u8 *buf, ZydisDecoder *dec, ZydisDecodedInstruction *in, Zy
 			buf[n++] = (u8)((rnd() & 0xe0) | (1 + pick(3)));
 			buf[n++] = (u8)rnd();
 		}
-		if (bits != 64) { /* R and X, else it is LDS or LES; B and the upper half of the registers that are ignored */
+		if (bits !=
+		    64) { /* R and X, else it is LDS or LES; B and the upper half of the registers that are ignored */
 			bool two = n >= 2 && buf[n - 2] == 0xc5;
 			buf[n - (two ? 1 : 2)] |= two ? 0xc0 : 0xe0;
 			buf[n - 1] |= 0x40;
@@ -172,10 +175,7 @@ static void aim(struct hx_state *s, const ZydisDecodedOperand *ops, unsigned n, 
 		     ZydisRegisterGetClass(o->mem.base) != ZYDIS_REGCLASS_GPR16))
 			continue;
 		int b = ZydisRegisterGetId(o->mem.base);
-		int x =
-		    o->mem.index != ZYDIS_REGISTER_NONE
-			? ZydisRegisterGetId(o->mem.index)
-			: -1;
+		int x = o->mem.index != ZYDIS_REGISTER_NONE ? ZydisRegisterGetId(o->mem.index) : -1;
 		if (b < 0 || b > 15 || (*fixed >> b & 1) || b == x)
 			continue;
 		u64 disp = o->mem.disp.has_displacement ? (u64)o->mem.disp.value : 0;
@@ -228,7 +228,7 @@ struct test {
 	u8 twin[256];
 	unsigned twin_n, ninsns;
 	u8 at[64], twin_at[64];
-	bool unknown; /* the last instruction is not known to Zydis: it is at n - 15 */
+	bool unknown;  /* the last instruction is not known to Zydis: it is at n - 15 */
 	u32 undefined; /* flags at the end */
 	bool branches; /* into the middle of who knows what: flags are not compared */
 	bool two_mem;  /* which of two bad addresses faults first is the model's choice */
@@ -419,7 +419,8 @@ static u32 flags_at_fault(const struct test *t, u64 rip)
 			undefined |= undef;
 			if (in.meta.category == ZYDIS_CATEGORY_SHIFT || in.meta.category == ZYDIS_CATEGORY_ROTATE)
 				undefined |= 0x810; /* OF, AF of other counts */
-			if ((in.mnemonic == ZYDIS_MNEMONIC_SHLD || in.mnemonic == ZYDIS_MNEMONIC_SHRD) && in.operand_width == 16)
+			if ((in.mnemonic == ZYDIS_MNEMONIC_SHLD || in.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+			    in.operand_width == 16)
 				undefined |= 0x8d5;
 		} else {
 			live |= tested & carried;
@@ -472,8 +473,9 @@ static int differs(const struct test *t, const struct hx_state *a, const struct 
 		DIFF(a->cr2 != b->cr2, "  cr2: host %llx, engine %llx\n", LL(a->cr2), LL(b->cr2));
 	}
 	for (unsigned i = 0; i < 16; i++)
-		DIFF((a->gpr[i] ^ b->gpr[i]) & (bits == 16 && i == 4 && !t->twins ? 0xffff : ~0ull), "  %s: was %llx, host %llx, engine %llx\n", names[i], LL(t->in.gpr[i]),
-		     LL(a->gpr[i]), LL(b->gpr[i]));
+		DIFF((a->gpr[i] ^ b->gpr[i]) & (bits == 16 && i == 4 && !t->twins ? 0xffff : ~0ull),
+		     "  %s: was %llx, host %llx, engine %llx\n", names[i], LL(t->in.gpr[i]), LL(a->gpr[i]),
+		     LL(b->gpr[i]));
 	DIFF((a->rflags ^ b->rflags) & fmask, "  rflags: was %llx, host %llx, engine %llx (undefined %x)\n",
 	     LL(t->in.rflags), LL(a->rflags), LL(b->rflags), t->undefined);
 	for (unsigned i = 0; i < 16; i++)
@@ -556,7 +558,8 @@ static int run(u64 seed, unsigned maxlen, bool verbose)
 		b.rip += HX_CODE;
 	if (!differs(&t, &a, &b, NULL))
 		return 0;
-	/* A host that is a virtual machine itself now and then raises #UD where there is nothing wrong: it is asked again. */
+	/* A host that is a virtual machine itself now and then raises #UD where there is nothing wrong: it is asked
+	 * again. */
 	host(&t, &a);
 	if (!differs(&t, &a, &b, NULL) || (t.unknown && may_differ(&t, &a)))
 		return 0;

@@ -22,7 +22,7 @@
 #define G_IDT 0x8000u
 #define G_TSS 0x9000u
 #define G_STUBS 0xa000u
-#define G_STACK 0xc000u /* top of IST1 */
+#define G_STACK 0xc000u             /* top of IST1 */
 #define G_IRETQ (G_STUBS + 32 * 16) /* and what it takes from its stack, G_FRAME */
 #define G_FRAME 0xb000u
 #define G_LDT 0xd000u
@@ -329,10 +329,10 @@ void hx_decoder_bits(ZydisDecoder *d, unsigned bits)
 	if (!vendor)
 		__cpuid(0, a, vendor, c, x);
 	must(ZYAN_SUCCESS(ZydisDecoderInit(d,
-					   bits == 64	? ZYDIS_MACHINE_MODE_LONG_64
+					   bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
 					   : bits == 32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
 							: ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
-					   bits == 64	? ZYDIS_STACK_WIDTH_64
+					   bits == 64   ? ZYDIS_STACK_WIDTH_64
 					   : bits == 32 ? ZYDIS_STACK_WIDTH_32
 							: ZYDIS_STACK_WIDTH_16)));
 	ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
@@ -351,15 +351,16 @@ void hx_init(const struct soft_options *o)
 	hx_native_signals();
 }
 
-static const char *const sets[] = {
-	"I86",   "I186",  "I286REAL",   "I386",         "I486REAL",     "I486",          "PENTIUMREAL", "PENTIUMMMX",
-	"PPRO",  "CMOV",  "LONGMODE",   "FAT_NOP",      "PREFETCH_NOP", "PPRO_UD0_LONG", "LAHF",        "X87",
-	"FCMOV", "FCOMI", "SSE3X87",    "MMX",          "SSE",          "SSEMXCSR",      "SSE2",        "SSE2MMX",
-	"SSE3",  "SSSE3", "SSSE3MMX",   "SSE4",         "SSE42",        "POPCNT",        "BMI1",        "BMI2",
-	"LZCNT", "MOVBE", "AES",        "PCLMULQDQ",    "AVX",          "AVX2",          "AVX2GATHER",  "AVXAES",
-	"FMA",   "F16C",  "CMPXCHG16B", "SSE_PREFETCH", "CET",          "PAUSE",         "CLDEMOTE",    "PREFETCHWT1",
-	"I286PROTECTED", "CLFSH"
-};
+static const char *const sets[] = { "I86",       "I186",        "I286REAL",     "I386",          "I486REAL",
+				    "I486",      "PENTIUMREAL", "PENTIUMMMX",   "PPRO",          "CMOV",
+				    "LONGMODE",  "FAT_NOP",     "PREFETCH_NOP", "PPRO_UD0_LONG", "LAHF",
+				    "X87",       "FCMOV",       "FCOMI",        "SSE3X87",       "MMX",
+				    "SSE",       "SSEMXCSR",    "SSE2",         "SSE2MMX",       "SSE3",
+				    "SSSE3",     "SSSE3MMX",    "SSE4",         "SSE42",         "POPCNT",
+				    "BMI1",      "BMI2",        "LZCNT",        "MOVBE",         "AES",
+				    "PCLMULQDQ", "AVX",         "AVX2",         "AVX2GATHER",    "AVXAES",
+				    "FMA",       "F16C",        "CMPXCHG16B",   "SSE_PREFETCH",  "CET",
+				    "PAUSE",     "CLDEMOTE",    "PREFETCHWT1",  "I286PROTECTED", "CLFSH" };
 
 bool hx_wanted(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
 {

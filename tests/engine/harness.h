@@ -6,7 +6,8 @@
  * Both sides see the same linear addresses:
  *   HX_CODE   code, two pages, then nothing
  *   HX_DATA   four pages: two read-write, one read-only, then nothing (a hole)
- * 16-bit code has its segments there: CS at HX_CODE, DS, ES and SS at HX_DATA. Code ends in INT3, or in whatever fault it runs into. Not thread-safe: signals and fixed addresses.
+ * 16-bit code has its segments there: CS at HX_CODE, DS, ES and SS at HX_DATA. Code ends in INT3, or in whatever fault
+ * it runs into. Not thread-safe: signals and fixed addresses.
  */
 #ifndef MICA_TEST_HARNESS_H
 #define MICA_TEST_HARNESS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * jit_flags_test.c - what the translator believes of instructions and flags (jit_flags_of()), against the host CPU: every
- * opcode with every /digit, prefix and a few immediates and operands is executed with different flags coming in.
+ * jit_flags_test.c - what the translator believes of instructions and flags (jit_flags_of()), against the host CPU:
+ * every opcode with every /digit, prefix and a few immediates and operands is executed with different flags coming in.
  *
  *   - flags that are not said to be read change nothing but themselves
  *   - flags that are said to be overwritten come out the same, whatever they were
@@ -46,8 +46,8 @@ static void state(struct hx_state *s, unsigned variant)
 /* The whole outcome but the status flags. */
 static bool same(const struct hx_state *a, const struct hx_state *b)
 {
-	return !memcmp(a->gpr, b->gpr, sizeof(a->gpr)) && a->rip == b->rip && a->vec == b->vec && !memcmp(a->ymm, b->ymm, sizeof(a->ymm)) &&
-	       !memcmp(a->data, b->data, sizeof(a->data));
+	return !memcmp(a->gpr, b->gpr, sizeof(a->gpr)) && a->rip == b->rip && a->vec == b->vec &&
+	       !memcmp(a->ymm, b->ymm, sizeof(a->ymm)) && !memcmp(a->data, b->data, sizeof(a->data));
 }
 
 static void try(const u8 *code, unsigned n, const struct jflags *f)
@@ -146,7 +146,9 @@ static void plain(const u8 *head, unsigned n)
 
 int main(void)
 {
-	static const u8 prefixes[][3] = { { 0 }, { 1, 0x66 }, { 1, 0xf3 }, { 1, 0xf2 }, { 1, 0x48 }, { 2, 0xf3, 0x48 } };
+	static const u8 prefixes[][3] = {
+		{ 0 }, { 1, 0x66 }, { 1, 0xf3 }, { 1, 0xf2 }, { 1, 0x48 }, { 2, 0xf3, 0x48 }
+	};
 	static const u8 maps[][3] = { { 0 }, { 1, 0x0f }, { 2, 0x0f, 0x38 } };
 	const struct soft_options off = { .translate = SOFT_TRANSLATE_OFF };
 
@@ -176,7 +178,8 @@ int main(void)
 				bool has = false;
 				for (unsigned d = 0; d < 8 && !has; d++) {
 					code[n] = (u8)(0xc2 | d << 3);
-					has = ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&dec, NULL, code, sizeof(code), &in)) &&
+					has = ZYAN_SUCCESS(
+						  ZydisDecoderDecodeInstruction(&dec, NULL, code, sizeof(code), &in)) &&
 					      (in.attributes & ZYDIS_ATTRIB_HAS_MODRM);
 				}
 				if (has)

@@ -5,8 +5,8 @@
  *
  * Code is entered by IRETQ and left by a signal, whose frame holds the registers. What the frame leaves out is the
  * harness's own business: the segment registers are read first thing in the handler, and FS's base, on which the C
- * library lives, is put back before anything else happens, where the code may have changed it. Handlers run with no signal blocked (SA_NODEFER), so that
- * leaving them by a jump costs no system call.
+ * library lives, is put back before anything else happens, where the code may have changed it. Handlers run with no
+ * signal blocked (SA_NODEFER), so that leaving them by a jump costs no system call.
  *
  * 32-bit code runs in the flat segments that Linux has for it, 16-bit code in segments of a local descriptor table:
  * HX_SEL16_*, which modify_ldt(2) makes. Where the kernel has no such segments there is no such code (hx_have_bits()).
@@ -27,7 +27,7 @@
 static struct {
 	u64 gpr[16];
 	u64 rip, cs, rflags, rsp, ss; /* 128: what IRETQ takes */
-	u64 ds, es, fs, gs;	      /* 168 */
+	u64 ds, es, fs, gs;           /* 168 */
 	bool touch_fs;                /* FS and GS are to be given their values, and FS its own afterwards */
 } enter_state;
 static u8 xarea[4096] __attribute__((aligned(64)));
@@ -149,21 +149,22 @@ static noreturn_ NO_TLS void enter(void)
 		sys_prctl(ARCH_SET_GS, HX_GS_BASE);
 		sys_prctl(ARCH_SET_FS, HX_FS_BASE);
 	}
-	__asm__ volatile("movq %[x], %%rdi\n\t"
-			 "movl $7, %%eax\n\txorl %%edx, %%edx\n\t"
-			 "cmpb $0, %[avx]\n\tje 1f\n\txrstor (%%rdi)\n\tjmp 2f\n"
-			 "1:\tfxrstor (%%rdi)\n"
-			 "2:\tleaq %[s], %%rax\n\t"
-			 "pushq 160(%%rax)\n\tpushq 152(%%rax)\n\tpushq 144(%%rax)\n\tpushq 136(%%rax)\n\tpushq 128(%%rax)\n\t"
-			 "movq 8(%%rax), %%rcx\n\tmovq 16(%%rax), %%rdx\n\tmovq 24(%%rax), %%rbx\n\t"
-			 "movq 40(%%rax), %%rbp\n\tmovq 48(%%rax), %%rsi\n\tmovq 56(%%rax), %%rdi\n\t"
-			 "movq 64(%%rax), %%r8\n\tmovq 72(%%rax), %%r9\n\tmovq 80(%%rax), %%r10\n\t"
-			 "movq 88(%%rax), %%r11\n\tmovq 96(%%rax), %%r12\n\tmovq 104(%%rax), %%r13\n\t"
-			 "movq 112(%%rax), %%r14\n\tmovq 120(%%rax), %%r15\n\t"
-			 "movq 0(%%rax), %%rax\n\tiretq\n"
-			 :
-			 : [x] "r"(xarea), [s] "m"(enter_state), [avx] "m"(have_avx)
-			 : "memory");
+	__asm__ volatile(
+	    "movq %[x], %%rdi\n\t"
+	    "movl $7, %%eax\n\txorl %%edx, %%edx\n\t"
+	    "cmpb $0, %[avx]\n\tje 1f\n\txrstor (%%rdi)\n\tjmp 2f\n"
+	    "1:\tfxrstor (%%rdi)\n"
+	    "2:\tleaq %[s], %%rax\n\t"
+	    "pushq 160(%%rax)\n\tpushq 152(%%rax)\n\tpushq 144(%%rax)\n\tpushq 136(%%rax)\n\tpushq 128(%%rax)\n\t"
+	    "movq 8(%%rax), %%rcx\n\tmovq 16(%%rax), %%rdx\n\tmovq 24(%%rax), %%rbx\n\t"
+	    "movq 40(%%rax), %%rbp\n\tmovq 48(%%rax), %%rsi\n\tmovq 56(%%rax), %%rdi\n\t"
+	    "movq 64(%%rax), %%r8\n\tmovq 72(%%rax), %%r9\n\tmovq 80(%%rax), %%r10\n\t"
+	    "movq 88(%%rax), %%r11\n\tmovq 96(%%rax), %%r12\n\tmovq 104(%%rax), %%r13\n\t"
+	    "movq 112(%%rax), %%r14\n\tmovq 120(%%rax), %%r15\n\t"
+	    "movq 0(%%rax), %%rax\n\tiretq\n"
+	    :
+	    : [x] "r"(xarea), [s] "m"(enter_state), [avx] "m"(have_avx)
+	    : "memory");
 	__builtin_unreachable();
 }
 
@@ -189,8 +190,8 @@ static void put_code(const u8 *code, unsigned n, unsigned off)
 static u8 *data_alias; /* the data, where all of it can be written */
 
 /*
- * May it use or load FS or GS? Setting their bases takes a system call each. Overrides, MOV and POP to them, LSS LFS LGS,
- * WRFSBASE, WRGSBASE.
+ * May it use or load FS or GS? Setting their bases takes a system call each. Overrides, MOV and POP to them, LSS LFS
+ * LGS, WRFSBASE, WRGSBASE.
  */
 static bool touches_fs(const u8 *code, unsigned n)
 {
@@ -279,9 +280,21 @@ static bool is_code(u32 sel)
 static bool make_ldt(void)
 {
 	struct user_desc d[3] = {
-		{ .entry_number = 0, .base_addr = HX_CODE, .limit = 0xffff, .contents = MODIFY_LDT_CONTENTS_CODE, .useable = 1 },
-		{ .entry_number = 1, .base_addr = HX_DATA, .limit = 0xffff, .contents = MODIFY_LDT_CONTENTS_DATA, .useable = 1 },
-		{ .entry_number = 2, .base_addr = HX_DATA, .limit = 0xffff, .contents = MODIFY_LDT_CONTENTS_DATA, .useable = 1 },
+		{ .entry_number = 0,
+		  .base_addr = HX_CODE,
+		  .limit = 0xffff,
+		  .contents = MODIFY_LDT_CONTENTS_CODE,
+		  .useable = 1 },
+		{ .entry_number = 1,
+		  .base_addr = HX_DATA,
+		  .limit = 0xffff,
+		  .contents = MODIFY_LDT_CONTENTS_DATA,
+		  .useable = 1 },
+		{ .entry_number = 2,
+		  .base_addr = HX_DATA,
+		  .limit = 0xffff,
+		  .contents = MODIFY_LDT_CONTENTS_DATA,
+		  .useable = 1 },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(d); i++)
@@ -303,8 +316,8 @@ void hx_native_map(void)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
 	int fd = memfd_create("data", MFD_CLOEXEC);
 	must(fd >= 0 && ftruncate(fd, HX_DATA_BYTES) == 0);
-	must(mmap((void *)(uintptr_t)HX_DATA, HX_DATA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) !=
-	     MAP_FAILED);
+	must(mmap((void *)(uintptr_t)HX_DATA, HX_DATA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE,
+		  fd, 0) != MAP_FAILED);
 	must(mprotect((void *)(uintptr_t)(HX_DATA + HX_DATA_RW), HX_DATA_BYTES - HX_DATA_RW, PROT_READ) == 0);
 	/* Not present would be another error code. */
 	(void)*(volatile u8 *)(uintptr_t)(HX_DATA + HX_DATA_RW);
@@ -319,7 +332,8 @@ void hx_native_signals(void)
 	static u8 stack[65536];
 	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-	struct sigaction tick = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER };
+	struct sigaction tick = { .sa_sigaction = on_tick,
+				  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER };
 	struct itimerval it = { { 0, 100000 }, { 0, 100000 } };
 	static const int sigs[] = { SIGSEGV, SIGBUS, SIGILL, SIGTRAP };
 

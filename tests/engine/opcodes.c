@@ -3,7 +3,8 @@
  * opcodes.c - every opcode of every map, defined or not, with its prefixes and operand forms, as one instruction on the
  * host CPU and in the engine.
  *
- *   opcodes [--all 1] [--bits 64|32|16] [--part NAME] [--cpu MODEL] [--bytes "f3 0f 1e c8"] [--progress 1] ..., soft_args.h
+ *   opcodes [--all 1] [--bits 64|32|16] [--part NAME] [--cpu MODEL] [--bytes "f3 0f 1e c8"] [--progress 1] ...,
+ * soft_args.h
  *
  * difftest.c takes instructions at random, as Zydis knows them. This goes through the bytes themselves, so that what
  * Zydis does not know, or the engine forgot, is asked of the processor: whether it is #UD, a NOP, or something else.
@@ -39,8 +40,8 @@ static void report_progress(void)
 	if (now.tv_sec == last.tv_sec)
 		return;
 	last = now;
-	fprintf(stderr, "\r%5.1f %%  %llu of %llu, %llu differences  %u-bit %-8s", 100.0 * (double)ndone / (double)ncases, LL(ndone),
-		LL(ncases), LL(opcode_nbad), doing_bits, doing);
+	fprintf(stderr, "\r%5.1f %%  %llu of %llu, %llu differences  %u-bit %-8s",
+		100.0 * (double)ndone / (double)ncases, LL(ndone), LL(ncases), LL(opcode_nbad), doing_bits, doing);
 }
 
 /* ---- what there is ---- */
@@ -69,8 +70,8 @@ static bool has_modrm(enum map map, u8 op)
 		       (op & 0xf8) == 0xd8 || (op & 0xfe) == 0xf6 || op >= 0xfe;
 	if (map == MAP_0F)
 		return !((op >= 0x05 && op <= 0x09) || op == 0x0b || op == 0x0e || (op & 0xf8) == 0x30 || op == 0x77 ||
-			 (op & 0xf0) == 0x80 || (op >= 0xa0 && op <= 0xa2) || (op >= 0xa8 && op <= 0xaa) || op >= 0xff ||
-			 (op & 0xf8) == 0xc8);
+			 (op & 0xf0) == 0x80 || (op >= 0xa0 && op <= 0xa2) || (op >= 0xa8 && op <= 0xaa) ||
+			 op >= 0xff || (op & 0xf8) == 0xc8);
 	return true;
 }
 
@@ -112,8 +113,8 @@ struct form {
 /* All ModRM forms, or a few: each register field in the register form and one or two memory forms. */
 static unsigned forms(struct form *f, bool every)
 {
-	static const struct form mem[] = { { 0x03, 0 },	   { 0x04, 0x23 }, { 0x05, 0 },	   { 0x06, 0 },	   { 0x04, 0x0d },
-					   { 0x43, 0 },	   { 0x44, 0x63 }, { 0x85, 0 },	   { 0x00, 0 },	   { 0x04, 0x8b } };
+	static const struct form mem[] = { { 0x03, 0 }, { 0x04, 0x23 }, { 0x05, 0 }, { 0x06, 0 }, { 0x04, 0x0d },
+					   { 0x43, 0 }, { 0x44, 0x63 }, { 0x85, 0 }, { 0x00, 0 }, { 0x04, 0x8b } };
 	unsigned n = 0;
 
 	for (unsigned reg = 0; reg < 8; reg++) {
@@ -128,9 +129,8 @@ static unsigned forms(struct form *f, bool every)
 }
 
 static const char *const prefix_sets[] = {
-	"",	      "\x66",	  "\xf2",     "\xf3",	  "\xf0",     "\x66\xf2", "\x66\xf3", "\xf2\xf3", "\xf3\xf2",
-	"\xf0\x66", "\xf0\xf2", "\xf0\xf3", "\x67",	  "\x67\x66", "\x64",     "\x65\x66", "\x2e",     "\x36\xf3",
-	"\x3e\xf2", "\x26\x67",
+	"",         "\x66",     "\xf2", "\xf3",     "\xf0", "\x66\xf2", "\x66\xf3", "\xf2\xf3", "\xf3\xf2", "\xf0\x66",
+	"\xf0\xf2", "\xf0\xf3", "\x67", "\x67\x66", "\x64", "\x65\x66", "\x2e",     "\x36\xf3", "\x3e\xf2", "\x26\x67",
 };
 /* How many of them a short run takes. */
 #define FEW_PREFIXES 7
@@ -184,7 +184,8 @@ static bool is_prefix(unsigned bits, u8 op)
 	}
 }
 
-static void one_opcode(unsigned bits, const char *prefixes, u8 rex, enum map map, u8 op, const struct form *f, unsigned nf)
+static void one_opcode(unsigned bits, const char *prefixes, u8 rex, enum map map, u8 op, const struct form *f,
+		       unsigned nf)
 {
 	bool a16 = has_a16(bits, strchr(prefixes, 0x67));
 	struct opcode o;
@@ -257,14 +258,16 @@ static void part_vex(unsigned bits)
 				for (unsigned x = 0; x < 64; x++)
 					for (unsigned i = 0; i < nf; i++) {
 						bool real = map >= 1 && map <= 3 && lead[l] == 0xc4;
-						unsigned pp = x & 3, L = x >> 2 & 1, w = x >> 3 & 1, v = x >> 4 & 1, rxb = x >> 5 & 1;
+						unsigned pp = x & 3, L = x >> 2 & 1, w = x >> 3 & 1, v = x >> 4 & 1,
+							 rxb = x >> 5 & 1;
 						u8 modrm = f[i].modrm;
 						unsigned skip = 0;
 
 						if (lead[l] == 0xc5 && (map || w))
 							continue;
 						/* Maps that nobody has: a sample. */
-						if (!real && lead[l] != 0xc5 && (x * 7 + op + i * 3 + map) % (all ? 61 : 499))
+						if (!real && lead[l] != 0xc5 &&
+						    (x * 7 + op + i * 3 + map) % (all ? 61 : 499))
 							continue;
 						if (rxb && bits != 64)
 							continue;
@@ -279,9 +282,11 @@ static void part_vex(unsigned bits)
 						u8 vv = (u8)((v ? 0x9 : 0xf) << 3);
 						o.b[o.n++] = lead[l];
 						if (lead[l] == 0xc5) {
-							o.b[o.n++] = (u8)((rxb ? 0 : 0x80) | (bits != 64 ? 0xc0 : 0) | vv | L << 2 | pp);
+							o.b[o.n++] = (u8)((rxb ? 0 : 0x80) | (bits != 64 ? 0xc0 : 0) |
+									  vv | L << 2 | pp);
 						} else if (lead[l] == 0x62) {
-							o.b[o.n++] = (u8)(hi | 0x10 | (map & 15)) | (bits != 64 ? 0xc0 : 0);
+							o.b[o.n++] =
+							    (u8)(hi | 0x10 | (map & 15)) | (bits != 64 ? 0xc0 : 0);
 							o.b[o.n++] = (u8)(w << 7 | vv | 4 | pp);
 							o.b[o.n++] = (u8)(L << 5 | 8);
 						} else {
@@ -289,7 +294,8 @@ static void part_vex(unsigned bits)
 							o.b[o.n++] = (u8)(w << 7 | vv | L << 2 | pp);
 						}
 						o.b[o.n++] = (u8)op;
-						put_modrm(&o, modrm, f[i].sib, bits == 16, (u8)(modrm & 8 ? 0xf5 : 0x12));
+						put_modrm(&o, modrm, f[i].sib, bits == 16,
+							  (u8)(modrm & 8 ? 0xf5 : 0x12));
 						o.profile = (modrm ^ modrm >> 3 ^ op) & 1;
 						emit(&o);
 					}
@@ -397,7 +403,8 @@ static const struct part {
 	const char *name;
 	void (*go)(unsigned bits);
 } parts[] = {
-	{ "maps", part_maps }, { "vex", part_vex }, { "orders", part_orders }, { "length", part_length }, { "edge", part_edge },
+	{ "maps", part_maps },     { "vex", part_vex },   { "orders", part_orders },
+	{ "length", part_length }, { "edge", part_edge },
 };
 
 static void go_through(void)
@@ -456,7 +463,8 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "--cpu"))
 			hx_model(v), opcode_v2 = !strcmp(v, "mica-v2");
 		else if (!soft_arg(&soft, argv[i], v)) {
-			fprintf(stderr, "usage: opcodes [--all 1] [--bits 64|32|16] [--part maps|vex|orders|length|edge] [--cpu MODEL] [--every N] "
+			fprintf(stderr, "usage: opcodes [--all 1] [--bits 64|32|16] [--part "
+					"maps|vex|orders|length|edge] [--cpu MODEL] [--every N] "
 					"[--bytes HEX] [--progress 1] " SOFT_ARGS_USAGE "\n");
 			return 2;
 		}
@@ -478,11 +486,17 @@ int main(int argc, char **argv)
 		fputc('\n', stderr);
 	for (unsigned i = 0; i < opcode_nreasons; i++)
 		if (opcode_reasons[i].count)
-			printf("%9llu %s: %s\n", LL(opcode_reasons[i].count), opcode_reasons[i].name, opcode_reasons[i].why);
-	printf("opcodes: %llu instructions, %llu differences of %u kinds\n", LL(ndone), LL(opcode_nbad), opcode_nkinds());
+			printf("%9llu %s: %s\n", LL(opcode_reasons[i].count), opcode_reasons[i].name,
+			       opcode_reasons[i].why);
+	printf("opcodes: %llu instructions, %llu differences of %u kinds\n", LL(ndone), LL(opcode_nbad),
+	       opcode_nkinds());
 	if (!hx_have_bits(32) || !hx_have_bits(16))
-		printf("opcodes: this host's kernel lets no %s code run: 64-bit code in its place, and %llu instructions that have "
+		printf("opcodes: this host's kernel lets no %s code run: 64-bit code in its place, and %llu "
+		       "instructions that have "
 		       "none not compared\n",
-		       hx_have_bits(32) ? "16-bit" : hx_have_bits(16) ? "32-bit" : "32- and 16-bit", LL(opcode_nalone));
+		       hx_have_bits(32)   ? "16-bit"
+		       : hx_have_bits(16) ? "32-bit"
+					  : "32- and 16-bit",
+		       LL(opcode_nalone));
 	return opcode_nbad ? 1 : 0;
 }

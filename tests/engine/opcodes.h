@@ -13,13 +13,13 @@ struct opcode {
 	unsigned n; /* bytes in all, what follows the instruction left out if its length is known */
 	unsigned bits;
 	unsigned profile; /* of the registers */
-	unsigned off;	  /* in HX_CODE */
+	unsigned off;     /* in HX_CODE */
 	/* By parse(): */
 	enum map map;
 	u8 op, modrm, last; /* last: the byte a 3DNow! instruction is told by */
-	u8 vmap, pp;	    /* of VEX, XOP, EVEX */
-	u8 rex;		    /* 0: none that counts */
-	u8 rep;		    /* the last of F2 and F3, 0: none */
+	u8 vmap, pp;        /* of VEX, XOP, EVEX */
+	u8 rex;             /* 0: none that counts */
+	u8 rep;             /* the last of F2 and F3, 0: none */
 	bool o16, a, lock;  /* 66, 67, F0 */
 	bool seg_fs_gs;
 	unsigned nprefix, at; /* prefixes with REX; where the byte after the opcode is */
@@ -59,7 +59,7 @@ static inline unsigned opcode_reg(const struct opcode *o)
 enum compare {
 	CMP_ALL,
 	CMP_END,   /* which exception ends it and where: not registers, memory and CR2 */
-	CMP_UD,	   /* the engine raises #UD, whatever the host CPU does */
+	CMP_UD,    /* the engine raises #UD, whatever the host CPU does */
 	CMP_NOP,   /* the engine does nothing, whatever the host CPU does */
 	CMP_NONE,  /* both are run */
 	CMP_NEVER, /* not run on the host CPU at all */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* opcodes_compare.c - one instruction on both sides: the state it starts from, and what its outcomes are compared by. */
+/* opcodes_compare.c - one instruction on both sides: the state it starts from, and what its outcomes are compared by.
+ */
 #include "opcodes.h"
 
 u64 opcode_nbad, opcode_nalone;
@@ -13,7 +14,7 @@ static struct hx_state *state_of(const struct opcode *o)
 
 /* ---- states ---- */
 
-#define RNG(z) ((z) = (z) * 6364136223846793005ull + 1442695040888963407ull)
+#define RNG(z) ((z) = (z)*6364136223846793005ull + 1442695040888963407ull)
 
 static void make_vector(struct hx_state *s, u64 *z)
 {
@@ -93,12 +94,14 @@ static u32 undefined_flags(const struct opcode *o)
 	if (o->in.meta.category == ZYDIS_CATEGORY_SHIFT || o->in.meta.category == ZYDIS_CATEGORY_ROTATE)
 		u |= ZYDIS_CPUFLAG_OF | ZYDIS_CPUFLAG_AF;
 	/* Counts beyond the operand. */
-	if ((o->in.mnemonic == ZYDIS_MNEMONIC_SHLD || o->in.mnemonic == ZYDIS_MNEMONIC_SHRD) && o->in.operand_width == 16)
+	if ((o->in.mnemonic == ZYDIS_MNEMONIC_SHLD || o->in.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+	    o->in.operand_width == 16)
 		u |= 0x8d5;
 	return u;
 }
 
-static int differs(const struct opcode *o, const struct hx_state *a, const struct hx_state *b, enum compare how, FILE *f)
+static int differs(const struct opcode *o, const struct hx_state *a, const struct hx_state *b, enum compare how,
+		   FILE *f)
 {
 	const struct hx_state *in = state_of(o);
 	int bad = 0;
@@ -115,7 +118,8 @@ static int differs(const struct opcode *o, const struct hx_state *a, const struc
 		return 0;
 	if (how == CMP_UD || how == CMP_NOP) {
 		unsigned want = how == CMP_UD ? 6 : 3;
-		/* The host's processor executed it; what it has that no model has, as AVX-512's mask registers, has any value there. */
+		/* The host's processor executed it; what it has that no model has, as AVX-512's mask registers, has any
+		 * value there. */
 		if (opcode_direct && a->vec == b->vec)
 			return 0;
 		DIFF(b->vec != want, "  exception: engine %u instead of %u, host %u\n", b->vec, want, a->vec);
@@ -123,18 +127,19 @@ static int differs(const struct opcode *o, const struct hx_state *a, const struc
 		DIFF(memcmp(b->data, in->data, sizeof(b->data)), "  memory changed\n");
 		return bad;
 	}
-	DIFF(a->vec != b->vec, "  exception: host %u (error %llx), engine %u (error %llx, cr2 %llx)\n", a->vec, LL(a->error),
-	     b->vec, LL(b->error), LL(b->cr2));
+	DIFF(a->vec != b->vec, "  exception: host %u (error %llx), engine %u (error %llx, cr2 %llx)\n", a->vec,
+	     LL(a->error), b->vec, LL(b->error), LL(b->cr2));
 	DIFF(a->rip != b->rip, "  rip: host %llx, engine %llx (exception %u)\n", LL(a->rip), LL(b->rip), a->vec);
 	if (a->vec == b->vec && a->vec >= 8) {
 		u64 mask = ~0ull;
 		if (a->vec == 14) {
 			/* What else the two sides have mapped, and for whom, is not compared. */
 			mask = a->cr2 - (HX_DATA - 4096) > HX_DATA_BYTES + 8192 ? ~1ull : ~0ull;
-			DIFF(how == CMP_ALL && a->cr2 != b->cr2, "  cr2: host %llx, engine %llx\n", LL(a->cr2), LL(b->cr2));
+			DIFF(how == CMP_ALL && a->cr2 != b->cr2, "  cr2: host %llx, engine %llx\n", LL(a->cr2),
+			     LL(b->cr2));
 		}
-		DIFF((a->error ^ b->error) & mask, "  error code: host %llx, engine %llx (exception %u)\n", LL(a->error),
-		     LL(b->error), a->vec);
+		DIFF((a->error ^ b->error) & mask, "  error code: host %llx, engine %llx (exception %u)\n",
+		     LL(a->error), LL(b->error), a->vec);
 	}
 	if (how == CMP_END)
 		return bad;
@@ -143,29 +148,31 @@ static int differs(const struct opcode *o, const struct hx_state *a, const struc
 	for (unsigned i = 0; i < 16; i++) {
 		/* The upper bits of RSP are nobody's under a 16-bit stack: the kernel's IRET leaves its own there. */
 		u64 mask = i == 4 && o->bits == 16 ? 0xffff : ~0ull;
-		DIFF((a->gpr[i] ^ b->gpr[i]) & mask, "  %s: was %llx, host %llx, engine %llx\n", names[i], LL(in->gpr[i]),
-		     LL(a->gpr[i]), LL(b->gpr[i]));
+		DIFF((a->gpr[i] ^ b->gpr[i]) & mask, "  %s: was %llx, host %llx, engine %llx\n", names[i],
+		     LL(in->gpr[i]), LL(a->gpr[i]), LL(b->gpr[i]));
 	}
 	static const char *const segs[] = { "es", "cs", "ss", "ds", "fs", "gs" };
 	for (unsigned i = 0; i < 6; i++)
 		/* IRET, by which the kernel goes to the handler, makes null selectors 0 (APM 3, IRET). */
-		DIFF(hx_have_bits(o->bits) && a->sel[i] != b->sel[i] && (a->sel[i] | b->sel[i]) > 3, "  %s: host %x, engine %x\n", segs[i], a->sel[i], b->sel[i]);
+		DIFF(hx_have_bits(o->bits) && a->sel[i] != b->sel[i] && (a->sel[i] | b->sel[i]) > 3,
+		     "  %s: host %x, engine %x\n", segs[i], a->sel[i], b->sel[i]);
 	u64 fmask = 0x244dd5 & ~(u64)undefined_flags(o);
-	DIFF((a->rflags ^ b->rflags) & fmask, "  rflags: was %llx, host %llx, engine %llx\n", LL(in->rflags), LL(a->rflags),
-	     LL(b->rflags));
+	DIFF((a->rflags ^ b->rflags) & fmask, "  rflags: was %llx, host %llx, engine %llx\n", LL(in->rflags),
+	     LL(a->rflags), LL(b->rflags));
 	for (unsigned i = 0; i < 16; i++)
 		for (unsigned k = 0; k < (hx_have_avx() && !opcode_v2 ? 4u : 2u); k++)
 			DIFF(memcmp(a->ymm[i] + 8 * k, b->ymm[i] + 8 * k, 8),
 			     "  ymm%u[%u]: was %llx, host %llx, engine %llx\n", i, k, LL(ld_le64(in->ymm[i] + 8 * k)),
 			     LL(ld_le64(a->ymm[i] + 8 * k)), LL(ld_le64(b->ymm[i] + 8 * k)));
 	DIFF(ld_le16(a->fx) != ld_le16(b->fx), "  fcw: host %x, engine %x\n", ld_le16(a->fx), ld_le16(b->fx));
-	DIFF(ld_le16(a->fx + 2) != ld_le16(b->fx + 2), "  fsw: host %x, engine %x\n", ld_le16(a->fx + 2), ld_le16(b->fx + 2));
+	DIFF(ld_le16(a->fx + 2) != ld_le16(b->fx + 2), "  fsw: host %x, engine %x\n", ld_le16(a->fx + 2),
+	     ld_le16(b->fx + 2));
 	DIFF(a->fx[4] != b->fx[4], "  ftw: host %x, engine %x\n", a->fx[4], b->fx[4]);
 	DIFF(ld_le32(a->fx + 24) != ld_le32(b->fx + 24), "  mxcsr: host %x, engine %x\n", ld_le32(a->fx + 24),
 	     ld_le32(b->fx + 24));
 	for (unsigned i = 0; i < 8; i++)
-		DIFF(memcmp(a->fx + 32 + 16 * i, b->fx + 32 + 16 * i, 10), "  st%u: host %04x:%llx, engine %04x:%llx\n", i,
-		     ld_le16(a->fx + 40 + 16 * i), LL(ld_le64(a->fx + 32 + 16 * i)), ld_le16(b->fx + 40 + 16 * i),
+		DIFF(memcmp(a->fx + 32 + 16 * i, b->fx + 32 + 16 * i, 10), "  st%u: host %04x:%llx, engine %04x:%llx\n",
+		     i, ld_le16(a->fx + 40 + 16 * i), LL(ld_le64(a->fx + 32 + 16 * i)), ld_le16(b->fx + 40 + 16 * i),
 		     LL(ld_le64(b->fx + 32 + 16 * i)));
 	for (unsigned i = 0, shown = 0; i < HX_DATA_BYTES && shown < 4; i += 8)
 		if (memcmp(a->data + i, b->data + i, 8)) {
@@ -183,8 +190,8 @@ static void show(const struct opcode *o)
 
 	ZydisFormatterInit(&fmt, ZYDIS_FORMATTER_STYLE_INTEL);
 	if (o->known)
-		ZydisFormatterFormatInstruction(&fmt, &o->in, o->ops, o->in.operand_count_visible, text, sizeof(text), HX_CODE,
-						NULL);
+		ZydisFormatterFormatInstruction(&fmt, &o->in, o->ops, o->in.operand_count_visible, text, sizeof(text),
+						HX_CODE, NULL);
 	printf("%u-bit:", o->bits);
 	for (unsigned i = 0; i < o->n; i++)
 		printf(" %02x", o->b[i]);
@@ -208,7 +215,8 @@ unsigned opcode_nkinds(void)
 static bool first_of_kind(const struct opcode *o, const struct hx_state *a, const struct hx_state *b)
 {
 	u32 key = (u32)o->map << 28 | (u32)o->op << 16 | (u32)(a->vec & 31) << 11 | (u32)(b->vec & 31) << 6 |
-		  (o->map == MAP_1 || o->map == MAP_0F ? opcode_reg(o) : 0) << 3 | (opcode_mod(o) == 3) << 2 | (o->bits / 32);
+		  (o->map == MAP_1 || o->map == MAP_0F ? opcode_reg(o) : 0) << 3 | (opcode_mod(o) == 3) << 2 |
+		  (o->bits / 32);
 
 	for (unsigned i = 0; i < nkinds; i++)
 		if (kinds[i].key == key) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* opcodes_known.c - reading an instruction's bytes without Zydis, and the table of what may differ from the host CPU. */
+/* opcodes_known.c - reading an instruction's bytes without Zydis, and the table of what may differ from the host CPU.
+ */
 #include "opcodes.h"
 
 bool opcode_direct, opcode_v2;
@@ -93,21 +94,65 @@ static const struct set {
 	char reg;
 	u8 bit;
 } sets[] = {
-	{ "SSE4A", 0, 0, 0 },	     { "SHA", 0, 0, 0 },	      { "GFNI", 0, 0, 0 },	       { "AVX_GFNI", 0, 0, 0 },
-	{ "AVX_VNNI", 0, 0, 0 },     { "VAES", 0, 0, 0 },	      { "VPCLMULQDQ", 0, 0, 0 },       { "MOVDIR", 0, 0, 0 },
-	{ "ADOX_ADCX", 7, 'b', 19 }, { "CLWB", 7, 'b', 24 },	      { "CLFLUSHOPT", 7, 'b', 23 },    { "XSAVEC", 0, 0, 0 },
-	{ "XSAVES", 0, 0, 0 },	     { "CLZERO", 0, 0, 0 },	      { "RDPRU", 0, 0, 0 },	       { "MONITORX", 0, 0, 0 },
-	{ "MONITOR", 0, 0, 0 },	     { "SVM", 0, 0, 0 },	      { "VTX", 0, 0, 0 },	       { "PKU", 0, 0, 0 },
-	{ "ENQCMD", 0, 0, 0 },	     { "WAITPKG", 0, 0, 0 },	      { "SERIALIZE", 0, 0, 0 },	       { "RDPID", 7, 'c', 22 },
-	{ "RDSEED", 7, 'b', 18 },    { "RDRAND", 1, 'c', 30 },	      { "INVPCID", 7, 'b', 10 },       { "FMA4", 0, 0, 0 },
-	{ "XOP", 0, 0, 0 },	     { "TBM", 0, 0, 0 },	      { "LWP", 0, 0, 0 },	       { "AMD3DNOW", 0, 0, 0 },
-	{ "PTWRITE", 0, 0, 0 },	     { "SNP", 0, 0, 0 },	      { "INVLPGB", 0, 0, 0 },	       { "WBNOINVD", 0, 0, 0 },
-	{ "MCOMMIT", 0, 0, 0 },	     { "KEYLOCKER", 0, 0, 0 },	      { "KEYLOCKER_WIDE", 0, 0, 0 },   { "AMX_TILE", 0, 0, 0 },
-	{ "AMX_INT8", 0, 0, 0 },     { "AMX_BF16", 0, 0, 0 },	      { "RTM", 0, 0, 0 },	       { "TSX_LDTRK", 0, 0, 0 },
-	{ "AVX", 1, 'c', 28 },	     { "AVX2", 7, 'b', 5 },	      { "AVX2GATHER", 7, 'b', 5 },     { "AVXAES", 1, 'c', 28 },
-	{ "FMA", 1, 'c', 12 },	     { "F16C", 1, 'c', 29 },	      { "BMI1", 7, 'b', 3 },	       { "BMI2", 7, 'b', 8 },
-	{ "MOVBE", 1, 'c', 22 },     { "AES", 1, 'c', 25 },	      { "PCLMULQDQ", 1, 'c', 1 },      { "XSAVE", 1, 'c', 26 },
-	{ "XSAVEOPT", 0xd, 'a', 0 }, { "RDTSCP", 0x80000001, 'd', 27 }, { "RDWRFSGS", 7, 'b', 0 },
+	{ "SSE4A", 0, 0, 0 },
+	{ "SHA", 0, 0, 0 },
+	{ "GFNI", 0, 0, 0 },
+	{ "AVX_GFNI", 0, 0, 0 },
+	{ "AVX_VNNI", 0, 0, 0 },
+	{ "VAES", 0, 0, 0 },
+	{ "VPCLMULQDQ", 0, 0, 0 },
+	{ "MOVDIR", 0, 0, 0 },
+	{ "ADOX_ADCX", 7, 'b', 19 },
+	{ "CLWB", 7, 'b', 24 },
+	{ "CLFLUSHOPT", 7, 'b', 23 },
+	{ "XSAVEC", 0, 0, 0 },
+	{ "XSAVES", 0, 0, 0 },
+	{ "CLZERO", 0, 0, 0 },
+	{ "RDPRU", 0, 0, 0 },
+	{ "MONITORX", 0, 0, 0 },
+	{ "MONITOR", 0, 0, 0 },
+	{ "SVM", 0, 0, 0 },
+	{ "VTX", 0, 0, 0 },
+	{ "PKU", 0, 0, 0 },
+	{ "ENQCMD", 0, 0, 0 },
+	{ "WAITPKG", 0, 0, 0 },
+	{ "SERIALIZE", 0, 0, 0 },
+	{ "RDPID", 7, 'c', 22 },
+	{ "RDSEED", 7, 'b', 18 },
+	{ "RDRAND", 1, 'c', 30 },
+	{ "INVPCID", 7, 'b', 10 },
+	{ "FMA4", 0, 0, 0 },
+	{ "XOP", 0, 0, 0 },
+	{ "TBM", 0, 0, 0 },
+	{ "LWP", 0, 0, 0 },
+	{ "AMD3DNOW", 0, 0, 0 },
+	{ "PTWRITE", 0, 0, 0 },
+	{ "SNP", 0, 0, 0 },
+	{ "INVLPGB", 0, 0, 0 },
+	{ "WBNOINVD", 0, 0, 0 },
+	{ "MCOMMIT", 0, 0, 0 },
+	{ "KEYLOCKER", 0, 0, 0 },
+	{ "KEYLOCKER_WIDE", 0, 0, 0 },
+	{ "AMX_TILE", 0, 0, 0 },
+	{ "AMX_INT8", 0, 0, 0 },
+	{ "AMX_BF16", 0, 0, 0 },
+	{ "RTM", 0, 0, 0 },
+	{ "TSX_LDTRK", 0, 0, 0 },
+	{ "AVX", 1, 'c', 28 },
+	{ "AVX2", 7, 'b', 5 },
+	{ "AVX2GATHER", 7, 'b', 5 },
+	{ "AVXAES", 1, 'c', 28 },
+	{ "FMA", 1, 'c', 12 },
+	{ "F16C", 1, 'c', 29 },
+	{ "BMI1", 7, 'b', 3 },
+	{ "BMI2", 7, 'b', 8 },
+	{ "MOVBE", 1, 'c', 22 },
+	{ "AES", 1, 'c', 25 },
+	{ "PCLMULQDQ", 1, 'c', 1 },
+	{ "XSAVE", 1, 'c', 26 },
+	{ "XSAVEOPT", 0xd, 'a', 0 },
+	{ "RDTSCP", 0x80000001, 'd', 27 },
+	{ "RDWRFSGS", 7, 'b', 0 },
 };
 
 static const struct set *set_of(const struct opcode *o)
@@ -135,7 +180,8 @@ IS(lacking)
 {
 	const struct set *s = set_of(o);
 
-	if (o->known && o->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !hx_offers(1, 'c', 28) && s && strncmp(s->name, "BMI", 3))
+	if (o->known && o->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !hx_offers(1, 'c', 28) && s &&
+	    strncmp(s->name, "BMI", 3))
 		return true;
 	if (is_mnemonic(o, ZYDIS_MNEMONIC_TZCNT) || is_mnemonic(o, ZYDIS_MNEMONIC_LZCNT) ||
 	    is_mnemonic(o, ZYDIS_MNEMONIC_VMCALL) || is_mnemonic(o, ZYDIS_MNEMONIC_VMMCALL))
@@ -247,15 +293,22 @@ struct reason opcode_reasons[] = {
 	{ "system call", "SYSCALL, SYSENTER and INT 80h ask the host's kernel", CMP_NEVER, system_call, 0 },
 	{ "EVEX", "no CPU model has AVX-512: #UD", CMP_UD, evex, 0 },
 	{ "lacking", "the CPU model lacks its CPUID bit: #UD", CMP_UD, lacking, 0 },
-	{ "hypercall", "VMCALL and VMMCALL are the engine's hypercalls on either vendor's processor", CMP_NONE, hypercall, 0 },
+	{ "hypercall", "VMCALL and VMMCALL are the engine's hypercalls on either vendor's processor", CMP_NONE,
+	  hypercall, 0 },
 	{ "changes", "RDTSC, RDTSCP, RDPID, RDRAND, RDSEED: time and chance", CMP_END, changes, 0 },
 	{ "CPUID", "CPUID and XGETBV tell of the guest's processor", CMP_END, cpuid, 0 },
 	{ "tables", "SGDT, SIDT, SLDT, STR and SMSW show the kernel's own", CMP_END, tables, 0 },
-	{ "x87 image", "FNSTENV, FNSAVE, FXSAVE, XSAVE: pointers of the last x87 instruction, MXCSR_MASK, XCR0; and which byte of so much CR2 names", CMP_END, x87_image, 0 },
+	{ "x87 image",
+	  "FNSTENV, FNSAVE, FXSAVE, XSAVE: pointers of the last x87 instruction, MXCSR_MASK, XCR0; and which byte of "
+	  "so much CR2 names",
+	  CMP_END, x87_image, 0 },
 	{ "INT1", "hypervisors report its #DB in different ways", CMP_NONE, icebp, 0 },
-	{ "LOCK VERW", "some AMD processors execute it; #UD by APM 3 (LOCK is for the instructions listed there)", CMP_UD, lock_verw, 0 },
-	{ "VPERMQ W0", "AMD processors do not look at VEX.W of VPERMQ and VPERMPD; W0 is #UD by APM 4 and SDM 2C", CMP_UD, vperm_w0, 0 },
-	{ "LOCK MOV CR0", "AMD's other name for CR8, where CPUID says so (AltMovCr8): no model does, #UD", CMP_UD, lock_mov_cr, 0 },
+	{ "LOCK VERW", "some AMD processors execute it; #UD by APM 3 (LOCK is for the instructions listed there)",
+	  CMP_UD, lock_verw, 0 },
+	{ "VPERMQ W0", "AMD processors do not look at VEX.W of VPERMQ and VPERMPD; W0 is #UD by APM 4 and SDM 2C",
+	  CMP_UD, vperm_w0, 0 },
+	{ "LOCK MOV CR0", "AMD's other name for CR8, where CPUID says so (AltMovCr8): no model does, #UD", CMP_UD,
+	  lock_mov_cr, 0 },
 };
 const unsigned opcode_nreasons = ARRAY_LEN(opcode_reasons);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * opcodes_other.c - the 64-bit code that does what an instruction of 32- or 16-bit code does: what the host CPU is asked
- * where its kernel lets no such code run (native.c).
+ * opcodes_other.c - the 64-bit code that does what an instruction of 32- or 16-bit code does: what the host CPU is
+ * asked where its kernel lets no such code run (native.c).
  *
  * Most of the opcode maps mean the same in all modes, but for the default sizes: 66 and 67 make up for them. What is
  * otherwise - stacks, far branches, segment registers' loads, 40 to 4F, BCD, addresses of 16 bits - has no such twin.
@@ -90,8 +90,9 @@ static bool is_string(const struct opcode *o)
 static bool is_66_opcode(const struct opcode *o)
 {
 	if (o->map == MAP_0F)
-		return (o->op >= 0x10 && o->op <= 0x17) || (o->op >= 0x28 && o->op <= 0x2f) || (o->op >= 0x50 && o->op <= 0x7f) ||
-		       o->op == 0xc2 || (o->op >= 0xc4 && o->op <= 0xc7) || o->op >= 0xd0;
+		return (o->op >= 0x10 && o->op <= 0x17) || (o->op >= 0x28 && o->op <= 0x2f) ||
+		       (o->op >= 0x50 && o->op <= 0x7f) || o->op == 0xc2 || (o->op >= 0xc4 && o->op <= 0xc7) ||
+		       o->op >= 0xd0;
 	return o->map != MAP_1;
 }
 
@@ -102,7 +103,8 @@ bool opcode_twin(const struct opcode *o, struct opcode *t)
 	bool drop66 = false;
 	u8 extra = 0;
 
-	if (o->off != 64 || o->seg_fs_gs || (o->map == MAP_1 && one_byte_is_other(o)) || (o->map == MAP_0F && two_byte_is_other(o)))
+	if (o->off != 64 || o->seg_fs_gs || (o->map == MAP_1 && one_byte_is_other(o)) ||
+	    (o->map == MAP_0F && two_byte_is_other(o)))
 		return false;
 	if (o->map == MAP_XOP || o->map == MAP_EVEX)
 		return false;
@@ -112,10 +114,12 @@ bool opcode_twin(const struct opcode *o, struct opcode *t)
 		if (o->b[i] == 0x2e || (o->bits == 16 && o->b[i] == 0x67))
 			return false;
 	/* VEX.B and the upper bit of vvvv are ignored. */
-	if (o->map == MAP_VEX && (!(o->b[o->at - 2] & 0x40) || (o->b[o->nprefix] == 0xc4 && !(o->b[o->nprefix + 1] & 0x20))))
+	if (o->map == MAP_VEX &&
+	    (!(o->b[o->at - 2] & 0x40) || (o->b[o->nprefix] == 0xc4 && !(o->b[o->nprefix + 1] & 0x20))))
 		return false;
 	/* Eight vector registers: the twin clears sixteen, or names one by a bit that is ignored here. */
-	if (o->map == MAP_VEX && ((o->vmap == 1 && o->op == 0x77) || (o->vmap == 3 && (o->op & 0xf0) == 0x40 && o->last >= 0x80)))
+	if (o->map == MAP_VEX &&
+	    ((o->vmap == 1 && o->op == 0x77) || (o->vmap == 3 && (o->op & 0xf0) == 0x40 && o->last >= 0x80)))
 		return false;
 	if ((o->map == MAP_0F || o->map == MAP_VEX) && o->op == 0xf7 && !mem)
 		return false; /* MASKMOVDQU: addresses of its own */

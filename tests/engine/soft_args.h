@@ -6,7 +6,8 @@
 
 #include "vmm/engine_options.h"
 
-#define SOFT_ARGS_USAGE "[--translate on|off|exact] [--heat N] [--cache SIZE] [--check off|on|all|report] "\
+#define SOFT_ARGS_USAGE \
+	"[--translate on|off|exact] [--heat N] [--cache SIZE] [--check off|on|all|report] " \
 	"[--direct on|off|always]"
 
 /* Takes `key value` if it is one of them; ends the program when the value is wrong. */

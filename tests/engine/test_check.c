@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_check.c - the lock-step check (cpu/soft/jit_check.c) finds a translation that is wrong: one is made so, by changing
- * a constant, a register or the address of a store in the host code, and the report names it.
+ * test_check.c - the lock-step check (cpu/soft/jit_check.c) finds a translation that is wrong: one is made so, by
+ * changing a constant, a register or the address of a store in the host code, and the report names it.
  */
 #include "harness.h"
 #include "cpu/soft/jit_emit.h"
@@ -17,8 +17,8 @@
 #define ENGINE_ERROR (100u + CPU_EXIT_ERROR)
 
 /* mov ecx, 20; L: mov edx, 0x5eed1234; mov [rdi + 0x40], rdx; add rsi, 0x11223344; dec ecx; jnz L */
-static const u8 code[] = { 0xb9, 20,   0,    0,	   0,	 0xba, 0x34, 0x12, 0xed, 0x5e, 0x48, 0x89, 0x57, 0x40,
-			   0x48, 0x81, 0xc6, 0x44, 0x33, 0x22, 0x11, 0xff, 0xc9, 0x75, 0xec };
+static const u8 code[] = { 0xb9, 20,   0,    0,    0,    0xba, 0x34, 0x12, 0xed, 0x5e, 0x48, 0x89, 0x57,
+			   0x40, 0x48, 0x81, 0xc6, 0x44, 0x33, 0x22, 0x11, 0xff, 0xc9, 0x75, 0xec };
 
 static struct hx_state in, out;
 static char text[65536];

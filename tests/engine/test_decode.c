@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_decode.c - single instructions whose place in the opcode maps was once wrong: what they are is asserted here, on any
- * host. opcodes.c asks the host CPU about all. Options: soft_args.h.
+ * test_decode.c - single instructions whose place in the opcode maps was once wrong: what they are is asserted here, on
+ * any host. opcodes.c asks the host CPU about all. Options: soft_args.h.
  */
 #include "harness.h"
 #include "soft_args.h"
@@ -58,12 +58,12 @@ static void hints_do_nothing(void **state)
 {
 	(void)state;
 	IS_NOP(0xf3, 0x48, 0x0f, 0x1e, 0xc8); /* RDSSPQ rax */
-	IS_NOP(0xf3, 0x0f, 0x1e, 0xca);	      /* RDSSPD edx */
+	IS_NOP(0xf3, 0x0f, 0x1e, 0xca);       /* RDSSPD edx */
 	IS_NOP(0xf3, 0x41, 0x0f, 0x1e, 0xc8); /* RDSSPD r8d */
-	IS_NOP(0xf3, 0x0f, 0x1e, 0xfa);	      /* ENDBR64 */
+	IS_NOP(0xf3, 0x0f, 0x1e, 0xfa);       /* ENDBR64 */
 	IS_NOP(0x66, 0xf3, 0x0f, 0x1e, 0xfb); /* ENDBR32 */
-	IS_NOP(0xf2, 0x0f, 0x1b, 0xc0);	      /* MPX's */
-	IS_NOP(0x0f, 0x1c, 0x00);	      /* CLDEMOTE [rax] */
+	IS_NOP(0xf2, 0x0f, 0x1b, 0xc0);       /* MPX's */
+	IS_NOP(0x0f, 0x1c, 0x00);             /* CLDEMOTE [rax] */
 	for (unsigned op = 0x18; op <= 0x1f; op++)
 		for (unsigned modrm = 0xc0; modrm <= 0xff; modrm++) {
 			IS_NOP(0x0f, (u8)op, (u8)modrm);
@@ -77,10 +77,10 @@ static void others_instructions(void **state)
 {
 	(void)state;
 	RAISES(EXC_UD, 0x8f, 0xea, 0x78, 0x10, 0xc1, 0x12, 0, 0, 0); /* TBM's BEXTR eax, ecx, imm32 */
-	RAISES(EXC_UD, 0xc4, 0xe1, 0x7a, 0xb8, 0xc1);		     /* Xeon Phi's POPCNT, VEX */
+	RAISES(EXC_UD, 0xc4, 0xe1, 0x7a, 0xb8, 0xc1);                /* Xeon Phi's POPCNT, VEX */
 	RAISES(EXC_UD, 0xc4, 0xe1, 0x7a, 0xbc, 0xc1);
 	RAISES(EXC_UD, 0xc4, 0xe1, 0x7a, 0xbd, 0xc1);
-	if (hx_no_direct()) /* else the host may have it */
+	if (hx_no_direct())                                         /* else the host may have it */
 		RAISES(EXC_UD, 0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc1); /* AVX-512 */
 }
 
@@ -119,9 +119,21 @@ static void undefined_and_long(void **state)
 static void undefined_then_patched(void **state)
 {
 	const u8 code[] = {
-		0x0f, 0x04, 0xc0, 0xcc, /* undefined; INT3 */
+		0x0f,
+		0x04,
+		0xc0,
+		0xcc, /* undefined; INT3 */
 		/* at 4: MOV byte [HX_CODE + OFF + 1], 1Fh; JMP to the first */
-		0xc6, 0x04, 0x25, OFF + 1, 0x00, 0x00, HX_CODE >> 24, 0x1f, 0xeb, 0xf2,
+		0xc6,
+		0x04,
+		0x25,
+		OFF + 1,
+		0x00,
+		0x00,
+		HX_CODE >> 24,
+		0x1f,
+		0xeb,
+		0xf2,
 	};
 
 	(void)state;
@@ -137,8 +149,8 @@ int main(int argc, char **argv)
 {
 	struct soft_options soft = { 0 };
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hints_do_nothing),   cmocka_unit_test(others_instructions),
-		cmocka_unit_test(sizes_by_rex),	      cmocka_unit_test(undefined_and_long),
+		cmocka_unit_test(hints_do_nothing),       cmocka_unit_test(others_instructions),
+		cmocka_unit_test(sizes_by_rex),           cmocka_unit_test(undefined_and_long),
 		cmocka_unit_test(undefined_then_patched),
 	};
 

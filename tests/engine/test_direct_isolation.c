@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_direct_isolation.c - what a runner has mapped is what the guest's kernel last said, also where it says it with few
- * words or the host refuses; and it is never more than the host can bear.
+ * test_direct_isolation.c - what a runner has mapped is what the guest's kernel last said, also where it says it with
+ * few words or the host refuses; and it is never more than the host can bear.
  */
 #include "direct_rig.h"
 
@@ -234,7 +234,7 @@ static void a_command_fails(void **state)
 
 /* ---- what runners cost the host ---- */
 
-#define LIMIT_KIB (60 * 1024) /* direct_map.c */
+#define LIMIT_KIB (60 * 1024)          /* direct_map.c */
 #define LIMIT_AREAS (32 * 1024u + 100) /* the host's is 65,530 */
 
 static u64 status_kib(int pid, const char *key)
@@ -378,12 +378,8 @@ static void many_areas(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(large_pages),
-		cmocka_unit_test(sizes_change),
-		cmocka_unit_test(global_pages),
-		cmocka_unit_test(a_command_fails),
-		cmocka_unit_test(page_tables),
-		cmocka_unit_test(many_areas),
+		cmocka_unit_test(large_pages),     cmocka_unit_test(sizes_change), cmocka_unit_test(global_pages),
+		cmocka_unit_test(a_command_fails), cmocka_unit_test(page_tables),  cmocka_unit_test(many_areas),
 	};
 
 	rig_begin();

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_direct_state.c - direct execution: a process finds in a runner what a processor would have for it, whatever the one
- * before left there, and never what the host's processor or kernel has.
+ * test_direct_state.c - direct execution: a process finds in a runner what a processor would have for it, whatever the
+ * one before left there, and never what the host's processor or kernel has.
  */
 #include "direct_rig.h"
 
 extern const u8 state_code[], state_code_end[];
-extern const u8 s_magic[], s_mxcsr[], s_mask[], s_rip[], s_ds[], s_flags[], s_junk[], s_step[], s_victim[], s_look[], s_segments[],
-    s_lar[], s_lsl[], s_verr[], s_verw[], s_sldt[], s_str[], s_smsw[], s_sgdt[], s_sidt[], s_vmmcall[], s_int80[],
-    s_lar_across[], s_looks[];
+extern const u8 s_magic[], s_mxcsr[], s_mask[], s_rip[], s_ds[], s_flags[], s_junk[], s_step[], s_victim[], s_look[],
+    s_segments[], s_lar[], s_lsl[], s_verr[], s_verw[], s_sldt[], s_str[], s_smsw[], s_sgdt[], s_sidt[], s_vmmcall[],
+    s_int80[], s_lar_across[], s_looks[];
 
 #define AT 0x600000ull
 #define SHARED (RUNNER_BASE + RUNNER_CODE_BYTES)
@@ -64,8 +64,10 @@ static void nothing_is_left_behind(void **state)
 		const char *what;
 		const u8 *code;
 	} kinds[] = {
-		{ "nothing", s_victim }, { "MAGIC2 of the XSAVE area", s_magic }, { "MXCSR", s_mxcsr }, { "the signal mask", s_mask },
-		{ "RIP", s_rip },        { "data segments", s_ds },               { "NT and ID", s_flags }, { "the shared pages", s_junk },
+		{ "nothing", s_victim },  { "MAGIC2 of the XSAVE area", s_magic },
+		{ "MXCSR", s_mxcsr },     { "the signal mask", s_mask },
+		{ "RIP", s_rip },         { "data segments", s_ds },
+		{ "NT and ID", s_flags }, { "the shared pages", s_junk },
 	};
 	need();
 	if (!have_avx)
@@ -82,7 +84,8 @@ static void nothing_is_left_behind(void **state)
 			assert_int_equal(f->vec, EXC_GP);
 			assert_int_equal(f->rip, 0x8000000000000000ull - 2); /* of the SYSCALL that it said there was */
 		} else if (f->vec != V_SYSCALL) {
-			fail_msg("%s: vector %llx at %llx", kinds[k].what, (unsigned long long)f->vec, (unsigned long long)f->rip);
+			fail_msg("%s: vector %llx at %llx", kinds[k].what, (unsigned long long)f->vec,
+				 (unsigned long long)f->rip);
 		}
 		/* ... and later others get it. */
 		for (unsigned i = 0; y != x && i < 8; i++) {
@@ -142,12 +145,14 @@ static void commands_are_hidden(void **state)
 		assert_true(k || stats(r)->maps > maps); /* it stopped in between, to have its pages mapped */
 		for (unsigned o = offsetof(struct runner_shared, command); o < RUNNER_STACK_OFF; o += 8)
 			if (*word(r, FRAME(20 + 32) + o))
-				fail_msg("%llx is at %x of the shared pages", (unsigned long long)*word(r, FRAME(20 + 32) + o), o);
+				fail_msg("%llx is at %x of the shared pages",
+					 (unsigned long long)*word(r, FRAME(20 + 32) + o), o);
 	}
 	close_rig(r);
 }
 
-/* A single step in the middle of more commands than fit at once: they are carried out all the same, and nothing is lost. */
+/* A single step in the middle of more commands than fit at once: they are carried out all the same, and nothing is
+ * lost. */
 static void steps_between_commands(void **state)
 {
 	enum { PAGES = 2400 };
@@ -216,7 +221,8 @@ static void the_guests_tables(void **state)
 					assert_int_equal(f->vec, 0x80);
 					assert_int_equal(f->rax, 0x123456789abcdef0);
 				}
-				if (ask[i] == s_lar && j < 2) /* of the guest's GDT, see open_rig_as(); with limit 19:16 */
+				if (ask[i] == s_lar &&
+				    j < 2) /* of the guest's GDT, see open_rig_as(); with limit 19:16 */
 					assert_int_equal(f->rax, j ? 0xaffb00 : 0xcff300);
 			}
 		close_rig(r);
@@ -224,8 +230,9 @@ static void the_guests_tables(void **state)
 	assert_int_equal(n[0], n[1]);
 	for (unsigned i = 0; i < n[0]; i++)
 		if (log[0][i] != log[1][i])
-			fail_msg("instruction %u, selector %x, value %u: %llx directly, %llx interpreted", i / 5 / (unsigned)ARRAY_LEN(sel),
-				 sel[i / 5 % ARRAY_LEN(sel)], i % 5, (unsigned long long)log[0][i], (unsigned long long)log[1][i]);
+			fail_msg("instruction %u, selector %x, value %u: %llx directly, %llx interpreted",
+				 i / 5 / (unsigned)ARRAY_LEN(sel), sel[i / 5 % ARRAY_LEN(sel)], i % 5,
+				 (unsigned long long)log[0][i], (unsigned long long)log[1][i]);
 }
 
 /* Data segments that user code loads, as the guest's kernel sees them and as they are afterwards. */
@@ -263,41 +270,48 @@ static void only_instructions_count(void **state)
 		u8 n, code[15];
 		enum page_kind kind[2]; /* where the host can make nothing fault, and where it can */
 	} is[] = {
-		{ 3, { 0x0f, 0x02, 0xc6 }, { PAGE_NEVER, PAGE_NEVER } },                   /* lar %si, %ax */
-		{ 4, { 0x44, 0x0f, 0x03, 0xc6 }, { PAGE_NEVER, PAGE_NEVER } },             /* lsl */
-		{ 3, { 0x0f, 0x00, 0xe0 }, { PAGE_NEVER, PAGE_NEVER } },                   /* verr */
-		{ 3, { 0x0f, 0x00, 0x2f }, { PAGE_NEVER, PAGE_NEVER } },                   /* verw (%rdi) */
-		{ 3, { 0x0f, 0x00, 0xd0 }, { PAGE_PLAIN, PAGE_PLAIN } },                   /* lldt: #GP */
-		{ 3, { 0x0f, 0x01, 0x07 }, { PAGE_NEVER, PAGE_NEVER } },                   /* sgdt (%rdi) */
-		{ 3, { 0x0f, 0x01, 0x17 }, { PAGE_PLAIN, PAGE_PLAIN } },                   /* lgdt (%rdi): #GP */
-		{ 3, { 0x0f, 0x01, 0xd0 }, { PAGE_ASKS, PAGE_ASKS } },                     /* xgetbv */
-		{ 3, { 0x0f, 0x01, 0xd9 }, { PAGE_NEVER, PAGE_NEVER } },                   /* vmmcall */
-		{ 3, { 0x0f, 0x01, 0xf9 }, { PAGE_NEVER, PAGE_PLAIN } },                   /* rdtscp */
-		{ 2, { 0x0f, 0x31 }, { PAGE_NEVER, PAGE_PLAIN } },                         /* rdtsc */
-		{ 2, { 0x0f, 0xa2 }, { PAGE_ASKS, PAGE_PLAIN } },                          /* cpuid */
-		{ 2, { 0xcd, 0x80 }, { PAGE_NEVER, PAGE_NEVER } },                         /* int $0x80 */
-		{ 2, { 0xcd, 0x41 }, { PAGE_PLAIN, PAGE_PLAIN } },                         /* int $0x41: #GP */
-		{ 2, { 0x0f, 0x34 }, { PAGE_NEVER, PAGE_NEVER } },                         /* sysenter */
-		{ 3, { 0x0f, 0xae, 0x27 }, { PAGE_NEVER, PAGE_NEVER } },                   /* xsave (%rdi) */
-		{ 4, { 0x48, 0x0f, 0xae, 0x2f }, { PAGE_NEVER, PAGE_NEVER } },             /* xrstor64 (%rdi) */
-		{ 3, { 0x0f, 0xae, 0x17 }, { PAGE_PLAIN, PAGE_PLAIN } },                   /* ldmxcsr (%rdi) */
-		{ 4, { 0x66, 0x0f, 0xae, 0x37 }, { PAGE_PLAIN, PAGE_PLAIN } },             /* clwb (%rdi) */
-		{ 3, { 0x0f, 0xae, 0xf0 }, { PAGE_PLAIN, PAGE_PLAIN } },                   /* mfence */
-		{ 5, { 0xf3, 0x48, 0x0f, 0xae, 0xd7 }, { PAGE_NEVER, PAGE_PLAIN } },       /* wrfsbase %rdi */
-		{ 5, { 0xf3, 0x41, 0x0f, 0xc7, 0xf8 }, { PAGE_NEVER, PAGE_NEVER } },       /* rdpid %r8 */
-		{ 3, { 0x0f, 0xc7, 0xf8 }, { PAGE_PLAIN, PAGE_PLAIN } },                   /* rdseed %eax */
-		{ 3, { 0x0f, 0xc7, 0x27 }, { PAGE_NEVER, PAGE_NEVER } },                   /* xsavec (%rdi) */
-		{ 7, { 0x48, 0x8d, 0x88, 0x00, 0x0f, 0x00, 0x00 }, { PAGE_PLAIN, PAGE_PLAIN } }, /* lea 0xf00(%rax), %rcx */
-		{ 5, { 0xb8, 0x0f, 0x02, 0xc0, 0x01 }, { PAGE_PLAIN, PAGE_PLAIN } },       /* mov $0x1c0020f, %eax */
+		{ 3, { 0x0f, 0x02, 0xc6 }, { PAGE_NEVER, PAGE_NEVER } },             /* lar %si, %ax */
+		{ 4, { 0x44, 0x0f, 0x03, 0xc6 }, { PAGE_NEVER, PAGE_NEVER } },       /* lsl */
+		{ 3, { 0x0f, 0x00, 0xe0 }, { PAGE_NEVER, PAGE_NEVER } },             /* verr */
+		{ 3, { 0x0f, 0x00, 0x2f }, { PAGE_NEVER, PAGE_NEVER } },             /* verw (%rdi) */
+		{ 3, { 0x0f, 0x00, 0xd0 }, { PAGE_PLAIN, PAGE_PLAIN } },             /* lldt: #GP */
+		{ 3, { 0x0f, 0x01, 0x07 }, { PAGE_NEVER, PAGE_NEVER } },             /* sgdt (%rdi) */
+		{ 3, { 0x0f, 0x01, 0x17 }, { PAGE_PLAIN, PAGE_PLAIN } },             /* lgdt (%rdi): #GP */
+		{ 3, { 0x0f, 0x01, 0xd0 }, { PAGE_ASKS, PAGE_ASKS } },               /* xgetbv */
+		{ 3, { 0x0f, 0x01, 0xd9 }, { PAGE_NEVER, PAGE_NEVER } },             /* vmmcall */
+		{ 3, { 0x0f, 0x01, 0xf9 }, { PAGE_NEVER, PAGE_PLAIN } },             /* rdtscp */
+		{ 2, { 0x0f, 0x31 }, { PAGE_NEVER, PAGE_PLAIN } },                   /* rdtsc */
+		{ 2, { 0x0f, 0xa2 }, { PAGE_ASKS, PAGE_PLAIN } },                    /* cpuid */
+		{ 2, { 0xcd, 0x80 }, { PAGE_NEVER, PAGE_NEVER } },                   /* int $0x80 */
+		{ 2, { 0xcd, 0x41 }, { PAGE_PLAIN, PAGE_PLAIN } },                   /* int $0x41: #GP */
+		{ 2, { 0x0f, 0x34 }, { PAGE_NEVER, PAGE_NEVER } },                   /* sysenter */
+		{ 3, { 0x0f, 0xae, 0x27 }, { PAGE_NEVER, PAGE_NEVER } },             /* xsave (%rdi) */
+		{ 4, { 0x48, 0x0f, 0xae, 0x2f }, { PAGE_NEVER, PAGE_NEVER } },       /* xrstor64 (%rdi) */
+		{ 3, { 0x0f, 0xae, 0x17 }, { PAGE_PLAIN, PAGE_PLAIN } },             /* ldmxcsr (%rdi) */
+		{ 4, { 0x66, 0x0f, 0xae, 0x37 }, { PAGE_PLAIN, PAGE_PLAIN } },       /* clwb (%rdi) */
+		{ 3, { 0x0f, 0xae, 0xf0 }, { PAGE_PLAIN, PAGE_PLAIN } },             /* mfence */
+		{ 5, { 0xf3, 0x48, 0x0f, 0xae, 0xd7 }, { PAGE_NEVER, PAGE_PLAIN } }, /* wrfsbase %rdi */
+		{ 5, { 0xf3, 0x41, 0x0f, 0xc7, 0xf8 }, { PAGE_NEVER, PAGE_NEVER } }, /* rdpid %r8 */
+		{ 3, { 0x0f, 0xc7, 0xf8 }, { PAGE_PLAIN, PAGE_PLAIN } },             /* rdseed %eax */
+		{ 3, { 0x0f, 0xc7, 0x27 }, { PAGE_NEVER, PAGE_NEVER } },             /* xsavec (%rdi) */
+		{ 7,
+		  { 0x48, 0x8d, 0x88, 0x00, 0x0f, 0x00, 0x00 },
+		  { PAGE_PLAIN, PAGE_PLAIN } },                                      /* lea 0xf00(%rax), %rcx */
+		{ 5, { 0xb8, 0x0f, 0x02, 0xc0, 0x01 }, { PAGE_PLAIN, PAGE_PLAIN } }, /* mov $0x1c0020f, %eax */
 		{ 10, { 0x48, 0xb8, 0xcd, 0x80, 0x0f, 0xa2, 0x0f, 0x01, 0xd0, 0x00 }, { PAGE_PLAIN, PAGE_PLAIN } },
 		{ 6, { 0x0f, 0x84, 0x00, 0x0f, 0x00, 0x00 }, { PAGE_PLAIN, PAGE_PLAIN } }, /* jz */
-		{ 8, { 0xc5, 0xf8, 0x28, 0x80, 0x00, 0x0f, 0x00, 0x00 }, { PAGE_PLAIN, PAGE_PLAIN } },       /* vmovaps 0xf00(%rax) */
-		{ 10, { 0x62, 0xf1, 0x7c, 0x48, 0x28, 0x80, 0x00, 0x0f, 0x00, 0x00 }, { PAGE_PLAIN, PAGE_PLAIN } }, /* EVEX */
+		{ 8,
+		  { 0xc5, 0xf8, 0x28, 0x80, 0x00, 0x0f, 0x00, 0x00 },
+		  { PAGE_PLAIN, PAGE_PLAIN } }, /* vmovaps 0xf00(%rax) */
+		{ 10,
+		  { 0x62, 0xf1, 0x7c, 0x48, 0x28, 0x80, 0x00, 0x0f, 0x00, 0x00 },
+		  { PAGE_PLAIN, PAGE_PLAIN } }, /* EVEX */
 	};
 	/* What stands around them: code of all kinds of lengths. */
-	static const u8 around[] = { 0x48, 0x89, 0xe5, 0x53, 0x48, 0x83, 0xec, 0x28, 0x8b, 0x44, 0x24, 0x08, 0x66, 0x0f, 0x6f, 0x05, 0x10,
-				     0x20, 0x00, 0x00, 0x48, 0x8d, 0x7c, 0x24, 0x10, 0xe8, 0x44, 0x33, 0x02, 0x00, 0x85, 0xc0, 0x75,
-				     0xe0, 0xc7, 0x44, 0x24, 0x0c, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xb6, 0xc0, 0xc3 };
+	static const u8 around[] = { 0x48, 0x89, 0xe5, 0x53, 0x48, 0x83, 0xec, 0x28, 0x8b, 0x44, 0x24, 0x08,
+				     0x66, 0x0f, 0x6f, 0x05, 0x10, 0x20, 0x00, 0x00, 0x48, 0x8d, 0x7c, 0x24,
+				     0x10, 0xe8, 0x44, 0x33, 0x02, 0x00, 0x85, 0xc0, 0x75, 0xe0, 0xc7, 0x44,
+				     0x24, 0x0c, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xb6, 0xc0, 0xc3 };
 	static u8 page[2 * PAGE_BYTES];
 
 	for (unsigned i = 0; i < ARRAY_LEN(is); i++)
@@ -312,7 +326,8 @@ static void only_instructions_count(void **state)
 			for (unsigned h = 0; h < 2; h++) {
 				const struct direct_host *x = h ? &host : &all;
 				const u8 *a = page, *b = page + PAGE_BYTES;
-				enum page_kind want = is[i].kind[h], first = direct_scan(x, NULL, a, b), second = direct_scan(x, a, b, NULL);
+				enum page_kind want = is[i].kind[h], first = direct_scan(x, NULL, a, b),
+					       second = direct_scan(x, a, b, NULL);
 				if (first != (at_ < PAGE_BYTES ? want : PAGE_PLAIN))
 					fail_msg("code %u at %x, host %u: the first page is %d", i, at_, h, first);
 				if (second != (at_ + is[i].n > PAGE_BYTES ? want : PAGE_PLAIN))
@@ -337,12 +352,14 @@ static void others_have_the_same_bytes(void **state)
 	close_rig(r);
 }
 
-/* Code that was looked at, and then is written by whom the runner does not see: what must not be executed directly is found. */
+/* Code that was looked at, and then is written by whom the runner does not see: what must not be executed directly is
+ * found. */
 static void code_that_others_write(void **state)
 {
-	static const u8 plain[] = { 0x31, 0xc0, 0x90, 0x90, 0x90, 0x90, 0xc3 };            /* xor %eax, %eax; ret */
-	static const u8 asks[] = { 0x0f, 0x02, 0xc6, 0x0f, 0x94, 0xc3, 0xc3, 0xcc };       /* lar %esi, %eax; setz %bl; ret */
-	static const char *const who[] = { "a device", "translated code", "another vCPU's translated code", "a runner" };
+	static const u8 plain[] = { 0x31, 0xc0, 0x90, 0x90, 0x90, 0x90, 0xc3 };      /* xor %eax, %eax; ret */
+	static const u8 asks[] = { 0x0f, 0x02, 0xc6, 0x0f, 0x94, 0xc3, 0xc3, 0xcc }; /* lar %esi, %eax; setz %bl; ret */
+	static const char *const who[] = { "a device", "translated code", "another vCPU's translated code",
+					   "a runner" };
 	u64 word_of, was;
 
 	memcpy(&word_of, asks, 8);

@@ -17,8 +17,8 @@ static inline enum cpu_engine_kind test_engine(void)
 }
 
 /* cpu_vm_new() for that engine. */
-static inline int test_vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram, const struct cpu_model *model,
-			      unsigned ncpus, struct err *e)
+static inline int test_vm_new(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *ram,
+			      const struct cpu_model *model, unsigned ncpus, struct err *e)
 {
 	auto_free char *text = xstrdup(getenv("MICA_TEST_SOFT") ? getenv("MICA_TEST_SOFT") : "");
 	struct soft_options o;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_jit.c - the translator from inside: instructions are encoded again as they were, with other registers; links between
- * blocks are made, and undone when a block dies; its first-level TLB forgets what it has to.
+ * test_jit.c - the translator from inside: instructions are encoded again as they were, with other registers; links
+ * between blocks are made, and undone when a block dies; its first-level TLB forgets what it has to.
  */
 #include "harness.h"
 #include "cpu/soft/jit_emit.h"
@@ -41,7 +41,8 @@ static int reg_id(ZydisRegister r)
 {
 	ZydisRegisterClass k = ZydisRegisterGetClass(r);
 
-	if (k != ZYDIS_REGCLASS_GPR8 && k != ZYDIS_REGCLASS_GPR16 && k != ZYDIS_REGCLASS_GPR32 && k != ZYDIS_REGCLASS_GPR64)
+	if (k != ZYDIS_REGCLASS_GPR8 && k != ZYDIS_REGCLASS_GPR16 && k != ZYDIS_REGCLASS_GPR32 &&
+	    k != ZYDIS_REGCLASS_GPR64)
 		return -1;
 	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
 		return -2;
@@ -49,8 +50,8 @@ static int reg_id(ZydisRegister r)
 }
 
 /* Is h what g should become? */
-static bool corresponds(const ZydisDecodedInstruction *g, const ZydisDecodedOperand *go, const ZydisDecodedInstruction *h,
-			const ZydisDecodedOperand *ho)
+static bool corresponds(const ZydisDecodedInstruction *g, const ZydisDecodedOperand *go,
+			const ZydisDecodedInstruction *h, const ZydisDecodedOperand *ho)
 {
 	if (g->mnemonic != h->mnemonic || g->operand_width != h->operand_width ||
 	    g->operand_count_visible != h->operand_count_visible)
@@ -126,9 +127,11 @@ static bool by_itself(const ZydisDecodedInstruction *i, const ZydisDecodedOperan
 		if (o[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    (reg_id(o[k].reg.value) < 0 || o[k].encoding == ZYDIS_OPERAND_ENCODING_NONE))
 			return false;
-	if (i->mnemonic == ZYDIS_MNEMONIC_BSF || i->mnemonic == ZYDIS_MNEMONIC_BSR) /* of 0 they leave R10, R11, R15 alone */
+	if (i->mnemonic == ZYDIS_MNEMONIC_BSF ||
+	    i->mnemonic == ZYDIS_MNEMONIC_BSR) /* of 0 they leave R10, R11, R15 alone */
 		return jit_hreg[reg_id(o[0].reg.value)] != H_NONE;
-	return i->mnemonic != ZYDIS_MNEMONIC_MUL && i->mnemonic != ZYDIS_MNEMONIC_DIV && i->mnemonic != ZYDIS_MNEMONIC_IDIV;
+	return i->mnemonic != ZYDIS_MNEMONIC_MUL && i->mnemonic != ZYDIS_MNEMONIC_DIV &&
+	       i->mnemonic != ZYDIS_MNEMONIC_IDIV;
 }
 
 static void test_encoder(void **state)
@@ -153,7 +156,8 @@ static void test_encoder(void **state)
 		code[n++] = (u8)(0xc0 | pick(64));
 		while (n < sizeof(code))
 			code[n++] = (u8)pick(256);
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&dec, code, 15, &i, o)) || !hx_wanted(&i, o) || !by_itself(&i, o))
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&dec, code, 15, &i, o)) || !hx_wanted(&i, o) ||
+		    !by_itself(&i, o))
 			continue;
 		hx_engine(code, i.length, OFF, &in, &out);
 		const struct block *b = block_at(OFF);
@@ -165,7 +169,8 @@ static void test_encoder(void **state)
 		if (wrong++ < 5) {
 			printf("not found in its translation:\n");
 			hx_disasm(stdout, code, i.length, HX_CODE + OFF);
-			hx_disasm(stdout, b->jit.near, (unsigned)(cpu()->vm->jit->rx + b->jit.start + b->jit.bytes - b->jit.near), 0);
+			hx_disasm(stdout, b->jit.near,
+				  (unsigned)(cpu()->vm->jit->rx + b->jit.start + b->jit.bytes - b->jit.near), 0);
 		}
 	}
 	printf("%u instructions\n", seen);

@@ -603,7 +603,7 @@ static void protected_mode(void **state)
 		0x68,
 	};
 	static const struct quirk quirks[] = {
-		{ TCG, 1, .gone = 4 },      /* no segment limits, nor access by null selectors: prot32 */
+		{ TCG, 1, .gone = 4 },    /* no segment limits, nor access by null selectors: prot32 */
 		{ TCG, 44, .cut = true }, /* the same: no #SS for the stack's limit */
 	};
 	run_and_compare(r, want, ARRAY_LEN(want), quirks, ARRAY_LEN(quirks));
@@ -643,7 +643,7 @@ static void pae(void **state)
 
 	const u32 want[] = { EXC(13, 0), EXC(13, 0), 0x5000, 0x7020, EXC(13, 0), 0x20, EXC(13, 0), EXC(13, 0), 0x33 };
 	static const struct quirk quirks[] = {
-		{ TCG, 1, .gone = 1 }, /* CR3 loads check no PDPTEs: prot32 */
+		{ TCG, 1, .gone = 1 },       /* CR3 loads check no PDPTEs: prot32 */
 		{ TCG, 2, .value = 0x7000 }, /* and so change CR3 */
 	};
 	run_and_compare(r, want, ARRAY_LEN(want), quirks, ARRAY_LEN(quirks));

@@ -903,8 +903,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	for (size_t i = 0; i < size; i++)
 		f.seed = (f.seed ^ data[i]) * 0x100000001b3ull;
 	f.seed |= 1;
-	f.ram =
-	    (struct ram){ .memfd = memfd, .tmpfs = -1, .bytes = RAM_BYTES, .host = window + GUARD_BYTES, .low_bytes = RAM_BYTES };
+	f.ram = (struct ram){
+		.memfd = memfd, .tmpfs = -1, .bytes = RAM_BYTES, .host = window + GUARD_BYTES, .low_bytes = RAM_BYTES
+	};
 	memset(f.ram.host, 0, RAM_BYTES);
 
 	f.mode = (enum fuzz_mode)below(&f, M_COUNT);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* slirp_wire.h - the guest's end of a real mica-slirp's wire, and sockets of the host: for tests of the user network. */
+/* slirp_wire.h - the guest's end of a real mica-slirp's wire, and sockets of the host: for tests of the user network.
+ */
 #ifndef SLIRP_WIRE_H
 #define SLIRP_WIRE_H
 

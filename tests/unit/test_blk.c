@@ -598,7 +598,9 @@ static void test_cancel(void **state)
 		cancel_ok = cancel_gone = 0;
 		blk_plug(b);
 		for (unsigned i = 0; i < N; i++) {
-			r[i] = (struct blk_req){ .op = BLK_WRITE, .bytes = 8 * MIB, .iov = &iov, .niov = 1, .done = cancel_done };
+			r[i] = (struct blk_req){
+				.op = BLK_WRITE, .bytes = 8 * MIB, .iov = &iov, .niov = 1, .done = cancel_done
+			};
 			blk_submit(b, &r[i]);
 		}
 		blk_unplug(b);
@@ -709,18 +711,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_open_errors),
-		T(test_locks),
-		T(test_locks_of_qemu),
-		T(test_tail),
-		T(test_model),
-		T(test_refused_requests),
-		T(test_truncated),
-		T(test_flush_reaches_the_disk),
-		T(test_many),
-		T(test_pieces),
-		T(test_cancel),
-		T(test_submitter_ends),
+		T(test_open_errors),   T(test_locks),
+		T(test_locks_of_qemu), T(test_tail),
+		T(test_model),         T(test_refused_requests),
+		T(test_truncated),     T(test_flush_reaches_the_disk),
+		T(test_many),          T(test_pieces),
+		T(test_cancel),        T(test_submitter_ends),
 		T(test_without_uring),
 	};
 	return cmocka_run_group_tests_name("blk", tests, NULL, NULL);

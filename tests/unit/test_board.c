@@ -188,7 +188,7 @@ static void nobody(void **state)
 	cb->mmio_write(cb->opaque, 0, UINT64_MAX - 3, 8, 0);
 	cb->mmio_read(cb->opaque, 0, UINT64_MAX - 3, 8);
 	mwr(0, LAYOUT_LAPIC + 0x280, 0);
-	assert_int_equal(mrd(0, LAYOUT_LAPIC + 0x280), 0); /* the local APIC was not meant */
+	assert_int_equal(mrd(0, LAYOUT_LAPIC + 0x280), 0);     /* the local APIC was not meant */
 	cb->mmio_read(cb->opaque, 0, LAYOUT_LAPIC + 0xffe, 4); /* across the page's end */
 	cb->mmio_read(cb->opaque, 0, LAYOUT_LAPIC - 2, 4);
 	assert_int_equal(in(0xffff, 4), 0xffffffff);

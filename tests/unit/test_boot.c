@@ -448,7 +448,8 @@ static void test_not_kernels(void **unused)
 		{ "hello, w\303\266rld\n", 14, "is a text file: pass the kernel itself" },
 		{ "hello\1world", 11, "no known kind" },
 		{ "!<arch>\ndebian", 14, "an archive (a Debian package?)" },
-		{ "                                    \x18\x28\x6f\x01", 40, "a 32-bit ARM kernel: this is an x86-64 machine" },
+		{ "                                    \x18\x28\x6f\x01", 40,
+		  "a 32-bit ARM kernel: this is an x86-64 machine" },
 		{ "\x7f"
 		  "ELF",
 		  4, "cut short" },
@@ -540,12 +541,17 @@ static void test_machine_boot(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_linux),         cmocka_unit_test(test_linux_moves_or_refuses),
+		cmocka_unit_test(test_linux),
+		cmocka_unit_test(test_linux_moves_or_refuses),
 		cmocka_unit_test(test_linux_32bit),
-		cmocka_unit_test(test_linux_refuses), cmocka_unit_test(test_initrd_too_large),
-		cmocka_unit_test(test_pvh),           cmocka_unit_test(test_multiboot),
-		cmocka_unit_test(test_truncated),     cmocka_unit_test(test_hostile_elf),
-		cmocka_unit_test(test_not_kernels),   cmocka_unit_test(test_callers_open),
+		cmocka_unit_test(test_linux_refuses),
+		cmocka_unit_test(test_initrd_too_large),
+		cmocka_unit_test(test_pvh),
+		cmocka_unit_test(test_multiboot),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_hostile_elf),
+		cmocka_unit_test(test_not_kernels),
+		cmocka_unit_test(test_callers_open),
 		cmocka_unit_test(test_machine_boot),
 	};
 

@@ -17,7 +17,8 @@ static int load(struct vmm_config *c, const char *text, struct err *e)
 
 /* Every key with a value that is not its default. */
 static const char full[] =
-    "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"irqchip\":\"kernel\",\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
+    "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"irqchip\":\"kernel\","
+    "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,"
     "\"control_fd\":9,\"control_path\":\"/ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
@@ -76,8 +77,10 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":9223372036854775807}", "memory: " },
 		{ "{\"kernel\":\"/k\",\"engine\":\"hvf\"}", "engine: 'hvf'" },
 		{ "{\"kernel\":\"/k\",\"engine\":\"soft\",\"engine_options\":[\"heat=0\"]}", "engine: heat=0: write" },
-		{ "{\"kernel\":\"/k\",\"engine\":\"kvm\",\"engine_options\":[\"heat=2\"]}", "engine: kvm takes nothing" },
-		{ "{\"kernel\":\"/k\",\"cpus\":2,\"engine\":\"soft\",\"engine_options\":[\"check=on\"]}", "one CPU only" },
+		{ "{\"kernel\":\"/k\",\"engine\":\"kvm\",\"engine_options\":[\"heat=2\"]}",
+		  "engine: kvm takes nothing" },
+		{ "{\"kernel\":\"/k\",\"cpus\":2,\"engine\":\"soft\",\"engine_options\":[\"check=on\"]}",
+		  "one CPU only" },
 		{ "{\"kernel\":\"/k\",\"irqchip\":\"x\"}", "irqchip: 'x'" },
 		{ "{}", "no kernel" },
 		{ "{\"kernel\":\"/k\",\"disks\":{}}", "disks: not a list" },

@@ -65,10 +65,7 @@ static const enum vm_ask all[] = { P, R, T, D, E, Q };
 static const enum vm_ask winner[6][6] = {
 	{ P, P, P, P, E, P }, /* powered off: a person who quits gets what he wants */
 	{ R, R, R, R, E, Q }, /* reset: the same machine cannot power off any more */
-	{ T, T, T, T, E, Q },
-	{ D, D, D, D, E, D },
-	{ E, E, E, E, E, E },
-	{ Q, Q, Q, Q, E, Q },
+	{ T, T, T, T, E, Q }, { D, D, D, D, E, D }, { E, E, E, E, E, E }, { Q, Q, Q, Q, E, Q },
 };
 
 static void test_pairs(void **state)
@@ -89,7 +86,8 @@ static void test_pairs(void **state)
 	}
 }
 
-/* While the first is acted upon, the second comes: from outside it is not lost, from the machine that was reset it is. */
+/* While the first is acted upon, the second comes: from outside it is not lost, from the machine that was reset it is.
+ */
 static void test_pairs_in_act(void **state)
 {
 	for (unsigned i = 0; i < 6; i++) {

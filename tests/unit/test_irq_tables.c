@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_irq_tables.c - $PIR and the MultiProcessor table: found as a guest finds them, and what they say of each slot and
- * pin is where the interrupt really arrives.
+ * test_irq_tables.c - $PIR and the MultiProcessor table: found as a guest finds them, and what they say of each slot
+ * and pin is where the interrupt really arrives.
  */
 #include "machine/irq_tables.h"
 #include "machine/layout.h"

@@ -369,8 +369,8 @@ static void x2apic(void **state)
 	struct rig *r = *state;
 	u64 v;
 
-	assert_false(lapic_msr_read(r->l, 1, 0x802, &v));      /* not in that mode yet */
-	assert_false(x2wr(r, MSR_IA32_APIC_BASE, 0xfee00400)); /* EXTD without EN */
+	assert_false(lapic_msr_read(r->l, 1, 0x802, &v));          /* not in that mode yet */
+	assert_false(x2wr(r, MSR_IA32_APIC_BASE, 0xfee00400));     /* EXTD without EN */
 	assert_false(x2wr(r, MSR_IA32_APIC_BASE, 0x4000fee00800)); /* wider than physical addresses are */
 	assert_true(x2wr(r, MSR_IA32_APIC_BASE, 0xfed00800));
 	assert_int_equal(lapic_page(r->l, 1), 0xfed00000);

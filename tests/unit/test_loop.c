@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_loop.c - the event loop's turns: nobody who comes back at once keeps the others waiting, and what is measured. */
+/* test_loop.c - the event loop's turns: nobody who comes back at once keeps the others waiting, and what is measured.
+ */
 #include "base/clock.h"
 #include "base/loop.h"
 

@@ -36,7 +36,8 @@ static void test_all(void **state)
 	    &o,
 	    "--kernel|k|--initrd=i|--append|console=ttyS0 quiet|--module|m one two|--disk|a,,b,readonly=on,"
 	    "serial=x|--disk|d,snapshot=on,direct=on,format=raw|--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01|"
-	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K,direct=off|--irqchip|kernel|--console|unix:/tmp/c|--virtio-console|pty|"
+	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K,direct=off|--irqchip|"
+	    "kernel|--console|unix:/tmp/c|--virtio-console|pty|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
 	    &e);
 
@@ -76,7 +77,9 @@ static void test_direct(void **state)
 	static const struct {
 		const char *item;
 		enum soft_direct is;
-	} ways[] = { { "direct=on", SOFT_DIRECT_ON }, { "direct=off", SOFT_DIRECT_OFF }, { "direct=always", SOFT_DIRECT_ALWAYS },
+	} ways[] = { { "direct=on", SOFT_DIRECT_ON },
+		     { "direct=off", SOFT_DIRECT_OFF },
+		     { "direct=always", SOFT_DIRECT_ALWAYS },
 		     { "heat=2", SOFT_DIRECT_ON } };
 
 	for (unsigned i = 0; i < ARRAY_LEN(ways); i++) {
@@ -87,7 +90,7 @@ static void test_direct(void **state)
 		assert_int_equal(o.direct, ways[i].is);
 	}
 	/* Without a translator there is no direct execution; to say so is no error. */
-	char *both[] = { (char *)(uintptr_t)"translate=off", (char *)(uintptr_t)"direct=on" };
+	char *both[] = { (char *)(uintptr_t) "translate=off", (char *)(uintptr_t) "direct=on" };
 	struct soft_options o;
 	struct err e = { 0 };
 	assert_int_equal(engine_options_parse(&o, both, 2, &e), 0);
@@ -225,11 +228,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all),
-		cmocka_unit_test(test_direct),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_all),   cmocka_unit_test(test_direct), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_sizes), cmocka_unit_test(test_split),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -212,7 +212,7 @@ static void test_bar_decoding(void **state)
 	assert_int_equal(bus_mmio_read(f->bus, 0xfebfc008, 4), 8);
 	cfg_put(f, 1, 0x10, 4, (u32)LAYOUT_IOAPIC);
 	assert_int_equal(bus_mmio_read(f->bus, LAYOUT_IOAPIC + 8, 4), 0xffffffff);
-	cfg_put(f, 1, 0x10, 4, (u32)LAYOUT_ECAM); /* taken */
+	cfg_put(f, 1, 0x10, 4, (u32)LAYOUT_ECAM);                                   /* taken */
 	assert_int_equal(bus_mmio_read(f->bus, LAYOUT_ECAM + 8, 4), 0x060000 << 8); /* the host bridge's class */
 	pci_bus_set_memory_end(f->pci, 4 * GIB);
 	/* two at one place: the first keeps it; the other answers after a move */
@@ -484,8 +484,15 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_config_access),    T(test_capabilities), T(test_bar_sizing), T(test_bar_decoding),
-		T(test_assign_and_reset), T(test_msix),         T(test_routes), T(test_intx),       T(test_slots),
+		T(test_config_access),
+		T(test_capabilities),
+		T(test_bar_sizing),
+		T(test_bar_decoding),
+		T(test_assign_and_reset),
+		T(test_msix),
+		T(test_routes),
+		T(test_intx),
+		T(test_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,7 +206,7 @@ static void stolen_time(void **state)
 	const gpa_t gpa = 0x3000;
 	u64 v, stolen;
 
-	assert_false(pv_msr_write(pv, 0, 0x4b564d03, gpa | 3));       /* reserved bits */
+	assert_false(pv_msr_write(pv, 0, 0x4b564d03, gpa | 3));        /* reserved bits */
 	assert_false(pv_msr_write(pv, 0, 0x4b564d03, 1ull << 40 | 1)); /* no memory there */
 	assert_true(pv_msr_write(pv, 0, 0x4b564d03, gpa | 1));
 	assert_true(pv_msr_read(pv, 0, 0x4b564d03, &v) && v == (gpa | 1));
@@ -245,7 +245,8 @@ static void stolen_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(clock_rate), T(wall_clock), T(bad_addresses), T(hypercalls), T(stolen_time), cmocka_unit_test(reset_ports),
+		T(clock_rate), T(wall_clock),  T(bad_addresses),
+		T(hypercalls), T(stolen_time), cmocka_unit_test(reset_ports),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -271,10 +271,8 @@ static void test_isolated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_allowed),
-		cmocka_unit_test(test_malloc_of_threads),
-		cmocka_unit_test(test_all_threads),
+		cmocka_unit_test(test_refused),           cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_malloc_of_threads), cmocka_unit_test(test_all_threads),
 		cmocka_unit_test(test_isolated),
 	};
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -639,7 +639,7 @@ int main(void)
 		cmocka_unit_test(fields_that_lie),  cmocka_unit_test(memory),
 		cmocka_unit_test(empty_memory),     cmocka_unit_test(hostile_memory),
 		cmocka_unit_test(cpu_round_trip),   cmocka_unit_test(impossible_cpus),
-		cmocka_unit_test(promises),       cmocka_unit_test(limits),
+		cmocka_unit_test(promises),         cmocka_unit_test(limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

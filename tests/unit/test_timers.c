@@ -183,7 +183,8 @@ static void pit_interrupts(void **state)
 	w(0x40, 0xa9);
 	w(0x40, 0x04);
 	start = clock_mono_ns();
-	while (__atomic_load_n(&edges, __ATOMIC_SEQ_CST) == before && clock_mono_ns() - start < patient(10 * NSEC_PER_SEC))
+	while (__atomic_load_n(&edges, __ATOMIC_SEQ_CST) == before &&
+	       clock_mono_ns() - start < patient(10 * NSEC_PER_SEC))
 		usleep(100);
 	usleep(10000);
 	assert_int_equal(__atomic_load_n(&edges, __ATOMIC_SEQ_CST), before + 1);
@@ -444,8 +445,8 @@ static void pm_events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(pit_modes),      T(pit_interrupts), T(pit_fastest), T(rtc_formats), T(rtc_set),
-		T(rtc_interrupts), T(pm_timer),       T(pm_events),
+		T(pit_modes), T(pit_interrupts), T(pit_fastest), T(rtc_formats),
+		T(rtc_set),   T(rtc_interrupts), T(pm_timer),    T(pm_events),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -332,7 +332,8 @@ static void test_break(void **state)
 	assert_int_equal(in(f, 2) & 0xf, 6);
 	assert_int_equal(in(f, 5), LSR_IDLE | LSR_DR | LSR_BI);
 	assert_int_equal(in(f, 0), 0);
-	/* The input is cut off in loop-back; a cleared FIFO forgets; so does one that was read without a look at LSR. */
+	/* The input is cut off in loop-back; a cleared FIFO forgets; so does one that was read without a look at LSR.
+	 */
 	out(f, 4, 0x10);
 	uart_break(f->uart);
 	assert_int_equal(in(f, 5), LSR_IDLE);
@@ -351,9 +352,8 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(transmit), T(thre_interrupt),  T(receive_levels), T(receive_long),
-		T(loopback), T(modem_interrupt), T(identify),       T(without_console),
-		T(test_break),
+		T(transmit),        T(thre_interrupt), T(receive_levels),  T(receive_long), T(loopback),
+		T(modem_interrupt), T(identify),       T(without_console), T(test_break),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

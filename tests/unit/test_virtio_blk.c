@@ -451,8 +451,9 @@ static void test_host_errors(void **state)
 		lines += *c == '\n';
 	assert_int_equal(lines, 3);
 	assert_non_null(strstr(text, img));
-	assert_non_null(strstr(text, "a read of 4096 bytes at 4096: Input/output error (errno 5); the host's storage fails, or "
-				     "the image became shorter: look at the host's kernel log"));
+	assert_non_null(
+	    strstr(text, "a read of 4096 bytes at 4096: Input/output error (errno 5); the host's storage fails, or "
+			 "the image became shorter: look at the host's kernel log"));
 	assert_non_null(strstr(text, "1 such error so far, the next line comes at 10\n"));
 	assert_non_null(strstr(text, "100 such errors so far, the next line comes at 1000\n"));
 	assert_null(strstr(text, "guest"));

@@ -361,8 +361,8 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(console_out), T(console_in), T(balloon_inflate), T(balloon_report), T(balloon_target),
-		T(balloon_visits), T(balloon_quiesce_midway), T(frozen),
+		T(console_out),    T(console_in),     T(balloon_inflate),        T(balloon_report),
+		T(balloon_target), T(balloon_visits), T(balloon_quiesce_midway), T(frozen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -469,7 +469,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(config),         T(transmit),      T(checksums),   T(transmit_stall), T(receive),
-		T(receive_merged), T(receive_stall), T(bad_buffers), T(wire_cut), T(wire_down_and_up),
+		T(receive_merged), T(receive_stall), T(bad_buffers), T(wire_cut),       T(wire_down_and_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ struct kvm_cpu {
 	struct kvm_vm *vm;
 	unsigned index;
 	int fd;
-	struct kvm_run *run; /* shared with the kernel */
+	struct kvm_run *run;        /* shared with the kernel */
 	struct kvm_dirty_gfn *ring; /* of the dirty ring, ring_next under the VM's ring_lock */
 	u32 ring_next;
 	bool io_pending; /* the instruction of the last exit is not finished before the next KVM_RUN */
@@ -78,8 +78,8 @@ struct kvm_vm {
 	bool chips; /* I/O APIC, 8259s and PIT are in the kernel */
 	u64 arch_capabilities;
 
-	struct dirty dirty;  /* what devices wrote; with rings, vCPUs too */
-	u32 ring_entries;    /* of each vCPU's dirty ring, a power of two; 0: the kernel keeps bitmaps */
+	struct dirty dirty; /* what devices wrote; with rings, vCPUs too */
+	u32 ring_entries;   /* of each vCPU's dirty ring, a power of two; 0: the kernel keeps bitmaps */
 	pthread_mutex_t ring_lock;
 
 	pthread_mutex_t lock;
@@ -88,7 +88,7 @@ struct kvm_vm {
 		u64 addr;
 		u32 data;
 		bool used;
-		int fd; /* of a route: bound to its GSI as an irqfd; -1: not */
+		int fd;          /* of a route: bound to its GSI as an irqfd; -1: not */
 	} pin[CPU_PINS], *route; /* CPU_ROUTES of these, nroutes ever used */
 	unsigned nroutes;
 	u32 wires; /* chips: levels as driven */

@@ -18,8 +18,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define LIMIT_MS 400  /* of a processor's time */
-#define WAIT_MS 4000  /* for the processor as well */
+#define LIMIT_MS 400 /* of a processor's time */
+#define WAIT_MS 4000 /* for the processor as well */
 #define CODE 0x8000u
 #define DATA 0x9000u
 #define MEM_BYTES 0x10000u
@@ -236,8 +236,8 @@ static u64 clock_ns(clockid_t clock)
 	return (u64)t.tv_sec * NSEC_PER_SEC + (u64)t.tv_nsec;
 }
 
-/* Does the child say something while it uses LIMIT_MS of a processor? That it had to wait for one, as on a busy host, says
- * nothing about KVM. */
+/* Does the child say something while it uses LIMIT_MS of a processor? That it had to wait for one, as on a busy host,
+ * says nothing about KVM. */
 static bool answers(int fd, pid_t pid)
 {
 	u64 end = clock_mono_ns() + WAIT_MS * 1000000ull;
@@ -286,8 +286,8 @@ void kvm_probe(struct kvm_probe *p)
 		say_why(p);
 	} else {
 		p->verdict = KVM_EMULATED;
-		snprintf(p->why, sizeof(p->why), "it did not get through a few thousand instructions in %d ms of a processor's time",
-			 LIMIT_MS);
+		snprintf(p->why, sizeof(p->why),
+			 "it did not get through a few thousand instructions in %d ms of a processor's time", LIMIT_MS);
 	}
 	close(fds[0]);
 	if (pid > 0)

@@ -10,16 +10,9 @@
 #include <sys/syscall.h>
 
 const char *const kvm_count_names[KC_COUNT] = {
-	[KC_PIO_IN] = "pio_in",
-	[KC_PIO_OUT] = "pio_out",
-	[KC_MMIO_READ] = "mmio_read",
-	[KC_MMIO_WRITE] = "mmio_write",
-	[KC_EOI] = "eoi",
-	[KC_WINDOW] = "window",
-	[KC_RING] = "dirty_ring",
-	[KC_HLT] = "hlt",
-	[KC_SIGNAL] = "signal",
-	[KC_OTHER] = "other",
+	[KC_PIO_IN] = "pio_in", [KC_PIO_OUT] = "pio_out", [KC_MMIO_READ] = "mmio_read", [KC_MMIO_WRITE] = "mmio_write",
+	[KC_EOI] = "eoi",       [KC_WINDOW] = "window",   [KC_RING] = "dirty_ring",     [KC_HLT] = "hlt",
+	[KC_SIGNAL] = "signal", [KC_OTHER] = "other",
 };
 
 #define KICK_SIGNAL SIGRTMIN

@@ -173,8 +173,10 @@ static struct kvm_segment *seg_of(struct kvm_sregs *s, enum cpu_seg_name n)
 	X(GPR_RCX, rcx) \
 	X(GPR_RDX, rdx) \
 	X(GPR_RBX, rbx) \
-	X(GPR_RSP, rsp) X(GPR_RBP, rbp) X(GPR_RSI, rsi) X(GPR_RDI, rdi) X(GPR_R8, r8) X(9, r9) X(10, r10) X(11, r11) \
-	    X(12, r12) X(13, r13) X(14, r14) X(15, r15)
+	X(GPR_RSP, rsp) \
+	X(GPR_RBP, rbp) \
+	X(GPR_RSI, rsi) \
+	X(GPR_RDI, rdi) X(GPR_R8, r8) X(9, r9) X(10, r10) X(11, r11) X(12, r12) X(13, r13) X(14, r14) X(15, r15)
 
 static void get_regs(struct kvm_cpu *c, struct cpu_state *s)
 {

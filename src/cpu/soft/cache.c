@@ -227,8 +227,8 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 }
 
 /*
- * b stays on the lists of its pages, dead, and in code_chunks: they may be long, and whoever walks one drops what is dead
- * from it. Too many chunks only cost a look.
+ * b stays on the lists of its pages, dead, and in code_chunks: they may be long, and whoever walks one drops what is
+ * dead from it. Too many chunks only cost a look.
  */
 static void kill_block(struct soft_vm *vm, struct block *b)
 {

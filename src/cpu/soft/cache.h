@@ -51,13 +51,13 @@ struct code_cache {
 	pthread_mutex_t lock;
 	u8 *arena;
 	size_t arena_bytes, used;
-	u64 *hash;              /* sets of CACHE_WAYS: arena offset / 16 (0: none), and above it bits of the hash */
-	_Atomic u8 *page_flags; /* by RAM page index */
+	u64 *hash;                /* sets of CACHE_WAYS: arena offset / 16 (0: none), and above it bits of the hash */
+	_Atomic u8 *page_flags;   /* by RAM page index */
 	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
-	u8 *quiet;              /* by RAM page: writes since it had a block */
-	u32 *page_head;         /* arena offset / 16 of the first block on the page, 0 none */
+	u8 *quiet;                /* by RAM page: writes since it had a block */
+	u32 *page_head;           /* arena offset / 16 of the first block on the page, 0 none */
 	u64 npages;
-	u64 generation; /* of the arena: bumped at every reset */
+	u64 generation;    /* of the arena: bumped at every reset */
 	_Atomic bool full; /* there is no more room for translations: reset at the next block */
 
 	/* exclusive sections */
@@ -163,15 +163,16 @@ static inline u64 cache_block_chunks(const struct block *b, u64 page)
 /* decode.c */
 /* Decode a block at host bytes p (n available, to the page's end; or to 30 when it spans) into b;
  * at most max instructions. whole: on behind branches that may not be taken; else, where there is a translator, the
- * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one instruction lies whole within n. */
+ * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one
+ * instruction lies whole within n. */
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
 void decode_init(struct soft_vm *vm);
 
 /* The exec_*.c files: handlers decode needs by name */
 void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
 void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
-void op_end(struct soft_cpu *c, const struct uop *op); /* end of block: fall through */
-void op_end_link(struct soft_cpu *c, const struct uop *op); /* ... inside the page */
+void op_end(struct soft_cpu *c, const struct uop *op);       /* end of block: fall through */
+void op_end_link(struct soft_cpu *c, const struct uop *op);  /* ... inside the page */
 void op_ud(struct soft_cpu *c, const struct uop *op);
 void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */
 

@@ -27,8 +27,7 @@ void decode_init(struct soft_vm *vm)
 		must(ZYAN_SUCCESS(ZydisDecoderInit(d, m[i].mode, m[i].stack)));
 		/* What the model has not, decodes as on a processor that has not. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES,
-				       vm->isa & ISA_AMD ? ZYAN_TRUE : ZYAN_FALSE);
+		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vm->isa & ISA_AMD ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_TZCNT, vm->isa & ISA_BMI1 ? ZYAN_TRUE : ZYAN_FALSE);
 	}
@@ -213,7 +212,10 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 
 	/* n: a single step has no more than one instruction at hand, and what it decodes is not kept. */
 	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
-		b->op[nu++] = (struct uop){ .fn = op_jit_heat, .base = GPR_ZERO, .index = GPR_ZERO, .imm = jit_was_hot(vm, b->phys) ? 2 : vm->jit->heat };
+		b->op[nu++] = (struct uop){ .fn = op_jit_heat,
+					    .base = GPR_ZERO,
+					    .index = GPR_ZERO,
+					    .imm = jit_was_hot(vm, b->phys) ? 2 : vm->jit->heat };
 	while (!end && ni < max && off < n) {
 		u8 bytes[MEMO_BYTES];
 		unsigned room = MIN(15u, n - off);
@@ -249,7 +251,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 				decode_ud(&d);
 			off += in->length;
 		} else {
-			/* Whether it is too long comes first, then whether all of it is there, then whether it is anything. */
+			/* Whether it is too long comes first, then whether all of it is there, then whether it is
+			 * anything. */
 			bool bare, cut_off = st == ZYDIS_STATUS_NO_MORE_DATA;
 			unsigned len = decode_undefined_length(bytes, room, code, vm->isa & ISA_AMD, &bare);
 			if (cut_off && !bare)
@@ -257,7 +260,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 			if (len > room && room < 15)
 				break; /* it goes on in the next page */
 			d.u[0].rip_off = (u16)off;
-			emit(&d, len > 15 || (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG && !bare) ? op_gp_len : op_ud, true);
+			emit(&d, len > 15 || (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG && !bare) ? op_gp_len : op_ud,
+			     true);
 			off += MIN(len, room);
 		}
 		must(d.nu >= 1 && d.nu <= 3);
@@ -273,7 +277,9 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 		return false;
 	if (!end) {
 		bool link = max > 1 && (mode & MODE_CODE64) && (b->phys & ~PAGE_MASK) + off < PAGE_BYTES;
-		b->op[nu] = (struct uop){ .fn = link ? op_end_link : op_end, .rip_off = (u16)off, .base = GPR_ZERO, .index = GPR_ZERO };
+		b->op[nu] = (struct uop){
+			.fn = link ? op_end_link : op_end, .rip_off = (u16)off, .base = GPR_ZERO, .index = GPR_ZERO
+		};
 		nu++;
 	}
 	b->nops = (u16)nu;

@@ -370,8 +370,8 @@ static bool is_hint(const ZydisDecodedInstruction *in)
 }
 
 /*
- * Encodings and instruction sets of which no model has any, and which give other instructions' names to theirs: AMD's XOP
- * with TBM, 3DNow!, AVX-512, Xeon Phi's.
+ * Encodings and instruction sets of which no model has any, and which give other instructions' names to theirs: AMD's
+ * XOP with TBM, 3DNow!, AVX-512, Xeon Phi's.
  */
 static bool of_no_model(const ZydisDecodedInstruction *in)
 {

@@ -13,10 +13,10 @@ enum imm {
 	I_NONE,
 	I_B,
 	I_W,
-	I_Z,	 /* operand size, no more than 4 */
-	I_V,	 /* MOV r, imm: operand size */
+	I_Z,     /* operand size, no more than 4 */
+	I_V,     /* MOV r, imm: operand size */
 	I_MOFFS, /* address size */
-	I_FAR,	 /* ptr16:16, ptr16:32 */
+	I_FAR,   /* ptr16:16, ptr16:32 */
 	I_ENTER,
 	I_GRP3B, /* F6: /0 and /1 have a byte */
 	I_GRP3Z,
@@ -93,23 +93,23 @@ static enum imm imm_0f(u8 op)
 
 static bool modrm_one_byte(u8 op)
 {
-	return (op < 0x40 && (op & 7) < 4) || op == 0x62 || op == 0x63 || op == 0x69 || op == 0x6b || (op & 0xf0) == 0x80 ||
-	       (op & 0xfe) == 0xc0 || (op & 0xfc) == 0xc4 || (op & 0xfc) == 0xd0 || (op & 0xf8) == 0xd8 ||
-	       (op & 0xfe) == 0xf6 || op >= 0xfe;
+	return (op < 0x40 && (op & 7) < 4) || op == 0x62 || op == 0x63 || op == 0x69 || op == 0x6b ||
+	       (op & 0xf0) == 0x80 || (op & 0xfe) == 0xc0 || (op & 0xfc) == 0xc4 || (op & 0xfc) == 0xd0 ||
+	       (op & 0xf8) == 0xd8 || (op & 0xfe) == 0xf6 || op >= 0xfe;
 }
 
 /* On AMD's processors these, among them UD0 and UD1, are over with their opcode; Intel's UD0 and UD1 have a ModRM. */
 static bool bare_0f(u8 op, bool amd)
 {
-	return amd && ((op >= 0x24 && op <= 0x27) || op == 0x36 || (op >= 0x39 && op <= 0x3f && op != 0x3a) || op == 0x7a ||
-		       op == 0x7b || op == 0xa6 || op == 0xa7 || op == 0xb9 || op == 0xff);
+	return amd && ((op >= 0x24 && op <= 0x27) || op == 0x36 || (op >= 0x39 && op <= 0x3f && op != 0x3a) ||
+		       op == 0x7a || op == 0x7b || op == 0xa6 || op == 0xa7 || op == 0xb9 || op == 0xff);
 }
 
 static bool modrm_0f(u8 op, bool amd)
 {
 	return !((op >= 0x04 && op <= 0x0c && op != 0x0d) || op == 0x0e || (op & 0xf8) == 0x30 || op == 0x77 ||
-		 (op & 0xf0) == 0x80 || (op >= 0xa0 && op <= 0xa2) || (op >= 0xa8 && op <= 0xaa) || (op & 0xf8) == 0xc8 ||
-		 bare_0f(op, amd));
+		 (op & 0xf0) == 0x80 || (op >= 0xa0 && op <= 0xa2) || (op >= 0xa8 && op <= 0xaa) ||
+		 (op & 0xf8) == 0xc8 || bare_0f(op, amd));
 }
 
 /* ModRM, SIB and displacement; p may have fewer bytes, then what it does not have counts as 0. */
@@ -187,7 +187,7 @@ unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool am
 				return i + 1;
 			modrm = modrm_0f(op, amd);
 			imm = op == 0x78 && amd ? I_W : imm_0f(op); /* EXTRQ and INSERTQ */
-			moves_cr = (op & 0xfc) == 0x20; /* mod is not looked at */
+			moves_cr = (op & 0xfc) == 0x20;             /* mod is not looked at */
 		}
 	} else {
 		modrm = modrm_one_byte(op);

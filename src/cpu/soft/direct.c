@@ -7,14 +7,14 @@
 #include <signal.h>
 #include <ucontext.h>
 
-/* An address space is let in when an interrupt finds it at CPL 3, as did the last one so long ago, and kernels were entered no
- * more often since than once in ... */
+/* An address space is let in when an interrupt finds it at CPL 3, as did the last one so long ago, and kernels were
+ * entered no more often since than once in ... */
 #define WINDOW_NS 2000000ull
 #define PER_ENTRY_NS 60000ull
 /*
- * From then on both ways are tried, a leg of some returns to CPL 3 each, and the one taken for longer that needs less time
- * from one return to the next; how long goes by what trying the other one costs. Where guest code
- * runs for FAR_NS from one return to the next direct execution needs no proof.
+ * From then on both ways are tried, a leg of some returns to CPL 3 each, and the one taken for longer that needs less
+ * time from one return to the next; how long goes by what trying the other one costs. Where guest code runs for FAR_NS
+ * from one return to the next direct execution needs no proof.
  */
 #define TRY 12u
 #define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
@@ -104,7 +104,8 @@ static struct runner *take(struct soft_cpu *c)
 	}
 	if (best) {
 		detach(c, best);
-		/* Or the next process could read the last one's addresses, registers, and what it left for it to find. */
+		/* Or the next process could read the last one's addresses, registers, and what it left for it to find.
+		 */
 		runner_wipe(best);
 		c->direct.own += !best->cpu;
 		pthread_mutex_lock(&c->tlb_lock);
@@ -224,10 +225,9 @@ static bool possible(const struct soft_cpu *c)
 	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
 	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
 	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | LOST_FLAGS)) &&
-	       (c->sysflags & FL_IF) &&
-	       !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace && !c->jit.check &&
-	       (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok &&
-	       soft_canonical(c->rip) && soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
+	       (c->sysflags & FL_IF) && !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace &&
+	       !c->jit.check && (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok && soft_canonical(c->rip) &&
+	       soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
 }
 
 static void let_in(struct soft_cpu *c)
@@ -248,7 +248,8 @@ void direct_interrupt(struct soft_cpu *c)
 
 	if (took < WINDOW_NS)
 		return;
-	/* By everybody together; and two such interrupts in a row, as in a kernel that works for long there are few, too. */
+	/* By everybody together; and two such interrupts in a row, as in a kernel that works for long there are few,
+	 * too. */
 	bool user = c->cpl == 3, computes = user && c->direct.seen_user && (u64)entries * PER_ENTRY_NS <= took;
 	c->direct.seen_ns = now;
 	c->direct.seen_user = user;
@@ -289,13 +290,16 @@ static void put(struct soft_cpu *c, struct runner *r)
 }
 
 /* Segment registers that user code may load on its own: the segment of flat data, that whose limit is the number of the
- * processor (Linux's vdso), and the code segments of 64 and 32 bits; in the host they are what they are in every Linux. */
+ * processor (Linux's vdso), and the code segments of 64 and 32 bits; in the host they are what they are in every Linux.
+ */
 #define USER_CS32 0x23
 #define USER_CPU 0x7b
 
 static void get_segments(struct soft_cpu *c, const struct runner *r, u16 cs)
 {
-	static const u8 name[4] = { [RUNNER_ES] = SEG_ES, [RUNNER_DS] = SEG_DS, [RUNNER_FS] = SEG_FS, [RUNNER_GS] = SEG_GS };
+	static const u8 name[4] = {
+		[RUNNER_ES] = SEG_ES, [RUNNER_DS] = SEG_DS, [RUNNER_FS] = SEG_FS, [RUNNER_GS] = SEG_GS
+	};
 
 	if (cs == USER_CS32)
 		c->seg[SEG_CS] = (struct cpu_seg){ .sel = USER_CS32, .ar = 0xc0fb, .limit = ~0u };
@@ -351,9 +355,9 @@ static void get(struct soft_cpu *c, struct runner *r)
 /* ---- stops ---- */
 
 enum verdict {
-	GO_ON,   /* in the runner */
-	LEAVE,   /* in translated code */
-	TRAPPED, /* ... after a #DB */
+	GO_ON,    /* in the runner */
+	LEAVE,    /* in translated code */
+	TRAPPED,  /* ... after a #DB */
 	STRANGER, /* ... and it is not whom we let in */
 };
 
@@ -513,7 +517,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		direct_map_lost(c, r);
 		give_back(c, r);
 		spare(c, c->vm->direct.always ? 0 : DIRECT_NEVER);
-		/* What its registers were nobody knows: the process inside has to go, as it would after a machine check. */
+		/* What its registers were nobody knows: the process inside has to go, as it would after a machine
+		 * check. */
 		if (r->ran)
 			soft_raise(c, EXC_GP, 0);
 	}
@@ -534,7 +539,8 @@ bool direct_run(struct soft_cpu *c)
 		spare(c, r || always ? 0 : DIRECT_NEVER);
 		return false;
 	}
-	if (!r->resumes && !choose(c, r, r->way.direct ? 1 : (u32)(c->direct.spare_from - c->direct.spare)) && !always) {
+	if (!r->resumes && !choose(c, r, r->way.direct ? 1 : (u32)(c->direct.spare_from - c->direct.spare)) &&
+	    !always) {
 		spare(c, r->way.leg);
 		return false;
 	}

@@ -2,13 +2,13 @@
 /*
  * direct_code.c - pages that runners execute stay what was looked at, see direct.h.
  *
- * Before a page is mapped for executing it is guarded: it becomes a page of code as those are that blocks were decoded from
- * (cache.h, PAGE_CODE), with all chunks in use, so that whoever writes there - translated code of any vCPU, a device, another
- * runner - comes through cache_invalidate_ram(). That ends the guard, and no runner may execute the page until it was
- * looked at again.
+ * Before a page is mapped for executing it is guarded: it becomes a page of code as those are that blocks were decoded
+ * from (cache.h, PAGE_CODE), with all chunks in use, so that whoever writes there - translated code of any vCPU, a
+ * device, another runner - comes through cache_invalidate_ram(). That ends the guard, and no runner may execute the
+ * page until it was looked at again.
  *
- * INV-DIRECT-5: A runner has PROT_EXEC only for a page that is guarded, or its vCPU was kicked since the guard ended: the mark in
- *               vm->direct.code is cleared after the write and before the mappings are looked for, under tlb_lock, and
+ * INV-DIRECT-5: A runner has PROT_EXEC only for a page that is guarded, or its vCPU was kicked since the guard ended:
+ * the mark in vm->direct.code is cleared after the write and before the mappings are looked for, under tlb_lock, and
  *               who maps a page for executing looks at mark and bytes under that lock.
  */
 #include "cpu/soft/cache.h"
@@ -28,7 +28,8 @@ static size_t marks_bytes(const struct soft_vm *vm)
 
 bool direct_code_init(struct soft_vm *vm)
 {
-	void *p = mmap(NULL, marks_bytes(vm), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p =
+	    mmap(NULL, marks_bytes(vm), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	vm->direct.code = p == MAP_FAILED ? NULL : p;
 	return vm->direct.code;
@@ -57,7 +58,8 @@ void direct_code_guard(struct soft_cpu *c, const struct mmu_user *u, unsigned n)
 	c->jit.beside.len = 0;
 	pthread_mutex_lock(&k->lock);
 	for (unsigned i = 0; i < todo; i++)
-		if (cache_page_flags(c->vm, page[i]) & PAGE_CODE) { /* else somebody has just written it: another time */
+		if (cache_page_flags(c->vm, page[i]) &
+		    PAGE_CODE) { /* else somebody has just written it: another time */
 			atomic_store(&k->code_chunks[page[i]], ~0ull);
 			k->quiet[page[i]] = 0;
 			atomic_store(&code[page[i]], MARK_GUARDED);

@@ -6,8 +6,8 @@
  * microseconds, mapping one more page one. They go when the guest's page tables do not allow them any more. That
  * is looked at before a start: of pages that were named (INVLPG), or of all (CR3).
  *
- * What a guest can make runners use of the host's memory is limited by dropping all of a runner's mappings: BUDGET_ALL for
- * the runners of a VM together, of which each is left BUDGET_FLOOR / their number whatever the others have. That is
+ * What a guest can make runners use of the host's memory is limited by dropping all of a runner's mappings: BUDGET_ALL
+ * for the runners of a VM together, of which each is left BUDGET_FLOOR / their number whatever the others have. That is
  * at most 60 MiB, for the host's page tables and areas (VMAs) and for what is kept here; with what runners need
  * anyhow it is less than 64 MiB.
  *
@@ -23,24 +23,25 @@
 
 #define BUCKETS 16384u
 #define NONE (~0u)
-#define AROUND_MIN 16u /* pages looked at around a fault: a power of two, up to what one paging entry of 2 MiB spans */
+#define AROUND_MIN \
+	16u /* pages looked at around a fault: a power of two, up to what one paging entry of 2 MiB spans \
+	     */
 #define AROUND_MAX 512u
 #define AROUND_EXEC 64u
 #define PAGES_MAX (1u << 18)
 #define ENTRIES_MAX (PAGES_MAX + 4 * AROUND_MAX) /* what faults may add before direct_map_sync() drops all */
-#define AREAS_MAX 32768u  /* VMAs that the host may have made for it since all was dropped */
-#define AREAS_FULL 60000u /* what is never reached: the host's limit is 65,530 for a process */
-#define AREA_BYTES 256u   /* of the host's memory */
+#define AREAS_MAX 32768u                         /* VMAs that the host may have made for it since all was dropped */
+#define AREAS_FULL 60000u                        /* what is never reached: the host's limit is 65,530 for a process */
+#define AREA_BYTES 256u                          /* of the host's memory */
 #define BUDGET_ALL (32 * MIB)
 #define BUDGET_FLOOR (28 * MIB)
 #define KEPT_MAX 4
 
-
 struct dpage {
 	u64 vpn;
-	u64 page; /* of RAM */
+	u64 page;                   /* of RAM */
 	u32 next_v, next_p, prev_p; /* many may be of one page: that of zeros */
-	u8 prot;  /* 0: this entry is free */
+	u8 prot;                    /* 0: this entry is free */
 	bool stale;
 };
 struct direct_map {
@@ -269,8 +270,7 @@ static int check(struct soft_cpu *c, struct runner *r, u32 i)
 	unsigned may = u.rights & MMU_USER_R ? PROT_READ : 0;
 	if ((u.rights & MMU_USER_X) && u.page == e->page && atomic_load(&c->vm->direct.code[e->page]))
 		may |= PROT_EXEC;
-	if ((e->prot & PROT_WRITE) && (u.rights & MMU_USER_W) && u.page == e->page &&
-	    mmu_user_writes(c, u.page, false))
+	if ((e->prot & PROT_WRITE) && (u.rights & MMU_USER_W) && u.page == e->page && mmu_user_writes(c, u.page, false))
 		may |= PROT_WRITE;
 	if (!may || u.page != e->page) {
 		code = order(r, SYS_munmap, e->vpn, 0, 0);
@@ -554,8 +554,8 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 				continue;
 			if (i != at) {
 				u32 known = u[i].rights ? find(m, v) : NONE;
-				if (!u[i].rights || (known != NONE && m->e[known].page == u[i].page && !m->e[known].stale &&
-						     (m->e[known].prot & PROT_EXEC || !exec) &&
+				if (!u[i].rights || (known != NONE && m->e[known].page == u[i].page &&
+						     !m->e[known].stale && (m->e[known].prot & PROT_EXEC || !exec) &&
 						     (m->e[known].prot & PROT_WRITE || !(u[i].rights & MMU_USER_W))))
 					continue;
 				p = wanted(c, r, &u[i], false, exec, false);

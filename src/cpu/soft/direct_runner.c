@@ -47,8 +47,8 @@
 __asm__(".pushsection .rodata\n"
 	".balign 16\n"
 	"mica_runner_code:\n"
-	/* The first start, from begin() below: R12, R13 what to unmap behind us, R14 the RAM's descriptor, R15 the secret.
-	 * Everything but our pages goes, and every descriptor but the RAM's. */
+	/* The first start, from begin() below: R12, R13 what to unmap behind us, R14 the RAM's descriptor, R15 the
+	 * secret. Everything but our pages goes, and every descriptor but the RAM's. */
 	"mica_runner_first:\n"
 	"	mov %r15, %r9\n"
 	"	xor %edi, %edi\n"
@@ -173,7 +173,8 @@ __asm__(".pushsection .rodata\n"
 	"	.byte 0\n"
 	"mica_runner_code_end:\n"
 	".popsection\n");
-extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_fsgsbase[], mica_runner_code_end[];
+extern const u8 mica_runner_code[], mica_runner_first[], mica_runner_handler[], mica_runner_fsgsbase[],
+    mica_runner_code_end[];
 
 static inline u64 there(const u8 *label)
 {
@@ -205,7 +206,7 @@ static int code_fd(void)
 enum { F_MMAP = 15, F_SECRET = 19, F_STOP = 23, F_ALLOW, F_TRAP, F_END };
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define LOAD_HIGH(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field) + 4)
-#define IF(at, v, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(v), (yes) - (at) - 1, (no) - (at) - 1)
+#define IF(at, v, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(v), (yes) - (at)-1, (no) - (at)-1)
 
 /* The descriptor that its stops are reported to, or < 0. */
 static long install_filter(u64 secret)
@@ -312,10 +313,10 @@ noreturn_ static void begin(struct runner_shared *sh, int ram_fd, int code, int 
 		long fd = install_filter(secret);
 		if (fd >= 0) {
 			__atomic_store_n(&sh->listener, fd, __ATOMIC_RELEASE);
-			__asm__ volatile("mov %0, %%r12\n mov %1, %%r13\n mov %2, %%r14\n mov %3, %%r15\n jmp *%4" ::"r"(rest),
-					 "r"(0x7ffffffff000ull - rest), "r"((u64)ram_fd), "r"(secret),
-					 "a"(there(mica_runner_first))
-					 : "r12", "r13", "r14", "r15", "memory");
+			__asm__ volatile(
+			    "mov %0, %%r12\n mov %1, %%r13\n mov %2, %%r14\n mov %3, %%r15\n jmp *%4" ::"r"(rest),
+			    "r"(0x7ffffffff000ull - rest), "r"((u64)ram_fd), "r"(secret), "a"(there(mica_runner_first))
+			    : "r12", "r13", "r14", "r15", "memory");
 			__builtin_unreachable();
 		}
 	}
@@ -364,9 +365,9 @@ static int wait_stop(struct runner *r)
 }
 
 /*
- * All that guest code finds in its registers and can read in the shared pages is written anew at each start, from memory of our
- * own: a frame that guest code made, before it jumped to where our code stops, could block the signal that stops
- * it (uc_sigmask), move the signal stack, or make the kernel overlook the YMM registers (FP_XSTATE_MAGIC2).
+ * All that guest code finds in its registers and can read in the shared pages is written anew at each start, from
+ * memory of our own: a frame that guest code made, before it jumped to where our code stops, could block the signal
+ * that stops it (uc_sigmask), move the signal stack, or make the kernel overlook the YMM registers (FP_XSTATE_MAGIC2).
  */
 static void write_frame(struct runner *r)
 {
@@ -389,7 +390,8 @@ static void write_frame(struct runner *r)
 	sh->info = sh->uc = sh->fs = sh->gs = sh->ds = sh->es = 0;
 }
 
-/* What a stop left there, so that nobody changes it any more. It may be anything, but the next start must be able to use it. */
+/* What a stop left there, so that nobody changes it any more. It may be anything, but the next start must be able to
+ * use it. */
 static void read_frame(struct runner *r)
 {
 	const struct runner_shared *sh = r->sh;
@@ -425,7 +427,8 @@ static void read_frame(struct runner *r)
 	}
 }
 
-#define RUNNER_TRIES 4 /* the second one succeeds, unless guest code says that it did not: then the runner is given up */
+#define RUNNER_TRIES \
+	4 /* the second one succeeds, unless guest code says that it did not: then the runner is given up */
 
 /* Until the commands are done, and it has stopped again; guest code was executed in between unless `again`. */
 static int start(struct runner *r, bool again)
@@ -447,12 +450,14 @@ static int start(struct runner *r, bool again)
 		r->ran |= sent && !again;
 		if (!sent && errno != ENOENT && errno != EINPROGRESS)
 			r->alive = false;
-		else if (wait_stop(r) == 0 && (!r->ncommands || __atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE) != r->ncommands))
+		else if (wait_stop(r) == 0 &&
+			 (!r->ncommands || __atomic_load_n(&sh->ncommands, __ATOMIC_ACQUIRE) != r->ncommands))
 			break;
 		/*
-		 * Guest code that stops by a jump to our code does so with signals let in, or single steps: one came before the
-		 * commands were done, and no guest code was executed. Now it stands in the handler, which nothing interrupts.
-		 * Guest code that writes their number there, once they were done, only makes us do it again.
+		 * Guest code that stops by a jump to our code does so with signals let in, or single steps: one came
+		 * before the commands were done, and no guest code was executed. Now it stands in the handler, which
+		 * nothing interrupts. Guest code that writes their number there, once they were done, only makes us do
+		 * it again.
 		 */
 		if (tries == RUNNER_TRIES)
 			r->alive = false;
@@ -562,10 +567,11 @@ static bool first_stop(struct runner *r)
 	if (!r->there.fp)
 		return false;
 	memcpy(r->clean.uc, r->there.uc, sizeof(r->clean.uc));
-	memset(r->clean.uc + offsetof(ucontext_t, uc_mcontext), 0, REG_CSGSFS * sizeof(greg_t)); /* the secret's register, too */
+	memset(r->clean.uc + offsetof(ucontext_t, uc_mcontext), 0,
+	       REG_CSGSFS * sizeof(greg_t)); /* the secret's register, too */
 	memcpy(r->clean.fp, r->there.fp + RUNNER_FP_KERNEL, sizeof(r->clean.fp));
-	/* struct _fpx_sw_bytes: magic1, extended_size, xfeatures, xstate_size. Where it is no such frame there is nothing to be
-	 * written behind it. */
+	/* struct _fpx_sw_bytes: magic1, extended_size, xfeatures, xstate_size. Where it is no such frame there is
+	 * nothing to be written behind it. */
 	r->clean.xfeatures = ld_le64(r->clean.fp + 8);
 	r->clean.magic2_at = ld_le32(r->clean.fp + 16);
 	r->clean.mxcsr_mask = ld_le32(r->there.fp + RUNNER_FP_MXCSR + 4);
@@ -585,7 +591,9 @@ bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned lon
 {
 	auto_close int code = code_fd();
 
-	*b = (struct runner_birth){ .pidfd = -1, .listener = -1, .shared = memfd_create("mica-runner-shared", MFD_CLOEXEC) };
+	*b = (struct runner_birth){ .pidfd = -1,
+				    .listener = -1,
+				    .shared = memfd_create("mica-runner-shared", MFD_CLOEXEC) };
 	*why = "no memory for its process";
 	if (code < 0 || b->shared < 0 || ftruncate(b->shared, RUNNER_SHARED_BYTES) < 0)
 		return false;
@@ -614,7 +622,8 @@ bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned lon
 	if (fd < 0)
 		goto out;
 	b->listener = (int)fd;
-	ioctl(b->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
+	ioctl(b->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+	      NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
 	b->cpuid_faults = sh->error == 1;
 	ok = true;
 out:

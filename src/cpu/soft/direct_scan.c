@@ -2,19 +2,20 @@
 /*
  * direct_scan.c - does a page hold instructions that must not be executed directly? See direct.h for which, and why.
  *
- * Their bytes are looked for first. Most such bytes are parts of other instructions - 0F 00 is in every second page of code,
- * in displacements - so what is found is decoded: x86 code that is decoded from anywhere falls into step after a
+ * Their bytes are looked for first. Most such bytes are parts of other instructions - 0F 00 is in every second page of
+ * code, in displacements - so what is found is decoded: x86 code that is decoded from anywhere falls into step after a
  * few instructions. Several decoders set out some way before the bytes, each a byte behind the last, and if only one
  * of them comes upon such an instruction there, it is one. They need lengths only, and a real decoder takes 30
- * times as long. Who wants to hide an instruction from this can, and sees what the host's processor answers; nothing more
- * depends on it.
+ * times as long. Who wants to hide an instruction from this can, and sees what the host's processor answers; nothing
+ * more depends on it.
  */
 #include "cpu/soft/direct.h"
 
 #include <string.h>
 
-#define WINDOW ((unsigned)DIRECT_SCAN_BEFORE) /* bytes before the place that decoders set out from; some 25 instructions */
-#define STARTS 8u  /* of them */
+#define WINDOW \
+	((unsigned)DIRECT_SCAN_BEFORE) /* bytes before the place that decoders set out from; some 25 instructions */
+#define STARTS 8u                      /* of them */
 
 /* ---- lengths of instructions in 64-bit code (SDM 2 2.1, appendix A) ---- */
 
@@ -28,56 +29,55 @@ struct length {
 
 /* What comes behind an opcode. */
 enum {
-	N,   /* nothing */
-	B,   /* 8 bits */
-	H,   /* 16 */
-	Z,   /* 16 or 32 */
-	V,   /* 16, 32 or 64 */
-	D,   /* 32 */
-	A,   /* an address */
-	E,   /* 16 and 8 */
-	M,   /* ModRM, and its address */
-	MB,  /* ... and 8 bits */
-	MZ,  /* ... and 16 or 32 */
-	G,   /* ... and for TEST 8 bits; group 3 */
-	GZ,  /* ... and for TEST 16 or 32 */
-	X,   /* invalid, or a prefix that was looked at before */
+	N,  /* nothing */
+	B,  /* 8 bits */
+	H,  /* 16 */
+	Z,  /* 16 or 32 */
+	V,  /* 16, 32 or 64 */
+	D,  /* 32 */
+	A,  /* an address */
+	E,  /* 16 and 8 */
+	M,  /* ModRM, and its address */
+	MB, /* ... and 8 bits */
+	MZ, /* ... and 16 or 32 */
+	G,  /* ... and for TEST 8 bits; group 3 */
+	GZ, /* ... and for TEST 16 or 32 */
+	X,  /* invalid, or a prefix that was looked at before */
 };
 
 static const u8 map0[256] = {
 #define ALU M, M, M, M, B, Z, X, X
-	ALU, ALU, ALU, ALU, ALU, ALU, ALU, ALU,
-	X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,            /* 40: REX */
-	N, N, N, N, N, N, N, N, N, N, N, N, N, N, N, N,
-	X, X, X, M, X, X, X, X, Z, MZ, B, MB, N, N, N, N,         /* 60 */
-	B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B,
-	MB, MZ, X, MB, M, M, M, M, M, M, M, M, M, M, M, M,        /* 80 */
-	N, N, N, N, N, N, N, N, N, N, X, N, N, N, N, N,
-	A, A, A, A, N, N, N, N, B, Z, N, N, N, N, N, N,           /* a0 */
-	B, B, B, B, B, B, B, B, V, V, V, V, V, V, V, V,
-	MB, MB, H, N, X, X, MB, MZ, E, N, H, N, N, B, X, N,       /* c0 */
-	M, M, M, M, X, X, X, N, M, M, M, M, M, M, M, M,
-	B, B, B, B, B, B, B, B, D, D, X, B, N, N, N, N,           /* e0 */
-	X, N, X, X, N, N, G, GZ, N, N, N, N, N, N, M, M,
+	ALU, ALU, ALU, ALU, ALU, ALU, ALU, ALU, X, X, X, X, X, X, X, X, X,  X,  X, X,  X, X, X,  X, /* 40: REX */
+	N,   N,   N,   N,   N,   N,   N,   N,   N, N, N, N, N, N, N, N, X,  X,  X, M,  X, X, X,  X,
+	Z,   MZ,  B,   MB,  N,   N,   N,   N, /* 60 */
+	B,   B,   B,   B,   B,   B,   B,   B,   B, B, B, B, B, B, B, B, MB, MZ, X, MB, M, M, M,  M,
+	M,   M,   M,   M,   M,   M,   M,   M, /* 80 */
+	N,   N,   N,   N,   N,   N,   N,   N,   N, N, X, N, N, N, N, N, A,  A,  A, A,  N, N, N,  N,
+	B,   Z,   N,   N,   N,   N,   N,   N, /* a0 */
+	B,   B,   B,   B,   B,   B,   B,   B,   V, V, V, V, V, V, V, V, MB, MB, H, N,  X, X, MB, MZ,
+	E,   N,   H,   N,   N,   B,   X,   N, /* c0 */
+	M,   M,   M,   M,   X,   X,   X,   N,   M, M, M, M, M, M, M, M, B,  B,  B, B,  B, B, B,  B,
+	D,   D,   X,   B,   N,   N,   N,   N, /* e0 */
+	X,   N,   X,   X,   N,   N,   G,   GZ,  N, N, N, N, N, N, M, M,
 };
 
 static const u8 map1[256] = {
-	M, M, M, M, X, N, N, N, N, N, X, N, X, M, N, MB,
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,           /* 10 */
-	B, B, B, B, X, X, X, X, M, M, M, M, M, M, M, M, /* MOV CR and DR: no address, whatever ModRM says */
-	N, N, N, N, N, N, X, N, X, X, X, X, X, X, X, X,           /* 30 */
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,           /* 50 */
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-	MB, MB, MB, MB, M, M, M, N, M, M, M, M, M, M, M, M,       /* 70 */
-	D, D, D, D, D, D, D, D, D, D, D, D, D, D, D, D,
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,           /* 90 */
-	N, N, N, M, MB, M, M, M, N, N, N, M, MB, M, M, M,
-	M, M, M, M, M, M, M, M, M, M, MB, M, M, M, M, M,          /* b0 */
-	M, M, MB, M, MB, MB, MB, M, N, N, N, N, N, N, N, N,
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,           /* d0 */
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-	M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,           /* f0 */
+	M,  M,  M,  M,  X,  N,  N,  N, N, N, X,  N, X,  M, N, MB,
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* 10 */
+	B,  B,  B,  B,  X,  X,  X,  X, M, M, M,  M, M,  M, M, M, /* MOV CR and DR: no address, whatever ModRM says */
+	N,  N,  N,  N,  N,  N,  X,  N, X, X, X,  X, X,  X, X, X, /* 30 */
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M,
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* 50 */
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M,
+	MB, MB, MB, MB, M,  M,  M,  N, M, M, M,  M, M,  M, M, M, /* 70 */
+	D,  D,  D,  D,  D,  D,  D,  D, D, D, D,  D, D,  D, D, D,
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* 90 */
+	N,  N,  N,  M,  MB, M,  M,  M, N, N, N,  M, MB, M, M, M,
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, MB, M, M,  M, M, M, /* b0 */
+	M,  M,  MB, M,  MB, MB, MB, M, N, N, N,  N, N,  N, N, N,
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* d0 */
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M,
+	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* f0 */
 };
 
 /* ModRM and what its address has: 1 to 6 bytes. */
@@ -97,8 +97,8 @@ static unsigned address_bytes(const u8 *p)
 
 static bool is_prefix(u8 b)
 {
-	return (b & 0xf0) == 0x40 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || (b >= 0x64 && b <= 0x67) || b == 0xf0 ||
-	       b == 0xf2 || b == 0xf3;
+	return (b & 0xf0) == 0x40 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || (b >= 0x64 && b <= 0x67) ||
+	       b == 0xf0 || b == 0xf2 || b == 0xf3;
 }
 
 /* p: 24 bytes. */
@@ -227,10 +227,11 @@ static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host
 			return PAGE_ASKS;
 		if (b == 0xf9) /* RDTSCP */
 			return h->tsc_faults ? PAGE_PLAIN : PAGE_NEVER;
-		/* SGDT, SIDT, SMSW; VMCALL, VMMCALL: a host that is a guest has its own to answer; RDPKRU, WRPKRU; RDPRU */
+		/* SGDT, SIDT, SMSW; VMCALL, VMMCALL: a host that is a guest has its own to answer; RDPKRU, WRPKRU;
+		 * RDPRU */
 		return reg == 4 || (memory && reg <= 1) || b == 0xc1 || b == 0xd9 || b == 0xee || b == 0xef || b == 0xfd
-			       ? PAGE_NEVER
-			       : PAGE_PLAIN;
+			   ? PAGE_NEVER
+			   : PAGE_PLAIN;
 	case 0x02: /* LAR */
 	case 0x03: /* LSL */
 	case 0x33: /* RDPMC */
@@ -241,8 +242,9 @@ static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host
 	case 0xa2: /* CPUID */
 		return h->cpuid_faults ? PAGE_PLAIN : PAGE_ASKS;
 	case 0xae: /* XSAVE, XRSTOR, XSAVEOPT; RDFSBASE and the like */
-		return (memory && reg >= 4 && reg <= 6 && plain) || (!memory && reg <= 3 && f3 && !h->fsgsbase) ? PAGE_NEVER
-														  : PAGE_PLAIN;
+		return (memory && reg >= 4 && reg <= 6 && plain) || (!memory && reg <= 3 && f3 && !h->fsgsbase)
+			   ? PAGE_NEVER
+			   : PAGE_PLAIN;
 	case 0xc7: /* XSAVEC, XSAVES, XRSTORS; RDPID */
 		return (memory && reg >= 3 && reg <= 5) || (!memory && reg == 7 && f3) ? PAGE_NEVER : PAGE_PLAIN;
 	}
@@ -250,7 +252,7 @@ static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host
 }
 
 #define TAIL DIRECT_SCAN_BEHIND /* of the page behind */
-#define SLACK 24  /* that length_of() may look at behind the last opcode */
+#define SLACK 24                /* that length_of() may look at behind the last opcode */
 
 /* A page, and what stands around it. */
 struct text {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * direct_tables.h - the host's page tables that a runner's mappings need, and which of the guest's pages the mappings are
- * pieces of. Inside of the software engine.
+ * direct_tables.h - the host's page tables that a runner's mappings need, and which of the guest's pages the mappings
+ * are pieces of. Inside of the software engine.
  *
  * A page table of the host spans 2 MiB, 1 GiB or 512 GiB and exists while anything in that is mapped. So a guest that
  * uses few tables of its own for many addresses has the host make as many as there are addresses: they are counted
@@ -36,7 +36,8 @@ void direct_tables_add(struct direct_tables *t, u64 vpn);
 void direct_tables_remove(struct direct_tables *t, u64 vpn);
 /* The page at vpn, which was added, is a piece of one of 1 << shift bytes. */
 void direct_tables_note(struct direct_tables *t, u64 vpn, unsigned shift);
-/* May INVLPG of an address in the page vpn be for more than that page? The binary logarithm of the size, 12, 21 or 30. */
+/* May INVLPG of an address in the page vpn be for more than that page? The binary logarithm of the size, 12, 21 or 30.
+ */
 unsigned direct_tables_shift(const struct direct_tables *t, u64 vpn);
 /* Is anything mapped in the 2 MiB around vpn? */
 bool direct_tables_has(const struct direct_tables *t, u64 vpn);

@@ -2,14 +2,14 @@
 /*
  * direct_zygote.c - runners in the place of dead ones.
  *
- * A guest can kill its runner: where the host's kernel writes signal frames with the process's own protection keys, one WRPKRU
- * does it. New processes are beyond what mica-vmm's system-call filter allows. So one more is made before the
- * filter is on, which waits for a byte on a socket, makes a runner, and sends its descriptors: the zygote. The runner is
- * a child of mica-vmm's, like the first ones. From the socket the zygote reads nothing but the byte, and it has
- * no other descriptor but guest RAM's; it ends with mica-vmm.
+ * A guest can kill its runner: where the host's kernel writes signal frames with the process's own protection keys, one
+ * WRPKRU does it. New processes are beyond what mica-vmm's system-call filter allows. So one more is made before the
+ * filter is on, which waits for a byte on a socket, makes a runner, and sends its descriptors: the zygote. The runner
+ * is a child of mica-vmm's, like the first ones. From the socket the zygote reads nothing but the byte, and it has no
+ * other descriptor but guest RAM's; it ends with mica-vmm.
  *
- * vCPUs do not wait for it: they ask, and at some later time look for the answer; and ask once in RENEW_NS at most, so that
- * a guest that kills its runners again and again keeps the host from nothing.
+ * vCPUs do not wait for it: they ask, and at some later time look for the answer; and ask once in RENEW_NS at most, so
+ * that a guest that kills its runners again and again keeps the host from nothing.
  */
 #include "cpu/soft/direct.h"
 
@@ -47,7 +47,9 @@ static void send_answer(int fd, const struct runner_birth *b, bool born)
 	if (born) {
 		m.msg_control = &u;
 		m.msg_controllen = sizeof(u);
-		u.align = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fds)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		u.align = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fds)),
+					    .cmsg_level = SOL_SOCKET,
+					    .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(&u.align), fds, sizeof(fds));
 	}
 	while (sendmsg(fd, &m, MSG_NOSIGNAL) < 0 && errno == EINTR)

@@ -148,12 +148,24 @@ FOR_SIZES(ALU_BOTH, xor, "xor", NO_CARRY)
 FOR_SIZES(CMP_BOTH, cmp, "cmp")
 FOR_SIZES(CMP_BOTH, test, "test")
 
-#define ALU_ROW(n, b) { n##b##_rr, n##b##_ri, n##b##_rm, n##b##_mr, n##b##_mi, n##b##_lmr, n##b##_lmi }
-#define CMP_ROW(n, b) { n##b##_rr, n##b##_ri, n##b##_rm, n##b##_mr, n##b##_mi, NULL, NULL }
-#define ALU_ROWS(n) { ALU_ROW(n, 8), ALU_ROW(n, 16), ALU_ROW(n, 32), ALU_ROW(n, 64) }
-#define CMP_ROWS(n) { CMP_ROW(n, 8), CMP_ROW(n, 16), CMP_ROW(n, 32), CMP_ROW(n, 64) }
+#define ALU_ROW(n, b) \
+	{ \
+		n##b##_rr, n##b##_ri, n##b##_rm, n##b##_mr, n##b##_mi, n##b##_lmr, n##b##_lmi \
+	}
+#define CMP_ROW(n, b) \
+	{ \
+		n##b##_rr, n##b##_ri, n##b##_rm, n##b##_mr, n##b##_mi, NULL, NULL \
+	}
+#define ALU_ROWS(n) \
+	{ \
+		ALU_ROW(n, 8), ALU_ROW(n, 16), ALU_ROW(n, 32), ALU_ROW(n, 64) \
+	}
+#define CMP_ROWS(n) \
+	{ \
+		CMP_ROW(n, 8), CMP_ROW(n, 16), CMP_ROW(n, 32), CMP_ROW(n, 64) \
+	}
 uop_fn *const exec_alu[ALU_COUNT][4][F_COUNT] = {
-	[ALU_ADD] = ALU_ROWS(add), [ALU_OR] = ALU_ROWS(or), [ALU_ADC] = ALU_ROWS(adc),
+	[ALU_ADD] = ALU_ROWS(add), [ALU_OR] = ALU_ROWS(or),   [ALU_ADC] = ALU_ROWS(adc),
 	[ALU_SBB] = ALU_ROWS(sbb), [ALU_AND] = ALU_ROWS(and), [ALU_SUB] = ALU_ROWS(sub),
 	[ALU_XOR] = ALU_ROWS(xor), [ALU_CMP] = CMP_ROWS(cmp), [ALU_TEST] = CMP_ROWS(test),
 };
@@ -191,7 +203,10 @@ DEF_MOV(8)
 DEF_MOV(16)
 DEF_MOV(32)
 DEF_MOV(64)
-#define MOV_ROW(b) { mov##b##_rr, mov##b##_ri, mov##b##_rm, mov##b##_mr, mov##b##_mi }
+#define MOV_ROW(b) \
+	{ \
+		mov##b##_rr, mov##b##_ri, mov##b##_rm, mov##b##_mr, mov##b##_mi \
+	}
 uop_fn *const exec_mov[4][5] = { MOV_ROW(8), MOV_ROW(16), MOV_ROW(32), MOV_ROW(64) };
 
 #define DEF_MOVX(sign, st, sb, db) \
@@ -213,8 +228,14 @@ DEF_MOVX_D(s, s8, 8)
 DEF_MOVX_D(s, s16, 16)
 DEF_MOVX(s, s32, 32, 32)
 DEF_MOVX(s, s32, 32, 64)
-#define MOVX_P(sign, sb, db) { movx_##sign##sb##_##db##_r, movx_##sign##sb##_##db##_m }
-#define MOVX_R(sign, sb) { MOVX_P(sign, sb, 16), MOVX_P(sign, sb, 32), MOVX_P(sign, sb, 64) }
+#define MOVX_P(sign, sb, db) \
+	{ \
+		movx_##sign##sb##_##db##_r, movx_##sign##sb##_##db##_m \
+	}
+#define MOVX_R(sign, sb) \
+	{ \
+		MOVX_P(sign, sb, 16), MOVX_P(sign, sb, 32), MOVX_P(sign, sb, 64) \
+	}
 uop_fn *const exec_movx[2][2][3][2] = { { MOVX_R(z, 8), MOVX_R(z, 16) }, { MOVX_R(s, 8), MOVX_R(s, 16) } };
 uop_fn *const exec_movsxd[2][2] = { MOVX_P(s, 32, 32), MOVX_P(s, 32, 64) };
 
@@ -240,10 +261,7 @@ uop_fn *const exec_lea[3] = { lea16, lea32, lea64 };
 	always_inline_ u##bits f_##name##bits(struct soft_cpu *c, u##bits a) \
 	{ \
 		u32 f; \
-		__asm__(PRE(sfx) insn sfx " %[a]" FLAGS_OUT \
-			: [a] "+q"(a), "=&a"(f) \
-			: [fl] "r"(c->fl) \
-			: "cc"); \
+		__asm__(PRE(sfx) insn sfx " %[a]" FLAGS_OUT : [a] "+q"(a), "=&a"(f) : [fl] "r"(c->fl) : "cc"); \
 		set_fl(c, f); \
 		return a; \
 	} \
@@ -295,10 +313,19 @@ FOR_SIZES(DEF_UNARY, inc, "inc", KEEP_CF)
 FOR_SIZES(DEF_UNARY, dec, "dec", KEEP_CF)
 FOR_SIZES(DEF_UNARY, neg, "neg", NO_CARRY)
 FOR_SIZES(DEF_UNARY, not, "not", KEEP_ALL)
-#define UN_ROW(n, b) { n##b##_r, n##b##_m, n##b##_l }
-#define UN_ROWS(n) { UN_ROW(n, 8), UN_ROW(n, 16), UN_ROW(n, 32), UN_ROW(n, 64) }
+#define UN_ROW(n, b) \
+	{ \
+		n##b##_r, n##b##_m, n##b##_l \
+	}
+#define UN_ROWS(n) \
+	{ \
+		UN_ROW(n, 8), UN_ROW(n, 16), UN_ROW(n, 32), UN_ROW(n, 64) \
+	}
 uop_fn *const exec_unary[UN_COUNT][4][3] = {
-	[UN_INC] = UN_ROWS(inc), [UN_DEC] = UN_ROWS(dec), [UN_NEG] = UN_ROWS(neg), [UN_NOT] = UN_ROWS(not ),
+	[UN_INC] = UN_ROWS(inc),
+	[UN_DEC] = UN_ROWS(dec),
+	[UN_NEG] = UN_ROWS(neg),
+	[UN_NOT] = UN_ROWS(not ),
 };
 
 /* ---- shifts and rotates ---- */
@@ -363,8 +390,14 @@ FOR_SIZES(DEF_SHIFT, rcr, "rcr")
 FOR_SIZES(DEF_SHIFT, shl, "shl")
 FOR_SIZES(DEF_SHIFT, shr, "shr")
 FOR_SIZES(DEF_SHIFT, sar, "sar")
-#define SH_ROW(n, b) { n##b##_ri, n##b##_rc, n##b##_mi, n##b##_mc }
-#define SH_ROWS(n) { SH_ROW(n, 8), SH_ROW(n, 16), SH_ROW(n, 32), SH_ROW(n, 64) }
+#define SH_ROW(n, b) \
+	{ \
+		n##b##_ri, n##b##_rc, n##b##_mi, n##b##_mc \
+	}
+#define SH_ROWS(n) \
+	{ \
+		SH_ROW(n, 8), SH_ROW(n, 16), SH_ROW(n, 32), SH_ROW(n, 64) \
+	}
 uop_fn *const exec_shift[SH_COUNT][4][4] = {
 	[SH_ROL] = SH_ROWS(rol), [SH_ROR] = SH_ROWS(ror), [SH_RCL] = SH_ROWS(rcl), [SH_RCR] = SH_ROWS(rcr),
 	[SH_SHL] = SH_ROWS(shl), [SH_SHR] = SH_ROWS(shr), [SH_SAR] = SH_ROWS(sar),
@@ -454,6 +487,9 @@ FOR_CC(DEF_CC)
 uop_fn *const exec_jcc64[16][2] = { FOR_CC(JCC_ROW) };
 #define SET_ROW(cc) { set##cc##_r, set##cc##_m },
 uop_fn *const exec_setcc[16][2] = { FOR_CC(SET_ROW) };
-#define CMOV_P(cc, b) { cmov##cc##_##b##_r, cmov##cc##_##b##_m }
+#define CMOV_P(cc, b) \
+	{ \
+		cmov##cc##_##b##_r, cmov##cc##_##b##_m \
+	}
 #define CMOV_ROW(cc) { CMOV_P(cc, 16), CMOV_P(cc, 32), CMOV_P(cc, 64) },
 uop_fn *const exec_cmov[16][3][2] = { FOR_CC(CMOV_ROW) };

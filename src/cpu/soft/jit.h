@@ -52,7 +52,8 @@
  *
  * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
  * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
- * jit_sysi.c, jit_vec.c; jit_mem.c its memory operand, jit_group.c those near each other; jit_check.c the comparison; jit_flow.c branches; jit_flags.c what reads and writes flags.
+ * jit_sysi.c, jit_vec.c; jit_mem.c its memory operand, jit_group.c those near each other; jit_check.c the comparison;
+ * jit_flow.c branches; jit_flags.c what reads and writes flags.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H
@@ -98,7 +99,7 @@ static inline u64 jtlb_none(unsigned slot)
 #define JJ_SIZE 16384u
 #define JJ_RUN 32u /* slots of a table that are emptied together */
 #define JJ_PAGES 1024u
-#define JIT_SPACES 8 /* SPACE_COUNT */
+#define JIT_SPACES 8                                                       /* SPACE_COUNT */
 enum { JJ_SUPER_AC, JJ_USER, JJ_SUPER = JJ_USER + JIT_SPACES, JJ_TABLES }; /* JJ_USER: one for each address space */
 struct jj_table {
 	struct jj_entry {
@@ -107,7 +108,8 @@ struct jj_table {
 };
 static inline unsigned jj_slot(u64 rip)
 {
-	return (unsigned)(rip ^ (rip >> 12)) >> 1 & (JJ_SIZE - 1); /* bit 0: so that no shift is needed, see jump_to_rax() */
+	return (unsigned)(rip ^ (rip >> 12)) >> 1 &
+	       (JJ_SIZE - 1); /* bit 0: so that no shift is needed, see jump_to_rax() */
 }
 /*
  * For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. Nearly
@@ -131,9 +133,10 @@ enum jit_exit {
 /* Counters; the vCPU's thread writes them, anyone reads. None is touched on a hot path. */
 struct jit_counts {
 	u64 exit[JX_COUNT];
-	u64 walks;                   /* of jit_cpu.slow: not in the second level either */
-	u64 crossings, mmio, others; /* of jit_cpu.slow_uop: over a page's end, no RAM, and a page with code on it or watched */
-	u64 insns;                   /* translated */
+	u64 walks; /* of jit_cpu.slow: not in the second level either */
+	u64 crossings, mmio,
+	    others; /* of jit_cpu.slow_uop: over a page's end, no RAM, and a page with code on it or watched */
+	u64 insns;  /* translated */
 	u64 translate_ns;
 	u32 *handlers, *ends; /* by ZydisMnemonic: executed by a handler from within translated code; left for */
 };
@@ -143,17 +146,17 @@ struct jit_counts {
 
 /* Per vCPU; part of struct soft_cpu, and addressed from rsp by translated code. */
 struct jit_cpu {
-	u64 vpage;           /* linear address of the running block's page */
-	u64 host_rsp;        /* the C stack, below jit_enter's frame */
-	u64 ret;             /* where the routine in use goes back to */
-	u64 tmp;             /* of one instruction */
+	u64 vpage;    /* linear address of the running block's page */
+	u64 host_rsp; /* the C stack, below jit_enter's frame */
+	u64 ret;      /* where the routine in use goes back to */
+	u64 tmp;      /* of one instruction */
 	struct {
 		u32 block;
 		u8 uop, how, vec;
-	} fault; /* for jit_fault() */
-	u32 vec_live;        /* JIT_VEC_*: xmm/ymm registers are the guest's, and what may run; else 0 */
-	bool in_uop;         /* a handler runs on behalf of translated code: soft_leave() returns to it */
-	bool ran;            /* ... and came to its end */
+	} fault;                      /* for jit_fault() */
+	u32 vec_live;                 /* JIT_VEC_*: xmm/ymm registers are the guest's, and what may run; else 0 */
+	bool in_uop;                  /* a handler runs on behalf of translated code: soft_leave() returns to it */
+	bool ran;                     /* ... and came to its end */
 	const struct block *in_block; /* ... of this block */
 	struct jtlb_stack stack[JTLB_MODES];
 	/* Of a page with code on it a piece without, where stores need not go to C; one vCPU. See INV-JIT-5. */
@@ -169,11 +172,11 @@ struct jit_cpu {
 	/* What may be there, so that forgetting costs no more than learning did. */
 	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
 	u64 jj_filled[JJ_TABLES][JJ_SIZE / JJ_RUN / 64]; /* a bit for each run */
-	u64 jj_pages[JJ_TABLES][JJ_PAGES / 64]; /* by hash of the page */
-	u8 jj_halves[JJ_TABLES]; /* 1: of user code, 2: of kernel code */
-	struct uop *run;             /* JIT_RUN_UOPS + 1 */
-	const struct uop *exit_uop;  /* JSLOW_LEFT */
-	struct block *refused;       /* to be interpreted once: it may not use vector registers now */
+	u64 jj_pages[JJ_TABLES][JJ_PAGES / 64];          /* by hash of the page */
+	u8 jj_halves[JJ_TABLES];                         /* 1: of user code, 2: of kernel code */
+	struct uop *run;                                 /* JIT_RUN_UOPS + 1 */
+	const struct uop *exit_uop;                      /* JSLOW_LEFT */
+	struct block *refused; /* to be interpreted once: it may not use vector registers now */
 	u64 slow, slow_uop, uops, lookups, links, entries, translated; /* statistics */
 	struct jit_counts n;
 	struct jit_check *check; /* jit_check.c; NULL: no comparing */
@@ -187,16 +190,16 @@ struct jit_cpu {
 
 /* ---- translated code of a block ---- */
 struct jit_block {
-	u8 *near;       /* as far */
-	u32 start;      /* of the code: offset in the code memory */
+	u8 *near;  /* as far */
+	u32 start; /* of the code: offset in the code memory */
 	u32 bytes;
-	u32 in;         /* links that go here: offset of the first one's jlink, 0 none */
-	u16 nfaults;    /* struct jfault, at the end of the code */
+	u32 in;               /* links that go here: offset of the first one's jlink, 0 none */
+	u16 nfaults;          /* struct jfault, at the end of the code */
 	u16 peek_lo, peek_hi; /* page offsets of bytes after branches that the translation relies on */
-	u8 mode;        /* enum tlb_index it was translated for */
-	u8 misses;      /* of groups */
-	u8 end_uop;     /* that is always left to the interpreter, and the last; 0: none */
-	u8 check;       /* jit_check.c */
+	u8 mode;              /* enum tlb_index it was translated for */
+	u8 misses;            /* of groups */
+	u8 end_uop;           /* that is always left to the interpreter, and the last; 0: none */
+	u8 check;             /* jit_check.c */
 	u32 runs;
 	u8 *far; /* entries (rx); NULL: not translated */
 };
@@ -210,13 +213,13 @@ struct jsite_slow {
 } __attribute__((packed));
 #define JSLOW_WRITE 1u
 #define JSLOW_STACK 2u
-#define JSLOW_END 4u /* the handler ends the block: leave to it */
-#define JSLOW_GROUP 64u /* only bring the page in; 0: it cannot serve the group */
+#define JSLOW_END 4u             /* the handler ends the block: leave to it */
+#define JSLOW_GROUP 64u          /* only bring the page in; 0: it cannot serve the group */
 #define JSLOW_LEADER_WRITES 128u /* with JSLOW_GROUP: the access itself, not only a later one */
-#define JSLOW_ALIGNED 8u /* misaligned: the handler raises #GP */
-#define JSLOW_WAITS 16u  /* #MF comes before what the access raises: the handler knows */
-#define JSLOW_X87 32u    /* c->fip lags behind: see x87_settle() */
-#define JSLOW_LEFT 1u /* jit_slow() returns this when it did: c->jit.exit_uop */
+#define JSLOW_ALIGNED 8u         /* misaligned: the handler raises #GP */
+#define JSLOW_WAITS 16u          /* #MF comes before what the access raises: the handler knows */
+#define JSLOW_X87 32u            /* c->fip lags behind: see x87_settle() */
+#define JSLOW_LEFT 1u            /* jit_slow() returns this when it did: c->jit.exit_uop */
 
 struct jsite_uop {
 	u32 block;
@@ -244,7 +247,6 @@ struct jlink {
 	u8 far;     /* to E_FAR: flags are in c->fl, or c->pending must be looked at */
 	u8 head;    /* bytes from the stub's start to here */
 } __attribute__((packed));
-
 
 #define JIT_LIST_END (~0u) /* as jlink.next: linked, and the last */
 

@@ -104,8 +104,8 @@ static void string_address(struct jit *j, struct jinsn *i)
 	if (w)
 		e_mov(j, H_RCX, x);
 	else
-		op_rr(j, true, 0x63, H_RCX, x); /* movsxd */
-	EB(j, 0x48, 0xc1, 0xf9, w ? 6 : 5);      /* sar rcx, imm */
+		op_rr(j, true, 0x63, H_RCX, x);   /* movsxd */
+	EB(j, 0x48, 0xc1, 0xf9, w ? 6 : 5);       /* sar rcx, imm */
 	EB(j, 0x48, 0x8d, 0x04, w ? 0xc8 : 0x88); /* lea rax, [rax + rcx * 8 or 4] */
 }
 
@@ -172,7 +172,7 @@ static bool sp_direction(struct jit *j, struct jinsn *i)
 	j_need_mem(j, i->live_in);
 	e8(j, 0x80); /* or, and byte [sysflags + 1], imm8 */
 	modrm_disp(j, on ? 1 : 4, H_RSP, C_OFF(sysflags) + 1);
-	e8(j, on ? FL_DF >> 8 : (u8)~(FL_DF >> 8));
+	e8(j, on ? FL_DF >> 8 : (u8) ~(FL_DF >> 8));
 	j_spoil(j);
 	return true;
 }

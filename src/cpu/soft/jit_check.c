@@ -260,7 +260,8 @@ static noinline_ enum outcome reference(struct soft_cpu *c, struct jit_check *k,
 /* ---- the translation ---- */
 
 /* ... and *next is the uop to go on with, NULL: at c->rip. */
-static noinline_ enum outcome translation(struct soft_cpu *c, struct jit_check *k, struct block *b, const struct uop **next)
+static noinline_ enum outcome translation(struct soft_cpu *c, struct jit_check *k, struct block *b,
+					  const struct uop **next)
 {
 	struct jc_entry *jc = c->jc, *jcs[2] = { c->jcs[0], c->jcs[1] };
 	enum outcome how = (enum outcome)_setjmp(c->jb);
@@ -291,7 +292,8 @@ static bool may_keep_flags(const ZydisDecodedInstruction *in, const ZydisDecoded
 {
 	if (in->meta.category == ZYDIS_CATEGORY_SHIFT || in->meta.category == ZYDIS_CATEGORY_ROTATE) {
 		const ZydisDecodedOperand *n = &ops[in->operand_count_visible - 1];
-		return n->type != ZYDIS_OPERAND_TYPE_IMMEDIATE || !(n->imm.value.u & (in->operand_width == 64 ? 63 : 31));
+		return n->type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+		       !(n->imm.value.u & (in->operand_width == 64 ? 63 : 31));
 	}
 	return in->meta.category == ZYDIS_CATEGORY_STRINGOP &&
 	       (in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
@@ -323,25 +325,28 @@ static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at)
 			carried &= ~(u32)seen[at];
 			seen[at] |= (u16)carried;
 			memcpy(bytes, page + at, MIN(sizeof(bytes), PAGE_BYTES - (u64)at));
-			out = carried &&
-			      (ZYAN_FAILED(ZydisDecoderDecodeFull(&vm->decoder[0], bytes, sizeof(bytes), &in, ops)) ||
-			       in.meta.category == ZYDIS_CATEGORY_SYSCALL || in.meta.category == ZYDIS_CATEGORY_SYSTEM ||
-			       in.meta.category == ZYDIS_CATEGORY_INTERRUPT || in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR);
+			out =
+			    carried &&
+			    (ZYAN_FAILED(ZydisDecoderDecodeFull(&vm->decoder[0], bytes, sizeof(bytes), &in, ops)) ||
+			     in.meta.category == ZYDIS_CATEGORY_SYSCALL || in.meta.category == ZYDIS_CATEGORY_SYSTEM ||
+			     in.meta.category == ZYDIS_CATEGORY_INTERRUPT ||
+			     in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR);
 		}
 		if (!out && carried) {
 			if (in.cpu_flags) {
 				live |= in.cpu_flags->tested & carried;
 				if (!may_keep_flags(&in, ops))
-					carried &= ~(in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1 |
-						     in.cpu_flags->undefined);
+					carried &= ~(in.cpu_flags->modified | in.cpu_flags->set_0 |
+						     in.cpu_flags->set_1 | in.cpu_flags->undefined);
 			}
 			carried &= ~live;
 			at += in.length;
 			if (in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
 				bool jump = in.meta.category == ZYDIS_CATEGORY_UNCOND_BR ||
-					    in.meta.category == ZYDIS_CATEGORY_CALL || in.meta.category == ZYDIS_CATEGORY_RET;
-				out = ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || in.meta.category == ZYDIS_CATEGORY_RET ||
-				      (!jump && n == PATHS);
+					    in.meta.category == ZYDIS_CATEGORY_CALL ||
+					    in.meta.category == ZYDIS_CATEGORY_RET;
+				out = ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+				      in.meta.category == ZYDIS_CATEGORY_RET || (!jump && n == PATHS);
 				if (!out && !jump) {
 					todo[n].at = at;
 					todo[n++].flags = carried;
@@ -384,7 +389,8 @@ static u32 flags_undefined(const struct soft_cpu *c, const struct block *b)
 			/* The manuals' "undefined for other counts" */
 			if (in.meta.category == ZYDIS_CATEGORY_SHIFT || in.meta.category == ZYDIS_CATEGORY_ROTATE)
 				undefined |= FL_OF | FL_AF;
-			if ((in.mnemonic == ZYDIS_MNEMONIC_SHLD || in.mnemonic == ZYDIS_MNEMONIC_SHRD) && in.operand_width == 16)
+			if ((in.mnemonic == ZYDIS_MNEMONIC_SHLD || in.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+			    in.operand_width == 16)
 				undefined |= FL_STATUS;
 		}
 		at += in.length;
@@ -407,7 +413,7 @@ static u32 flags_compared(const struct soft_cpu *c, const struct block *b)
 /* ---- comparing; a line for each difference goes to f, if there is one ---- */
 
 static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-					   "r8",  "r9",	 "r10", "r11", "r12", "r13", "r14", "r15" };
+					   "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
 
 static unsigned differ(FILE *f, const char *what, u64 ref, u64 got)
 {
@@ -498,10 +504,11 @@ static unsigned compare_memory(FILE *f, const struct soft_cpu *c, const struct j
 				continue;
 			n++;
 			if (f)
-				fprintf(f, "  ram %010" PRIx64 " was %016" PRIx64 "  interpreter %016" PRIx64
-					   "  translated %016" PRIx64 "\n",
-					(u64)(pg->host - c->ram->host) + i, ld_le64(pg->before + i), ld_le64(pg->copy + i),
-					ld_le64(pg->host + i));
+				fprintf(f,
+					"  ram %010" PRIx64 " was %016" PRIx64 "  interpreter %016" PRIx64
+					"  translated %016" PRIx64 "\n",
+					(u64)(pg->host - c->ram->host) + i, ld_le64(pg->before + i),
+					ld_le64(pg->copy + i), ld_le64(pg->host + i));
 		}
 	}
 	return n;
@@ -532,8 +539,8 @@ static void disassemble(FILE *f, const struct soft_vm *vm, const u8 *p, u64 byte
 		snprintf(text, sizeof(text), "(data)");
 		if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&vm->decoder[0], p + at, MIN(15u, bytes - at), &in, ops))) {
 			len = in.length;
-			ZydisFormatterFormatInstruction(&fmt, &in, ops, in.operand_count_visible, text, sizeof(text), rip + at,
-							NULL);
+			ZydisFormatterFormatInstruction(&fmt, &in, ops, in.operand_count_visible, text, sizeof(text),
+							rip + at, NULL);
 		}
 		fprintf(f, "  %016" PRIx64 "  %-52s", rip + at, text);
 		for (unsigned i = 0; i < len; i++)
@@ -555,8 +562,9 @@ static void report(struct soft_cpu *c, struct jit_check *k, const struct block *
 {
 	u64 rip = k->start.c->gpr[GPR_BLK];
 
-	fprintf(stderr, "translator check: the block at %016" PRIx64 " (%s) does not do what the interpreter does, after %" PRIu64
-			" comparisons\n",
+	fprintf(stderr,
+		"translator check: the block at %016" PRIx64
+		" (%s) does not do what the interpreter does, after %" PRIu64 " comparisons\n",
 		rip, b->jit.mode == TLB_USER ? "user" : "kernel", k->compared);
 	compare(stderr, c, k, b);
 	fprintf(stderr, "guest code\n");
@@ -695,7 +703,8 @@ bool jit_check_failed(const struct soft_cpu *c, struct err *e)
 
 	if (!k || !k->failed)
 		return false;
-	err_set(e, EIO, "check: translated code at %016" PRIx64 " does not do what the interpreter does; the report is above",
+	err_set(e, EIO,
+		"check: translated code at %016" PRIx64 " does not do what the interpreter does; the report is above",
 		k->rip);
 	return true;
 }
@@ -706,10 +715,11 @@ void jit_check_stats(const struct soft_cpu *c, FILE *f)
 
 	if (k)
 		fprintf(f,
-			"cpu%u_check_compared %" PRIu64 "\ncpu%u_check_not_repeatable %" PRIu64 "\ncpu%u_check_raced %" PRIu64
-			"\ncpu%u_check_passed_over %" PRIu64 "\ncpu%u_check_differed %" PRIu64 "\n",
-			c->index, k->compared, c->index, k->given_up, c->index, k->raced, c->index, k->skipped, c->index,
-			k->differed);
+			"cpu%u_check_compared %" PRIu64 "\ncpu%u_check_not_repeatable %" PRIu64
+			"\ncpu%u_check_raced %" PRIu64 "\ncpu%u_check_passed_over %" PRIu64
+			"\ncpu%u_check_differed %" PRIu64 "\n",
+			c->index, k->compared, c->index, k->given_up, c->index, k->raced, c->index, k->skipped,
+			c->index, k->differed);
 }
 
 void jit_check_report(const struct soft_cpu *c, FILE *f)

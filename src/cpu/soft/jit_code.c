@@ -136,7 +136,7 @@ static void routines(struct jit *j, struct jit_code *k)
 
 	k->r_slow = begin(j);
 	/* A store beside code? The return address is still on the stack, so the vCPU is 8 higher. */
-	EB(j, 0x48, 0x8b, 0x0c, 0x24); /* mov rcx, [rsp] */
+	EB(j, 0x48, 0x8b, 0x0c, 0x24);                                        /* mov rcx, [rsp] */
 	EB(j, 0x80, 0x79, 8 + offsetof(struct jsite_slow, how), JSLOW_WRITE); /* cmp byte [rcx + how], */
 	u32 not_store = e_jcc(j, CC_NZ);
 	op_rm(j, true, 0x8b, H_RCX, H_RSP, C_OFF(tlb) + 8);
@@ -283,8 +283,9 @@ int jit_init(struct soft_vm *vm, struct err *e)
 		return 0;
 	k = xcalloc(1, sizeof(*k));
 	vm->jit = k;
-	k->bytes = o->cache_bytes ? (size_t)(o->cache_bytes & PAGE_MASK)
-				 : (size_t)(vm->ram->bytes <= 512 * MIB ? 20 * MIB : MIN(vm->ram->bytes / 16, 128 * MIB));
+	k->bytes = o->cache_bytes
+		       ? (size_t)(o->cache_bytes & PAGE_MASK)
+		       : (size_t)(vm->ram->bytes <= 512 * MIB ? 20 * MIB : MIN(vm->ram->bytes / 16, 128 * MIB));
 	k->rw = k->rx = MAP_FAILED;
 	k->perf_fd = -1;
 	if (o->perf_map) {

@@ -11,7 +11,25 @@
 #include "cpu/soft/memo.h"
 
 /* Host registers by their numbers in encodings. */
-enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15, H_NONE };
+enum {
+	H_RAX,
+	H_RCX,
+	H_RDX,
+	H_RBX,
+	H_RSP,
+	H_RBP,
+	H_RSI,
+	H_RDI,
+	H_R8,
+	H_R9,
+	H_R10,
+	H_R11,
+	H_R12,
+	H_R13,
+	H_R14,
+	H_R15,
+	H_NONE
+};
 
 /* Guest register -> host register, H_NONE: in c->gpr[]. */
 extern const u8 jit_hreg[16];
@@ -28,16 +46,16 @@ extern const u8 jit_hreg[16];
 #define JF_ALL FL_STATUS
 
 struct jflags {
-	u16 read;  /* or kept from before where the instruction writes others */
-	u16 kill;  /* written whatever they were */
+	u16 read; /* or kept from before where the instruction writes others */
+	u16 kill; /* written whatever they were */
 	bool writes;
 };
 
 enum jkind {
-	JK_UOP,  /* by the interpreter's handler */
-	JK_NATIVE, /* by the generic re-encoder */
+	JK_UOP,     /* by the interpreter's handler */
+	JK_NATIVE,  /* by the generic re-encoder */
 	JK_SPECIAL, /* by an emitter of its own */
-	JK_END,  /* the interpreter's handler, which ends the block */
+	JK_END,     /* the interpreter's handler, which ends the block */
 };
 
 struct jit;
@@ -52,7 +70,7 @@ struct jinsn {
 	bool (*emit)(struct jit *j, struct jinsn *i); /* JK_SPECIAL; false: give up the block */
 	struct jflags fl;
 	u16 live_in, live_out, live_target;
-	bool mem; /* accesses memory through the TLB */
+	bool mem;   /* accesses memory through the TLB */
 	bool stack; /* a push or pop of 8 bytes, a call or return */
 	u8 how;     /* JSLOW_WAITS, or 0 */
 	u8 align;   /* low bits that its operand's address must not have, if jit_vec.c's */
@@ -74,21 +92,21 @@ enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_PENDING, 
 #define JIT_MORE 4u
 struct jstub {
 	enum jstub_kind kind;
-	u32 from;   /* offset in buf of the rel32 that goes here */
+	u32 from;           /* offset in buf of the rel32 that goes here */
 	u32 more[JIT_MORE]; /* JS_UOP: others, or 0 */
 	u32 from2;          /* JS_GROUP: a misaligned one, which takes each access by itself; or 0 */
-	u32 resume; /* JS_SLOW: offset in buf to return to with the host address */
-	u32 next;   /* JS_SLOW, JS_UOP: offset in buf after the instruction */
+	u32 resume;         /* JS_SLOW: offset in buf to return to with the host address */
+	u32 next;           /* JS_SLOW, JS_UOP: offset in buf after the instruction */
 	struct jinsn *i;
-	u8 addr;    /* JS_SLOW: JA_* */
+	u8 addr; /* JS_SLOW: JA_* */
 	u8 bytes;
 	u8 how;
 	bool load_flags; /* JS_SLOW, JS_UOP: after the handler executed the instruction, RFLAGS must hold its flags */
-	u8 mode;             /* way of looking there */
-	bool fl_reg, fl_mem; /* where the flags are when it is entered */
-	s64 rel;         /* JS_LINK, JS_JUMP: RIP less vpage */
-	bool far;        /* JS_LINK: to E_FAR */
-	bool save;       /* JS_LINK: RFLAGS are to be saved before */
+	u8 mode;         /* way of looking there */
+	bool fl_reg, fl_mem;                             /* where the flags are when it is entered */
+	s64 rel;                                         /* JS_LINK, JS_JUMP: RIP less vpage */
+	bool far;                                        /* JS_LINK: to E_FAR */
+	bool save;                                       /* JS_LINK: RFLAGS are to be saved before */
 	void (*address)(struct jit *j, struct jinsn *i); /* JS_SLOW: as jm_address(), or NULL */
 	bool explicit_lin; /* JS_SLOW: the address is lin_base + lin_disp, not the memory operand's */
 	u8 lin_base;
@@ -100,14 +118,14 @@ struct jit {
 	struct soft_vm *vm;
 	struct jit_code *code;
 	struct block *b;
-	u32 ref;        /* of b */
-	u8 mode;        /* enum tlb_index */
+	u32 ref;           /* of b */
+	u8 mode;           /* enum tlb_index */
 	unsigned page_off; /* of the block's start */
-	const u8 *page; /* guest bytes of the page */
+	const u8 *page;    /* guest bytes of the page */
 	u8 *buf;
 	u32 n;
-	u64 pc0;        /* where buf[0] will be executed */
-	u32 off0;       /* ... as an offset in the code memory */
+	u64 pc0;  /* where buf[0] will be executed */
+	u32 off0; /* ... as an offset in the code memory */
 	bool fail;
 	bool exact;
 	bool fl_reg, fl_mem;
@@ -115,13 +133,13 @@ struct jit {
 	bool both;  /* groups failed often here: a version without them follows in the code */
 	bool plain; /* ... and is being emitted */
 	unsigned ninsns, nstubs;
-	u8 end_uop; /* see struct jit_block */
-	u16 peek_lo, peek_hi; /* struct jit_block */
-	u8 peek[PAGE_BYTES];  /* the page as it was when that was looked at; peek_hi 0: not yet */
-	bool blind;           /* it changed meanwhile: do without */
-	u8 vec_need; /* JIT_VEC_*: what must be live */
+	u8 end_uop;              /* see struct jit_block */
+	u16 peek_lo, peek_hi;    /* struct jit_block */
+	u8 peek[PAGE_BYTES];     /* the page as it was when that was looked at; peek_hi 0: not yet */
+	bool blind;              /* it changed meanwhile: do without */
+	u8 vec_need;             /* JIT_VEC_*: what must be live */
 	const struct jinsn *x87; /* whose place is not in c->fip yet */
-	u8 addend; /* 1 + the group whose addend is in rcx, between vector instructions; 0: none */
+	u8 addend;               /* 1 + the group whose addend is in rcx, between vector instructions; 0: none */
 	unsigned nfaults;
 	struct jfault fault[JIT_FAULTS];
 	struct jinsn insn[JIT_INSNS];
@@ -297,18 +315,18 @@ static inline unsigned jit_ungrouped_hash(u64 phys)
 struct jit_code {
 	u8 *rw, *rx;
 	size_t bytes;
-	u32 used, used0; /* after the routines */
+	u32 used, used0;      /* after the routines */
 	pthread_mutex_t lock; /* translating */
 	bool rorx;
 	bool avx;
 	bool exact;
 	u32 heat; /* executions before a block is translated */
-	u8 *r_enter, *r_slow, *r_uop, *r_exit_uop, *r_end, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near, *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec,
-	    *r_fault;
+	u8 *r_enter, *r_slow, *r_uop, *r_exit_uop, *r_end, *r_exit_group, *r_exit_rip, *r_dead_far, *r_dead_near,
+	    *r_link, *r_lookup, *r_vec_save, *r_vec_load, *r_vec_load_low, *r_need_vec, *r_fault;
 	struct jit *scratch;
 	struct jindex {
-		u32 at, block; /* offset of the code; reference */
-	} *index; /* in the order of their code */
+		u32 at, block;        /* offset of the code; reference */
+	} * index;                    /* in the order of their code */
 	u32 ungrouped[JIT_UNGROUPED]; /* by hash: blocks (RAM offset) whose groups failed too often */
 	u32 nindex, index_max;
 	u64 translations, refused, unlinked;
@@ -378,7 +396,8 @@ void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o);
  * jm_done(), or NULL (too many). */
 struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr);
 /* ... align: low bits that must be zero, else the handler executes (and raises) it. */
-struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr);
+struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write,
+			       unsigned addr);
 /* The same for [base + disp] of the guest's stack, base a guest register. */
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr);
 static inline void jm_done(struct jit *j, struct jstub *s, bool load_flags)

@@ -8,8 +8,8 @@
 #include "cpu/soft/jit_encode.h"
 
 /* Guest R10, R11 and R15 are used least: the last ones compilers take. rax and rcx are scratch. */
-const u8 jit_hreg[16] = { H_R10, H_R11, H_RDX, H_RBX, H_R15, H_RBP, H_RSI, H_RDI,
-			  H_R8,	 H_R9,	H_NONE, H_NONE, H_R12, H_R13, H_R14, H_NONE };
+const u8 jit_hreg[16] = { H_R10, H_R11, H_RDX,  H_RBX,  H_R15, H_RBP, H_RSI, H_RDI,
+			  H_R8,  H_R9,  H_NONE, H_NONE, H_R12, H_R13, H_R14, H_NONE };
 
 unsigned j_reg(struct jit *j, unsigned g, unsigned scratch)
 {
@@ -28,7 +28,6 @@ void j_set_reg(struct jit *j, unsigned g, unsigned h)
 }
 
 /* ---- encoding again ---- */
-
 
 static void modrm_of(struct jit *j, const struct enc *e)
 {
@@ -116,7 +115,8 @@ bool je_is_gpr(ZydisRegister r)
 {
 	ZydisRegisterClass k = ZydisRegisterGetClass(r);
 
-	return k == ZYDIS_REGCLASS_GPR8 || k == ZYDIS_REGCLASS_GPR16 || k == ZYDIS_REGCLASS_GPR32 || k == ZYDIS_REGCLASS_GPR64;
+	return k == ZYDIS_REGCLASS_GPR8 || k == ZYDIS_REGCLASS_GPR16 || k == ZYDIS_REGCLASS_GPR32 ||
+	       k == ZYDIS_REGCLASS_GPR64;
 }
 
 bool je_is_high(ZydisRegister r)
@@ -129,11 +129,13 @@ bool je_regs(const struct jinsn *i, struct regs *r)
 	*r = (struct regs){ -1, -1, -1, -1, -1 };
 	for (unsigned k = 0; k < i->in.operand_count; k++) {
 		const ZydisDecodedOperand *o = &i->ops[k];
-		bool rd = o->actions & ZYDIS_OPERAND_ACTION_MASK_READ, wr = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+		bool rd = o->actions & ZYDIS_OPERAND_ACTION_MASK_READ,
+		     wr = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 		int *slot, n;
 
 		if (k >= i->in.operand_count_visible) {
-			if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_FLAGS)
+			if (o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			    ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_FLAGS)
 				continue;
 			return false;
 		}
@@ -206,7 +208,8 @@ bool je_native_ok(const struct jinsn *i)
 	/* BSF and BSR of zero leave the destination alone. */
 	if (homed(r.reg) && (i->in.mnemonic == ZYDIS_MNEMONIC_BSF || i->in.mnemonic == ZYDIS_MNEMONIC_BSR))
 		return false;
-	if (r.acc >= 0 && !(r.acc == GPR_RAX && r.imm && r.reg < 0 && r.rm < 0 && !r.mem && i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	if (r.acc >= 0 && !(r.acc == GPR_RAX && r.imm && r.reg < 0 && r.rm < 0 && !r.mem &&
+			    i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
 			    ((i->in.opcode & 0xc6) == 0x04 || (i->in.opcode & 0xfe) == 0xa8)))
 		return false;
 	unsigned n = (unsigned)homed(r.reg) + homed(r.v);

@@ -20,8 +20,9 @@ struct enc {
 
 /* What the operands are, as far as general registers go. */
 struct regs {
-	int reg, rm, v, opc, acc; /* guest registers in ModRM.reg, ModRM.rm, VEX.vvvv, the opcode; implied accumulator; -1 */
-	unsigned size[5];         /* in that order, bits */
+	int reg, rm, v, opc,
+	    acc;          /* guest registers in ModRM.reg, ModRM.rm, VEX.vvvv, the opcode; implied accumulator; -1 */
+	unsigned size[5]; /* in that order, bits */
 	bool rd[5], wr[5];
 	unsigned high; /* AH, CH, DH, BH: a bit for each in that order */
 	const ZydisDecodedOperand *mem;
@@ -52,7 +53,8 @@ static inline void special(struct jinsn *i, bool ok, bool (*emit)(struct jit *, 
 	i->mem = mem;
 }
 
-/* ---- jit_muldiv.c, jit_bits.c, jit_sysi.c, jit_string.c: true when the instruction is theirs, translated or not ---- */
+/* ---- jit_muldiv.c, jit_bits.c, jit_sysi.c, jit_string.c: true when the instruction is theirs, translated or not ----
+ */
 bool jd_classify(struct jit *j, struct jinsn *i);
 bool jb_classify(struct jit *j, struct jinsn *i);
 bool js_classify(struct jit *j, struct jinsn *i);

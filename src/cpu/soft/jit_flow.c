@@ -44,7 +44,7 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 	e_alui(j, false, 4, H_RCX, 2 * JJ_SIZE - 2);
 	if (j->mode == TLB_USER)
 		op_rm(j, true, 0x03, H_RCX, H_RSP, C_OFF(jit.jj_bias));
-	EB(j, 0x48, 0x3b, 0x84, 0xcc);       /* cmp rax, [rsp + rcx * 8 + rip] */
+	EB(j, 0x48, 0x3b, 0x84, 0xcc); /* cmp rax, [rsp + rcx * 8 + rip] */
 	e32(j, (u32)rips);
 	u32 miss = e_jcc(j, CC_NZ);
 	EB(j, 0x48, 0x25); /* and rax, -4096 */
@@ -114,8 +114,9 @@ void jf_emit_link(struct jit *j, struct jstub *s)
 			e_flags_save(j);
 	}
 	e_call_to(j, j->code->r_link);
-	struct jlink l = { .block = j->ref, .imm = j->off0 + imm, .target = (u16)s->rel, .far = s->far,
-			   .head = (u8)(j->n - start) };
+	struct jlink l = {
+		.block = j->ref, .imm = j->off0 + imm, .target = (u16)s->rel, .far = s->far, .head = (u8)(j->n - start)
+	};
 	eb(j, &l, sizeof(l));
 }
 

@@ -3,9 +3,9 @@
  * jit_group.c - accesses of a block that lie near each other share one TLB check.
  *
  * Theory of operation: [rbx], [rbx+8] and, after add rbx, 16, [rbx-4] are all at constant distances from one
- * value of rbx; so are the words of a stack frame through pushes and pops. The first access of such a group (the leader)
- * checks a range that covers all of it and lies in one page, for the strongest access of all; the others (followers)
- * take the host address from the leader's addend, c->jit.group[], with no check of their own.
+ * value of rbx; so are the words of a stack frame through pushes and pops. The first access of such a group (the
+ * leader) checks a range that covers all of it and lies in one page, for the strongest access of all; the others
+ * (followers) take the host address from the leader's addend, c->jit.group[], with no check of their own.
  *
  * A leader that fails first tries to bring its page in. If the range crosses a page, or the page allows less than the
  * group wants, the interpreter goes on with the block; where that happens again and again, it is translated anew with
@@ -32,9 +32,10 @@ struct base {
 
 static bool simple(const ZydisDecodedOperand *o)
 {
-	return o->mem.type == ZYDIS_MEMOP_TYPE_MEM && o->mem.index == ZYDIS_REGISTER_NONE && o->mem.base != ZYDIS_REGISTER_NONE &&
-	       o->mem.base != ZYDIS_REGISTER_RIP && ZydisRegisterGetClass(o->mem.base) == ZYDIS_REGCLASS_GPR64 &&
-	       o->mem.segment != ZYDIS_REGISTER_FS && o->mem.segment != ZYDIS_REGISTER_GS &&
+	return o->mem.type == ZYDIS_MEMOP_TYPE_MEM && o->mem.index == ZYDIS_REGISTER_NONE &&
+	       o->mem.base != ZYDIS_REGISTER_NONE && o->mem.base != ZYDIS_REGISTER_RIP &&
+	       ZydisRegisterGetClass(o->mem.base) == ZYDIS_REGCLASS_GPR64 && o->mem.segment != ZYDIS_REGISTER_FS &&
+	       o->mem.segment != ZYDIS_REGISTER_GS &&
 	       (!o->mem.disp.has_displacement || o->mem.disp.value == (s32)o->mem.disp.value);
 }
 
@@ -80,15 +81,15 @@ static u16 written(struct jit *j, const struct jinsn *i, int *moved, s64 *by)
 		bool push = u->fn != op_pop64_r;
 		*moved = GPR_RSP;
 		*by = push ? -8 : 8;
-	} else if (i->in.operand_count_visible == 2 && i->ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER && i->ops[0].size == 64 &&
-		   i->ops[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+	} else if (i->in.operand_count_visible == 2 && i->ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		   i->ops[0].size == 64 && i->ops[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
 		   (i->in.mnemonic == ZYDIS_MNEMONIC_ADD || i->in.mnemonic == ZYDIS_MNEMONIC_SUB)) {
 		*moved = decode_gpr(i->ops[0].reg.value);
 		*by = i->in.mnemonic == ZYDIS_MNEMONIC_ADD ? i->ops[1].imm.value.s : -i->ops[1].imm.value.s;
 	} else if (i->in.mnemonic == ZYDIS_MNEMONIC_LEA && i->ops[0].size == 64) {
 		const ZydisDecodedOperand *o = &i->ops[1];
-		if (o->mem.index == ZYDIS_REGISTER_NONE && o->mem.base == i->ops[0].reg.value && o->mem.disp.has_displacement &&
-		    i->in.address_width == 64) {
+		if (o->mem.index == ZYDIS_REGISTER_NONE && o->mem.base == i->ops[0].reg.value &&
+		    o->mem.disp.has_displacement && i->in.address_width == 64) {
 			*moved = decode_gpr(i->ops[0].reg.value);
 			*by = o->mem.disp.value;
 		}
@@ -174,7 +175,9 @@ void jit_group(struct jit *j)
 				}
 			}
 			if (!g->first) {
-				*g = (struct base){ .first = i, .lo = disp, .hi = disp + bytes, .align = i->align, .align_at = disp };
+				*g = (struct base){
+					.first = i, .lo = disp, .hi = disp + bytes, .align = i->align, .align_at = disp
+				};
 				i->group_write = i->group_lead_writes = write;
 				i->group_base = b;
 				i->group_lo = disp;

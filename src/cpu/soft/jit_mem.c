@@ -258,7 +258,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 		s32 table = table_of(j, write);
 		slot(j);
 		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
-		if (align) { /* then it cannot cross */
+		if (align) {               /* then it cannot cross */
 			EB(j, 0x48, 0xa9); /* test rax, imm32 */
 			e32(j, ~((u32)PAGE_BYTES - 1) | align);
 			s->from = e_jcc(j, CC_NZ);
@@ -290,8 +290,8 @@ static bool on_stack(const struct jinsn *i, unsigned bytes)
 {
 	const ZydisDecodedOperand *o = jm_operand(i);
 
-	return o && o->mem.base == ZYDIS_REGISTER_RSP && bytes <= 8 &&
-	       o->mem.segment != ZYDIS_REGISTER_FS && o->mem.segment != ZYDIS_REGISTER_GS;
+	return o && o->mem.base == ZYDIS_REGISTER_RSP && bytes <= 8 && o->mem.segment != ZYDIS_REGISTER_FS &&
+	       o->mem.segment != ZYDIS_REGISTER_GS;
 }
 
 struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr)
@@ -299,7 +299,8 @@ struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool writ
 	return check(j, i, bytes, 0, write, addr, on_stack(i, bytes));
 }
 
-struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr)
+struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write,
+			       unsigned addr)
 {
 	return check(j, i, bytes, align, write, addr, !align && on_stack(i, bytes));
 }

@@ -56,7 +56,8 @@ static bool div_ok(const struct jinsn *i)
 static bool sp_div(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
-	bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY, sign = i->in.mnemonic == ZYDIS_MNEMONIC_IDIV, w = o->size == 64;
+	bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY, sign = i->in.mnemonic == ZYDIS_MNEMONIC_IDIV,
+	     w = o->size == 64;
 	struct enc e = { .vvvv = H_NONE, .reg = i->in.raw.modrm.reg, .kind = RM_REG, .rex8 = o->size == 8 };
 	unsigned a = jit_hreg[GPR_RAX];
 	struct jstub *s = NULL, *slow;
@@ -98,7 +99,7 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 		if (e.rm != H_RCX)
 			e_mov32(j, H_RCX, e.rm);
 		e.rm = H_RCX;
-		EB(j, 0x38, 0xcc); /* cmp ah, cl */
+		EB(j, 0x38, 0xcc);        /* cmp ah, cl */
 		slow->from = e_jcc(j, 3); /* jae */
 	} else {
 		if (o->size == 16)

@@ -21,8 +21,8 @@ int jit_perf_open(struct jit_code *k, struct err *e)
 	return 0;
 }
 
-__attribute__((format(printf, 4, 5))) void jit_perf_name(struct jit_code *k, const u8 *code, u32 bytes, const char *name,
-							 ...)
+__attribute__((format(printf, 4, 5))) void jit_perf_name(struct jit_code *k, const u8 *code, u32 bytes,
+							 const char *name, ...)
 {
 	char line[160];
 	va_list ap;

@@ -78,9 +78,11 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 	}
 	if (s->how & JSLOW_STACK) {
 		if (e->rtag == page && e->wtag == page)
-			c->jit.stack[mode] = (struct jtlb_stack){
-				page, page + e->addend, e->addend, { PAGE_BYTES - 7, PAGE_BYTES - 63, PAGE_BYTES - JTLB_GROUP_MAX + 1 }
-			};
+			c->jit.stack[mode] =
+			    (struct jtlb_stack){ page,
+						 page + e->addend,
+						 e->addend,
+						 { PAGE_BYTES - 7, PAGE_BYTES - 63, PAGE_BYTES - JTLB_GROUP_MAX + 1 } };
 	} else {
 		unsigned slot = jtlb_slot(lin);
 		struct jtlb *t = write ? &c->jit.wr[mode] : &c->jit.rd[mode];
@@ -195,7 +197,8 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 		x87_settle(c, b, s->uop);
 	}
 	/* Whether a bad address is #SS or #GP the handler knows: the uop's segment may be another operand's. */
-	if (likely(soft_canonical(lin)) && !misaligned && !(s->how & JSLOW_WAITS) && (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
+	if (likely(soft_canonical(lin)) && !misaligned && !(s->how & JSLOW_WAITS) &&
+	    (lin & ~PAGE_MASK) + s->bytes <= PAGE_BYTES) {
 		/* A group may want to write where this access, its first, only reads. */
 		bool write = s->how & (s->how & JSLOW_GROUP ? JSLOW_LEADER_WRITES : JSLOW_WRITE);
 		c->jit.n.walks++;
@@ -395,7 +398,8 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 	struct code_cache *k = c->vm->cache;
 	/* A block that reaches into the next page depends on that page's mapping. */
 	pthread_mutex_lock(&k->lock);
-	if (k->generation == generation && b->phys2 == UINT64_MAX && !b->dead && !from->dead && b->jit.far && !l->next) {
+	if (k->generation == generation && b->phys2 == UINT64_MAX && !b->dead && !from->dead && b->jit.far &&
+	    !l->next) {
 		u32 to = (u32)((l->far ? b->jit.far : b->jit.near) - c->vm->jit->rx);
 		u32 at = (u32)(ret - c->vm->jit->rx);
 		l->next = b->jit.in ? b->jit.in : JIT_LIST_END;

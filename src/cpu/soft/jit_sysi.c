@@ -81,8 +81,8 @@ static bool sp_rdtsc(struct jit *j, struct jinsn *i)
 		return false;
 	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
 		EB(j, 0x0f, 0xae, 0xe8); /* lfence: RDTSCP waits for what was before, and the host may have none */
-	EB(j, 0x0f, 0x31);                                   /* rdtsc */
-	EB(j, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0);       /* shl rdx, 32; or rax, rdx */
+	EB(j, 0x0f, 0x31);               /* rdtsc */
+	EB(j, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0);         /* shl rdx, 32; or rax, rdx */
 	op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */
 	e_mov(j, H_RDX, H_RAX);
 	EB(j, 0x48, 0xc1, 0xea, 32); /* shr rdx, 32 */
@@ -140,7 +140,7 @@ static bool sp_pushf(struct jit *j, struct jinsn *i)
 	EB(j, 0xc1, 0xe1, 11); /* shl ecx, 11 */
 	op_rm(j, false, 0x0b, H_RCX, H_RSP, C_OFF(sysflags));
 	op_rm(j, false, 0x0a, H_RCX, H_RSP, C_OFF(fl) + 1); /* or cl, [fl + 1] */
-	e_alui(j, false, 4, H_RCX, (s32)~(FL_RF | FL_VM));
+	e_alui(j, false, 4, H_RCX, (s32) ~(FL_RF | FL_VM));
 	op_rm(j, true, 0x89, H_RCX, H_RAX, 0);
 	op_rm(j, true, 0x8d, sp, sp, -8);
 	j_spoil(j);

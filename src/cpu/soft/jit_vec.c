@@ -3,8 +3,9 @@
  * jit_vec.c - vector and x87 instructions, with the guest's registers in the host's.
  *
  * vec_describe() says what an instruction's operands are, for this as for the stubs of the interpreter. It is encoded
- * again with its vector registers' own numbers; general registers are where translated code has them. A block with such instructions looks once, at its start, whether
- * they may run (j->vec_need); control registers change only at the end of a block.
+ * again with its vector registers' own numbers; general registers are where translated code has them. A block with such
+ * instructions looks once, at its start, whether they may run (j->vec_need); control registers change only at the end
+ * of a block.
  *
  * Exceptions: what the guest unmasks is raised by the host, at the same instruction, and comes back through
  * vec_sig.c, which finds the place in the block's table of struct jfault.
@@ -134,9 +135,10 @@ struct place {
 	s32 disp;
 };
 
-/* Check and find it; flags that the instruction needs are in RFLAGS then. rax is free unless it is part of the place, which
- * it is not if `keep_rax`. *s: to complete with jm_done(). False: too many stubs. */
-static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bool keep_rax, struct place *p, struct jstub **s)
+/* Check and find it; flags that the instruction needs are in RFLAGS then. rax is free unless it is part of the place,
+ * which it is not if `keep_rax`. *s: to complete with jm_done(). False: too many stubs. */
+static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bool keep_rax, struct place *p,
+		  struct jstub **s)
 {
 	const ZydisDecodedOperand *o = jm_operand(i);
 	u16 in = j_flags_in(i);
@@ -151,7 +153,8 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 			j->addend = (u8)(i->group_slot + 1);
 		}
 		j_need_reg(j, in);
-		*p = (struct place){ jit_hreg[g], H_RCX, true, o->mem.disp.has_displacement ? (s32)o->mem.disp.value : 0 };
+		*p = (struct place){ jit_hreg[g], H_RCX, true,
+				     o->mem.disp.has_displacement ? (s32)o->mem.disp.value : 0 };
 		if (j->addend != i->group_slot + 1)
 			jm_addend(j, i, H_RCX);
 		j->addend = (u8)(i->group_slot + 1);

@@ -308,8 +308,8 @@ static void note_filled(struct tlb_table *t, const struct tlb_entry *e)
 
 /*
  * Global translations that an address space's tables hold, by hash of their 2 MiB, for either half of addresses 32
- * marks: INVLPG is for those of every PCID (SDM 3A 4.10.4.1), and goes to the tables of the others only where there is a
- * mark. Mostly there is none: what kernels drop page by page is the user's, what is global their own.
+ * marks: INVLPG is for those of every PCID (SDM 3A 4.10.4.1), and goes to the tables of the others only where there is
+ * a mark. Mostly there is none: what kernels drop page by page is the user's, what is global their own.
  */
 static unsigned half(gva_t lin)
 {

@@ -50,7 +50,8 @@ enum {
 /*
  * The microcode revision is what kernels take for the state of repair of a processor. Linux and Xen compare it with
  * lists by family, model and stepping (AMD 19h 01h 1: a loader that checks signatures from 0A0011DBH on, else both
- * warn; 0A0011D7H for VERW against TSA), unless they trust the hypervisor bit: it is one that all of them take for mended.
+ * warn; 0A0011D7H for VERW against TSA), unless they trust the hypervisor bit: it is one that all of them take for
+ * mended.
  */
 #define UCODE_AMD 0x0a0011deull
 #define UCODE_INTEL 0x2b000643ull /* 806F8H */

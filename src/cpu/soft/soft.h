@@ -249,9 +249,9 @@ struct jc_entry {
 	struct block *block;
 };
 struct jc_table {
-	struct jc_entry e[JC_SIZE]; /* first: c->jc points here */
+	struct jc_entry e[JC_SIZE];      /* first: c->jc points here */
 	u64 used[JC_SIZE / JC_RUN / 64]; /* by run: may hold something */
-	u8 halves;                  /* 1: ... of the lower half of addresses, 2: of the upper */
+	u8 halves;                       /* 1: ... of the lower half of addresses, 2: of the upper */
 };
 
 /*
@@ -314,19 +314,19 @@ struct soft_cpu {
 	const struct uop *next_op; /* SOFT_TRAMPOLINE */
 	u64 fuel;                  /* SOFT_TRAMPOLINE: uops until cpu_stop(), so that tests end alike; 0: no end */
 	u8 cpl;
-	u8 vec_ok;            /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
-	bool shadow;          /* interrupts blocked until after the next instruction (STI, MOV SS) */
-	bool shadow_ss;       /* ... and debug traps (MOV SS) */
+	u8 vec_ok;      /* VEC_OK_*: which vector and x87 instructions may run now; soft_vec_changed() */
+	bool shadow;    /* interrupts blocked until after the next instruction (STI, MOV SS) */
+	bool shadow_ss; /* ... and debug traps (MOV SS) */
 	bool was_shadow, was_shadow_ss; /* those of the instruction being run alone */
-	bool super_nonglobal; /* TLB_SUPER holds pages that are not global */
+	bool super_nonglobal;           /* TLB_SUPER holds pages that are not global */
 	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
 	bool exclusive; /* ... and all other vCPUs wait: a read-modify-write across pages */
 	u32 pauses;
-	bool one_step; /* run the next instruction alone */
-	bool stepping; /* running one alone now: PEND_STEP stays */
+	bool one_step;  /* run the next instruction alone */
+	bool stepping;  /* running one alone now: PEND_STEP stays */
 	bool was_alone; /* ... when it was left in the middle */
-	u64 redo_off; /* into RAM: what it writes of a page with code */
+	u64 redo_off;   /* into RAM: what it writes of a page with code */
 	u32 redo_bytes;
 	u64 jc_salt;
 
@@ -357,8 +357,8 @@ struct soft_cpu {
 	u64 pat, tsc_aux, misc_enable, spec_ctrl, mtrr_def_type;
 	u64 mtrr_var[16], mtrr_fix[11]; /* kept for firmware and OS; RAM is always write-back */
 	bool no_step_trap;              /* the running instruction ended single-stepping itself */
-	u64 dr6_pending;                /* data breakpoints met by the running instruction, or by the delivery of an event */
-	u64 dr6_held;                   /* ... by MOV SS: they wait for the end of the next instruction */
+	u64 dr6_pending; /* data breakpoints met by the running instruction, or by the delivery of an event */
+	u64 dr6_held;    /* ... by MOV SS: they wait for the end of the next instruction */
 	u64 tsc_offset, tsc_adjust;
 	/* FPU words not live in the host: fpu.c. Guest addresses of the last x87 instruction. */
 	u64 fip, fdp;
@@ -611,8 +611,8 @@ void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o);
 /* gpr index of a general register (any width); decode_reg8 gives the byte offset (AH = 1). */
 u8 decode_gpr(ZydisRegister r);
 u8 decode_reg8(ZydisRegister r);
-/* Bytes of an instruction that is not defined, of which n are at p; more than n: it goes on. code: vm->decoder[]'s index.
- * *bare: it is one without operands that Zydis gives some. */
+/* Bytes of an instruction that is not defined, of which n are at p; more than n: it goes on. code: vm->decoder[]'s
+ * index. *bare: it is one without operands that Zydis gives some. */
 unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool amd, bool *bare);
 /* Emit a #UD. */
 void decode_ud(struct decode *d);
@@ -667,7 +667,9 @@ void soft_vec_fini(struct soft_vm *vm);
 #define ISA_RDSEED 64u
 #define ISA_CLFLUSHOPT 128u
 #define ISA_CLWB 256u
-#define ISA_AMD 512u /* not what CPUID says, but how AMD's differ: 66 on near branches, far pointers, F2 LOOPE, 0F 0D */
+#define ISA_AMD \
+	512u /* not what CPUID says, but how AMD's differ: 66 on near branches, far pointers, F2 LOOPE, 0F 0D \
+	      */
 
 /* ---- the VM ---- */
 struct soft_vm {
@@ -680,8 +682,8 @@ struct soft_vm {
 	u32 isa;                  /* ISA_*: what decode_int may accept */
 	struct code_cache *cache; /* cache.c */
 	struct soft_options options;
-	struct jit_code *jit;     /* jit_code.c; NULL: everything is interpreted */
-	struct vec_stubs *stubs;  /* vec_stub.c */
+	struct jit_code *jit;    /* jit_code.c; NULL: everything is interpreted */
+	struct vec_stubs *stubs; /* vec_stub.c */
 	struct direct direct;
 	u64 tsc_khz;
 	unsigned phys_bits; /* MAXPHYADDR */

@@ -90,7 +90,9 @@ static void stats_of_jit(const struct soft_vm *vm, FILE *f)
 	const struct jit_code *k = vm->jit;
 	struct top top[TOP];
 
-	fprintf(f, "jit_code_bytes %u\njit_code_max_bytes %zu\njit_translations %" PRIu64 "\njit_refused %" PRIu64 "\njit_unlinked %" PRIu64 "\n",
+	fprintf(f,
+		"jit_code_bytes %u\njit_code_max_bytes %zu\njit_translations %" PRIu64 "\njit_refused %" PRIu64
+		"\njit_unlinked %" PRIu64 "\n",
 		k->used, k->bytes, k->translations, k->refused, k->unlinked);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		const struct jit_cpu *s = &vm->cpu[i]->jit;
@@ -111,7 +113,8 @@ static void stats_of_jit(const struct soft_vm *vm, FILE *f)
 	}
 	for (int ends = 0; ends < 2; ends++)
 		for (unsigned i = 0, n = find_top(vm, ends, top); i < n; i++)
-			fprintf(f, "%s_%s %" PRIu64 "\n", ends ? "jit_exits_for" : "jit_handlers", top[i].name, top[i].n);
+			fprintf(f, "%s_%s %" PRIu64 "\n", ends ? "jit_exits_for" : "jit_handlers", top[i].name,
+				top[i].n);
 }
 
 void soft_stats(const struct soft_vm *vm, FILE *f)
@@ -197,7 +200,8 @@ static void report_of_jit(const struct soft_vm *vm, FILE *f)
 {
 	const struct jit_code *k = vm->jit;
 
-	fprintf(f, "# translated: %" PRIu64 " blocks, %" PRIu64 " instructions; %.1f of %.1f MiB of code memory in use\n",
+	fprintf(f,
+		"# translated: %" PRIu64 " blocks, %" PRIu64 " instructions; %.1f of %.1f MiB of code memory in use\n",
 		SUM(jit.translated), SUM(jit.n.insns), mib(k->used), mib(k->bytes));
 	row(f, "translated code entered", SUM(jit.entries), "");
 	row(f, "left: something pending", SUM(jit.n.exit[JX_PENDING]), "interrupts, stops, single steps");
@@ -237,11 +241,15 @@ void soft_report(const struct soft_vm *vm, FILE *f)
 {
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		struct times t = times_of(vm->cpu[i]);
-		fprintf(f, "# CPU %u: %.2f s: guest %.2f s (%.1f %%), translating %.2f s (%.1f %%), asleep %.2f s (%.1f %%)\n", i,
-			(double)t.run / 1e9, (double)t.guest / 1e9, percent(t.guest, t.run), (double)t.translate / 1e9,
-			percent(t.translate, t.run), (double)t.idle / 1e9, percent(t.idle, t.run));
+		fprintf(
+		    f,
+		    "# CPU %u: %.2f s: guest %.2f s (%.1f %%), translating %.2f s (%.1f %%), asleep %.2f s (%.1f %%)\n",
+		    i, (double)t.run / 1e9, (double)t.guest / 1e9, percent(t.guest, t.run), (double)t.translate / 1e9,
+		    percent(t.translate, t.run), (double)t.idle / 1e9, percent(t.idle, t.run));
 	}
-	fprintf(f, "# decoded: %" PRIu64 " blocks; %.1f of %.1f MiB in use; all dropped %" PRIu64 " times, blocks dropped one by one %" PRIu64 "\n",
+	fprintf(f,
+		"# decoded: %" PRIu64 " blocks; %.1f of %.1f MiB in use; all dropped %" PRIu64
+		" times, blocks dropped one by one %" PRIu64 "\n",
 		SUM(st.blocks_decoded), mib(vm->cache->used), mib(vm->cache->arena_bytes), vm->cache->resets,
 		vm->cache->invalidated);
 	if (vm->jit)

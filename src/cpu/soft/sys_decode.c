@@ -125,7 +125,8 @@ static bool push_pop(struct decode *d, bool pop)
 	return true;
 }
 
-/* Bytes of a far pointer's offset. AMD has no m16:64 (APM 3, "CALL (Far)", "LDS..."); REX.W goes before 66 all the same. */
+/* Bytes of a far pointer's offset. AMD has no m16:64 (APM 3, "CALL (Far)", "LDS..."); REX.W goes before 66 all the
+ * same. */
 static u8 far_offset(const struct decode *d)
 {
 	return osize(d) == 8 && (d->c->vm->isa & ISA_AMD) ? 4 : osize(d);

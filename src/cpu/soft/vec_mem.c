@@ -54,7 +54,8 @@ static void gather(struct soft_cpu *c, const struct uop *op)
 			continue;
 		}
 		x = g.idx == 4 ? (s32)ld_le32(index + i * 4) : (s64)ld_le64(index + i * 8);
-		soft_ld_bytes_any(c, element(c, op, off + ((u64)x << g.scale), g.elem, false), dst + i * g.elem, g.elem);
+		soft_ld_bytes_any(c, element(c, op, off + ((u64)x << g.scale), g.elem, false), dst + i * g.elem,
+				  g.elem);
 		memset(m, 0, g.elem);
 	}
 	memset(dst + g.count * g.elem, 0, 32 - g.count * g.elem);
@@ -75,7 +76,7 @@ static noinline_ void do_maskmov_load(struct soft_cpu *c, const struct uop *op)
 	for (unsigned i = 0; i < op->r1; i++)
 		if (top_bit(mask + i * op->osize, op->osize))
 			soft_ld_bytes_any(c, element(c, op, off + i * op->osize, op->osize, false), v + i * op->osize,
-				      op->osize);
+					  op->osize);
 	memcpy(c->vec[op->r0], v, 32);
 }
 DEF_HANDLER(maskmov_load)

@@ -11,12 +11,12 @@
  * A rule broken by the driver ends in virtio_broken(): DEVICE_NEEDS_RESET, after which all queues are
  * seen empty until the driver resets the device.
  *
- * A visit (virtio.h) looks at the clock each CREDIT of work. It gives at least one chain, so there is always progress; a
- * notification of a queue that the loop will visit anyway does nothing.
+ * A visit (virtio.h) looks at the clock each CREDIT of work. It gives at least one chain, so there is always progress;
+ * a notification of a queue that the loop will visit anyway does nothing.
  *
- * The loop must get the lock although vCPUs keep taking it, and a mutex promises no order. So the loop holds the turnstile
- * while it waits; who comes from a vCPU queues up behind it; and a vCPU that is in a visit ends it at the next look at the
- * clock.
+ * The loop must get the lock although vCPUs keep taking it, and a mutex promises no order. So the loop holds the
+ * turnstile while it waits; who comes from a vCPU queues up behind it; and a vCPU that is in a visit ends it at the
+ * next look at the clock.
  *
  * INV-VQ-1: between virtio_pop() and virtio_push() a chain's iov point into guest RAM, never elsewhere.
  * INV-VQ-2: whatever this file writes into guest RAM is followed by ram_wrote().
@@ -32,7 +32,7 @@
 #define AVAIL_F_NO_INTERRUPT 1
 #define USED_F_NO_NOTIFY 1
 
-#define CREDIT 1024    /* work between two looks at the clock: some 10 us */
+#define CREDIT 1024   /* work between two looks at the clock: some 10 us */
 #define CHAIN_WORK 16 /* of a chain, besides its descriptors */
 
 /* 2.6.5; in guest RAM, little-endian, as are we */

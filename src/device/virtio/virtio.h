@@ -13,9 +13,9 @@
  *
  * Visits: between lock and unlock a device works for as long as loop_until() allows, and not as long as a driver finds
  * something for it to do. virtio_pop() ends the visit: it gives no more chains, remembers the queue, and the device's
- * notify() comes again from the loop, in a later turn. Chains are charged for by themselves; a device that does more with
- * one than to look at it calls virtio_charge(), and one that cannot finish a chain in a visit keeps its place and calls
- * virtio_again().
+ * notify() comes again from the loop, in a later turn. Chains are charged for by themselves; a device that does more
+ * with one than to look at it calls virtio_charge(), and one that cannot finish a chain in a visit keeps its place and
+ * calls virtio_again().
  */
 #ifndef MICA_VIRTIO_H
 #define MICA_VIRTIO_H
@@ -78,8 +78,8 @@ struct virtio_class {
 	 * for requests in flight: queues are seen empty meanwhile. */
 	void (*reset)(struct virtio_dev *d);
 	void (*free)(struct virtio_dev *d); /* lock not held */
-	/* Saved state (all optional). busy: requests are in flight; lock held. quiesce: nothing is in flight afterwards;
-	 * lock not held, no vCPU runs. state: save or load what is the device's own. */
+	/* Saved state (all optional). busy: requests are in flight; lock held. quiesce: nothing is in flight
+	 * afterwards; lock not held, no vCPU runs. state: save or load what is the device's own. */
 	bool (*busy)(struct virtio_dev *d);
 	void (*quiesce)(struct virtio_dev *d);
 	void (*state)(struct virtio_dev *d, struct state *s);
@@ -196,8 +196,8 @@ void virtio_pci_free_all(struct pci_bus *bus);
 void virtio_pci_reset_all(struct pci_bus *bus);
 /* Is any request in flight? Requests end on the loop's thread, which is not to wait for them. */
 bool virtio_pci_busy(struct pci_bus *bus);
-/* While frozen the devices take no more chains: what is in flight ends, and nothing follows it. Thawed, they look at every
- * queue. */
+/* While frozen the devices take no more chains: what is in flight ends, and nothing follows it. Thawed, they look at
+ * every queue. */
 void virtio_pci_freeze_all(struct pci_bus *bus, bool on);
 /* Saved state, on the loop's thread while no vCPU runs, lock not held. First let requests in flight end; */
 void virtio_pci_quiesce_all(struct pci_bus *bus);

@@ -7,9 +7,10 @@
  * pages out needs no work here, and the guest need not tell before it does (no MUST_TELL_HOST).
  *
  * To give pages back is a system call for each run of them, and its cost grows with what was there: a chain may ask for
- * 262,144 runs, or for all of the guest's memory. So a chain is worked through in steps (struct balloon's `at`), and what a
- * visit did not finish stays in `ch` until the loop's next one. A chain that is under way when the VM is saved goes back
- * to the ring: to give the same pages back twice does no harm, as they are the balloon's until the chain is used.
+ * 262,144 runs, or for all of the guest's memory. So a chain is worked through in steps (struct balloon's `at`), and
+ * what a visit did not finish stays in `ch` until the loop's next one. A chain that is under way when the VM is saved
+ * goes back to the ring: to give the same pages back twice does no harm, as they are the balloon's until the chain is
+ * used.
  *
  * Queue numbers: the specification gives the reporting queue number 4; Linux numbers only the queues
  * whose features it has, which makes it 2. Neither statistics nor hinting are offered, so every queue
@@ -27,7 +28,7 @@ enum { INFLATEQ, DEFLATEQ, REPORTQ_LINUX, REPORTQ = 4, QUEUES };
 #define PFN_BATCH 1024
 #define PFN_BYTES_MAX (1u << 20) /* of page numbers in one chain: a 1 GiB balloon at once */
 #define RUN_MAX_PAGES 1024u      /* given back in one system call */
-#define RUN_WORK(pages) (100 + (pages) * 16)
+#define RUN_WORK(pages) (100 + (pages)*16)
 
 struct balloon {
 	/* the device's lock */

@@ -2,8 +2,8 @@
 /*
  * virtio_blk.c - block device (VIRTIO 1.1, 5.2) on a struct blk.
  *
- * Theory: a notification pops the chains of the queue, as many as a visit allows (virtio.h), and submits them plugged, one
- * system call for all. What completed inside that call is pushed and signalled before the vCPU goes on; the rest
+ * Theory: a notification pops the chains of the queue, as many as a visit allows (virtio.h), and submits them plugged,
+ * one system call for all. What completed inside that call is pushed and signalled before the vCPU goes on; the rest
  * completes on the loop's thread, a run at a time under the device's lock (blk_client). The cache is
  * write-back with FLUSH; a driver that did not take FLUSH gets each write flushed (5.2.6.2).
  *
@@ -51,7 +51,8 @@
 #define QUEUES_MAX 32
 #define REQ_WORK 30 /* virtio_charge(): of a request, besides its chain; its I/O is the engine's to bound */
 
-/* Host errors of a disk are reported as their number reaches 1, 10, 100, ...; after so long without one it begins anew. */
+/* Host errors of a disk are reported as their number reaches 1, 10, 100, ...; after so long without one it begins anew.
+ */
 #define ERRORS_FORGET_NS (3600 * NSEC_PER_SEC)
 
 struct blk_config {
@@ -100,8 +101,8 @@ struct vblk {
 	struct req *reqs, *free;
 	unsigned nreqs, fresh; /* reqs[fresh..] were never used: their memory is not there yet */
 	unsigned inflight, epoch;
-	u64 to_signal; /* queues with pushes since their last signal */
-	bool starved;  /* chains wait for a struct req */
+	u64 to_signal;                      /* queues with pushes since their last signal */
+	bool starved;                       /* chains wait for a struct req */
 	u64 errors, errors_next, errors_ns; /* since the last quiet hour; how many are reported next; the last one */
 };
 
@@ -180,7 +181,8 @@ static const char *advice(int code)
 	case EDQUOT:
 		return "make room on the host's file system, or the guest's file systems may go read-only";
 	case EIO:
-		return "the host's storage fails, or the image became shorter: look at the host's kernel log, and save what can "
+		return "the host's storage fails, or the image became shorter: look at the host's kernel log, and save "
+		       "what can "
 		       "be read";
 	default:
 		return "look at the host's kernel log and at the storage that holds the image";
@@ -201,7 +203,8 @@ static void report_error(const struct req *req, int code)
 	if (++vb->errors != vb->errors_next)
 		return;
 	vb->errors_next *= 10;
-	log_warn("disk '%s': the host failed a %s of %llu bytes at %llu: %s (errno %d); %s. %llu such error%s so far, the next "
+	log_warn("disk '%s': the host failed a %s of %llu bytes at %llu: %s (errno %d); %s. %llu such error%s so far, "
+		 "the next "
 		 "line comes at %llu",
 		 blk_name(vb->blk), op_name(req), (unsigned long long)req->r.bytes, (unsigned long long)req->r.off,
 		 strerror(code), code, advice(code), (unsigned long long)vb->errors, vb->errors == 1 ? "" : "s",

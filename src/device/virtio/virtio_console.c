@@ -15,7 +15,7 @@ enum { RXQ, TXQ };
 #define F_EMERG_WRITE 2
 #define WRITE_MAX (1u << 20) /* bytes in one chain: bounds the time the lock is held */
 #define WRITE_WORK(bytes) ((bytes) / 16)
-#define CFG_EMERG 8          /* cols, rows (2 each), max_nr_ports, emerg_wr */
+#define CFG_EMERG 8 /* cols, rows (2 each), max_nr_ports, emerg_wr */
 
 struct vcon {
 	struct virtio_dev *d;

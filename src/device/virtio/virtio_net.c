@@ -4,8 +4,8 @@
  * from a datagram socket.
  *
  * Theory, transmit: on the notifying vCPU's thread each chain goes to the socket with one sendmsg(2),
- * straight from guest memory, until the visit is over (virtio.h). When the socket takes no more, the chain goes back (`tx_stalled`) and
- * the loop continues on EPOLLOUT: the guest sees its queue fill up, nothing is lost.
+ * straight from guest memory, until the visit is over (virtio.h). When the socket takes no more, the chain goes back
+ * (`tx_stalled`) and the loop continues on EPOLLOUT: the guest sees its queue fill up, nothing is lost.
  *
  * Receive: on the loop's thread a frame is read into `frame` and copied to as many chains as it needs
  * (mergeable buffers), which the driver gets to see all at once. When it has too few, the frame stays
@@ -49,9 +49,9 @@ struct hdr {
 };
 _Static_assert(sizeof(struct hdr) == 12, "virtio_net_hdr");
 
-#define RX_BATCH 64 /* frames a turn of the loop */
+#define RX_BATCH 64                            /* frames a turn of the loop */
 #define FRAME_WORK(bytes) (100 + (bytes) / 16) /* a system call, a copy or two, perhaps a checksum */
-#define MERGE_MAX 64 /* chains a frame may take: 64 KiB in 1 KiB buffers */
+#define MERGE_MAX 64                           /* chains a frame may take: 64 KiB in 1 KiB buffers */
 
 struct vnet {
 	struct virtio_dev *d;

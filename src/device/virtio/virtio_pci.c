@@ -13,8 +13,8 @@
  * Reads of any width are answered from the bytes of the fields they cover (reading has no side
  * effect); writes of any other width are dropped.
  *
- * Threads: registers are accessed from vCPU threads (and, where the kernel rings for them, the loop's) with no lock held;
- * each access takes the device's lock. Lock order: virtio_dev.lock, then pci_dev.msix_lock and what lies below.
+ * Threads: registers are accessed from vCPU threads (and, where the kernel rings for them, the loop's) with no lock
+ * held; each access takes the device's lock. Lock order: virtio_dev.lock, then pci_dev.msix_lock and what lies below.
  */
 #include "base/log.h"
 #include "base/state.h"

@@ -285,7 +285,8 @@ static void user(void)
 }
 
 /* ---- data segments on the way to ring 3 (SDM 2, IRET, RET; APM 3) ---- */
-USER_CODE(u_segs, "mov %fs,%ebx; mov %gs,%ecx; mov %ds,%eax; shl $16,%eax; mov %es,%ax; xor %edx,%edx", "mov %gs:(%rdi),%edx");
+USER_CODE(u_segs, "mov %fs,%ebx; mov %gs,%ecx; mov %ds,%eax; shl $16,%eax; mov %es,%ax; xor %edx,%edx",
+	  "mov %gs:(%rdi),%edx");
 CODE(k_retf, "push $0x2b; push $user_stack_top; push $0x33; push %rdi; xor %edi,%edi", "lretq");
 
 /* fs, gs: what ring 0 leaves there; ds, es are ring 3's by then, but for lretq. */
@@ -305,10 +306,12 @@ static void to_user(bool retf, word fs, word gs, word base)
 static void outer_segments(void)
 {
 	static u32 marker = 0x5e6e7;
-	static const word segs[][2] = { { SEL_DATA, 0 }, { 1, 0 }, { 2, 0 }, { 3, 0 }, { 0, 0 }, { SEL_UDATA, SEL_UDATA } };
+	static const word segs[][2] = { { SEL_DATA, 0 }, { 1, 0 }, { 2, 0 },
+					{ 3, 0 },        { 0, 0 }, { SEL_UDATA, SEL_UDATA } };
 
 	for (unsigned retf = 0; retf < 2; retf++) {
-		t(retf ? "far RET to ring 3: selectors too privileged, and null ones" : "IRET to ring 3: selectors too privileged, and null ones");
+		t(retf ? "far RET to ring 3: selectors too privileged, and null ones"
+		       : "IRET to ring 3: selectors too privileged, and null ones");
 		for (unsigned i = 0; i < sizeof(segs) / sizeof(segs[0]); i++) {
 			to_user(retf, segs[i][0], segs[i][0], (word)&marker);
 			eq(exc.vec, 0x80);

@@ -4,9 +4,10 @@
  * its control socket and its signals waiting.
  *
  * The runner (hostile.py) names one attack on the command line, gives the devices, and measures the loop from outside.
- * There are two processors. One does the asking; the other helps where that makes it worse: it keeps a queue's available
- * index ahead of the used one (a driver that adds without end), or rings and reads registers, to hold the device's lock.
- * An attack never ends by itself. What the devices do with it is not checked here: virtio64 does that for sound requests.
+ * There are two processors. One does the asking; the other helps where that makes it worse: it keeps a queue's
+ * available index ahead of the used one (a driver that adds without end), or rings and reads registers, to hold the
+ * device's lock. An attack never ends by itself. What the devices do with it is not checked here: virtio64 does that
+ * for sound requests.
  */
 #include "apic.h"
 
@@ -24,7 +25,7 @@ extern volatile u32 ap_started;
 #define DESC_NEXT 1
 #define DESC_WRITE 2
 #define DESC_INDIRECT 4
-#define SEGMENTS 126 /* of data in one chain */
+#define SEGMENTS 126        /* of data in one chain */
 #define HUGE_BYTES 0x70000u /* of each */
 
 struct desc {
@@ -376,7 +377,8 @@ static void uart(void)
 	}
 }
 
-/* Chips behind ports: timers set anew, an alarm that never comes (a long search), the keyboard's and the power ports. */
+/* Chips behind ports: timers set anew, an alarm that never comes (a long search), the keyboard's and the power ports.
+ */
 static void ports(void)
 {
 	say("attack\n");

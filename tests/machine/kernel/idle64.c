@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * idle64.c - a guest that sleeps, with one timer set as fast as its chip allows. The runner (idle.py) names the timer and
- * measures what the VM costs its host. "taken": interrupts are on, each is acknowledged, and the guest sleeps again;
- * else they are off, and nobody ever looks.
+ * idle64.c - a guest that sleeps, with one timer set as fast as its chip allows. The runner (idle.py) names the timer
+ * and measures what the VM costs its host. "taken": interrupts are on, each is acknowledged, and the guest sleeps
+ * again; else they are off, and nobody ever looks.
  */
 #include "apic.h"
 

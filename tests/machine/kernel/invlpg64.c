@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * invlpg64.c - what one INVLPG is for (SDM 3A 4.10.4.1): all of a large page, whatever address in it is named, and a global
- * page in every PCID. Ring 0, ring 0 between STAC and CLAC, and ring 3, which engines may keep apart; data and code.
+ * invlpg64.c - what one INVLPG is for (SDM 3A 4.10.4.1): all of a large page, whatever address in it is named, and a
+ * global page in every PCID. Ring 0, ring 0 between STAC and CLAC, and ring 3, which engines may keep apart; data and
+ * code.
  */
 #include "lib.h"
 
@@ -72,7 +73,7 @@ USER_CODE(u_write, "", "movl $0x777,8(%rdi)");
 CODE_END(k_call_ac, "", "call *%rdi", "dec %esi; jnz k_call_ac; ret");
 
 enum way { READ, WRITE, EXEC, USER_READ, USER_WRITE, USER_EXEC, EXEC_AC, WAYS };
-static const char *const names[WAYS] = { "ring 0 reads",  "ring 0 writes",   "ring 0 executes",	"ring 3 reads",
+static const char *const names[WAYS] = { "ring 0 reads",  "ring 0 writes",   "ring 0 executes",        "ring 3 reads",
 					 "ring 3 writes", "ring 3 executes", "ring 0 executes with AC" };
 
 /* Which page that way of looking finds at lin; frames: by number. */

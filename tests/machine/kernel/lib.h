@@ -51,7 +51,7 @@ word try_user_cs(const void *code, word arg, word flags, word cs);
 extern char user_stack_top[], stack_top[], ist_top[];
 
 bool t(const char *name);
-bool asked(const char *word); /* is it on the command line? */
+bool asked(const char *word);       /* is it on the command line? */
 const char *find(const char *what); /* the command line from there on; "" where it is not */
 void eq_(const char *what, u64 got, u64 want, unsigned line);
 #define eq(got, want) eq_(#got, (word)(got), (word)(want), __LINE__)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * state.c - cases of system state at random: descriptors, gates, frames, flags, breakpoints; what came of each is one line.
+ * state.c - cases of system state at random: descriptors, gates, frames, flags, breakpoints; what came of each is one
+ * line.
  *
- * There is no host to ask about rings, descriptor tables and control registers. So this kernel makes cases from a seed and
- * says what the processor did, and tests/machine/state_diff.py runs it on several processors and compares: the software
- * engine in each of its ways, QEMU's TCG, KVM. Command line: seed=N first=N count=N, decimal. docs/system-state.md.
+ * There is no host to ask about rings, descriptor tables and control registers. So this kernel makes cases from a seed
+ * and says what the processor did, and tests/machine/state_diff.py runs it on several processors and compares: the
+ * software engine in each of its ways, QEMU's TCG, KVM. Command line: seed=N first=N count=N, decimal.
+ * docs/system-state.md.
  *
- * A case fills eight descriptors of the GDT and of an LDT, eight gates of the IDT, and writes an instruction or a few to
- * the page CODE, whose rest is INT3: wherever a transfer leads, it leads there, and the breakpoint says from where. A line:
+ * A case fills eight descriptors of the GDT and of an LDT, eight gates of the IDT, and writes an instruction or a few
+ * to the page CODE, whose rest is INT3: wherever a transfer leads, it leads there, and the breakpoint says from where.
+ * A line:
  *
  *   CASE KIND.RING VECTOR eERROR iIP cCS fFLAGS sSP sSS dDS,ES,FS,GS [bBASES] rAX,CX,DX [2CR2] [6DR6] ...
  */
@@ -58,7 +61,12 @@ static void num(char what, u64 v)
 			put("0123456789abcdef"[d]), any = true;
 	}
 }
-#define SREG(name) ({ u32 s_; __asm__ volatile("mov %%" #name ", %0" : "=r"(s_)); s_ & 0xffff; })
+#define SREG(name) \
+	({ \
+		u32 s_; \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(s_)); \
+		s_ & 0xffff; \
+	})
 
 /* Addresses that the linker chose, as 0xN0000 and a distance. */
 static word plain(word a)
@@ -127,7 +135,8 @@ static u8 alt_tss[2][256] __attribute__((aligned(256)));
 
 static u16 selector(void)
 {
-	static const u16 fixed[] = { 0, 1, 2, 3, 0x08, 0x0b, 0x10, 0x13, 0x18, 0x23, 0x20, 0x2b, 0x28, 0x33, 0x30, 0x38, 0x3f8, 0x400, 0xfffb };
+	static const u16 fixed[] = { 0,    1,    2,    3,    0x08, 0x0b, 0x10,  0x13,  0x18,  0x23,
+				     0x20, 0x2b, 0x28, 0x33, 0x30, 0x38, 0x3f8, 0x400, 0xfffb };
 	static const u16 good[] = { 0x2b, 0x33, 0x23, 0x10, 0x08 };
 
 	u32 any = rnd(); /* one a statement: compilers choose the order within it */
@@ -147,7 +156,8 @@ static u16 selector(void)
 }
 static u64 descriptor(void)
 {
-	static const u32 bases[] = { 0, 0, 0, CODE_PAGE }, limits[] = { 0x8fffff, 0x8fffff, 0xffff, 0x6fff, 0xfff, 0x40 };
+	static const u32 bases[] = { 0, 0, 0, CODE_PAGE },
+			 limits[] = { 0x8fffff, 0x8fffff, 0xffff, 0x6fff, 0xfff, 0x40 };
 	static const u8 rings[] = { 0, 0, 3, 3, 1, 2 };
 	static const u8 gates[] = { 4, 12, 12, 12, 5 }, others[] = { 0, 1, 2, 3, 6, 7, 8, 9, 9, 10, 11, 13, 14, 15 };
 	u32 ring = PICK(rings), p = one_in(10) ? 0 : 0x80, base = PICK(bases), lim = PICK(limits), type;
@@ -156,7 +166,8 @@ static u64 descriptor(void)
 		type = PICK(gates);
 		u32 off = LANDING + rnd() % 64 * 4;
 		u16 sel = type == 5 ? (u16)(SEL_FREE + rnd() % POOL * 8) : selector();
-		return (off & 0xffff) | (u64)sel << 16 | (u64)(WIDE ? 0 : rnd() % 4) << 32 | (u64)(type | ring << 5 | p) << 40 | (u64)(off >> 16) << 48;
+		return (off & 0xffff) | (u64)sel << 16 | (u64)(WIDE ? 0 : rnd() % 4) << 32 |
+		       (u64)(type | ring << 5 | p) << 40 | (u64)(off >> 16) << 48;
 	}
 	if (one_in(4)) {
 		type = PICK(others);
@@ -171,7 +182,8 @@ static u64 descriptor(void)
 	if (lim >> 23)
 		high |= 8 << 4;
 	high |= (rnd() % 4) << 5; /* L, D */
-	return (lim & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(type | ring << 5 | p) << 40 | (u64)(high & 0xff) << 48 | (u64)(base >> 24) << 56;
+	return (lim & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(type | ring << 5 | p) << 40 |
+	       (u64)(high & 0xff) << 48 | (u64)(base >> 24) << 56;
 }
 
 static void tables(void)
@@ -420,7 +432,10 @@ static void k_fast(void)
 static void k_fast(void)
 {
 	/* Virtual-8086 mode */
-	static const u8 ops[][4] = { { 0xcd, 0x91 }, { 0xcc }, { 0xfa }, { 0xfb }, { 0x9c, 0x58 }, { 0x9d }, { 0xf4 }, { 0xcf }, { 0xe4, 0xe5 }, { 0x0f, 0, 0xc8 }, { 0x0f, 0x20, 0xc0 }, { 0x66, 0x9c } };
+	static const u8 ops[][4] = {
+		{ 0xcd, 0x91 }, { 0xcc }, { 0xfa },       { 0xfb },          { 0x9c, 0x58 },       { 0x9d },
+		{ 0xf4 },       { 0xcf }, { 0xe4, 0xe5 }, { 0x0f, 0, 0xc8 }, { 0x0f, 0x20, 0xc0 }, { 0x66, 0x9c }
+	};
 	word v[9] = { 0, CODE_PAGE / 16, (flags() & ~(u32)(F_NT | F_TF)) | F_VM, 0x400, FRAME / 16, 1, 2, 3, 4 };
 	u8 *p = (u8 *)(word)CODE_PAGE;
 
@@ -434,12 +449,14 @@ static void k_fast(void)
 }
 #endif
 static const u8 steps[][4] = {
-	{ 1, 0x90 }, { 2, 0x89, 0xc1 }, { 1, 0x9c }, { 1, 0xf5 }, { 2, 0x8c, 0xd0 }, { 2, 0x8e, 0xd2 }, { 1, 0xf1 }, { 1, 0xcc },
-	{ 2, 0xeb, 0 }, { 2, 0xf3, 0xaa }, { 1, 0xa4 }, { 2, 0x0f, 0x0b }, { 1, 0x50 }, { 2, 0xcd, 0x94 }, { 1, 0xf8 },
+	{ 1, 0x90 },       { 2, 0x89, 0xc1 }, { 1, 0x9c }, { 1, 0xf5 },       { 2, 0x8c, 0xd0 },
+	{ 2, 0x8e, 0xd2 }, { 1, 0xf1 },       { 1, 0xcc }, { 2, 0xeb, 0 },    { 2, 0xf3, 0xaa },
+	{ 1, 0xa4 },       { 2, 0x0f, 0x0b }, { 1, 0x50 }, { 2, 0xcd, 0x94 }, { 1, 0xf8 },
 };
 static void k_step(void)
 {
-	static const u32 spots[] = { FAR + 0x100, FAR + 0x101, FAR + 0x104, FAR + 0x108, CODE_PAGE + 0x40, CODE_PAGE + 0x42, CODE_PAGE + 0x47 };
+	static const u32 spots[] = { FAR + 0x100,      FAR + 0x101,      FAR + 0x104,     FAR + 0x108,
+				     CODE_PAGE + 0x40, CODE_PAGE + 0x42, CODE_PAGE + 0x47 };
 	static const u32 kinds[] = { 0, 1, 3 }, lens[] = { 0, 1, 3 };
 	u32 dr7 = 0x400;
 
@@ -489,7 +506,8 @@ static void k_step(void)
 static void k_cr(void)
 {
 	/* Those that every voter has, and some that nobody may set */
-	static const u8 bits0[] = { 1, 2, 3, 5, 16, 18, 29, 30, 6, 19, 28 }, bits4[] = { 2, 3, 6, 7, 8, 9, 10, 15, 26, 31 };
+	static const u8 bits0[] = { 1, 2, 3, 5, 16, 18, 29, 30, 6, 19, 28 },
+			bits4[] = { 2, 3, 6, 7, 8, 9, 10, 15, 26, 31 };
 	word v;
 
 	if (one_in(2)) {
@@ -511,8 +529,13 @@ static void k_cr(void)
 static void k_priv(void)
 {
 	static const u8 ops[][4] = {
-		{ 1, 0xfa }, { 1, 0xfb }, { 2, 0xe4, 0xe5 }, { 2, 0xe6, 0x80 }, { 1, 0x6c }, { 3, 0x0f, 0x20, 0xc0 }, { 2, 0x0f, 6 }, { 2, 0x0f, 9 },
-		{ 3, 0x0f, 1, 0xe1 }, { 3, 0x0f, 0, 0xc9 }, { 3, 0x0f, 0, 0xc1 }, { 3, 0x0f, 0x21, 0xf9 }, { 3, 0x0f, 1, 0xf0 }, { 3, 0x0f, 0x20, 0xd9 },
+		{ 1, 0xfa },          { 1, 0xfb },
+		{ 2, 0xe4, 0xe5 },    { 2, 0xe6, 0x80 },
+		{ 1, 0x6c },          { 3, 0x0f, 0x20, 0xc0 },
+		{ 2, 0x0f, 6 },       { 2, 0x0f, 9 },
+		{ 3, 0x0f, 1, 0xe1 }, { 3, 0x0f, 0, 0xc9 },
+		{ 3, 0x0f, 0, 0xc1 }, { 3, 0x0f, 0x21, 0xf9 },
+		{ 3, 0x0f, 1, 0xf0 }, { 3, 0x0f, 0x20, 0xd9 },
 	};
 	const u8 *o = PICK(ops);
 
@@ -539,7 +562,8 @@ static void k_flags(void)
 }
 static void k_shadow(void)
 {
-	static const u8 ops[][4] = { { 1, 0x90 }, { 1, 0xfa }, { 2, 0x8e, 0xd2 }, { 1, 0xfb }, { 1, 0xf8 }, { 2, 0xeb, 0 }, { 2, 0x0f, 0x0b }, { 1, 0xcc } };
+	static const u8 ops[][4] = { { 1, 0x90 }, { 1, 0xfa },    { 2, 0x8e, 0xd2 }, { 1, 0xfb },
+				     { 1, 0xf8 }, { 2, 0xeb, 0 }, { 2, 0x0f, 0x0b }, { 1, 0xcc } };
 
 	apic_icr(apic_id(), 0x40);
 	mov(DX, 0x10);
@@ -557,9 +581,13 @@ static const struct kind {
 	void (*make)(void);
 	unsigned rings; /* bit 0: ring 0, bit 1: ring 3 */
 } kinds[] = {
-	{ "load", k_load, 3 }, { "look", k_look, 3 }, { "far", k_far, 3 }, { "ret", k_ret, 3 }, { "iret", k_iret, 3 }, { "int", k_int, 3 },
-	{ "tables", k_tables, 3 }, { WIDE ? "fast" : "vm86", k_fast, WIDE ? 3 : 1 }, { "step", k_step, 3 }, { "cr", k_cr, 3 }, { "priv", k_priv, 3 },
-	{ "flags", k_flags, 3 }, { "shadow", k_shadow, 1 },
+	{ "load", k_load, 3 },     { "look", k_look, 3 },
+	{ "far", k_far, 3 },       { "ret", k_ret, 3 },
+	{ "iret", k_iret, 3 },     { "int", k_int, 3 },
+	{ "tables", k_tables, 3 }, { WIDE ? "fast" : "vm86", k_fast, WIDE ? 3 : 1 },
+	{ "step", k_step, 3 },     { "cr", k_cr, 3 },
+	{ "priv", k_priv, 3 },     { "flags", k_flags, 3 },
+	{ "shadow", k_shadow, 1 },
 };
 
 /* What a case consists of. */
