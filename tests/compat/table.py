@@ -52,13 +52,13 @@ PROGRAMS = [
     Program("python", "python3", "python3 $SRC/mixed.py 1000", modes=ALL, short=True),
     Program("lua", "lua5.4", "lua5.4 $SRC/mixed.lua 300", modes=ALL, short=True),
     Program("luajit", "luajit", "luajit $SRC/mixed.lua 3000; luajit -joff $SRC/mixed.lua 100", modes=ALL, short=True),
-    Program("node", "nodejs", "node $SRC/mixed.js 20000"),
-    Program("node-wasm", "nodejs", "node --no-wasm-tier-up $SRC/mixed.js 3000; node --jitless $SRC/mixed.js 500", modes=SLOW),
+    Program("node", "nodejs", "node $SRC/mixed.js 2000"),
+    Program("node-wasm", "nodejs", "node --no-wasm-tier-up $SRC/mixed.js 500; node --jitless $SRC/mixed.js 200", modes=SLOW),
     Program("go", "golang-go", "$BIN/go-mixed 100; GOMAXPROCS=3 GOGC=5 $BIN/go-mixed 40",
             "cp $SRC/mixed.go /tmp/ && cd /tmp && GOCACHE=/tmp/go GO111MODULE=off go build -o $BIN/go-mixed mixed.go"),
-    Program("java", "openjdk-17-jdk-headless", "java -XX:UseAVX=2 -Xmx400m -cp $BIN/java Mixed 20000", "javac -d $BIN/java $SRC/Mixed.java", seconds=90),
+    Program("java", "openjdk-17-jdk-headless", "java -XX:UseAVX=2 -Xmx400m -cp $BIN/java Mixed 8000", "javac -d $BIN/java $SRC/Mixed.java", seconds=90),
     Program("java-collectors", "openjdk-17-jdk-headless", "for c in Serial Parallel Shenandoah Z; do echo $c; java -XX:UseAVX=2 -Xmx400m -XX:+Use${c}GC "
-            "-cp $BIN/java Mixed 3000; done; java -Xint -Xmx400m -cp $BIN/java Mixed 1000", modes=SLOW, seconds=120, needs=["java"]),
+            "-cp $BIN/java Mixed 800; done; java -Xint -Xmx400m -cp $BIN/java Mixed 300", modes=SLOW, seconds=120, needs=["java"]),
     Program("pypy", "pypy3", "pypy3 $SRC/mixed.py 2000"),
     Program("mono", "mono-runtime mono-mcs libmono-system-core4.0-cil", "mono $BIN/mixed.exe", "mcs -out:$BIN/mixed.exe $SRC/mixed.cs"),
     Program("guile", "guile-3.0", "guile --no-auto-compile $SRC/mixed.scm; GUILE_JIT_THRESHOLD=0 guile --no-auto-compile $SRC/mixed.scm"),
@@ -92,7 +92,7 @@ PROGRAMS = [
     Program("valgrind", "valgrind gcc libc6-dbg", "for t in memcheck helgrind drd; do valgrind --tool=$t --error-exitcode=9 $BIN/leaky $t 2>&1 | sed -E 's/==[0-9]+==//; "
             "s/0x[0-9A-F]+/ADDRESS/g' | grep -vE 'Using Valgrind|Copyright|Command|suppressed'; echo \"status ${PIPESTATUS[0]}\"; done",
             "gcc -g -O0 -pthread -o $BIN/leaky $SRC/leaky.c", SLOW + ("direct=off",)),
-    Program("cachegrind", "valgrind gcc", "valgrind --tool=lackey $BIN/leaky none 2>&1 | grep -cE 'Jccs|loads|stores'; valgrind --tool=none perl $SRC/mixed.pl 50 2>/dev/null | md5sum",
+    Program("cachegrind", "valgrind gcc", "valgrind --tool=lackey $BIN/leaky none 2>&1 | grep -cE 'Jccs|loads|stores'; valgrind --tool=none perl $SRC/mixed.pl 20 2>/dev/null | md5sum",
             modes=SLOW, needs=["valgrind"]),
     Program("perf", "linux-perf", "perf stat -x, -e page-faults,context-switches,task-clock,cpu-migrations -o log perl $SRC/mixed.pl 300; cut -d, -f3 log | grep -v '#'; "
             "perf record -q -e cpu-clock -o data perl $SRC/mixed.pl 2000 >/dev/null 2>&1; perf report -i data --stdio --sort comm 2>/dev/null | awk '$2 == \"perl\" && $1 > 50 { print \"perl has most\" }'"),
@@ -127,6 +127,6 @@ for name, packages, run in (
         ("python-32", "python3-minimal libpython3-stdlib", "chroot /i386 python3 - 100 <$SRC/mixed.py"),
         ("sqlite-32", "sqlite3", "chroot /i386 sqlite3 -batch <$SRC/mixed.sql"),
         ("openssl-32", "openssl", "chroot /i386 bash -s <$SRC/openssl.sh"),
-        ("gzip-32", "gzip bash coreutils", "chroot /i386 bash -c 'gzip -9n </bin/bash | tee >(sha1sum >&2) | gunzip | sha1sum; sha512sum /bin/ls' 2>&1 | sort"),
+        ("gzip-32", "gzip bash coreutils", "chroot /i386 bash -c 'export LC_ALL=C; gzip -9n </bin/bash | sha1sum; gzip -3 </bin/bash | gzip -d | sha1sum; sha512sum /bin/ls'"),
         ("pypy-32", "pypy3", "chroot /i386 pypy3 - 50 <$SRC/mixed.py")):
     PROGRAMS.append(Program(name, "", run, modes=FAST, i386=packages))

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # ffmpeg: pictures and sound of its own making through codecs, with all assembler and with sets of it; sums of what is encoded and decoded.
 quiet='-hide_banner -nostdin -loglevel error -y'
-video='-f lavfi -i testsrc2=size=160x128:rate=10:duration=1'
-audio='-f lavfi -i aevalsrc=sin(n*n/90000):d=0.5:s=22050'
+video='-f lavfi -i testsrc2=size=160x128:rate=10:duration=0.5'
+audio='-f lavfi -i aevalsrc=sin(n*n/90000):d=0.3:s=22050'
 exact='-bitexact -flags +bitexact -fflags +bitexact -sws_flags +accurate_rnd+bitexact'
 for cpu in sse2 avx2; do
-	case $cpu in avx2) flags= ;; *) flags="-cpuflags $cpu" ;; esac
-	for c in mpeg2video mpeg4 h263p:yuv420p mjpeg:yuvj420p ffv1 png:rgb24 snow:yuv420p prores:yuv422p10le; do
+	case $cpu in
+	avx2) flags= all="mpeg4 h263p mjpeg:yuvj420p ffv1 prores:yuv422p10le" sounds="flac ac3_fixed" ;;
+	*) flags="-cpuflags $cpu" all="mpeg2video snow png:rgb24" sounds="mp2 alac" ;;
+	esac
+	for c in $all; do
 		f=${c#*:} c=${c%:*} size=
 		[ "$f" != "$c" ] || f=yuv420p
 		case $c in snow) size='-strict -2' ;; h263p) size='-s 176x144' ;; esac
 		ffmpeg $quiet $flags $video $exact $size -pix_fmt $f -threads 1 -c:v $c -f nut /tmp/v.nut && echo "$cpu $c $(md5sum </tmp/v.nut)" &&
 			ffmpeg $quiet $flags $exact -threads 2 -i /tmp/v.nut $exact -f md5 -
 	done
-	for c in flac alac adpcm_ms mp2 wavpack ac3_fixed; do
+	for c in $sounds; do
 		ffmpeg $quiet $flags $audio $exact -ar 48000 -c:a $c -f nut /tmp/a.nut 2>/dev/null && echo "$cpu $c $(md5sum </tmp/a.nut)" &&
 			ffmpeg $quiet $flags $exact -i /tmp/a.nut $exact -c:a pcm_s16le -f md5 -
 	done
