@@ -22,7 +22,7 @@ help:
 	@echo 'make run      install what is missing, build, make a Debian 12 disk and boot it here'
 	@echo '              FRESH=1: start from a new disk; CPUS=2 MEMORY=1G ARGS="..." go to mica run'
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
-	@echo 'make check    two minutes, before every commit: format, rooms, headers, comments, unit tests'
+	@echo 'make check    a few minutes, before every commit: format, rooms, headers, comments, unit tests'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
 	@echo 'make compat   programs of Debian in guests and here, in every mode of execution, outputs compared'
 	@echo '              ARGS="--only java --modes default" goes to tests/compat/compat; 8 GiB of disk'
