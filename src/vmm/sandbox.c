@@ -150,7 +150,9 @@ void sandbox_isolate(void)
  */
 void sandbox_malloc(void)
 {
+#ifndef __SANITIZE_ADDRESS__ /* whose malloc has no such option, and no arenas */
 	must(mallopt(M_ARENA_MAX, 1));
+#endif
 }
 
 /* ---- the system-call filter ---- */
