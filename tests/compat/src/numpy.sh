@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Some of NumPy's own tests: what failed, and how many of each kind.
 cd /tmp
-for t in core/tests/test_half core/tests/test_numeric core/tests/test_longdouble core/tests/test_getlimits random/tests/test_direct; do
+for t in core/tests/test_half core/tests/test_longdouble core/tests/test_getlimits random/tests/test_direct; do
 	timeout 1500 python3 -m pytest -q -p no:cacheprovider -p no:randomly --tb=line -x --maxfail=50 -rfE -W ignore -k 'not slow and not memory and not huge' \
 		"/usr/lib/python3/dist-packages/numpy/$t$([ -e /usr/lib/python3/dist-packages/numpy/$t.py ] && echo .py)" >out 2>&1
 	echo "$t: status $?"
