@@ -126,7 +126,7 @@ for name, packages, run in (
         ("luajit-32", "luajit", "chroot /i386 luajit - <$SRC/mixed.lua"),
         ("python-32", "python3-minimal libpython3-stdlib", "chroot /i386 python3 - 100 <$SRC/mixed.py"),
         ("sqlite-32", "sqlite3", "chroot /i386 sqlite3 -batch <$SRC/mixed.sql"),
-        ("openssl-32", "openssl", "chroot /i386 bash -s <$SRC/openssl.sh"),
+        ("openssl-32", "openssl", "mount --bind /tmp /i386/tmp; sed '/^openssl prime/d; s/cmp - .tmp.in/sha1sum/' $SRC/openssl.sh | chroot /i386 bash -s"),
         ("gzip-32", "gzip bash coreutils", "chroot /i386 bash -c 'export LC_ALL=C; gzip -9n </bin/bash | sha1sum; gzip -3 </bin/bash | gzip -d | sha1sum; sha512sum /bin/ls'"),
         ("pypy-32", "pypy3", "chroot /i386 pypy3 - 50 <$SRC/mixed.py")):
     PROGRAMS.append(Program(name, "", run, modes=FAST, i386=packages))
