@@ -46,7 +46,6 @@ fork 60
 vfork 60
 pthread 60
 futex 2000
-mutex 2000
 atomic 60
 peterson 10000
 dekker 10000

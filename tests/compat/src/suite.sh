@@ -4,11 +4,15 @@
 if [ "$1" = run ]; then
 	ulimit -s 8192 -c 0
 	cd "$2" || exit 1
+	# Not by timeout: it hands to a shell what the kernel does not execute, programs of 32 bits where it has none.
+	for p in *; do
+		"./$p" >/dev/null 2>&1
+		[ $? != 126 ] || exit 126
+		break
+	done
 	for p in *; do
 		timeout -k 1 100 "./$p" >/dev/null 2>&1
-		status=$?
-		[ $status != 126 ] || exit 126 # this kernel has no programs of 32 bits
-		echo "$p $status"
+		echo "$p $?"
 	done 2>/dev/null
 	exit 0
 fi
