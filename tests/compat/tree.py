@@ -139,7 +139,8 @@ class Tree:
 
     def key_of(self, program):
         """Of all that makes a program's result."""
-        return digest(self.path, program.run, program.build, *(read(p) for p in sorted(glob.glob(os.path.join(HERE, "src", "*")))))
+        sources = sorted(glob.glob(os.path.join(HERE, "src", "*")))
+        return digest(self.path, program.run, program.build, *(read(p) for p in sources if os.path.basename(p) in program.run + program.build))
 
     def fetch_sources(self):
         """The suites of gcc's package of sources, in programs/gcc."""
