@@ -139,7 +139,8 @@ class Tree:
 
     def key_of(self, program):
         """Of all that makes a program's result."""
-        return digest(self.path, program.run, program.build, *(read(p) for p in sorted(glob.glob(os.path.join(HERE, "src", "*")))))
+        sources = sorted(glob.glob(os.path.join(HERE, "src", "*")))
+        return digest(self.path, program.run, program.build, *(read(p) for p in sources if os.path.basename(p) in program.run + program.build))
 
     def fetch_sources(self):
         """The suites of gcc's package of sources, in programs/gcc."""
@@ -169,6 +170,9 @@ class Tree:
         if not os.path.isdir(folder) or {n: read(os.path.join(folder, n)) for n in os.listdir(folder)} != sources:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(os.path.join(HERE, "src"), folder)
+            # gdb says so when a source is younger than what was made of it.
+            for name in sources:
+                os.utime(os.path.join(folder, name), (0, 0))
             changed = True
         failed = {}
         for p in programs:

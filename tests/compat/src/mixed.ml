@@ -16,7 +16,7 @@ let () =
       | 1 -> ignore (i / (i - i))
       | 2 -> ignore [| 1 |].(i)
       | _ -> ignore (Hashtbl.find (Hashtbl.create 1) i)
-    with Found k -> caught := !caught + k | Division_by_zero -> incf caught | Invalid_argument s -> caught := !caught + String.length s | Not_found -> decr caught
+    with Found k -> caught := !caught + k | Division_by_zero -> incr caught | Invalid_argument s -> caught := !caught + String.length s | Not_found -> decr caught
   done;
   Printf.printf "%d %d\n" !caught (sum (make 16));
   let s = ref 0.0 in

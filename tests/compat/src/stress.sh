@@ -25,7 +25,6 @@ shellsort 2
 tsearch 2
 hsearch 4
 skiplist 2
-tree 2
 list 10
 str 20
 wcs 20
@@ -36,25 +35,17 @@ longjmp 3000
 sigsegv 2000
 sigfpe 2000
 sigtrap 2000
-sigill 500
 goto 200
 funccall 4
 funcret 4
-bitonicsort 2
 judy 2
 jpeg 2
-mmap 10
-mremap 30
 mprotect 300
 vm 20 --vm-bytes 8m
-memfd 5
 fork 60
 vfork 60
-clone 60
 pthread 60
 futex 2000
-mutex 2000
-sem 2000
 atomic 60
 peterson 10000
 dekker 10000
@@ -71,8 +62,5 @@ tlb-shootdown 20
 membarrier 30
 rseq 20
 nop 30
-x86cpuid 20
-mmapfork 1
-userfaultfd 20
 context 2000
 END

@@ -3,6 +3,8 @@
 set pagination off
 set confirm off
 set debuginfod enabled off
+# The tree may have symbols of the C library for others.
+set debug-file-directory /none
 set startup-with-shell off
 set width 0
 break main
