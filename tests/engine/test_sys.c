@@ -603,9 +603,9 @@ static void protected_mode(void **state)
 		0x68,
 	};
 	static const struct quirk quirks[] = {
-		{ TCG, 1, .gone = 4 },    /* no segment limits, nor access by null selectors: prot32 */
+		{ TCG, 1, .gone = 4 },           /* no segment limits, nor access by null selectors: prot32 */
 		{ TCG, 9, .value = 0x00c09300 }, /* LAR without bits 19:16 */
-		{ TCG, 44, .cut = true }, /* the same: no #SS for the stack's limit */
+		{ TCG, 44, .cut = true },        /* the same: no #SS for the stack's limit */
 	};
 	run_and_compare(r, want, ARRAY_LEN(want), quirks, ARRAY_LEN(quirks));
 	close_rig(r);
