@@ -41,7 +41,7 @@ static void jump(int sig, siginfo_t *info, void *context)
 	siglongjmp(back, sig);
 }
 
-static void catch (int sig, void (*f)(int, siginfo_t *, void *), int flags)
+static void catch(int sig, void (*f)(int, siginfo_t *, void *), int flags)
 {
 	struct sigaction a = { .sa_sigaction = f, .sa_flags = SA_SIGINFO | flags };
 	sigaction(sig, &a, NULL);
@@ -55,8 +55,7 @@ static void catch (int sig, void (*f)(int, siginfo_t *, void *), int flags)
 			printf("%-22s nothing\n", name); \
 		} else { \
 			long off = (char *)seen.si_addr - page; \
-			printf("%-22s signal %d code %d trap %ld error %lx", name, s, seen.si_code, seen_trap, \
-			       seen_error); \
+			printf("%-22s signal %d code %d trap %ld error %lx", name, s, seen.si_code, seen_trap, seen_error); \
 			if (s == SIGSEGV && off >= 0 && off < 8 * 4096) \
 				printf(" at %ld", off); \
 			printf("\n"); \
@@ -71,6 +70,7 @@ static void opened(int sig, siginfo_t *info, void *context)
 	mprotect((void *)((uintptr_t)info->si_addr & ~4095ul), 4096, PROT_READ | PROT_WRITE);
 	count++;
 }
+
 
 static void skip_ud2(int sig, siginfo_t *info, void *context)
 {
@@ -106,7 +106,7 @@ int main(void)
 	mprotect(page + 8192, 4096, PROT_READ);
 	for (int s = 1; s < 32; s++)
 		if (s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL || s == SIGTRAP)
-			catch (s, jump, SA_ONSTACK);
+			catch(s, jump, SA_ONSTACK);
 	for (int round = 0; round < 3; round++) {
 		volatile int a = 7;
 		TRY("read of nothing", a = *(volatile char *)(page + 4099));
@@ -128,9 +128,7 @@ int main(void)
 		TRY("sse unaligned", __asm__ volatile("movaps %0, %%xmm0" ::"m"(page[1]) : "xmm0"));
 #endif
 		TRY("bad selector", __asm__ volatile("mov %0, %%fs" ::"r"(0x1234)));
-		TRY("alignment check", __asm__ volatile(PUSHF "orl $0x40000, " SP POPF "mov %0, %%eax\n" PUSHF
-							      "andl $~0x40000, " SP POPF ::"m"(page[1])
-							: "eax", "cc"));
+		TRY("alignment check", __asm__ volatile(PUSHF "orl $0x40000, " SP POPF "mov %0, %%eax\n" PUSHF "andl $~0x40000, " SP POPF ::"m"(page[1]) : "eax", "cc"));
 		TRY("stack overflow", overflow(1));
 	}
 	feenableexcept(FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW);
@@ -142,18 +140,18 @@ int main(void)
 	feclearexcept(FE_ALL_EXCEPT);
 	fedisableexcept(FE_ALL_EXCEPT);
 
-	catch (SIGSEGV, opened, 0);
+	catch(SIGSEGV, opened, 0);
 	char *many = mmap(NULL, 64 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < 64; i++)
 		many[i * 4096 + i] += i;
 	printf("pages opened on demand: %d\n", count);
 	count = 0;
-	catch (SIGILL, skip_ud2, 0);
+	catch(SIGILL, skip_ud2, 0);
 	for (int i = 0; i < 1000; i++)
 		__asm__ volatile("ud2");
 	printf("skipped: %d\n", count);
 	count = 0;
-	catch (SIGTRAP, step, 0);
+	catch(SIGTRAP, step, 0);
 	__asm__ volatile(PUSHF "orl $0x100, " SP POPF ::: "cc");
 	for (volatile int i = 0; i < 200; i++)
 		;

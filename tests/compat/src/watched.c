@@ -3,10 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct pair {
-	char c;
-	int n;
-};
+struct pair { char c; int n; };
 volatile int watched, read_only = 5;
 char text[64];
 struct pair pairs[4];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* zlib.c - every level, strategy and window: deflate in odd pieces, inflate in others, compare; checksums of what came
- * out. */
+/* zlib.c - every level, strategy and window: deflate in odd pieces, inflate in others, compare; checksums of what came out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,20 +61,9 @@ int main(int argc, char **argv)
 	for (int level = first; level <= 9; level++)
 		for (int strategy = 0; strategy <= Z_FIXED; strategy++)
 			for (int bits = 9; bits <= 15; bits += 3) {
-				size_t n = pack(level, strategy,
-						bits == 9    ? -15
-						: bits == 12 ? 12
-							     : 31,
-						1 + (level + strategy) % 9, 4099 + level);
-				printf("level %d strategy %d bits %d: %zu crc %08lx %s\n", level, strategy, bits, n,
-				       crc32(0, packed, n),
-				       unpack(n,
-					      bits == 9    ? -15
-					      : bits == 12 ? 12
-							   : 47,
-					      1021 + strategy)
-					   ? "same"
-					   : "DIFFERENT");
+				size_t n = pack(level, strategy, bits == 9 ? -15 : bits == 12 ? 12 : 31, 1 + (level + strategy) % 9, 4099 + level);
+				printf("level %d strategy %d bits %d: %zu crc %08lx %s\n", level, strategy, bits, n, crc32(0, packed, n),
+				       unpack(n, bits == 9 ? -15 : bits == 12 ? 12 : 47, 1021 + strategy) ? "same" : "DIFFERENT");
 			}
 	unsigned long a = crc32(0, in, size / 3), b = crc32(0, in + size / 3, size - size / 3);
 	printf("combined %s\n", crc32_combine(a, b, size - size / 3) == crc32(0, in, size) ? "same" : "DIFFERENT");
