@@ -38,7 +38,7 @@ static bool zero_page(const u8 *p)
 	return true;
 }
 
-static void chunk_fields(struct state *s, struct chunk *c)
+static void chunk_fields(struct state_file *s, struct chunk *c)
 {
 	state_u64(s, &c->index);
 	for (unsigned i = 0; i < ARRAY_LEN(c->pages); i++)
@@ -53,7 +53,7 @@ struct saver {
 	u64 nonzero, chunks;
 };
 
-static int save_chunk(const struct ram *r, struct state *s, struct saver *v, u64 index, struct err *e)
+static int save_chunk(const struct ram *r, struct state_file *s, struct saver *v, u64 index, struct err *e)
 {
 	struct chunk c = { .index = index };
 	u64 off = index * CHUNK_BYTES, bytes = MIN(r->bytes - off, CHUNK_BYTES);
@@ -82,7 +82,7 @@ static int save_chunk(const struct ram *r, struct state *s, struct saver *v, u64
 	return state_end(s, e);
 }
 
-static int end_section(struct state *s, u64 bytes, u64 chunks, struct err *e)
+static int end_section(struct state_file *s, u64 bytes, u64 chunks, struct err *e)
 {
 	int rc = state_section(s, "ram-end", 0, 1, e);
 
@@ -93,7 +93,7 @@ static int end_section(struct state *s, u64 bytes, u64 chunks, struct err *e)
 	return state_end(s, e);
 }
 
-int ram_save(const struct ram *r, struct state *s, u64 *nonzero_bytes, struct err *e)
+int ram_save(const struct ram *r, struct state_file *s, u64 *nonzero_bytes, struct err *e)
 {
 	struct saver v = { .z = ZSTD_createCCtx(),
 			   .plain = xcalloc(1, CHUNK_BYTES),
@@ -127,7 +127,7 @@ struct loader {
 	u64 next, chunks; /* chunks come in order */
 };
 
-static void load_chunk(const struct ram *r, struct state *s, struct loader *l)
+static void load_chunk(const struct ram *r, struct state_file *s, struct loader *l)
 {
 	struct chunk c;
 	size_t bytes, n = 0;
@@ -172,7 +172,7 @@ static void load_chunk(const struct ram *r, struct state *s, struct loader *l)
 	l->chunks++;
 }
 
-int ram_load(const struct ram *r, struct state *s, struct err *e)
+int ram_load(const struct ram *r, struct state_file *s, struct err *e)
 {
 	struct loader l = { .z = ZSTD_createDCtx(), .plain = xcalloc(1, CHUNK_BYTES) };
 	const char *name;

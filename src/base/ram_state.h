@@ -7,8 +7,8 @@
 #include "base/state.h"
 
 /* Bytes of guest memory in pages that were not zero. */
-int ram_save(const struct ram *r, struct state *s, u64 *nonzero_bytes, struct err *e);
+int ram_save(const struct ram *r, struct state_file *s, u64 *nonzero_bytes, struct err *e);
 /* Into RAM that is all zeros. */
-int ram_load(const struct ram *r, struct state *s, struct err *e);
+int ram_load(const struct ram *r, struct state_file *s, struct err *e);
 
 #endif

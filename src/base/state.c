@@ -15,7 +15,7 @@ static const u8 magic[8] = { 'M', 'I', 'C', 'A', 'S', 'A', 'V', 'E' };
 #define HEADER_SUMMED 40
 #define END_NAME "end"
 
-struct state {
+struct state_file {
 	int fd;
 	bool loading;
 	bool open;   /* in a section */
@@ -37,7 +37,7 @@ static u64 sum(const void *p, size_t bytes, u64 seed)
 
 /* ---- bytes ---- */
 
-static int put_all(struct state *s, const u8 *p, size_t bytes, struct err *e)
+static int put_all(struct state_file *s, const u8 *p, size_t bytes, struct err *e)
 {
 	while (bytes) {
 		ssize_t n = write(s->fd, p, bytes);
@@ -53,7 +53,7 @@ static int put_all(struct state *s, const u8 *p, size_t bytes, struct err *e)
 }
 
 /* Returns how many bytes there were. */
-static ssize_t get_some(struct state *s, u8 *p, size_t bytes, struct err *e)
+static ssize_t get_some(struct state_file *s, u8 *p, size_t bytes, struct err *e)
 {
 	size_t got = 0;
 
@@ -71,7 +71,7 @@ static ssize_t get_some(struct state *s, u8 *p, size_t bytes, struct err *e)
 	return (ssize_t)got;
 }
 
-static int get_all(struct state *s, u8 *p, size_t bytes, struct err *e)
+static int get_all(struct state_file *s, u8 *p, size_t bytes, struct err *e)
 {
 	ssize_t n = get_some(s, p, bytes, e);
 
@@ -83,7 +83,7 @@ static int get_all(struct state *s, u8 *p, size_t bytes, struct err *e)
 	return 0;
 }
 
-static void room_for(struct state *s, size_t bytes)
+static void room_for(struct state_file *s, size_t bytes)
 {
 	if (s->len + bytes <= s->room)
 		return;
@@ -93,9 +93,9 @@ static void room_for(struct state *s, size_t bytes)
 
 /* ---- life ---- */
 
-int state_save_new(struct state **out, int fd, struct err *e)
+int state_save_new(struct state_file **out, int fd, struct err *e)
 {
-	struct state *s = xcalloc(1, sizeof(*s));
+	struct state_file *s = xcalloc(1, sizeof(*s));
 	u8 h[FILE_HEADER_BYTES] = { 0 };
 
 	s->fd = fd;
@@ -112,7 +112,7 @@ int state_save_new(struct state **out, int fd, struct err *e)
 	return 0;
 }
 
-static int check_file(struct state *s, struct err *e)
+static int check_file(struct state_file *s, struct err *e)
 {
 	u8 h[FILE_HEADER_BYTES];
 	ssize_t n = get_some(s, h, sizeof(h), e);
@@ -134,9 +134,9 @@ static int check_file(struct state *s, struct err *e)
 	return 0;
 }
 
-int state_load_new(struct state **out, int fd, struct err *e)
+int state_load_new(struct state_file **out, int fd, struct err *e)
 {
-	struct state *s = xcalloc(1, sizeof(*s));
+	struct state_file *s = xcalloc(1, sizeof(*s));
 
 	s->fd = fd;
 	s->loading = true;
@@ -149,7 +149,7 @@ int state_load_new(struct state **out, int fd, struct err *e)
 	return 0;
 }
 
-void state_free(struct state *s)
+void state_free(struct state_file *s)
 {
 	if (!s)
 		return;
@@ -157,24 +157,24 @@ void state_free(struct state *s)
 	free(s);
 }
 
-bool state_loading(const struct state *s)
+bool state_loading(const struct state_file *s)
 {
 	return s->loading;
 }
 
-u32 state_version(const struct state *s)
+u32 state_version(const struct state_file *s)
 {
 	return s->version;
 }
 
-u64 state_offset(const struct state *s)
+u64 state_offset(const struct state_file *s)
 {
 	return s->offset;
 }
 
 /* ---- sections ---- */
 
-static int read_section(struct state *s, struct err *e)
+static int read_section(struct state_file *s, struct err *e)
 {
 	u8 h[HEADER_BYTES];
 	int r = get_all(s, h, sizeof(h), e);
@@ -209,7 +209,7 @@ static int read_section(struct state *s, struct err *e)
 	return 0;
 }
 
-int state_peek(struct state *s, const char **name, struct err *e)
+int state_peek(struct state_file *s, const char **name, struct err *e)
 {
 	must(s->loading && !s->open && !s->ended);
 	*name = "";
@@ -219,7 +219,7 @@ int state_peek(struct state *s, const char **name, struct err *e)
 	return r;
 }
 
-int state_section(struct state *s, const char *name, u32 instance, u32 version, struct err *e)
+int state_section(struct state_file *s, const char *name, u32 instance, u32 version, struct err *e)
 {
 	must(!s->open && !s->ended && strlen(name) <= STATE_NAME_MAX && version);
 	if (s->loading) {
@@ -248,7 +248,7 @@ int state_section(struct state *s, const char *name, u32 instance, u32 version, 
 	return 0;
 }
 
-static int write_section(struct state *s, struct err *e)
+static int write_section(struct state_file *s, struct err *e)
 {
 	u8 h[HEADER_BYTES] = { 0 };
 
@@ -264,7 +264,7 @@ static int write_section(struct state *s, struct err *e)
 	return r < 0 ? r : put_all(s, s->buf, s->len, e);
 }
 
-int state_end(struct state *s, struct err *e)
+int state_end(struct state_file *s, struct err *e)
 {
 	must(s->open);
 	s->open = false;
@@ -279,7 +279,7 @@ int state_end(struct state *s, struct err *e)
 	return 0;
 }
 
-int state_finish(struct state *s, struct err *e)
+int state_finish(struct state_file *s, struct err *e)
 {
 	u64 before = s->ordinal;
 	struct stat st;
@@ -307,13 +307,13 @@ int state_finish(struct state *s, struct err *e)
 
 /* ---- fields ---- */
 
-void state_bad(struct state *s, const char *what)
+void state_bad(struct state_file *s, const char *what)
 {
 	if (!s->bad)
 		s->bad = what;
 }
 
-void state_bytes(struct state *s, void *buf, size_t bytes)
+void state_bytes(struct state_file *s, void *buf, size_t bytes)
 {
 	must(s->open);
 	if (!s->loading) {
@@ -333,12 +333,12 @@ void state_bytes(struct state *s, void *buf, size_t bytes)
 }
 
 /* Hosts are little-endian x86, as is the file. */
-void state_u8(struct state *s, u8 *v)
+void state_u8(struct state_file *s, u8 *v)
 {
 	state_bytes(s, v, 1);
 }
 
-void state_u16(struct state *s, u16 *v)
+void state_u16(struct state_file *s, u16 *v)
 {
 	u8 b[2];
 
@@ -347,7 +347,7 @@ void state_u16(struct state *s, u16 *v)
 	*v = ld_le16(b);
 }
 
-void state_u32(struct state *s, u32 *v)
+void state_u32(struct state_file *s, u32 *v)
 {
 	u8 b[4];
 
@@ -356,7 +356,7 @@ void state_u32(struct state *s, u32 *v)
 	*v = ld_le32(b);
 }
 
-void state_u64(struct state *s, u64 *v)
+void state_u64(struct state_file *s, u64 *v)
 {
 	u8 b[8];
 
@@ -365,7 +365,7 @@ void state_u64(struct state *s, u64 *v)
 	*v = ld_le64(b);
 }
 
-void state_bool(struct state *s, bool *v)
+void state_bool(struct state_file *s, bool *v)
 {
 	u8 b = *v;
 
@@ -375,7 +375,7 @@ void state_bool(struct state *s, bool *v)
 	*v = b == 1;
 }
 
-void state_uint(struct state *s, unsigned *v, unsigned max)
+void state_uint(struct state_file *s, unsigned *v, unsigned max)
 {
 	u32 x = *v;
 
@@ -387,7 +387,7 @@ void state_uint(struct state *s, unsigned *v, unsigned max)
 	*v = x;
 }
 
-void state_same(struct state *s, u64 v, const char *what)
+void state_same(struct state_file *s, u64 v, const char *what)
 {
 	u64 x = v;
 
@@ -396,7 +396,7 @@ void state_same(struct state *s, u64 v, const char *what)
 		state_bad(s, what);
 }
 
-void state_text(struct state *s, char *buf, size_t bytes)
+void state_text(struct state_file *s, char *buf, size_t bytes)
 {
 	u32 n = s->loading ? 0 : (u32)strnlen(buf, bytes - 1);
 
@@ -413,7 +413,7 @@ void state_text(struct state *s, char *buf, size_t bytes)
 	}
 }
 
-const u8 *state_rest(struct state *s, size_t *bytes)
+const u8 *state_rest(struct state_file *s, size_t *bytes)
 {
 	must(s->open && s->loading);
 	const u8 *p = s->buf + s->at;

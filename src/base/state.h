@@ -2,7 +2,7 @@
 /*
  * state.h - saved state: a file of named, versioned, checksummed sections (docs/state-format.md).
  *
- * Theory: one struct state either saves or loads. A field function writes *v when saving and sets it when
+ * Theory: one struct state_file either saves or loads. A field function writes *v when saving and sets it when
  * loading, so that one list of fields serves both ways and cannot disagree with itself:
  *
  *	if (state_section(s, "rtc", 0, 1, e) < 0) return ...;
@@ -26,46 +26,46 @@
 #define STATE_SECTION_MAX (4 * MIB) /* bytes of payload */
 #define STATE_NAME_MAX 15
 
-struct state;
+struct state_file;
 
 /* fd stays the caller's. The reader looks at the file's header at once. */
-int state_save_new(struct state **out, int fd, struct err *e);
-int state_load_new(struct state **out, int fd, struct err *e);
-void state_free(struct state *s);
-bool state_loading(const struct state *s);
+int state_save_new(struct state_file **out, int fd, struct err *e);
+int state_load_new(struct state_file **out, int fd, struct err *e);
+void state_free(struct state_file *s);
+bool state_loading(const struct state_file *s);
 
 /*
  * Saving: begin a section. Loading: read the next one, which must be this one, of a version from 1 to `version`
  * (state_version() tells which).
  */
-int state_section(struct state *s, const char *name, u32 instance, u32 version, struct err *e);
+int state_section(struct state_file *s, const char *name, u32 instance, u32 version, struct err *e);
 /* Loading, where what comes next is not known: its name, "" at an error or the end of the file. */
-int state_peek(struct state *s, const char **name, struct err *e);
-u32 state_version(const struct state *s);
+int state_peek(struct state_file *s, const char **name, struct err *e);
+u32 state_version(const struct state_file *s);
 /* Saving: write the section. Loading: every byte must have been used and no field been bad. */
-int state_end(struct state *s, struct err *e);
+int state_end(struct state_file *s, struct err *e);
 /* Saving: the closing section, and everything to stable storage. Loading: expect it, and nothing behind it. */
-int state_finish(struct state *s, struct err *e);
+int state_finish(struct state_file *s, struct err *e);
 
 /* ---- fields: little-endian, of their own width ---- */
-void state_u8(struct state *s, u8 *v);
-void state_u16(struct state *s, u16 *v);
-void state_u32(struct state *s, u32 *v);
-void state_u64(struct state *s, u64 *v);
-void state_bool(struct state *s, bool *v); /* one byte, 0 or 1 */
-void state_bytes(struct state *s, void *buf, size_t bytes);
+void state_u8(struct state_file *s, u8 *v);
+void state_u16(struct state_file *s, u16 *v);
+void state_u32(struct state_file *s, u32 *v);
+void state_u64(struct state_file *s, u64 *v);
+void state_bool(struct state_file *s, bool *v); /* one byte, 0 or 1 */
+void state_bytes(struct state_file *s, void *buf, size_t bytes);
 /* Text: a u32 length and bytes without NUL; bytes: room with the NUL. */
-void state_text(struct state *s, char *buf, size_t bytes);
+void state_text(struct state_file *s, char *buf, size_t bytes);
 /* unsigned and enum values, as u32; loading: above max is bad. */
-void state_uint(struct state *s, unsigned *v, unsigned max);
+void state_uint(struct state_file *s, unsigned *v, unsigned max);
 /* A value that both sides must have alike: loading, another one is bad. */
-void state_same(struct state *s, u64 v, const char *what);
+void state_same(struct state_file *s, u64 v, const char *what);
 /* Loading: all that is left of the section; valid until state_end(). */
-const u8 *state_rest(struct state *s, size_t *bytes);
+const u8 *state_rest(struct state_file *s, size_t *bytes);
 /* Loading: the section does not make sense; the first reason is kept for state_end(). */
-void state_bad(struct state *s, const char *what);
+void state_bad(struct state_file *s, const char *what);
 
 /* How many bytes were saved or loaded so far. */
-u64 state_offset(const struct state *s);
+u64 state_offset(const struct state_file *s);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 struct blk {
-	struct engine *en;
+	struct hostio *en;
 	struct blk_node *top;
 	bool readonly; /* as the guest sees it */
 	bool snapshot;
@@ -153,7 +153,7 @@ const char *blk_engine_name(const struct blk *b)
 int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e)
 {
 	struct blk_node *top, *base;
-	struct engine *en;
+	struct hostio *en;
 
 	if (p->format && strcmp(p->format, "raw"))
 		return err_set(e, EINVAL, "disk image '%s': format '%s' is not known; known: raw",

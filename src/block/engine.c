@@ -7,21 +7,21 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-void engine_wake(struct engine *en)
+void engine_wake(struct hostio *en)
 {
 	u64 one = 1;
 	ssize_t r = write(en->evfd, &one, sizeof(one));
 	(void)r; /* full: it is awake already */
 }
 
-static void clear_wake(struct engine *en)
+static void clear_wake(struct hostio *en)
 {
 	u64 n;
 	ssize_t r = read(en->evfd, &n, sizeof(n));
 	(void)r; /* somebody else may have been first */
 }
 
-void engine_wait(struct engine *en, int timeout_ms)
+void engine_wait(struct hostio *en, int timeout_ms)
 {
 	struct pollfd p = { en->evfd, POLLIN, 0 };
 
@@ -29,7 +29,7 @@ void engine_wait(struct engine *en, int timeout_ms)
 		clear_wake(en);
 }
 
-void engine_reap(struct engine *en, bool locked)
+void engine_reap(struct hostio *en, bool locked)
 {
 	/* What is submitted by done() may be finished at once, and so on without end. */
 	for (u64 until = 0;; until = until ? until : loop_until()) {
@@ -55,12 +55,12 @@ void engine_reap(struct engine *en, bool locked)
 	}
 }
 
-void engine_plug(struct engine *en)
+void engine_plug(struct hostio *en)
 {
 	en->ops->plug(en);
 }
 
-void engine_unplug(struct engine *en)
+void engine_unplug(struct hostio *en)
 {
 	en->ops->unplug(en, true);
 	engine_reap(en, true);
@@ -69,7 +69,7 @@ void engine_unplug(struct engine *en)
 
 static void on_event(void *opaque, u32 events)
 {
-	struct engine *en = opaque;
+	struct hostio *en = opaque;
 
 	(void)events;
 	clear_wake(en);
@@ -79,14 +79,14 @@ static void on_event(void *opaque, u32 events)
 	engine_reap(en, false);
 }
 
-int engine_new(struct engine **out, struct loop *loop, enum blk_engine kind, struct err *e)
+int engine_new(struct hostio **out, struct loop *loop, enum blk_engine kind, struct err *e)
 {
-	struct engine *en = NULL;
+	struct hostio *en = NULL;
 	struct err why = { 0 };
 	int rc = -ENOSYS;
 
 	if (kind != BLK_ENGINE_POOL) {
-		rc = uring_engine_new(&en, &why);
+		rc = hostio_uring_new(&en, &why);
 		if (rc < 0 && kind == BLK_ENGINE_URING) {
 			if (e)
 				*e = why;
@@ -96,7 +96,7 @@ int engine_new(struct engine **out, struct loop *loop, enum blk_engine kind, str
 			log_info("%s; disk I/O uses threads", why.msg);
 	}
 	if (rc < 0)
-		rc = pool_engine_new(&en, e);
+		rc = hostio_pool_new(&en, e);
 	if (rc < 0)
 		return rc;
 	en->loop = loop;
@@ -109,7 +109,7 @@ int engine_new(struct engine **out, struct loop *loop, enum blk_engine kind, str
 	return 0;
 }
 
-void engine_free(struct engine *en)
+void engine_free(struct hostio *en)
 {
 	if (!en)
 		return;

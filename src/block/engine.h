@@ -19,24 +19,24 @@
 
 enum blk_io_op { IO_NOP, IO_READ, IO_WRITE, IO_DATASYNC, IO_FALLOCATE };
 
-struct engine;
+struct hostio;
 
 struct engine_ops {
 	const char *name;
 	/* Any thread; these lock themselves. */
-	void (*submit)(struct engine *en, struct blk_io *io); /* plugged: only queue */
-	void (*plug)(struct engine *en);
+	void (*submit)(struct hostio *en, struct blk_io *io); /* plugged: only queue */
+	void (*plug)(struct hostio *en);
 	/* Start what is queued. quiet: the caller reaps next and then calls loud(): completions until then need
 	 * not wake the loop. */
-	void (*unplug)(struct engine *en, bool quiet);
-	void (*loud)(struct engine *en);
-	struct blk_io *(*collect)(struct engine *en); /* finished ones, a list */
+	void (*unplug)(struct hostio *en, bool quiet);
+	void (*loud)(struct hostio *en);
+	struct blk_io *(*collect)(struct hostio *en); /* finished ones, a list */
 	/* While on, what is not started yet ends with -ECANCELED instead. */
-	void (*cancel)(struct engine *en, bool on);
-	void (*free)(struct engine *en); /* nothing in flight */
+	void (*cancel)(struct hostio *en, bool on);
+	void (*free)(struct hostio *en); /* nothing in flight */
 };
 
-struct engine {
+struct hostio {
 	const struct engine_ops *ops;
 	struct loop *loop;
 	struct loop_fd lfd;
@@ -44,26 +44,26 @@ struct engine {
 	struct blk_client client;
 };
 
-int engine_new(struct engine **out, struct loop *loop, enum blk_engine kind, struct err *e);
-void engine_free(struct engine *en);
+int engine_new(struct hostio **out, struct loop *loop, enum blk_engine kind, struct err *e);
+void engine_free(struct hostio *en);
 
-static inline void engine_submit(struct engine *en, struct blk_io *io)
+static inline void engine_submit(struct hostio *en, struct blk_io *io)
 {
 	io->tail = NULL;
 	io->next = NULL;
 	en->ops->submit(en, io);
 }
 /* Complete finished ones. locked: the client's lock is held already. */
-void engine_reap(struct engine *en, bool locked);
+void engine_reap(struct hostio *en, bool locked);
 /* Wait up to timeout_ms for something to reap. */
-void engine_wait(struct engine *en, int timeout_ms);
-void engine_plug(struct engine *en);
-void engine_unplug(struct engine *en);
+void engine_wait(struct hostio *en, int timeout_ms);
+void engine_plug(struct hostio *en);
+void engine_unplug(struct hostio *en);
 
 /* ---- for the engines ---- */
-int uring_engine_new(struct engine **out, struct err *e);
-int pool_engine_new(struct engine **out, struct err *e);
-void engine_wake(struct engine *en);
+int hostio_uring_new(struct hostio **out, struct err *e);
+int hostio_pool_new(struct hostio **out, struct err *e);
+void engine_wake(struct hostio *en);
 /* What of io's data to transfer next: at most IO_PIECE_BYTES; *iov is io's own vector, or cut where the first is
  * larger. The result then looks like a short transfer, and the rest is transferred as after any of these. */
 unsigned blk_io_piece(const struct blk_io *io, struct iovec *cut, const struct iovec **iov, u64 *bytes);

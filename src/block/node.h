@@ -20,7 +20,7 @@ struct blk_driver {
 
 struct blk_node {
 	const struct blk_driver *drv;
-	struct engine *en;
+	struct hostio *en;
 	u64 bytes;
 	bool readonly, can_discard;
 };
@@ -33,10 +33,10 @@ static inline void node_done(struct blk_req *r, int res)
 void node_done_later(struct blk_node *n, struct blk_req *r, int res);
 
 /* raw.c: a file or block device. */
-int raw_open(struct blk_node **out, struct engine *en, const struct blk_params *p, struct err *e);
+int raw_open(struct blk_node **out, struct hostio *en, const struct blk_params *p, struct err *e);
 /* An unlinked, sparse temporary file of that size, all zeros. */
-int raw_open_temp(struct blk_node **out, struct engine *en, u64 bytes, struct err *e);
-/* snapshot.c: base (owned on success) with writes to a temporary file. */
+int raw_open_temp(struct blk_node **out, struct hostio *en, u64 bytes, struct err *e);
+/* overlay.c: base (owned on success) with writes to a temporary file. */
 int blk_snapshot_open(struct blk_node **out, struct blk_node *base, struct err *e);
 
 #endif

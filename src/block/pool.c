@@ -19,7 +19,7 @@
 #define POOL_INLINE_BATCH (2 * MIB) /* of all reads of a batch together */
 
 struct pool {
-	struct engine en;
+	struct hostio en;
 	struct pool *next; /* in `pools` */
 
 	pthread_mutex_t lock; /* guards what follows; taken after pools_lock */
@@ -147,7 +147,7 @@ int blk_start_threads(struct err *e)
 	return rc < 0 ? err_sys(e, -rc, "cannot start threads for disk I/O") : 0;
 }
 
-static void pool_submit(struct engine *en, struct blk_io *io)
+static void pool_submit(struct hostio *en, struct blk_io *io)
 {
 	struct pool *p = container_of(en, struct pool, en);
 	bool ready = io->op == IO_NOP;
@@ -181,7 +181,7 @@ static void pool_submit(struct engine *en, struct blk_io *io)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void pool_plug(struct engine *en)
+static void pool_plug(struct hostio *en)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
@@ -191,7 +191,7 @@ static void pool_plug(struct engine *en)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void pool_unplug(struct engine *en, bool quiet)
+static void pool_unplug(struct hostio *en, bool quiet)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
@@ -202,7 +202,7 @@ static void pool_unplug(struct engine *en, bool quiet)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void pool_loud(struct engine *en)
+static void pool_loud(struct hostio *en)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
@@ -214,7 +214,7 @@ static void pool_loud(struct engine *en)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static struct blk_io *pool_collect(struct engine *en)
+static struct blk_io *pool_collect(struct hostio *en)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
@@ -226,7 +226,7 @@ static struct blk_io *pool_collect(struct engine *en)
 	return list;
 }
 
-static void pool_cancel(struct engine *en, bool on)
+static void pool_cancel(struct hostio *en, bool on)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
@@ -244,7 +244,7 @@ static void pool_cancel(struct engine *en, bool on)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void pool_free(struct engine *en)
+static void pool_free(struct hostio *en)
 {
 	struct pool *p = container_of(en, struct pool, en);
 
@@ -279,7 +279,7 @@ static const struct engine_ops pool_ops = {
 	.free = pool_free,
 };
 
-int pool_engine_new(struct engine **out, struct err *e)
+int hostio_pool_new(struct hostio **out, struct err *e)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
 

@@ -300,7 +300,7 @@ static void direct_align(struct raw *w)
 #endif
 }
 
-int raw_open(struct blk_node **out, struct engine *en, const struct blk_params *p, struct err *e)
+int raw_open(struct blk_node **out, struct hostio *en, const struct blk_params *p, struct err *e)
 {
 	const char *path = p->path ? p->path : "(given descriptor)";
 	bool ro = p->readonly || p->snapshot;
@@ -372,7 +372,7 @@ static int temp_file(struct err *e)
 	return fd;
 }
 
-int raw_open_temp(struct blk_node **out, struct engine *en, u64 bytes, struct err *e)
+int raw_open_temp(struct blk_node **out, struct hostio *en, u64 bytes, struct err *e)
 {
 	auto_close int fd = temp_file(e);
 

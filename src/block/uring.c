@@ -27,7 +27,7 @@
 #define BATCH_BYTES (1 * MIB) /* given to the kernel between two looks at the clock */
 
 struct uring {
-	struct engine en;
+	struct hostio en;
 
 	pthread_mutex_t lock; /* guards what follows */
 	struct io_uring ring;
@@ -136,7 +136,7 @@ static void start_locked(struct uring *u)
 	}
 }
 
-static void uring_submit(struct engine *en, struct blk_io *io)
+static void uring_submit(struct hostio *en, struct blk_io *io)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
@@ -147,7 +147,7 @@ static void uring_submit(struct engine *en, struct blk_io *io)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_plug(struct engine *en)
+static void uring_plug(struct hostio *en)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
@@ -156,7 +156,7 @@ static void uring_plug(struct engine *en)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_unplug(struct engine *en, bool quiet)
+static void uring_unplug(struct hostio *en, bool quiet)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
@@ -170,7 +170,7 @@ static void uring_unplug(struct engine *en, bool quiet)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_loud(struct engine *en)
+static void uring_loud(struct hostio *en)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
@@ -201,7 +201,7 @@ static bool finished(struct blk_io *io, int res)
 	return true;
 }
 
-static struct blk_io *uring_collect(struct engine *en)
+static struct blk_io *uring_collect(struct hostio *en)
 {
 	struct uring *u = container_of(en, struct uring, en);
 	struct blk_io *list, **tail = &list;
@@ -233,7 +233,7 @@ static struct blk_io *uring_collect(struct engine *en)
 	return list;
 }
 
-static void uring_cancel(struct engine *en, bool on)
+static void uring_cancel(struct hostio *en, bool on)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
@@ -244,7 +244,7 @@ static void uring_cancel(struct engine *en, bool on)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_free(struct engine *en)
+static void uring_free(struct hostio *en)
 {
 	struct uring *u = container_of(en, struct uring, en);
 
@@ -288,7 +288,7 @@ static int restrict_ops(struct io_uring *ring)
 	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, r, ARRAY_LEN(r));
 }
 
-int uring_engine_new(struct engine **out, struct err *e)
+int hostio_uring_new(struct hostio **out, struct err *e)
 {
 	struct uring *u = xcalloc(1, sizeof(*u));
 	/* Disabled until the restrictions stand (Linux 5.10). */

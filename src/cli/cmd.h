@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cmd.h - the commands of mica. Each returns an exit status (vmm/status.h). */
+/* cmd.h - the commands of mica. Each returns an exit status (vmm/exit_status.h). */
 #ifndef MICA_CMD_H
 #define MICA_CMD_H
 

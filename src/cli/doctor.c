@@ -5,8 +5,8 @@
 #include "cpu/cpu.h"
 #include "cpu/probe.h"
 #include "vmm/i18n.h"
-#include "vmm/promise.h"
-#include "vmm/status.h"
+#include "vmm/cpu_promise_json.h"
+#include "vmm/exit_status.h"
 
 #include <fcntl.h>
 #include <jansson.h>

@@ -4,7 +4,7 @@
 #include "cli/cmd.h"
 #include "cli/options.h"
 #include "vmm/i18n.h"
-#include "vmm/status.h"
+#include "vmm/exit_status.h"
 
 static const struct {
 	const char *name;

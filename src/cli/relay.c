@@ -16,7 +16,7 @@
 #include "cli/relay.h"
 #include "base/clock.h"
 #include "vmm/i18n.h"
-#include "vmm/status.h"
+#include "vmm/exit_status.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -104,7 +104,7 @@ void relay_init(void)
 
 /* ---- state ---- */
 
-struct state {
+struct state_file {
 	struct relay *r;
 	int sigfd;
 	bool tty, stdin_open, stdout_open, escape;
@@ -127,7 +127,7 @@ static void say(const char *text)
 	}
 }
 
-static void command(struct state *s, const char *name)
+static void command(struct state_file *s, const char *name)
 {
 	char line[64];
 	int n = snprintf(line, sizeof(line), "{\"command\":\"%s\"}\n", name);
@@ -137,7 +137,7 @@ static void command(struct state *s, const char *name)
 	(void)w;
 }
 
-static void quit(struct state *s, int status)
+static void quit(struct state_file *s, int status)
 {
 	if (status >= 0 && s->status < 0)
 		s->status = status;
@@ -153,13 +153,13 @@ static void quit(struct state *s, int status)
 
 /* ---- keys ---- */
 
-static void guest_key(struct state *s, u8 c)
+static void guest_key(struct state_file *s, u8 c)
 {
 	if (s->in_len < sizeof(s->in))
 		s->in[s->in_len++] = c;
 }
 
-static void key(struct state *s, u8 c)
+static void key(struct state_file *s, u8 c)
 {
 	if (!s->escape) {
 		if (c == KEY_ESCAPE)
@@ -204,7 +204,7 @@ static void key(struct state *s, u8 c)
 	}
 }
 
-static void read_stdin(struct state *s)
+static void read_stdin(struct state_file *s)
 {
 	u8 buf[4096];
 	size_t room = s->tty ? sizeof(buf) : MIN(sizeof(buf), sizeof(s->in) - s->in_len);
@@ -225,7 +225,7 @@ static void read_stdin(struct state *s)
 
 /* ---- bytes ---- */
 
-static void write_guest(struct state *s)
+static void write_guest(struct state_file *s)
 {
 	ssize_t n = send(s->r->console, s->in, s->in_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -236,7 +236,7 @@ static void write_guest(struct state *s)
 	memmove(s->in, s->in + done, s->in_len);
 }
 
-static void write_stdout(struct state *s)
+static void write_stdout(struct state_file *s)
 {
 	ssize_t n = write(STDOUT_FILENO, s->out, s->out_len);
 
@@ -254,7 +254,7 @@ static void write_stdout(struct state *s)
 }
 
 /* False at the end of the stream, or when nothing is there (the fd is read without waiting). */
-static bool read_guest(struct state *s)
+static bool read_guest(struct state_file *s)
 {
 	ssize_t n = recv(s->r->console, s->out, sizeof(s->out), MSG_DONTWAIT);
 
@@ -265,7 +265,7 @@ static bool read_guest(struct state *s)
 }
 
 /* mica-vmm's messages, in raw mode with the carriage returns the terminal then needs. */
-static bool read_errors(struct state *s)
+static bool read_errors(struct state_file *s)
 {
 	char buf[1024], cooked[2 * sizeof(buf)];
 	size_t m = 0;
@@ -290,7 +290,7 @@ static bool read_errors(struct state *s)
 /* ---- signals ---- */
 
 /* True when mica-vmm has ended; *wstatus is how. */
-static bool on_signals(struct state *s, int *wstatus)
+static bool on_signals(struct state_file *s, int *wstatus)
 {
 	struct signalfd_siginfo si;
 
@@ -316,7 +316,7 @@ static bool on_signals(struct state *s, int *wstatus)
 	return false;
 }
 
-static int ended(struct state *s, int wstatus)
+static int ended(struct state_file *s, int wstatus)
 {
 	if (WIFEXITED(wstatus))
 		return s->status >= 0 ? s->status : WEXITSTATUS(wstatus);
@@ -338,12 +338,12 @@ static int ended(struct state *s, int wstatus)
 
 int relay_run(struct relay *r)
 {
-	static struct state s;
+	static struct state_file s;
 	sigset_t sigs;
 	int wstatus = 0;
 	bool gone = false;
 
-	s = (struct state){ .r = r, .stdout_open = true, .status = -1, .tty = term_ours };
+	s = (struct state_file){ .r = r, .stdout_open = true, .status = -1, .tty = term_ours };
 	s.stdin_open = r->console >= 0;
 	taken_set(&sigs);
 	s.sigfd = signalfd(-1, &sigs, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -169,7 +169,7 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 int restore_prepare(struct run_opts *o, struct err *e)
 {
 	struct saved_config was;
-	struct state *s;
+	struct state_file *s;
 	int r = check_given(o, e);
 
 	if (r < 0)

@@ -6,7 +6,7 @@
 #include "cli/relay.h"
 #include "cli/restore.h"
 #include "vmm/i18n.h"
-#include "vmm/status.h"
+#include "vmm/exit_status.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

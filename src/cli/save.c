@@ -9,8 +9,8 @@
 #include "cli/cmd.h"
 #include "base/err.h"
 #include "vmm/i18n.h"
-#include "vmm/promise.h"
-#include "vmm/status.h"
+#include "vmm/cpu_promise_json.h"
+#include "vmm/exit_status.h"
 
 #include <fcntl.h>
 #include <getopt.h>

@@ -11,7 +11,7 @@ enum soft_translate {
 	SOFT_TRANSLATE_EXACT, /* status flags are right at every fault and interrupt, also where nothing can see them
 			       * but a comparison */
 };
-/* Translated blocks are executed by the interpreter, too, and both outcomes compared (cpu/soft/jit_check.c). */
+/* Translated blocks are executed by the interpreter, too, and both outcomes compared (cpu/soft/jit/jit_check.c). */
 enum soft_check {
 	SOFT_CHECK_OFF,
 	SOFT_CHECK_ON,     /* each block the first times, then now and then; the first difference ends the VM */
@@ -19,7 +19,7 @@ enum soft_check {
 	SOFT_CHECK_REPORT, /* as on, but the VM goes on after a difference */
 };
 
-/* Compute-bound processes of the guest are executed on the host's CPU as they are (cpu/soft/direct.h). */
+/* Compute-bound processes of the guest are executed on the host's CPU as they are (cpu/soft/direct/direct.h). */
 enum soft_direct {
 	SOFT_DIRECT_ON, /* where it pays, and the host allows it */
 	SOFT_DIRECT_OFF,

@@ -14,13 +14,13 @@
 #define EFER_LMA 0x400ull
 #define FL_VM 0x20000ull
 
-static void u64s(struct state *s, u64 *v, unsigned n)
+static void u64s(struct state_file *s, u64 *v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		state_u64(s, &v[i]);
 }
 
-static void seg_fields(struct state *s, struct cpu_seg *g)
+static void seg_fields(struct state_file *s, struct cpu_seg *g)
 {
 	state_u16(s, &g->sel);
 	state_u32(s, &g->ar);
@@ -28,7 +28,7 @@ static void seg_fields(struct state *s, struct cpu_seg *g)
 	state_u64(s, &g->base);
 }
 
-static void register_fields(struct state *s, struct cpu_state *c)
+static void register_fields(struct state_file *s, struct cpu_state *c)
 {
 	u64s(s, c->gpr, ARRAY_LEN(c->gpr));
 	state_u64(s, &c->rip);
@@ -50,7 +50,7 @@ static void register_fields(struct state *s, struct cpu_state *c)
 	state_u64(s, &c->dr7);
 }
 
-static void msr_fields(struct state *s, struct cpu_state *c)
+static void msr_fields(struct state_file *s, struct cpu_state *c)
 {
 	state_u64(s, &c->efer);
 	state_u64(s, &c->star);
@@ -72,7 +72,7 @@ static void msr_fields(struct state *s, struct cpu_state *c)
 	u64s(s, c->mtrr_fix, ARRAY_LEN(c->mtrr_fix));
 }
 
-static void event_fields(struct state *s, struct cpu_state *c)
+static void event_fields(struct state_file *s, struct cpu_state *c)
 {
 	unsigned run = c->run_state;
 
@@ -124,7 +124,7 @@ const char *cpu_state_wrong(const struct cpu_state *c)
 	return NULL;
 }
 
-int cpu_state_section(struct state *s, unsigned index, struct cpu_state *c, struct err *e)
+int cpu_state_section(struct state_file *s, unsigned index, struct cpu_state *c, struct err *e)
 {
 	int r = state_section(s, "vcpu", index, 1, e);
 
@@ -144,7 +144,7 @@ int cpu_state_section(struct state *s, unsigned index, struct cpu_state *c, stru
 	return state_end(s, e);
 }
 
-int cpu_promise_section(struct state *s, struct cpu_model_promise *p, struct err *e)
+int cpu_promise_section(struct state_file *s, struct cpu_model_promise *p, struct err *e)
 {
 	int r = state_section(s, "cpu-model", 0, 2, e);
 

@@ -7,9 +7,9 @@
 #include "cpu/cpu.h"
 
 /* Save *c, or load it: then what no engine could run is refused. */
-int cpu_state_section(struct state *s, unsigned index, struct cpu_state *c, struct err *e);
+int cpu_state_section(struct state_file *s, unsigned index, struct cpu_state *c, struct err *e);
 /* What is wrong with a state that did not come from an engine of ours, or NULL. */
 const char *cpu_state_wrong(const struct cpu_state *c);
-int cpu_promise_section(struct state *s, struct cpu_model_promise *p, struct err *e);
+int cpu_promise_section(struct state_file *s, struct cpu_model_promise *p, struct err *e);
 
 #endif

@@ -385,7 +385,7 @@ void uart_free(struct uart *u)
 	free(u);
 }
 
-int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e)
+int uart_state(struct uart *u, u32 instance, struct state_file *s, struct err *e)
 {
 	int r = state_section(s, "uart", instance, 2, e);
 

@@ -18,7 +18,7 @@ void uart_reset(struct uart *u);
 void uart_break(struct uart *u);
 
 /* Save or load; no vCPU runs, on the loop's thread. */
-struct state;
-int uart_state(struct uart *u, u32 instance, struct state *s, struct err *e);
+struct state_file;
+int uart_state(struct uart *u, u32 instance, struct state_file *s, struct err *e);
 
 #endif

@@ -176,7 +176,7 @@ void acpi_pm_reset(struct acpi_pm *a)
 	pthread_mutex_unlock(&a->lock);
 }
 
-void acpi_pm_state(struct acpi_pm *a, struct state *s)
+void acpi_pm_state(struct acpi_pm *a, struct state_file *s)
 {
 	pthread_mutex_lock(&a->lock);
 	timer_update(a);

@@ -33,7 +33,7 @@ void acpi_pm_power_button(struct acpi_pm *a);
 void acpi_pm_gpe(struct acpi_pm *a, unsigned n);
 
 /* Save or load; no vCPU runs. */
-struct state;
-void acpi_pm_state(struct acpi_pm *a, struct state *s);
+struct state_file;
+void acpi_pm_state(struct acpi_pm *a, struct state_file *s);
 
 #endif

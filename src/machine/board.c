@@ -32,7 +32,7 @@
 #include "machine/pic.h"
 #include "machine/pit.h"
 #include "machine/pv.h"
-#include "machine/reset.h"
+#include "machine/reset_ports.h"
 #include "machine/rom.h"
 #include "machine/rtc.h"
 
@@ -58,7 +58,7 @@ struct machine {
 		void (*fn)(void *opaque);
 		void *opaque;
 	} on_reset[RESET_HOOKS_MAX];
-	unsigned non_reset;
+	unsigned nreset_hooks;
 	/* Interrupts that each vCPU took; its own thread counts. */
 	struct {
 		_Alignas(64) u64 n;
@@ -421,9 +421,9 @@ unsigned machine_ncpus(struct machine *m)
 
 void machine_on_reset(struct machine *m, void (*fn)(void *opaque), void *opaque)
 {
-	must(m->non_reset < RESET_HOOKS_MAX);
-	m->on_reset[m->non_reset].fn = fn;
-	m->on_reset[m->non_reset++].opaque = opaque;
+	must(m->nreset_hooks < RESET_HOOKS_MAX);
+	m->on_reset[m->nreset_hooks].fn = fn;
+	m->on_reset[m->nreset_hooks++].opaque = opaque;
 }
 
 void machine_power_button(struct machine *m)
@@ -452,7 +452,7 @@ int machine_firmware(struct machine *m, struct err *e)
 void machine_reset(struct machine *m)
 {
 	/* Devices first: they let go of their wires. Local APICs last: what arrived on the way is gone. */
-	for (unsigned i = 0; i < m->non_reset; i++)
+	for (unsigned i = 0; i < m->nreset_hooks; i++)
 		m->on_reset[i].fn(m->on_reset[i].opaque);
 	pci_bus_reset(m->pci);
 	lpc_reset(m->lpc);
@@ -500,7 +500,7 @@ static int set_board(struct machine *m, const struct board_state *b, struct err 
 	return m->vm ? cpu_vm_set_board(m->vm, b, e) : 0;
 }
 
-static int chip_sections(struct machine *m, struct state *s, struct err *e)
+static int chip_sections(struct machine *m, struct state_file *s, struct err *e)
 {
 	int r = state_section(s, "rtc", 0, 1, e);
 
@@ -516,7 +516,7 @@ static int chip_sections(struct machine *m, struct state *s, struct err *e)
 	return state_end(s, e);
 }
 
-int machine_state(struct machine *m, struct state *s, struct err *e)
+int machine_state(struct machine *m, struct state_file *s, struct err *e)
 {
 	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
 	int r = pci_bus_state(m->pci, s, e);

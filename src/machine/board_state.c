@@ -2,13 +2,13 @@
 /* board_state.c - struct board_state (cpu/board_state.h) in a saved state. */
 #include "machine/board_state.h"
 
-static void u32s(struct state *s, u32 *v, unsigned n)
+static void u32s(struct state_file *s, u32 *v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		state_u32(s, &v[i]);
 }
 
-static int lapic_section(struct state *s, unsigned index, struct lapic_state *l, struct err *e)
+static int lapic_section(struct state_file *s, unsigned index, struct lapic_state *l, struct err *e)
 {
 	int r = state_section(s, "lapic", index, 1, e);
 
@@ -34,7 +34,7 @@ static int lapic_section(struct state *s, unsigned index, struct lapic_state *l,
 	return state_end(s, e);
 }
 
-static int ioapic_section(struct state *s, struct ioapic_state *io, struct err *e)
+static int ioapic_section(struct state_file *s, struct ioapic_state *io, struct err *e)
 {
 	int r = state_section(s, "ioapic", 0, 1, e);
 
@@ -48,7 +48,7 @@ static int ioapic_section(struct state *s, struct ioapic_state *io, struct err *
 	return state_end(s, e);
 }
 
-static int pic_section(struct state *s, struct pic_state pic[2], struct err *e)
+static int pic_section(struct state_file *s, struct pic_state pic[2], struct err *e)
 {
 	int r = state_section(s, "pic", 0, 1, e);
 
@@ -77,7 +77,7 @@ static int pic_section(struct state *s, struct pic_state pic[2], struct err *e)
 	return state_end(s, e);
 }
 
-static int pit_section(struct state *s, struct pit_state *p, struct err *e)
+static int pit_section(struct state_file *s, struct pit_state *p, struct err *e)
 {
 	int r = state_section(s, "pit", 0, 1, e);
 
@@ -108,7 +108,7 @@ static int pit_section(struct state *s, struct pit_state *p, struct err *e)
 	return state_end(s, e);
 }
 
-static int pvclock_section(struct state *s, unsigned ncpus, struct pvclock_state *p, struct err *e)
+static int pvclock_section(struct state_file *s, unsigned ncpus, struct pvclock_state *p, struct err *e)
 {
 	int r = state_section(s, "pvclock", 0, 2, e);
 
@@ -125,7 +125,7 @@ static int pvclock_section(struct state *s, unsigned ncpus, struct pvclock_state
 	return state_end(s, e);
 }
 
-int board_state_sections(struct state *s, struct board_state *b, struct err *e)
+int board_state_sections(struct state_file *s, struct board_state *b, struct err *e)
 {
 	int r;
 

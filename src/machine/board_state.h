@@ -7,6 +7,6 @@
 #include "cpu/board_state.h"
 
 /* b->ncpus is set and must be that of the VM that was saved. */
-int board_state_sections(struct state *s, struct board_state *b, struct err *e);
+int board_state_sections(struct state_file *s, struct board_state *b, struct err *e);
 
 #endif

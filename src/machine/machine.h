@@ -68,8 +68,8 @@ int machine_firmware(struct machine *m, struct err *e);
  * board (virtio, UART) is its owner's to save: before this, as wires change while they are saved or loaded. The
  * vCPUs have their state already.
  */
-struct state;
-int machine_state(struct machine *m, struct state *s, struct err *e);
+struct state_file;
+int machine_state(struct machine *m, struct state_file *s, struct err *e);
 
 /* ---- boot: machine/boot.c ---- */
 struct boot_params {

@@ -567,7 +567,7 @@ int pci_bus_assign(struct pci_bus *b)
 #define CFG_SAVED 256 /* nothing here has extended capabilities */
 
 /* What the guest cannot write says what the function is: it must be the same. */
-static void cfg_fields_locked(struct pci_dev *d, struct state *s)
+static void cfg_fields_locked(struct pci_dev *d, struct state_file *s)
 {
 	u8 in[CFG_SAVED];
 
@@ -580,7 +580,7 @@ static void cfg_fields_locked(struct pci_dev *d, struct state *s)
 	}
 }
 
-static int function_section(struct pci_bus *b, struct pci_dev *d, struct state *s, struct err *e)
+static int function_section(struct pci_bus *b, struct pci_dev *d, struct state_file *s, struct err *e)
 {
 	int r = state_section(s, "pci", d->devfn, 1, e);
 
@@ -599,7 +599,7 @@ static int function_section(struct pci_bus *b, struct pci_dev *d, struct state *
 	return r;
 }
 
-int pci_bus_state(struct pci_bus *b, struct state *s, struct err *e)
+int pci_bus_state(struct pci_bus *b, struct state_file *s, struct err *e)
 {
 	u32 present[256 / 32] = { 0 };
 	bool had_lpc = true;

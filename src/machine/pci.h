@@ -107,7 +107,7 @@ void pci_bus_reset(struct pci_bus *b);
 /* Give every BAR an address in the window and switch memory decoding and bus mastering on. */
 int pci_bus_assign(struct pci_bus *b);
 /* Save or load every function's configuration space and MSI-X. Loading: the same functions must be there. */
-struct state;
-int pci_bus_state(struct pci_bus *b, struct state *s, struct err *e);
+struct state_file;
+int pci_bus_state(struct pci_bus *b, struct state_file *s, struct err *e);
 
 #endif

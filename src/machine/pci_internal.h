@@ -41,8 +41,8 @@ void pci_msix_reset_locked(struct pci_dev *d);
 void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, unsigned *next);
 void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r);
 /* Save or load the table and pending bits. */
-struct state;
-void pci_msix_state_locked(struct pci_dev *d, struct state *s);
+struct state_file;
+void pci_msix_state_locked(struct pci_dev *d, struct state_file *s);
 /* In pci.c: pci_msix_flush_locked() with the bus's target. */
 void pci_msix_kick_locked(struct pci_dev *d);
 

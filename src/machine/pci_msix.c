@@ -137,7 +137,7 @@ bool pci_msix_enabled(struct pci_dev *d)
 	return on;
 }
 
-void pci_msix_state_locked(struct pci_dev *d, struct state *s)
+void pci_msix_state_locked(struct pci_dev *d, struct state_file *s)
 {
 	state_same(s, d->msix_n, "another number of MSI-X vectors");
 	state_u64(s, &d->msix_pending);

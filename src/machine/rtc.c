@@ -376,7 +376,7 @@ void rtc_reset(struct rtc *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void rtc_state(struct rtc *r, struct state *s)
+void rtc_state(struct rtc *r, struct state_file *s)
 {
 	pthread_mutex_lock(&r->lock);
 	catch_up(r);

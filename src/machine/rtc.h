@@ -19,7 +19,7 @@ void rtc_free(struct rtc *r);
 void rtc_reset(struct rtc *r); /* the time goes on */
 
 /* Save or load; no vCPU runs. The guest's time goes on with the host's, also while the VM does not run. */
-struct state;
-void rtc_state(struct rtc *r, struct state *s);
+struct state_file;
+void rtc_state(struct rtc *r, struct state_file *s);
 
 #endif

@@ -3,7 +3,7 @@
 #include "vmm/control.h"
 #include "base/log.h"
 #include "vmm/i18n.h"
-#include "vmm/status.h"
+#include "vmm/exit_status.h"
 #include "vmm/vm.h"
 
 #include <fcntl.h>

@@ -4,9 +4,10 @@
  *
  * Theory of stopping. A guest asks for power-off or reset in the middle of an instruction, on a vCPU's
  * thread, where nothing may be torn down. So every such wish is noted here, and all vCPUs are told to stop; each
- * leaves cpu_run() and parks in gate_pass(); the last one to park has ops.act() posted to the loop, which finds the
- * machine at rest and takes the wishes with gate_take(). Nobody waits for another thread while holding anything, and
- * the loop goes on serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get there.
+ * leaves cpu_run() and parks in gate_pass(); the last one to park has ops.act_at_rest() posted to the loop, which finds
+ * the machine at rest and takes the wishes with gate_take(). Nobody waits for another thread while holding anything,
+ * and the loop goes on serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get
+ * there.
  *
  *   RUN     vCPUs are in cpu_run()
  *   PARK    each is on its way to the gate or waits there
@@ -26,8 +27,9 @@
  *
  * A VM that was saved is held: its vCPUs stay parked until gate_release(), or until a wish ends it.
  *
- * INV-GATE-1: ops.act() runs on the loop, only while every vCPU is parked, and never twice for one wish.
- * INV-GATE-2: what is wished while act() runs is acted upon after it, unless the machine that wished it is gone.
+ * INV-GATE-1: ops.act_at_rest() runs on the loop, only while every vCPU is parked, and never twice for one wish.
+ * INV-GATE-2: what is wished while act_at_rest() runs is acted upon after it, unless the machine that wished it is
+ * gone.
  */
 #ifndef MICA_GATE_H
 #define MICA_GATE_H
@@ -39,19 +41,21 @@
 #include <pthread.h>
 
 struct gate_ops {
-	void (*post)(void *opaque); /* have act() called soon, on the loop's thread. Called with the gate locked. */
+	void (*post)(
+	    void *opaque); /* have act_at_rest() called soon, on the loop's thread. Called with the gate locked. */
 	void (*stop)(void *opaque); /* cpu_stop() every vCPU. Called with the gate not locked. */
 	void *opaque;
 };
 
 /*
  * An errand is what the loop must not wait for but needs the machine at rest, as a reset does: vCPU 0's thread, which
- * is parked and counts as such, does it, and has its end posted to the loop itself. act() is not over meanwhile.
+ * is parked and counts as such, does it, and has its end posted to the loop itself. act_at_rest() is not over
+ * meanwhile.
  */
 
 enum gate_state { GATE_RUN, GATE_PARK, GATE_LEAVE };
 
-/* What act() has to do. */
+/* What act_at_rest() has to do. */
 struct gate_wishes {
 	enum vm_ask ask; /* VM_NOTHING: only what follows */
 	unsigned value;  /* of VM_DEBUG_EXIT and VM_QUIT */
@@ -68,10 +72,10 @@ struct gate {
 	enum gate_state state;
 	unsigned nparked;
 	struct gate_wishes wished;
-	bool posted;                  /* act() is on its way, or runs */
+	bool posted;                  /* act_at_rest() is on its way, or runs */
 	bool held;                    /* saved, and waiting for who saved it */
 	void (*errand)(void *opaque); /* for vCPU 0's thread; NULL: none, or it is being done */
-	bool errands;                 /* there was one since act() began */
+	bool errands;                 /* there was one since act_at_rest() began */
 };
 
 /* The gate is shut (GATE_PARK). */
@@ -101,16 +105,16 @@ void gate_go(struct gate *g);          /* open it, unless there is something to 
 void gate_release(struct gate *g);     /* held no longer */
 void gate_leave(struct gate *g);       /* the threads are to return */
 
-/* In act(): the wishes, which are then no longer noted. */
+/* In act_at_rest(): the wishes, which are then no longer noted. */
 struct gate_wishes gate_take(struct gate *g);
-/* In act(), which took long: of what was wished since, that which ends the VM whatever its guest does. ask is
+/* In act_at_rest(), which took long: of what was wished since, that which ends the VM whatever its guest does. ask is
  * VM_NOTHING: none. */
 struct gate_wishes gate_take_end(struct gate *g);
-/* In act(): have fn(ops.opaque) done by the parked thread of vCPU 0. One at a time. */
+/* In act_at_rest(): have fn(ops.opaque) done by the parked thread of vCPU 0. One at a time. */
 void gate_errand(struct gate *g, void (*fn)(void *opaque));
-/* In act(): the VM was saved, and stays parked until gate_release(). */
+/* In act_at_rest(): the VM was saved, and stays parked until gate_release(). */
 void gate_hold(struct gate *g);
-/* In act(), when all is done. reset: wishes that the guest had until now came from a machine that is gone. */
+/* In act_at_rest(), when all is done. reset: wishes that the guest had until now came from a machine that is gone. */
 void gate_acted(struct gate *g, bool reset);
 
 #endif

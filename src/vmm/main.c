@@ -12,7 +12,7 @@
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/sandbox.h"
-#include "vmm/status.h"
+#include "vmm/exit_status.h"
 #include "vmm/vm.h"
 
 #include <fcntl.h>

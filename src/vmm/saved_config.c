@@ -57,7 +57,7 @@ static void strip(json_t *o, const char *cwd)
 	}
 }
 
-int saved_config_save(struct state *s, const struct vmm_config *cfg, const char *cwd, struct err *e)
+int saved_config_save(struct state_file *s, const struct vmm_config *cfg, const char *cwd, struct err *e)
 {
 	json_t *o = vmm_config_to_json(cfg);
 	int r = o ? state_section(s, "config", 0, 1, e) : err_set(e, EILSEQ, _("a file name is not valid UTF-8"));
@@ -120,7 +120,7 @@ static int from_json(struct saved_config *c, const json_t *whole, struct err *e)
 	return r < 0 ? err_prefix(e, _("the saved state")) : 0;
 }
 
-int saved_config_load(struct state *s, struct saved_config *c, struct err *e)
+int saved_config_load(struct state_file *s, struct saved_config *c, struct err *e)
 {
 	int r = state_section(s, "config", 0, 1, e);
 	json_error_t je;

@@ -15,9 +15,9 @@ struct saved_config {
 };
 
 /* cwd: what relative paths are relative to. */
-int saved_config_save(struct state *s, const struct vmm_config *cfg, const char *cwd, struct err *e);
+int saved_config_save(struct state_file *s, const struct vmm_config *cfg, const char *cwd, struct err *e);
 /* c is initialised on success only. */
-int saved_config_load(struct state *s, struct saved_config *c, struct err *e);
+int saved_config_load(struct state_file *s, struct saved_config *c, struct err *e);
 void saved_config_fini(struct saved_config *c);
 /* Does cfg make the machine that was saved? */
 int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg, struct err *e);

@@ -8,7 +8,7 @@
  * reads a kernel: that is an errand of vCPU 0's thread (gate.h), and go_on() follows it. A save wants quiet disks:
  * go_on() freezes the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
  *
- * INV-VM-1: act(), go_on() and everything below them run only while all vCPUs are parked (INV-GATE-1).
+ * INV-VM-1: act_at_rest(), go_on() and everything below them run only while all vCPUs are parked (INV-GATE-1).
  */
 #include "vmm/vm.h"
 #include "base/clock.h"
@@ -27,9 +27,9 @@
 #include "vmm/gate.h"
 #include "vmm/i18n.h"
 #include "vmm/listen.h"
-#include "vmm/promise.h"
-#include "vmm/snapshot.h"
-#include "vmm/status.h"
+#include "vmm/cpu_promise_json.h"
+#include "vmm/vm_state.h"
+#include "vmm/exit_status.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -59,7 +59,7 @@ struct vm {
 	struct blk *disks[VMM_DISKS_MAX]; /* virtio-blk owns them */
 	unsigned ndisks;
 	char *cwd;                        /* where we were started, for relative paths in a saved state */
-	struct state *restore;            /* what to go on from, while building */
+	struct state_file *restore;       /* what to go on from, while building */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
 	struct vcpu vcpu[CPU_MAX];
@@ -75,10 +75,10 @@ struct vm {
 	bool ended;
 
 	struct gate gate;
-	struct gate_wishes doing; /* act()'s, what is left of them */
+	struct gate_wishes doing; /* act_at_rest()'s, what is left of them */
 	struct loop_timer settle; /* go_on() looks again */
 	int reset_result;         /* of the errand, for go_on_after_reset() */
-	bool was_reset;           /* since act() began */
+	bool was_reset;           /* since act_at_rest() began */
 	struct err reset_err;
 	struct {
 		int fd; /* what gate_save() is for */
@@ -91,13 +91,13 @@ struct vm {
 
 /* ---- the gate ---- */
 
-static void act(void *opaque);
+static void act_at_rest(void *opaque);
 
 static void post_act(void *opaque)
 {
 	struct vm *v = opaque;
 
-	loop_post(v->loop, act, v);
+	loop_post(v->loop, act_at_rest, v);
 }
 
 static void stop_cpus(void *opaque)
@@ -306,7 +306,7 @@ static bool save(struct vm *v)
 	return true;
 }
 
-/* What act() has begun is done, or was overtaken: the rest. On the loop, all vCPUs parked. */
+/* What act_at_rest() has begun is done, or was overtaken: the rest. On the loop, all vCPUs parked. */
 static void go_on(void *opaque)
 {
 	struct vm *v = opaque;
@@ -363,7 +363,7 @@ static bool carry_out(struct vm *v, const struct gate_wishes *w)
 }
 
 /* On the loop, all vCPUs parked. */
-static void act(void *opaque)
+static void act_at_rest(void *opaque)
 {
 	struct vm *v = opaque;
 

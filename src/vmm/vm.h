@@ -46,7 +46,7 @@ void vm_break(struct vm *v);
 bool vm_balloon(struct vm *v, u64 bytes);
 /* New references. */
 json_t *vm_status_json(struct vm *v);
-/* What its CPUs were promised (promise.h). */
+/* What its CPUs were promised (cpu_promise_json.h). */
 json_t *vm_promise_json(struct vm *v);
 json_t *vm_stats_json(struct vm *v);
 

@@ -53,10 +53,10 @@ class Documents(unittest.TestCase):
             self.assertLessEqual(len(line), 80, line)
 
     def test_man_status_table(self):
-        # The statuses of vmm/status.h are all in the man page.
+        # The statuses of vmm/exit_status.h are all in the man page.
         man = source("man/mica-run.1")
         section = man[man.index(".Sh EXIT STATUS"):]
-        for value in re.findall(r"STATUS_(?!SIGNAL)\w+ = (\d+)", source("src/vmm/status.h")):
+        for value in re.findall(r"STATUS_(?!SIGNAL)\w+ = (\d+)", source("src/vmm/exit_status.h")):
             self.assertRegex(section, rf"(?m)^\.It {value}$")
 
 

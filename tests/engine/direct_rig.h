@@ -9,7 +9,7 @@
 #define MICA_TEST_DIRECT_RIG_H
 
 #include "base/clock.h"
-#include "cpu/soft/cache.h"
+#include "cpu/soft/blocks/cache.h"
 #include "cpu/soft_options.h"
 #include "../patience.h"
 

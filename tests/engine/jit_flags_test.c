@@ -8,7 +8,7 @@
  *   - an instruction that is said to write none leaves all alone
  */
 #include "harness.h"
-#include "cpu/soft/jit_emit.h"
+#include "cpu/soft/jit/jit_emit.h"
 
 static unsigned bad, executed, instructions;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test_check.c - the lock-step check (cpu/soft/jit_check.c) finds a translation that is wrong: one is made so, by
+ * test_check.c - the lock-step check (cpu/soft/jit/jit_check.c) finds a translation that is wrong: one is made so, by
  * changing a constant, a register or the address of a store in the host code, and the report names it.
  */
 #include "harness.h"
-#include "cpu/soft/jit_emit.h"
+#include "cpu/soft/jit/jit_emit.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * between blocks are made, and undone when a block dies; its first-level TLB forgets what it has to.
  */
 #include "harness.h"
-#include "cpu/soft/jit_emit.h"
+#include "cpu/soft/jit/jit_emit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

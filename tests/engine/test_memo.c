@@ -4,7 +4,7 @@
  * one set of constants after the other, in all three code sizes.
  */
 #include "harness.h"
-#include "cpu/soft/memo.h"
+#include "cpu/soft/decode/memo.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
  * business and no promise of the architecture; what must be seen is tests/machine/kernel/pcid64.c's.
  */
 #include "test_engine.h"
-#include "cpu/soft/cache.h"
+#include "cpu/soft/blocks/cache.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

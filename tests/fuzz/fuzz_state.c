@@ -60,7 +60,7 @@ static void prepare(void)
 	must(pci_bus_assign(machine_pci(machine)) == 0);
 }
 
-static int everything(struct state *s, struct err *e)
+static int everything(struct state_file *s, struct err *e)
 {
 	static struct cpu_state c __attribute__((aligned(64)));
 	struct cpu_model_promise p = { 0 };
@@ -99,7 +99,7 @@ static unsigned nreal;
 static void learn(void)
 {
 	u8 h[48];
-	struct state *s;
+	struct state_file *s;
 	struct err e;
 	u64 nonzero;
 	int fd = memfd_create("real", MFD_CLOEXEC);
@@ -130,7 +130,7 @@ static void learn(void)
 static void framed(int fd, const u8 *data, size_t size)
 {
 	static u8 copy[1 << 16];
-	struct state *s;
+	struct state_file *s;
 
 	must(state_save_new(&s, fd, NULL) == 0);
 	for (unsigned i = 0; i + 1 < nreal; i++) {
@@ -177,7 +177,7 @@ static void use(void)
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-	struct state *s;
+	struct state_file *s;
 	struct err e = { 0 };
 
 	if (!ram) {

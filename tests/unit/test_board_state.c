@@ -100,7 +100,7 @@ static void run_loop(struct board *b)
 
 static int save_to_file(struct board *b)
 {
-	struct state *s;
+	struct state_file *s;
 	struct err e = { 0 };
 	int fd = memfd_create("state", MFD_CLOEXEC);
 
@@ -113,7 +113,7 @@ static int save_to_file(struct board *b)
 
 static int load(struct board *b, int fd, struct err *e)
 {
-	struct state *s;
+	struct state_file *s;
 
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	assert_int_equal(state_load_new(&s, fd, e), 0);
@@ -572,7 +572,7 @@ static void intx_8259(void **state)
 	assert_int_equal(ack(&A, 0), -1);
 }
 
-static void copy_section(struct state *from, struct state *to, u32 i, u32 version, bool keep)
+static void copy_section(struct state_file *from, struct state_file *to, u32 i, u32 version, bool keep)
 {
 	struct err e = { 0 };
 	const char *name;
@@ -598,7 +598,7 @@ static void copy_section(struct state *from, struct state *to, u32 i, u32 versio
 /* A state saved before there was an LPC bridge: no function 00:1f.0, and pci-bus of version 1. */
 static void before_lpc(void **state)
 {
-	struct state *now, *old;
+	struct state_file *now, *old;
 	struct err e = { 0 };
 
 	cfg_wr(&A, 0x14, 4, 0xd0002000);
@@ -656,7 +656,7 @@ static void pvclock(void **state)
 	assert_int_equal(B.ram->host[at + 29], 1); /* stable */
 }
 
-static const u8 *next_section(struct state *s, const char **name, u32 i, size_t *n)
+static const u8 *next_section(struct state_file *s, const char **name, u32 i, size_t *n)
 {
 	struct err e = { 0 };
 
@@ -670,7 +670,7 @@ static const u8 *next_section(struct state *s, const char **name, u32 i, size_t 
 static void same_again(void **state)
 {
 	static const char *const timeless[] = { "pci-bus", "pci", "reset", "pic", "ioapic" };
-	struct state *x, *y;
+	struct state_file *x, *y;
 	struct err e;
 	unsigned compared = 0;
 

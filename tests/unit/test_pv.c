@@ -2,7 +2,7 @@
 /* test_pv.c - kvmclock as a guest computes it, hypercalls, and the reset ports. */
 #include "machine/lapic.h"
 #include "machine/pv.h"
-#include "machine/reset.h"
+#include "machine/reset_ports.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

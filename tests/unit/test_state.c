@@ -20,9 +20,9 @@ static int file(void)
 	return fd;
 }
 
-static struct state *reader(int fd, struct err *e)
+static struct state_file *reader(int fd, struct err *e)
 {
-	struct state *s;
+	struct state_file *s;
 
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	return state_load_new(&s, fd, e) < 0 ? NULL : s;
@@ -42,7 +42,7 @@ struct things {
 static const struct things sample = { 1,     0x203, 0x4050607, 0x8090a0b0c0d0e0full, true,
 				      false, 3,     "words",   { 9, 8, 7, 6, 5 } };
 
-static void fields(struct state *s, struct things *t)
+static void fields(struct state_file *s, struct things *t)
 {
 	state_u8(s, &t->a);
 	state_u16(s, &t->b);
@@ -56,7 +56,7 @@ static void fields(struct state *s, struct things *t)
 }
 
 /* The whole small file; loading, all of it. */
-static int pass(struct state *s, struct things *t, struct err *e)
+static int pass(struct state_file *s, struct things *t, struct err *e)
 {
 	int r;
 
@@ -75,7 +75,7 @@ static int pass(struct state *s, struct things *t, struct err *e)
 static int small_file(void)
 {
 	struct things t = sample;
-	struct state *s;
+	struct state_file *s;
 	int fd = file();
 
 	assert_int_equal(state_save_new(&s, fd, NULL), 0);
@@ -87,7 +87,7 @@ static int small_file(void)
 
 static int load_small(int fd, struct things *t, struct err *e)
 {
-	struct state *s = reader(fd, e);
+	struct state_file *s = reader(fd, e);
 
 	if (!s)
 		return -e->code;
@@ -258,7 +258,7 @@ static void moved_sections(void **state)
 }
 
 struct loading {
-	struct state *s;
+	struct state_file *s;
 	int fd;
 };
 
@@ -266,7 +266,7 @@ struct loading {
 static struct loading one_section(const void *bytes, size_t n)
 {
 	struct loading l = { .fd = file() };
-	struct state *s;
+	struct state_file *s;
 
 	assert_int_equal(state_save_new(&s, l.fd, NULL), 0);
 	assert_int_equal(state_section(s, "x", 0, 1, NULL), 0);
@@ -343,7 +343,7 @@ static struct ram *new_ram(u64 bytes)
 
 static int save_ram(const struct ram *r, u64 *nonzero)
 {
-	struct state *s;
+	struct state_file *s;
 	int fd = file();
 
 	assert_int_equal(state_save_new(&s, fd, NULL), 0);
@@ -355,7 +355,7 @@ static int save_ram(const struct ram *r, u64 *nonzero)
 
 static int load_ram(const struct ram *r, int fd, struct err *e)
 {
-	struct state *s = reader(fd, e);
+	struct state_file *s = reader(fd, e);
 	int rc = ram_load(r, s, e);
 
 	if (rc == 0)
@@ -421,7 +421,7 @@ static void hostile_memory(void **state)
 	for (unsigned kind = 0; kind < 7; kind++) {
 		u64 index = kind == 0 ? 2 : kind == 1 ? UINT64_MAX : kind == 2 ? 1 : 0, bits[4] = { 1, 0, 0, 0 };
 		u8 encoding = kind == 3 ? 9 : kind == 4 ? 1 : 0;
-		struct state *s;
+		struct state_file *s;
 		struct err e;
 		int fd = file();
 
@@ -452,7 +452,7 @@ static void hostile_memory(void **state)
 static void cpu_round_trip(void **state)
 {
 	static struct cpu_state a __attribute__((aligned(64))), b __attribute__((aligned(64)));
-	struct state *s;
+	struct state_file *s;
 	struct err e;
 	int fd = file();
 	u8 *p = (u8 *)&a;

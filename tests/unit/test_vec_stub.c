@@ -7,7 +7,7 @@
  * MXCSR. The engine's core is replaced by a few lines here: guest linear addresses are host
  * addresses, and the TLB either serves every page or none.
  */
-#include "cpu/soft/vec.h"
+#include "cpu/soft/vector/vec.h"
 
 #include <cpuid.h>
 #include <setjmp.h>

@@ -101,7 +101,7 @@ static void turn(struct vm *v)
 
 static int load(struct vm *to, int fd, struct err *e)
 {
-	struct state *s;
+	struct state_file *s;
 
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	assert_int_equal(state_load_new(&s, fd, e), 0);
@@ -114,7 +114,7 @@ static int load(struct vm *to, int fd, struct err *e)
 
 static int save(struct vm *v)
 {
-	struct state *s;
+	struct state_file *s;
 	struct err e;
 	int fd = memfd_create("state", MFD_CLOEXEC);
 
@@ -401,7 +401,7 @@ static void serial_port(void **state)
 	struct irq_line irq = { .set = set_wire };
 	struct bus *bus[2] = { bus_new(), bus_new() };
 	struct uart *u[2];
-	struct state *s;
+	struct state_file *s;
 	struct err e;
 	int fd = memfd_create("state", MFD_CLOEXEC);
 

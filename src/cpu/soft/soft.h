@@ -34,8 +34,8 @@
 #include "cpu/cpu.h"
 #include "cpu/dirty.h"
 #include "cpu/soft_options.h"
-#include "cpu/soft/direct.h"
-#include "cpu/soft/jit.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/jit/jit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
 #define SOFT_TRAMPOLINE 1
@@ -621,8 +621,8 @@ void decode_begin(struct decode *d);
 
 /* Each returns true when it took the instruction (d->nu, d->end filled). Tried in this order. */
 bool decode_int(struct decode *d); /* decode_int.c: integer, control flow in 64-bit and legacy */
-bool decode_sys(struct decode *d); /* sys_decode.c: system, segments, far, stack frames, I/O */
-bool decode_vec(struct decode *d); /* vec_decode.c: x87, MMX, SSE, AVX, FXSAVE/XSAVE */
+bool decode_sys(struct decode *d); /* decode_sys.c: system, segments, far, stack frames, I/O */
+bool decode_vec(struct decode *d); /* decode_vec.c: x87, MMX, SSE, AVX, FXSAVE/XSAVE */
 
 /* ---- what is system: exc.c, far.c, iret.c, task.c, seg.c, syscall.c, ctl.c, msr.c ---- */
 /* The run loop's: deliver c->exc (may raise again; the loop handles #DF and triple fault).

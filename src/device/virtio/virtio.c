@@ -515,7 +515,7 @@ void virtio_reset(struct virtio_dev *d)
 		d->queue[q] = (struct virtio_queue){ .size = VIRTIO_QUEUE_MAX, .vector = VIRTIO_NO_VECTOR };
 }
 
-static void queue_fields(struct virtio_queue *vq, struct state *s)
+static void queue_fields(struct virtio_queue *vq, struct state_file *s)
 {
 	state_u16(s, &vq->size);
 	state_bool(s, &vq->ready);
@@ -530,7 +530,7 @@ static void queue_fields(struct virtio_queue *vq, struct state *s)
 	state_bool(s, &vq->notify_off);
 }
 
-void virtio_state(struct virtio_dev *d, struct state *s)
+void virtio_state(struct virtio_dev *d, struct state_file *s)
 {
 	state_same(s, d->cls->id, "another virtio device");
 	state_same(s, d->nqueues, "another number of queues");

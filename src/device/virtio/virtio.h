@@ -52,7 +52,7 @@
 #define VIRTIO_NO_VECTOR 0xffff
 
 struct virtio_dev;
-struct state; /* base/state.h */
+struct state_file; /* base/state.h */
 
 /* One chain of buffers taken from a queue. Host addresses are checked to be RAM; the bytes behind
  * them stay the guest's to change at any time. */
@@ -82,7 +82,7 @@ struct virtio_class {
 	 * afterwards; lock not held, no vCPU runs. state: save or load what is the device's own. */
 	bool (*busy)(struct virtio_dev *d);
 	void (*quiesce)(struct virtio_dev *d);
-	void (*state)(struct virtio_dev *d, struct state *s);
+	void (*state)(struct virtio_dev *d, struct state_file *s);
 };
 
 struct virtio_queue {
@@ -185,7 +185,7 @@ void virtio_notify(struct virtio_dev *d, unsigned q);
 void virtio_reset(struct virtio_dev *d);
 
 /* Save or load status, features, queues, and what the class has; inside a section. */
-void virtio_state(struct virtio_dev *d, struct state *s);
+void virtio_state(struct virtio_dev *d, struct state_file *s);
 
 /* ---- transport: virtio over PCI, modern only (virtio_pci.c) ---- */
 struct pci_bus;
@@ -202,7 +202,7 @@ void virtio_pci_freeze_all(struct pci_bus *bus, bool on);
 /* Saved state, on the loop's thread while no vCPU runs, lock not held. First let requests in flight end; */
 void virtio_pci_quiesce_all(struct pci_bus *bus);
 /* then save or load, in slot order; */
-int virtio_pci_state_all(struct pci_bus *bus, struct state *s, struct err *e);
+int virtio_pci_state_all(struct pci_bus *bus, struct state_file *s, struct err *e);
 /* and when all of the machine is loaded: look at every queue, as notifications may have come before. */
 void virtio_pci_resume_all(struct pci_bus *bus);
 

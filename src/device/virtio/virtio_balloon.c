@@ -182,7 +182,7 @@ static void balloon_quiesce(struct virtio_dev *d)
 	virtio_unlock(d);
 }
 
-static void balloon_state(struct virtio_dev *d, struct state *s)
+static void balloon_state(struct virtio_dev *d, struct state_file *s)
 {
 	state_bytes(s, ((struct balloon *)d->impl)->cfg, sizeof(((struct balloon *)d->impl)->cfg));
 }

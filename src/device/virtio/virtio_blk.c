@@ -386,7 +386,7 @@ static void signal_all(struct vblk *vb)
 	}
 }
 
-static void blk_notify(struct virtio_dev *d, unsigned q)
+static void vblk_notify(struct virtio_dev *d, unsigned q)
 {
 	struct vblk *vb = d->impl;
 
@@ -417,13 +417,13 @@ static void client_end(void *opaque)
 
 /* ---- the device ---- */
 
-static void blk_cfg_read(struct virtio_dev *d, unsigned off, void *buf, unsigned bytes)
+static void vblk_cfg_read(struct virtio_dev *d, unsigned off, void *buf, unsigned bytes)
 {
 	struct vblk *vb = d->impl;
 	memcpy(buf, (const u8 *)&vb->cfg + off, bytes);
 }
 
-static void blk_reset(struct virtio_dev *d)
+static void vblk_reset(struct virtio_dev *d)
 {
 	struct vblk *vb = d->impl;
 
@@ -454,7 +454,7 @@ static bool vblk_busy(struct virtio_dev *d)
 	return ((struct vblk *)d->impl)->inflight;
 }
 
-static void blk_quiesce(struct virtio_dev *d)
+static void vblk_quiesce(struct virtio_dev *d)
 {
 	struct vblk *vb = d->impl;
 
@@ -463,7 +463,7 @@ static void blk_quiesce(struct virtio_dev *d)
 	must(!vb->inflight);
 }
 
-static void vblk_state(struct virtio_dev *d, struct state *s)
+static void vblk_state(struct virtio_dev *d, struct state_file *s)
 {
 	struct vblk *vb = d->impl;
 
@@ -475,12 +475,12 @@ static const struct virtio_class virtio_blk_class = {
 	.id = VIRTIO_ID_BLOCK,
 	.features = 1ull << F_SEG_MAX | 1ull << F_BLK_SIZE | 1ull << F_FLUSH | 1ull << F_TOPOLOGY | 1ull << F_MQ,
 	.cfg_bytes = CONFIG_BYTES,
-	.cfg_read = blk_cfg_read,
-	.notify = blk_notify,
-	.reset = blk_reset,
+	.cfg_read = vblk_cfg_read,
+	.notify = vblk_notify,
+	.reset = vblk_reset,
 	.free = vblk_free,
 	.busy = vblk_busy,
-	.quiesce = blk_quiesce,
+	.quiesce = vblk_quiesce,
 	.state = vblk_state,
 };
 

@@ -340,7 +340,7 @@ static void net_free(struct virtio_dev *d)
 }
 
 /* Frames on their way are lost, as networks may. The guest keeps its address; the link is this network's. */
-static void net_state(struct virtio_dev *d, struct state *s)
+static void net_state(struct virtio_dev *d, struct state_file *s)
 {
 	struct vnet *n = d->impl;
 

@@ -572,7 +572,7 @@ void virtio_pci_quiesce_all(struct pci_bus *bus)
 	pthread_mutex_unlock(&all_lock);
 }
 
-static int state_one(struct virtio_pci *v, struct state *s, struct err *e)
+static int state_one(struct virtio_pci *v, struct state_file *s, struct err *e)
 {
 	int r = state_section(s, "virtio", v->pci.devfn, 1, e);
 
@@ -589,7 +589,7 @@ static int state_one(struct virtio_pci *v, struct state *s, struct err *e)
 	return state_end(s, e);
 }
 
-int virtio_pci_state_all(struct pci_bus *bus, struct state *s, struct err *e)
+int virtio_pci_state_all(struct pci_bus *bus, struct state_file *s, struct err *e)
 {
 	int r = 0;
 

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit.h - the translator: hot blocks of 64-bit code become host code. Inside of the software engine.
+ *
+ * Theory of operation
+ *
+ *     cold block ──(interpreted, counted)──▶ hot block ──jit_translate()──▶ host code
+ *     uops, exec*.c                          op[0] = op_jit_heat            op[0] = op_jit_enter
+ *
+ * Guest and host are the same architecture, so an instruction is translated by encoding it again with
+ * other registers. Only memory operands (software TLB), control flow and privileged instructions change.
+ *
+ * Registers in translated code:
+ *   rsp        the vCPU, struct soft_cpu; the memory below it is spare room (signals, calls of ours)
+ *   rax, rcx   scratch
+ *   others     guest registers, jit_hreg[]; guest R10, R11 and R15 stay in c->gpr[]
+ *   xmm/ymm    the guest's while c->jit.vec_live, else they are in c->vec
+ *   x87, MXCSR the guest's, as everywhere inside soft_run()
+ *
+ * RIP: translations are position independent. c->jit.vpage is the linear address of the page that the
+ * running block begins in; RIP is vpage plus an offset known at translation. It changes only where control
+ * goes to another page.
+ *
+ * Flags: at E_NEAR the six status flags are in RFLAGS, at E_FAR they are in c->fl. A TLB check spoils RFLAGS, so
+ * liveness decides where they are saved (LAHF, SETO) and loaded again. Flags that are overwritten before
+ * anything reads them are not kept: an exception or interrupt in between shows other values than
+ * hardware would (INV-JIT-3). With jit.exact every access keeps them, so that tests can compare.
+ *
+ * Memory: a load is
+ *     lea  rax, [address]
+ *     rorx rcx, rax, 12; xor cl, ch; and ecx, 1023     slot of the page
+ *     sub  rax, [rsp + rcx*8 + tags]         offset in the page, if the tag is the page's
+ *     cmp  rax, 4096 - bytes; ja slow        misses, and accesses that cross the page
+ *     mov  rcx, [rsp + rcx*8 + hosts]
+ *     mov  reg, [rax + rcx]
+ * from a first-level TLB (struct jtlb) per way of looking, filled from the interpreter's. All that it does not serve
+ * goes to jit_slow(), which either fills and returns a host address, or has the interpreter's handler
+ * execute the instruction. So MMIO, faults, page crossings and self-modifying code are the interpreter's.
+ *
+ * Control flow: a direct branch inside the page is a host jump once its target is translated (struct jlink).
+ * Everything else goes through the jump cache c->jit.jj, RIP to host code. So does what follows SYSCALL, IRETQ, MOV CR3
+ * and their like (jit_end()): translated code calls their handler, and goes on in the other ring.
+ *
+ * INV-JIT-1: translated code leaves at the next E_FAR or backward branch when c->pending is set.
+ * INV-JIT-2: the code of a dead block leaves at its entries: they are overwritten, as a whole and atomically,
+ *            with a call that leaves. Memory is reused only with the whole arena (INV-CACHE-3).
+ * INV-JIT-3: see Flags.
+ * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
+ * INV-JIT-5: no block that is alive or running has bytes in jit_cpu.beside: it goes when anything is decoded, when
+ *            a translation comes to rely on bytes, and with the TLB.
+ * INV-JIT-6: see jit_group.c.
+ *
+ * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
+ * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
+ * jit_sysi.c, jit_vec.c; jit_mem.c its memory operand, jit_group.c those near each other; jit_check.c the comparison;
+ * jit_flow.c branches; jit_flags.c what reads and writes flags.
+ */
+#ifndef MICA_SOFT_JIT_H
+#define MICA_SOFT_JIT_H
+
+#include "base/base.h"
+#include "cpu/soft/jit/jit_check.h"
+
+#include <stdio.h>
+
+struct soft_cpu;
+struct soft_vm;
+struct block;
+struct uop;
+struct err;
+
+/* ---- first-level TLB of translated code ---- */
+#define JTLB_BITS 10
+#define JTLB_SIZE (1u << JTLB_BITS)
+#define JTLB_MODES 3 /* TLB_USER, TLB_SUPER, TLB_SUPER_AC */
+/* In arrays of their own, so that the slot's number scaled by 8 finds each. */
+struct jtlb {
+	u64 tag[JTLB_SIZE];    /* page address; for an empty slot a page that belongs to another slot */
+	u64 host[JTLB_SIZE];   /* where the page is */
+	u64 addend[JTLB_SIZE]; /* host less tag */
+};
+/* The page of the stack, for accesses of up to 8 bytes; it may be read and written. */
+struct jtlb_stack {
+	u64 tag, host, addend;
+	u64 limit[3]; /* offsets below it are served, of 8, 64 and JTLB_GROUP_MAX bytes; 0: empty */
+};
+#define JTLB_GROUP_MAX 256u
+static inline unsigned jtlb_slot(u64 lin)
+{
+	return (unsigned)(lin >> 12 ^ (lin >> 20 & 0xff)) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
+}
+/* A page that has another slot, whichever of two bits of its number are changed by its upper bits. */
+static inline u64 jtlb_none(unsigned slot)
+{
+	return (u64)(slot ^ 16) << 12;
+}
+
+/* ---- jump cache of translated code: RIP to E_FAR ---- */
+#define JJ_SIZE 16384u
+#define JJ_RUN 32u /* slots of a table that are emptied together */
+#define JJ_PAGES 1024u
+#define JIT_SPACES 8                                                       /* SPACE_COUNT */
+enum { JJ_SUPER_AC, JJ_USER, JJ_SUPER = JJ_USER + JIT_SPACES, JJ_TABLES }; /* JJ_USER: one for each address space */
+struct jj_table {
+	struct jj_entry {
+		u64 rip, code;
+	} e[JJ_SIZE];
+};
+static inline unsigned jj_slot(u64 rip)
+{
+	return (unsigned)(rip ^ (rip >> 12)) >> 1 &
+	       (JJ_SIZE - 1); /* bit 0: so that no shift is needed, see jump_to_rax() */
+}
+/*
+ * For an empty slot: a RIP that belongs to another one. Guests may branch to any, ~0 and non-canonical ones too. Nearly
+ * always 0, so that tables that are not used take no memory.
+ */
+static inline u64 jj_none(unsigned slot)
+{
+	return slot ? 0 : 2;
+}
+
+/* Why translated code was left. */
+enum jit_exit {
+	JX_PENDING, /* something waits: an interrupt, a stop, a step */
+	JX_DEAD,    /* the block was dropped */
+	JX_COLD,    /* what comes next is not translated (yet) */
+	JX_SYSTEM,  /* an instruction that is the interpreter's, or what it led to: by mnemonic in ends[] */
+	JX_MEMORY,  /* a branch whose memory operand or stack is not in the TLB and cannot be */
+	JX_VECTOR,  /* vector registers may not be used now */
+	JX_COUNT,
+};
+/* Counters; the vCPU's thread writes them, anyone reads. None is touched on a hot path. */
+struct jit_counts {
+	u64 exit[JX_COUNT];
+	u64 walks; /* of jit_cpu.slow: not in the second level either */
+	u64 crossings, mmio,
+	    others; /* of jit_cpu.slow_uop: over a page's end, no RAM, and a page with code on it or watched */
+	u64 insns;  /* translated */
+	u64 translate_ns;
+	u32 *handlers, *ends; /* by ZydisMnemonic: executed by a handler from within translated code; left for */
+};
+
+#define JIT_RUN_UOPS 2
+#define JIT_GROUPS 8u
+
+/* Per vCPU; part of struct soft_cpu, and addressed from rsp by translated code. */
+struct jit_cpu {
+	u64 vpage;    /* linear address of the running block's page */
+	u64 host_rsp; /* the C stack, below jit_enter's frame */
+	u64 ret;      /* where the routine in use goes back to */
+	u64 tmp;      /* of one instruction */
+	struct {
+		u32 block;
+		u8 uop, how, vec;
+	} fault;                      /* for jit_fault() */
+	u32 vec_live;                 /* JIT_VEC_*: xmm/ymm registers are the guest's, and what may run; else 0 */
+	bool in_uop;                  /* a handler runs on behalf of translated code: soft_leave() returns to it */
+	bool ran;                     /* ... and came to its end */
+	const struct block *in_block; /* ... of this block */
+	struct jtlb_stack stack[JTLB_MODES];
+	/* Of a page with code on it a piece without, where stores need not go to C; one vCPU. See INV-JIT-5. */
+	struct {
+		const void *tlb; /* c->tlb it is for */
+		u64 start, len;  /* linear addresses; len: less what the longest access needs; 0: none */
+		u64 addend;
+	} beside;
+	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
+	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
+	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
+	struct jj_table jj[JJ_TABLES];
+	/* What may be there, so that forgetting costs no more than learning did. */
+	u64 filled[JTLB_MODES][JTLB_SIZE / 64];
+	u64 jj_filled[JJ_TABLES][JJ_SIZE / JJ_RUN / 64]; /* a bit for each run */
+	u64 jj_pages[JJ_TABLES][JJ_PAGES / 64];          /* by hash of the page */
+	u8 jj_halves[JJ_TABLES];                         /* 1: of user code, 2: of kernel code */
+	struct uop *run;                                 /* JIT_RUN_UOPS + 1 */
+	const struct uop *exit_uop;                      /* JSLOW_LEFT */
+	struct block *refused; /* to be interpreted once: it may not use vector registers now */
+	u64 slow, slow_uop, uops, lookups, links, entries, translated; /* statistics */
+	struct jit_counts n;
+	struct jit_check *check; /* jit_check.c; NULL: no comparing */
+	struct jit_check *ref;   /* ... and the reference is being executed */
+};
+
+#define JIT_VEC_SSE 1u
+#define JIT_VEC_AVX 2u
+#define JIT_VEC_X87 4u
+#define JIT_VEC_BOTH 8u /* SSE and AVX */
+
+/* ---- translated code of a block ---- */
+struct jit_block {
+	u8 *near;  /* as far */
+	u32 start; /* of the code: offset in the code memory */
+	u32 bytes;
+	u32 in;               /* links that go here: offset of the first one's jlink, 0 none */
+	u16 nfaults;          /* struct jfault, at the end of the code */
+	u16 peek_lo, peek_hi; /* page offsets of bytes after branches that the translation relies on */
+	u8 mode;              /* enum tlb_index it was translated for */
+	u8 misses;            /* of groups */
+	u8 end_uop;           /* that is always left to the interpreter, and the last; 0: none */
+	u8 check;             /* jit_check.c */
+	u32 runs;
+	u8 *far; /* entries (rx); NULL: not translated */
+};
+
+/* Data behind a call of a routine, in the code. */
+struct jsite_slow {
+	u32 block; /* arena reference */
+	u8 uop, nuops;
+	u8 bytes;
+	u8 how; /* JSLOW_* */
+} __attribute__((packed));
+#define JSLOW_WRITE 1u
+#define JSLOW_STACK 2u
+#define JSLOW_END 4u             /* the handler ends the block: leave to it */
+#define JSLOW_GROUP 64u          /* only bring the page in; 0: it cannot serve the group */
+#define JSLOW_LEADER_WRITES 128u /* with JSLOW_GROUP: the access itself, not only a later one */
+#define JSLOW_ALIGNED 8u         /* misaligned: the handler raises #GP */
+#define JSLOW_WAITS 16u          /* #MF comes before what the access raises: the handler knows */
+#define JSLOW_X87 32u            /* c->fip lags behind: see x87_settle() */
+#define JSLOW_LEFT 1u            /* jit_slow() returns this when it did: c->jit.exit_uop */
+
+struct jsite_uop {
+	u32 block;
+	u8 uop, nuops;
+	union {
+		u8 pad[2];
+		u16 mnemonic; /* r_uop, r_exit_uop */
+	};
+} __attribute__((packed));
+
+/* A place in a block's code where the host may raise what the guest's instruction raises. */
+struct jfault {
+	u16 at; /* offset from the block's code */
+	u8 uop;
+	u8 how; /* JFAULT_* */
+};
+#define JFAULT_RFLAGS 1u /* the flags are in RFLAGS, not in c->fl */
+#define JFAULT_X87 2u    /* as JSLOW_X87 */
+
+struct jlink {
+	u32 block;  /* that the jump is in */
+	u32 imm;    /* offset in the code memory of the jump's rel32 */
+	u32 next;   /* in the list of its target */
+	u16 target; /* page offset */
+	u8 far;     /* to E_FAR: flags are in c->fl, or c->pending must be looked at */
+	u8 head;    /* bytes from the stub's start to here */
+} __attribute__((packed));
+
+#define JIT_LIST_END (~0u) /* as jlink.next: linked, and the last */
+
+struct jit_code;
+
+/* ---- jit_code.c ---- */
+/* Maps code memory; before seccomp. Leaves vm->jit NULL where translating is off. */
+int jit_init(struct soft_vm *vm, struct err *e);
+void jit_fini(struct soft_vm *vm);
+/* All code is dropped; in an exclusive section. */
+void jit_reset(struct soft_vm *vm);
+/* Runs b's code until it leaves: the uop to go on with in the interpreter, or NULL: at c->rip. */
+const struct uop *jit_enter(struct soft_cpu *c, struct block *b);
+/* The block died: cache->lock held. */
+void jit_kill(struct soft_vm *vm, struct block *b);
+/* Guest vector registers between the host's and c->vec. */
+void jit_vec_save(struct soft_cpu *c);
+void jit_vec_load(struct soft_cpu *c);
+/* What is called next may use vector registers. */
+void jit_vec_out(struct soft_cpu *c);
+
+/* The host's instruction at *rip raised `vec`. If it is the guest's doing: where to go on, in *rip. rflags: at
+ * the fault. Async-signal-safe, on c's thread. */
+bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec);
+
+/* ---- jit_translate.c ---- */
+/* Translates b for c's way of looking; false: it stays interpreted. */
+bool jit_translate(struct soft_cpu *c, struct block *b);
+
+/* ---- jit_run.c: c's caches of translated code follow those of the interpreter ---- */
+void jit_cpu_init(struct soft_cpu *c);
+void jit_flush(struct soft_cpu *c, unsigned mode); /* all that was learnt for a way of looking; not the user's jumps */
+void jit_forget_space(struct soft_cpu *c, unsigned space); /* the user's jumps of an address space */
+void jit_switch(struct soft_cpu *c);                       /* c->space is another one */
+void jit_flush_page(struct soft_cpu *c, unsigned space, unsigned mode, u64 lin, unsigned shift);
+/* The supervisor's jumps with EFLAGS.AC, where the page of their code is larger than jit_flush_page() was told. */
+void jit_flush_ac_jumps(struct soft_cpu *c, u64 lin, unsigned shift);
+/* Any thread, under c->tlb_lock: no entry may serve stores to the page at host (0: to any). */
+void jit_protect(struct soft_cpu *c, u64 host);
+void jit_forget_jumps(struct soft_cpu *c);
+
+/* Executions of a block before it is translated. */
+#define JIT_HEAT 200u
+#define JIT_MISSES 12u  /* of groups, after which a block is translated without */
+#define JIT_HEAT_OUT 5u /* counted for one that is come to from translated code */
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_bits.c - bit strings in memory, exchanges, and flags moved to and from AH. */
+#include "cpu/soft/jit/jit_encode.h"
+
+static bool cmpxchg_ok(const struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0], *r = &i->ops[1];
+
+	return o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM &&
+	       r->type == ZYDIS_OPERAND_TYPE_REGISTER && !je_is_high(r->reg.value) && !homed(decode_gpr(r->reg.value));
+}
+
+static bool sp_cmpxchg(struct jit *j, struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0];
+	unsigned h = jit_hreg[decode_gpr(i->ops[1].reg.value)];
+	struct enc e = { .vvvv = H_NONE, .reg = h, .reg_is_reg = true, .kind = RM_AT_RCX, .rex8 = o->size == 8 };
+
+	j_need_mem(j, i->live_in);
+	jm_address(j, i, o);
+	struct jstub *s = jm_check(j, i, o->size / 8, true, JA_RCX);
+	if (!s)
+		return false;
+	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
+	je_encode(j, i, &e, i->in.opcode);
+	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
+	j_wrote_flags(j, i);
+	jm_done(j, s, j->fl_reg);
+	return true;
+}
+
+static bool xchg_ok(const struct jinsn *i)
+{
+	if (i->ops[0].type != ZYDIS_OPERAND_TYPE_REGISTER || i->ops[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return false;
+	ZydisRegister a = i->ops[0].reg.value, b = i->ops[1].reg.value;
+	return je_is_gpr(a) && je_is_gpr(b) && !je_is_high(a) && !je_is_high(b) && i->ops[0].size >= 32;
+}
+
+static bool sp_xchg(struct jit *j, struct jinsn *i)
+{
+	unsigned a = decode_gpr(i->ops[0].reg.value), b = decode_gpr(i->ops[1].reg.value);
+	unsigned ha = j_reg(j, a, H_RCX);
+
+	if (i->ops[0].size == 64)
+		e_mov(j, H_RAX, ha);
+	else
+		e_mov32(j, H_RAX, ha);
+	unsigned hb = j_reg(j, b, H_RCX);
+	if (i->ops[0].size == 32) {
+		e_mov32(j, H_RCX, hb);
+		hb = H_RCX;
+	}
+	j_set_reg(j, a, hb);
+	j_set_reg(j, b, H_RAX);
+	return true;
+}
+
+/* RDX:RAX against 16 bytes, RCX:RBX into them. Guest RSI lends its register for the address. */
+static bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
+{
+	struct jstub *s, *slow;
+
+	j_need_mem(j, i->live_in);
+	jm_address(j, i, &i->ops[0]);
+	EB(j, 0xa8, 15); /* test al, 15 */
+	j_spoil(j);
+	slow = j_stub(j, JS_UOP);
+	if (!slow)
+		return false;
+	slow->i = i;
+	slow->from = e_jcc(j, CC_NZ);
+	s = jm_check(j, i, 16, true, JA_RCX);
+	if (!s)
+		return false;
+	j_need_reg(j, j_flags_in(i));
+	e_st(j, H_RSI, C_OFF(gpr[GPR_RSI]));
+	e_mov(j, H_RSI, H_RCX);
+	e_mov(j, H_RCX, jit_hreg[GPR_RCX]);
+	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
+	EB(j, 0xf0, 0x48, 0x0f, 0xc7, 0x0e); /* lock cmpxchg16b [rsi] */
+	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
+	e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
+	j_wrote_flags(j, i);
+	slow->next = j->n;
+	slow->load_flags = j->fl_reg;
+	jm_done(j, s, j->fl_reg);
+	return true;
+}
+
+/* ---- bit strings: a register index reaches beyond the operand ---- */
+static bool string_ok(const struct jinsn *i)
+{
+	return i->in.address_width == 64 && i->ops[0].size >= 32;
+}
+
+static void string_address(struct jit *j, struct jinsn *i)
+{
+	bool w = i->ops[0].size == 64;
+	unsigned x;
+
+	jm_address(j, i, &i->ops[0]);
+	x = j_reg(j, decode_gpr(i->ops[1].reg.value), H_RCX);
+	if (w)
+		e_mov(j, H_RCX, x);
+	else
+		op_rr(j, true, 0x63, H_RCX, x);   /* movsxd */
+	EB(j, 0x48, 0xc1, 0xf9, w ? 6 : 5);       /* sar rcx, imm */
+	EB(j, 0x48, 0x8d, 0x04, w ? 0xc8 : 0x88); /* lea rax, [rax + rcx * 8 or 4] */
+}
+
+static bool sp_bit_string(struct jit *j, struct jinsn *i)
+{
+	bool w = i->ops[0].size == 64, test = i->in.mnemonic == ZYDIS_MNEMONIC_BT;
+	unsigned g = decode_gpr(i->ops[1].reg.value);
+	u16 in = j_flags_in(i);
+	struct jstub *s;
+
+	j_need_mem(j, i->live_in);
+	string_address(j, i);
+	j_spoil(j);
+	s = jm_check(j, i, i->ops[0].size / 8, !test, test ? JA_RAX : JA_RCX);
+	if (!s)
+		return false;
+	s->address = string_address;
+	if (test) { /* the register form counts within the register */
+		op_rm(j, w, 0x8b, H_RCX, H_RAX, 0);
+		j_need_reg(j, in);
+		unsigned x = j_reg(j, g, H_RAX);
+		rex(j, w, x, 0, H_RCX);
+		EB(j, 0x0f, 0xa3, (u8)(0xc0 | (x & 7) << 3 | H_RCX));
+	} else {
+		struct enc e = { .vvvv = H_NONE, .reg = H_RAX, .reg_is_reg = true, .kind = RM_AT_RCX };
+		e_mov32(j, H_RAX, j_reg(j, g, H_RAX));
+		e_alui(j, false, 4, H_RAX, w ? 63 : 31);
+		if (in && !j->fl_reg && j->fl_mem) {
+			e_st(j, H_RAX, C_OFF(jit.tmp));
+			j_need_reg(j, in);
+			e_ld(j, H_RAX, C_OFF(jit.tmp));
+		}
+		je_encode(j, i, &e, i->in.opcode);
+	}
+	j_wrote_flags(j, i);
+	jm_done(j, s, j->fl_reg);
+	return true;
+}
+
+/* ---- flags ---- */
+static bool sp_lahf(struct jit *j, struct jinsn *i)
+{
+	j_need_mem(j, i->live_in);
+	e_mov(j, H_RCX, jit_hreg[GPR_RAX]);
+	EB(j, 0x8a); /* mov ch, [fl + 1] */
+	modrm_disp(j, 5, H_RSP, C_OFF(fl) + 1);
+	e_mov(j, jit_hreg[GPR_RAX], H_RCX);
+	return true;
+}
+
+static bool sp_sahf(struct jit *j, struct jinsn *i)
+{
+	j_need_reg(j, j_flags_in(i));
+	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
+	e8(j, 0x9e);
+	j_wrote_flags(j, i);
+	return true;
+}
+
+static bool sp_direction(struct jit *j, struct jinsn *i)
+{
+	bool on = i->in.mnemonic == ZYDIS_MNEMONIC_STD;
+
+	j_need_mem(j, i->live_in);
+	e8(j, 0x80); /* or, and byte [sysflags + 1], imm8 */
+	modrm_disp(j, on ? 1 : 4, H_RSP, C_OFF(sysflags) + 1);
+	e8(j, on ? FL_DF >> 8 : (u8) ~(FL_DF >> 8));
+	j_spoil(j);
+	return true;
+}
+
+bool jit_bits_classify(struct jit *j, struct jinsn *i)
+{
+	bool mem = jm_operand(i);
+
+	(void)j;
+	switch (i->in.mnemonic) {
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		if (!mem || i->ops[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			return false;
+		special(i, string_ok(i), sp_bit_string, true);
+		return true;
+	case ZYDIS_MNEMONIC_CMPXCHG:
+		special(i, cmpxchg_ok(i), sp_cmpxchg, mem);
+		return true;
+	case ZYDIS_MNEMONIC_CMPXCHG16B:
+		special(i, true, sp_cmpxchg16b, true);
+		return true;
+	case ZYDIS_MNEMONIC_XCHG:
+		if (!xchg_ok(i))
+			return false;
+		special(i, true, sp_xchg, false);
+		return true;
+	case ZYDIS_MNEMONIC_LAHF:
+		special(i, true, sp_lahf, false);
+		return true;
+	case ZYDIS_MNEMONIC_SAHF:
+		special(i, true, sp_sahf, false);
+		return true;
+	case ZYDIS_MNEMONIC_CLD:
+	case ZYDIS_MNEMONIC_STD:
+		special(i, true, sp_direction, false);
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_code.c - the translator's code memory, the routines that translated code calls, and the life of
+ * translations: made, dropped with their block, all dropped with the arena.
+ *
+ * Code memory is one memfd mapped twice (INV-JIT-4), both at VM creation, since a sandbox may forbid new executable
+ * mappings later. It is filled from the front; when it is full the arena of blocks is reset with it.
+ *
+ * A routine is entered by CALL with rsp = the vCPU; it takes the return address off, puts the guest's registers
+ * into c->gpr[], and calls its C function on the C stack. Data for it lies behind the call.
+ */
+#include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_run.h"
+#include "cpu/soft/vector/vec.h"
+
+#include <sys/mman.h>
+
+#define JIT_INDEX_MAX (256u << 10)
+
+static const u8 callee_saved[] = { H_RBP, H_RBX, H_R12, H_R13, H_R14, H_R15 };
+
+static void push_pop(struct jit *j, bool push, unsigned r)
+{
+	rex(j, false, 0, 0, r);
+	e8(j, (push ? 0x50 : 0x58) | (r & 7));
+}
+
+static void spill(struct jit *j)
+{
+	for (unsigned g = 0; g < 16; g++)
+		if (jit_hreg[g] != H_NONE)
+			e_st(j, jit_hreg[g], C_OFF(gpr[0]) + 8 * (s32)g);
+}
+
+static void reload(struct jit *j)
+{
+	for (unsigned g = 0; g < 16; g++)
+		if (jit_hreg[g] != H_NONE)
+			e_ld(j, jit_hreg[g], C_OFF(gpr[0]) + 8 * (s32)g);
+}
+
+/* Registers that a C function may have changed; rbx we use. */
+static void reload_clobbered(struct jit *j)
+{
+	static const u8 kept[16] = { [H_RBP] = 1, [H_R12] = 1, [H_R13] = 1, [H_R14] = 1, [H_R15] = 1 };
+
+	for (unsigned g = 0; g < 16; g++)
+		if (jit_hreg[g] != H_NONE && !kept[jit_hreg[g]])
+			e_ld(j, jit_hreg[g], C_OFF(gpr[0]) + 8 * (s32)g);
+}
+
+/* Return address into c->jit.ret, registers into c->gpr, then fn(c, rax, data) on the C stack; rbx = c. */
+static void to_c(struct jit *j, void *fn)
+{
+	EB(j, 0x8f); /* pop [rsp + ret] */
+	modrm_disp(j, 0, H_RSP, C_OFF(jit.ret));
+	spill(j);
+	e_mov(j, H_RDI, H_RSP);
+	e_mov(j, H_RSI, H_RAX);
+	e_ld(j, H_RDX, C_OFF(jit.ret));
+	e_mov(j, H_RBX, H_RSP);
+	e_ld(j, H_RSP, C_OFF(jit.host_rsp));
+	e_movi(j, H_RAX, (u64)(uintptr_t)fn);
+	EB(j, 0xff, 0xd0); /* call rax */
+}
+
+/* From the C stack back to jit_enter()'s caller; rax is the result. */
+static void epilogue(struct jit *j)
+{
+	e_alui(j, true, 0, H_RSP, 8);
+	for (unsigned i = ARRAY_LEN(callee_saved); i-- > 0;)
+		push_pop(j, false, callee_saved[i]);
+	e8(j, 0xc3);
+}
+
+/* push rcx; ret: back to where rcx says, and the return predictor is right where that is behind the call. */
+static void back_to_rcx(struct jit *j)
+{
+	push_pop(j, true, H_RCX);
+	e8(j, 0xc3);
+}
+
+static u8 *begin(struct jit *j)
+{
+	while (j->n & 15)
+		e8(j, 0xcc);
+	return (u8 *)(uintptr_t)(j->pc0 + j->n);
+}
+
+static void vec_moves(struct jit *j, bool avx, bool store)
+{
+	for (unsigned x = 0; x < 16; x++) {
+		s32 off = C_OFF(vec[0]) + 32 * (s32)x;
+		if (avx) /* vmovups ymm */
+			EB(j, 0xc5, (u8)(x >= 8 ? 0x7c : 0xfc), (u8)(0x10 | store));
+		else {
+			rex(j, false, x, 0, H_RDI);
+			EB(j, 0x0f, (u8)(0x10 | store));
+		}
+		modrm_disp(j, x, H_RDI, off);
+	}
+	if (avx && store)
+		EB(j, 0xc5, 0xf8, 0x77); /* vzeroupper */
+	e8(j, 0xc3);
+}
+
+/* fn says where translated code goes on; NULL: leave it. */
+static u8 *going_on(struct jit *j, void *fn)
+{
+	u8 *at = begin(j);
+
+	to_c(j, fn);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	u32 z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	EB(j, 0xff, 0xe0); /* jmp rax */
+	patch_to(j, z, j->n);
+	epilogue(j);
+	return at;
+}
+
+static void routines(struct jit *j, struct jit_code *k)
+{
+	u32 z;
+
+	k->r_enter = begin(j); /* const struct uop *(struct soft_cpu *c, u8 *code) */
+	for (unsigned i = 0; i < ARRAY_LEN(callee_saved); i++)
+		push_pop(j, true, callee_saved[i]);
+	e_alui(j, true, 5, H_RSP, 8);
+	op_rm(j, true, 0x89, H_RSP, H_RDI, C_OFF(jit.host_rsp));
+	e_mov(j, H_RAX, H_RSI);
+	e_mov(j, H_RSP, H_RDI);
+	reload(j);
+	EB(j, 0xff, 0xe0); /* jmp rax */
+
+	k->r_slow = begin(j);
+	/* A store beside code? The return address is still on the stack, so the vCPU is 8 higher. */
+	EB(j, 0x48, 0x8b, 0x0c, 0x24);                                        /* mov rcx, [rsp] */
+	EB(j, 0x80, 0x79, 8 + offsetof(struct jsite_slow, how), JSLOW_WRITE); /* cmp byte [rcx + how], */
+	u32 not_store = e_jcc(j, CC_NZ);
+	op_rm(j, true, 0x8b, H_RCX, H_RSP, C_OFF(tlb) + 8);
+	op_rm(j, true, 0x3b, H_RCX, H_RSP, C_OFF(jit.beside.tlb) + 8);
+	u32 not_here = e_jcc(j, CC_NZ);
+	e_mov(j, H_RCX, H_RAX);
+	op_rm(j, true, 0x2b, H_RCX, H_RSP, C_OFF(jit.beside.start) + 8);
+	op_rm(j, true, 0x3b, H_RCX, H_RSP, C_OFF(jit.beside.len) + 8);
+	u32 outside = e_jcc(j, CC_AE);
+	op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(jit.beside.addend) + 8);
+	e8(j, 0xc3);
+	patch_to(j, not_store, j->n);
+	patch_to(j, not_here, j->n);
+	patch_to(j, outside, j->n);
+	to_c(j, (void *)jit_slow);
+	e_alui(j, true, 7, H_RAX, JSLOW_LEFT);
+	z = e_jcc(j, CC_NZ);
+	op_rm(j, true, 0x8b, H_RAX, H_RBX, C_OFF(jit.exit_uop));
+	epilogue(j);
+	patch_to(j, z, j->n);
+	e_mov(j, H_RSP, H_RBX);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	reload_clobbered(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	back_to_rcx(j);
+	patch_to(j, z, j->n);
+	reload(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	e_alui(j, true, 0, H_RCX, 16);
+	back_to_rcx(j);
+
+	k->r_uop = begin(j);
+	to_c(j, (void *)jit_uop);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	e_alui(j, true, 0, H_RCX, sizeof(struct jsite_uop));
+	back_to_rcx(j);
+	patch_to(j, z, j->n); /* the handler left the instruction: c->rip says where to */
+	epilogue(j);
+
+	k->r_exit_uop = begin(j);
+	to_c(j, (void *)jit_exit_uop);
+	epilogue(j);
+
+	k->r_exit_rip = begin(j);
+	to_c(j, (void *)jit_exit_rip);
+	epilogue(j);
+
+	k->r_exit_group = begin(j);
+	to_c(j, (void *)jit_exit_group);
+	epilogue(j);
+
+	/* What the entries of dead blocks call. */
+	k->r_dead_near = begin(j);
+	EB(j, 0x9f, 0x0f, 0x90, 0xc0, 0x66, 0x89); /* lahf; seto al; mov [fl], ax: the return address is on the stack */
+	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl) + 8);
+	k->r_dead_far = (u8 *)(uintptr_t)(j->pc0 + j->n);
+	to_c(j, (void *)jit_exit_dead);
+	epilogue(j);
+
+	k->r_link = going_on(j, (void *)jit_link);
+
+	k->r_lookup = going_on(j, (void *)jit_lookup);
+
+	k->r_end = going_on(j, (void *)jit_end);
+
+	k->r_need_vec = begin(j);
+	to_c(j, (void *)jit_need_vec);
+	op_rr(j, true, 0x85, H_RAX, H_RAX);
+	z = e_jcc(j, CC_Z);
+	e_mov(j, H_RSP, H_RBX);
+	reload(j);
+	e_ld(j, H_RCX, C_OFF(jit.ret));
+	e_alui(j, true, 0, H_RCX, sizeof(struct jsite_uop));
+	back_to_rcx(j);
+	patch_to(j, z, j->n);
+	epilogue(j);
+
+	k->r_vec_save = begin(j);
+	vec_moves(j, k->avx, true);
+	k->r_vec_load = begin(j);
+	vec_moves(j, k->avx, false);
+	k->r_vec_load_low = begin(j); /* all upper halves are zero */
+	if (k->avx)
+		EB(j, 0xc5, 0xf8, 0x77);
+	vec_moves(j, false, false);
+
+	k->r_fault = begin(j); /* not called, but gone to by jit_fault_landing() */
+	spill(j);
+	e_mov(j, H_RDI, H_RSP);
+	e_ld(j, H_RSP, C_OFF(jit.host_rsp));
+	e_movi(j, H_RAX, (u64)(uintptr_t)jit_fault);
+	EB(j, 0xff, 0xd0); /* call rax */
+	begin(j);
+}
+
+/*
+ * The same memory twice (INV-JIT-4). perf looks into its map file for anonymous memory only, and a memfd is none to
+ * it; shared anonymous memory is ("/dev/zero"), and mremap() of no bytes maps it again. That needs more leave from
+ * SELinux (execmem), so it is not how it always is.
+ */
+static int map_code(struct jit_code *k, bool anonymous)
+{
+	auto_close int fd = -1;
+
+	if (anonymous) {
+		k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (k->rw == MAP_FAILED)
+			return -1;
+		k->rx = mremap(k->rw, 0, k->bytes, MREMAP_MAYMOVE);
+		return k->rx == MAP_FAILED ? -1 : mprotect(k->rx, k->bytes, PROT_READ | PROT_EXEC);
+	}
+#ifdef MFD_EXEC
+	fd = memfd_create("mica-jit", MFD_CLOEXEC | MFD_EXEC);
+#endif
+	if (fd < 0)
+		fd = memfd_create("mica-jit", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)k->bytes) < 0)
+		return -1;
+	k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	k->rx = mmap(NULL, k->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	return k->rw == MAP_FAILED || k->rx == MAP_FAILED ? -1 : 0;
+}
+
+int jit_init(struct soft_vm *vm, struct err *e)
+{
+#ifdef SOFT_TRAMPOLINE
+	const bool translates = false; /* handlers return after each uop */
+#else
+	const bool translates = true;
+#endif
+	struct jit_code *k;
+	const struct soft_options *o = &vm->options;
+
+	if (o->check && !translates)
+		return err_set(e, ENOTSUP, "check=: this build only interprets");
+	if (o->check && vm->ncpus > 1)
+		return err_set(e, ENOTSUP, "check=: compares one CPU only");
+	if (o->translate == SOFT_TRANSLATE_OFF || !translates)
+		return 0;
+	k = xcalloc(1, sizeof(*k));
+	vm->jit = k;
+	k->bytes = o->cache_bytes
+		       ? (size_t)(o->cache_bytes & PAGE_MASK)
+		       : (size_t)(vm->ram->bytes <= 512 * MIB ? 20 * MIB : MIN(vm->ram->bytes / 16, 128 * MIB));
+	k->rw = k->rx = MAP_FAILED;
+	k->perf_fd = -1;
+	if (o->perf_map) {
+		int r = jit_perf_open(k, e);
+		if (r < 0) {
+			jit_fini(vm);
+			return r;
+		}
+	}
+	if (map_code(k, o->perf_map) < 0)
+		goto fail;
+	pthread_mutex_init(&k->lock, NULL);
+	k->rorx = __builtin_cpu_supports("bmi2");
+	k->avx = vm->stubs->feat & VF_AVX;
+	k->exact = o->translate == SOFT_TRANSLATE_EXACT;
+	k->heat = o->heat ? o->heat : JIT_HEAT;
+	k->scratch = xcalloc(1, sizeof(*k->scratch));
+	k->scratch->buf = xcalloc(1, JIT_BUF + 64);
+	k->index_max = JIT_INDEX_MAX;
+	k->index = xcalloc(k->index_max, sizeof(*k->index));
+	struct jit *j = k->scratch;
+	j->n = 0;
+	j->fail = false;
+	j->pc0 = (u64)(uintptr_t)k->rx;
+	routines(j, k);
+	must(!j->fail);
+	memcpy(k->rw, j->buf, j->n);
+	k->used0 = k->used = ROUND_UP(j->n, 64);
+	jit_perf_name(k, k->rx, j->n, "translator: routines");
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		jit_cpu_init(vm->cpu[i]);
+		if (o->check)
+			vm->cpu[i]->jit.check = jit_check_new();
+	}
+	return 0;
+fail:;
+	int r = err_sys(e, errno,
+			"cannot map memory for translated code (does the host's policy forbid executable memfds?)");
+	jit_fini(vm);
+	return r;
+}
+
+void jit_fini(struct soft_vm *vm)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k)
+		return;
+	if (k->rw != MAP_FAILED)
+		munmap(k->rw, k->bytes);
+	if (k->rx != MAP_FAILED)
+		munmap(k->rx, k->bytes);
+	if (k->scratch) {
+		free(k->scratch->buf);
+		pthread_mutex_destroy(&k->lock);
+	}
+	free(k->scratch);
+	free(k->index);
+	if (k->perf_fd >= 0)
+		close(k->perf_fd);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (vm->cpu[i]) {
+			free(vm->cpu[i]->jit.run);
+			free(vm->cpu[i]->jit.n.handlers);
+			free(vm->cpu[i]->jit.n.ends);
+			jit_check_free(vm->cpu[i]->jit.check);
+		}
+	free(k);
+	vm->jit = NULL;
+}
+
+void jit_reset(struct soft_vm *vm)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k)
+		return;
+	k->used = k->used0;
+	k->nindex = 0;
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jit_forget_jumps(vm->cpu[i]);
+}
+
+const struct uop *jit_enter(struct soft_cpu *c, struct block *b)
+{
+	const struct uop *(*enter)(struct soft_cpu *, u8 *) =
+	    (const struct uop *(*)(struct soft_cpu *, u8 *))(uintptr_t)c->vm->jit->r_enter;
+
+	c->jit.vpage = c->gpr[GPR_BLK] & PAGE_MASK;
+	c->jit.entries++;
+	return enter(c, b->jit.far);
+}
+
+void jit_vec_save(struct soft_cpu *c)
+{
+	void (*save)(struct soft_cpu *) = (void (*)(struct soft_cpu *))(uintptr_t)c->vm->jit->r_vec_save;
+
+	save(c);
+	c->jit.vec_live = 0;
+}
+
+struct block *jit_block_of(const struct soft_vm *vm, u64 pc)
+{
+	const struct jit_code *k = vm->jit;
+	u32 at = (u32)(pc - (u64)(uintptr_t)k->rx), lo = 0, hi = __atomic_load_n(&k->nindex, __ATOMIC_ACQUIRE);
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+		if (k->index[mid].at <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo ? (struct block *)(void *)(vm->cache->arena + (size_t)k->index[lo - 1].block * 16) : NULL;
+}
+
+bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
+{
+	const struct jit_code *k = c->vm->jit;
+
+	if (!k || *rip - (u64)(uintptr_t)k->rx >= k->bytes)
+		return false;
+	struct block *b = jit_block_of(c->vm, *rip);
+	if (!b)
+		return false;
+	const u8 *code = k->rx + b->jit.start;
+	const struct jfault *f = (const struct jfault *)(const void *)(code + b->jit.bytes) - b->jit.nfaults;
+	u64 at = *rip - (u64)(uintptr_t)code;
+	for (unsigned i = 0; i < b->jit.nfaults; i++, f++) {
+		if (f->at != at)
+			continue;
+		if (f->how & JFAULT_RFLAGS)
+			soft_set_status(c, (u32)rflags);
+		c->jit.fault.block = (u32)(((u8 *)b - c->vm->cache->arena) / 16);
+		c->jit.fault.uop = f->uop;
+		c->jit.fault.how = f->how;
+		c->jit.fault.vec = (u8)vec;
+		*rip = (u64)(uintptr_t)k->r_fault;
+		return true;
+	}
+	return false;
+}
+
+/* Overwrite the five bytes at code offset `at`, of an instruction that is as long, by a call. */
+static void overwrite(struct jit_code *k, u32 at, const u8 *to)
+{
+	u64 *p = (u64 *)(void *)(k->rw + at), v;
+
+	must(!(at & 7));
+	v = *p;
+	v = (v & ~0xffffffffffull) | 0xe8 | (u64)(u32)((u32)(to - k->rx) - (at + 5)) << 8;
+	__atomic_store_n(p, v, __ATOMIC_SEQ_CST);
+}
+
+void jit_kill(struct soft_vm *vm, struct block *b)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k || !b->jit.far)
+		return;
+	u32 far = (u32)(b->jit.far - k->rx), near = (u32)(b->jit.near - k->rx);
+	overwrite(k, far, k->r_dead_far);
+	if (near != far)
+		overwrite(k, near, k->r_dead_near);
+	/* Jumps that come here go to their own stubs again, and look for another block. */
+	for (u32 at = b->jit.in; at && at != JIT_LIST_END;) {
+		struct jlink *l = (struct jlink *)(void *)(k->rw + at);
+		__atomic_store_n((u32 *)(void *)(k->rw + l->imm), at - l->head - (l->imm + 4), __ATOMIC_SEQ_CST);
+		at = l->next;
+		l->next = 0;
+		k->unlinked++;
+	}
+	b->jit.in = 0;
+}

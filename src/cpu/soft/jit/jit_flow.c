@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_flow.c - near branches: inside the page by links, to everywhere else by the jump cache. */
+#include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/interp/exec.h"
+
+static const struct uop *uop_of(struct jit *j, const struct jinsn *i)
+{
+	return &j->b->op[i->uop];
+}
+
+bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel)
+{
+	const struct uop *u = uop_of(j, i);
+
+	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE || i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
+	    i->ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || i->kind != JK_SPECIAL)
+		return false;
+	(void)u;
+	*rel = i->ops[0].imm.value.s + (s64)i->in.length + i->off + j->page_off;
+	return true;
+}
+
+static bool in_page(s64 rel)
+{
+	return rel >= 0 && rel < (s64)PAGE_BYTES;
+}
+
+/* ---- the jump cache ---- */
+
+/* Go to RIP rax; flags are in c->fl. undo: what to take off rsp if the branch faults after all. */
+static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
+{
+	unsigned t = j->mode == TLB_USER ? JJ_USER : j->mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
+	s32 rips = C_OFF(jit.jj[0].e[0].rip) + (s32)(t * sizeof(struct jj_table));
+	s32 codes = rips + (s32)offsetof(struct jj_entry, code);
+	struct jsite_uop site = { j->ref, i->uop, i->nuops, .pad = { (u8)undo } };
+
+	if (j->code->rorx)
+		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
+	else
+		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
+	op_rr(j, false, 0x33, H_RCX, H_RAX);
+	static_assert(sizeof(struct jj_entry) == 16, "twice the slot, in eights of bytes");
+	e_alui(j, false, 4, H_RCX, 2 * JJ_SIZE - 2);
+	if (j->mode == TLB_USER)
+		op_rm(j, true, 0x03, H_RCX, H_RSP, C_OFF(jit.jj_bias));
+	EB(j, 0x48, 0x3b, 0x84, 0xcc); /* cmp rax, [rsp + rcx * 8 + rip] */
+	e32(j, (u32)rips);
+	u32 miss = e_jcc(j, CC_NZ);
+	EB(j, 0x48, 0x25); /* and rax, -4096 */
+	e32(j, (u32)-4096);
+	e_st(j, H_RAX, C_OFF(jit.vpage));
+	EB(j, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + code] */
+	e32(j, (u32)codes);
+	patch_to(j, miss, j->n);
+	e_call_to(j, j->code->r_lookup);
+	eb(j, &site, sizeof(site));
+}
+
+void jf_emit_jump(struct jit *j, struct jstub *s)
+{
+	patch_to(j, s->from, j->n);
+	if (s->save)
+		e_flags_save(j);
+	e_ld(j, H_RAX, C_OFF(jit.vpage));
+	e_alui(j, true, 0, H_RAX, (s32)s->rel);
+	jump_to_rax(j, s->i, 0);
+}
+
+/* ---- links ---- */
+
+/* Align so that the rel32 after `op` bytes can be replaced atomically. */
+static void align_rel32(struct jit *j, unsigned op)
+{
+	if (j->vm->ncpus == 1)
+		return;
+	unsigned at = (unsigned)(j->pc0 + j->n + op) & 7;
+	if (at > 4)
+		e_nops(j, 8 - at);
+}
+
+/* How a direct branch to `rel` goes: fills what a JS_LINK or JS_JUMP stub must know. False: too many stubs. */
+static struct jstub *plan(struct jit *j, struct jinsn *i, s64 rel, unsigned from_off, u16 live)
+{
+	/* An instruction may reach into the next page, whose mapping may change: not linked, but in the jump cache. */
+	bool link = in_page(rel) && rel <= (s64)PAGE_BYTES - 15, reg_only = j->fl_reg && !j->fl_mem && live;
+	struct jstub *s = j_stub(j, link ? JS_LINK : JS_JUMP);
+
+	if (!s)
+		return NULL;
+	s->i = i;
+	s->rel = rel;
+	s->far = rel <= (s64)from_off || (live && !j->fl_reg && j->fl_mem);
+	s->save = reg_only;
+	return s;
+}
+
+/* The stub of a link: the jump at s->from comes here until it is linked. */
+void jf_emit_link(struct jit *j, struct jstub *s)
+{
+	u32 start, imm = s->from;
+
+	patch_to(j, imm, j->n);
+	if (s->far && s->save) {
+		/* The flags are saved on every way: the jump that is linked is this one. */
+		e_flags_save(j);
+		align_rel32(j, 1);
+		imm = e_jmp(j);
+		patch_to(j, imm, j->n);
+		start = j->n;
+	} else {
+		start = j->n;
+		if (s->save)
+			e_flags_save(j);
+	}
+	e_call_to(j, j->code->r_link);
+	struct jlink l = {
+		.block = j->ref, .imm = j->off0 + imm, .target = (u16)s->rel, .far = s->far, .head = (u8)(j->n - start)
+	};
+	eb(j, &l, sizeof(l));
+}
+
+void jf_fall(struct jit *j, s64 off, u16 live)
+{
+	struct jinsn *i = &j->insn[j->ninsns - 1];
+	struct jstub *s = plan(j, i, off, j->page_off + i->off, live);
+
+	if (!s) {
+		j->fail = true;
+		return;
+	}
+	if (s->kind == JS_LINK && !(s->far && s->save))
+		align_rel32(j, 1);
+	s->from = e_jmp(j);
+}
+
+static bool fl_jcc(struct jit *j, struct jinsn *i)
+{
+	s64 rel;
+
+	jf_target(j, i, &rel);
+	j_need_reg(j, i->fl.read);
+	struct jstub *s = plan(j, i, rel, j->page_off + i->off, i->live_target);
+	if (!s)
+		return false;
+	if (s->kind == JS_LINK && !(s->far && s->save))
+		align_rel32(j, 2);
+	s->from = e_jcc(j, i->in.opcode & 15);
+	return true;
+}
+
+static bool fl_jmp(struct jit *j, struct jinsn *i)
+{
+	s64 rel;
+
+	jf_target(j, i, &rel);
+	jf_fall(j, rel, i->live_target);
+	return true;
+}
+
+/* The return address, at the host address rax. */
+static void store_return(struct jit *j, struct jinsn *i)
+{
+	unsigned sp = jit_hreg[GPR_RSP];
+
+	e_ld(j, H_RCX, C_OFF(jit.vpage));
+	op_rm(j, true, 0x8d, H_RCX, H_RCX, (s32)(j->page_off + i->off + i->in.length));
+	op_rm(j, true, 0x89, H_RCX, H_RAX, 0);
+	op_rm(j, true, 0x8d, sp, sp, -8);
+}
+
+static struct jstub *push_check(struct jit *j, struct jinsn *i)
+{
+	struct jstub *s = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
+
+	if (s)
+		s->how |= JSLOW_END;
+	return s;
+}
+
+static bool fl_call(struct jit *j, struct jinsn *i)
+{
+	s64 rel;
+
+	jf_target(j, i, &rel);
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
+	struct jstub *s = push_check(j, i);
+	if (!s)
+		return false;
+	store_return(j, i);
+	jm_done(j, s, false);
+	jf_fall(j, rel, i->live_target);
+	return true;
+}
+
+static bool fl_ret(struct jit *j, struct jinsn *i)
+{
+	unsigned sp = jit_hreg[GPR_RSP], n = (unsigned)uop_of(j, i)->imm;
+
+	j_need_mem(j, JF_ALL);
+	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, 8, false, JA_RAX);
+	if (!s)
+		return false;
+	s->how |= JSLOW_END;
+	op_rm(j, true, 0x8b, H_RAX, H_RAX, 0);
+	op_rm(j, true, 0x8d, sp, sp, (s32)n);
+	jm_done(j, s, false);
+	jump_to_rax(j, i, n);
+	return true;
+}
+
+/* rcx: a target. Leave to the handler if it is not canonical; spoils rax. */
+static bool check_canonical(struct jit *j, struct jinsn *i)
+{
+	e_mov(j, H_RAX, H_RCX);
+	EB(j, 0x48, 0xc1, 0xe0, 0x10, 0x48, 0xc1, 0xf8, 0x10); /* shl rax, 16; sar rax, 16 */
+	op_rr(j, true, 0x3b, H_RAX, H_RCX);
+	struct jstub *s = j_stub(j, JS_EXIT_UOP);
+	if (!s)
+		return false;
+	s->i = i;
+	s->from = e_jcc(j, CC_NZ);
+	j_spoil(j);
+	return true;
+}
+
+static bool fl_indirect(struct jit *j, struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0];
+	bool call = i->in.meta.category == ZYDIS_CATEGORY_CALL, mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
+	struct jstub *s = NULL;
+
+	j_need_mem(j, JF_ALL);
+	if (mem) {
+		jm_address(j, i, o);
+		s = jm_check(j, i, 8, false, JA_RAX);
+		if (!s)
+			return false;
+		s->how |= JSLOW_END;
+		op_rm(j, true, 0x8b, call ? H_RCX : H_RAX, H_RAX, 0);
+		jm_done(j, s, false);
+	} else {
+		e_mov(j, call ? H_RCX : H_RAX, j_reg(j, decode_gpr(o->reg.value), H_RAX));
+	}
+	if (!call) {
+		jump_to_rax(j, i, 0);
+		return true;
+	}
+	e_st(j, H_RCX, C_OFF(jit.tmp));
+	if (!check_canonical(j, i) || !(s = push_check(j, i)))
+		return false;
+	store_return(j, i);
+	jm_done(j, s, false);
+	e_ld(j, H_RAX, C_OFF(jit.tmp));
+	jump_to_rax(j, i, 0);
+	return true;
+}
+
+bool jit_flow_classify(struct jit *j, struct jinsn *i)
+{
+	uop_fn *fn = uop_of(j, i)->fn;
+
+	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
+		return false;
+	if (i->in.meta.category == ZYDIS_CATEGORY_COND_BR) {
+		unsigned cc = i->in.opcode & 15;
+		if (fn != exec_jcc64[cc][0] && fn != exec_jcc64[cc][1])
+			return false;
+		i->emit = fl_jcc;
+		i->mem = false;
+	} else if (fn == op_jmp64 || fn == op_jmp64_link) {
+		i->emit = fl_jmp;
+		i->mem = false;
+	} else if (fn == op_call64 || fn == op_call64_link) {
+		i->emit = fl_call;
+		i->mem = i->stack = true;
+	} else if (fn == op_ret64 && uop_of(j, i)->imm < 256) {
+		i->emit = fl_ret;
+		i->mem = i->stack = true;
+	} else if (fn == op_jmpi64 || fn == op_jmpi64_m) {
+		i->emit = fl_indirect;
+	} else if ((fn == op_calli64 && uop_of(j, i)->r1 != GPR_RSP) || fn == op_calli64_m) {
+		i->emit = fl_indirect;
+		i->mem = true;
+	} else {
+		return false;
+	}
+	i->kind = JK_SPECIAL;
+	return true;
+}

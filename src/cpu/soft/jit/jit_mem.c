@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_mem.c - memory operands: addresses, the check against the first-level TLB, the way around it. */
+#include "cpu/soft/jit/jit_emit.h"
+
+const ZydisDecodedOperand *jm_operand(const struct jinsn *i)
+{
+	for (unsigned k = 0; k < i->in.operand_count_visible; k++)
+		if (i->ops[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			return &i->ops[k];
+	return NULL;
+}
+
+static u8 seg_of(ZydisRegister r)
+{
+	return r == ZYDIS_REGISTER_FS ? SEG_FS : r == ZYDIS_REGISTER_GS ? SEG_GS : SEG_DS;
+}
+
+/* lea dst, [base + index * 2^scale + disp]; registers may be H_NONE */
+static void lea(struct jit *j, bool w, unsigned dst, unsigned base, unsigned index, unsigned scale, s32 disp)
+{
+	if (index == H_NONE && base != H_NONE) {
+		if (w && !disp)
+			e_mov(j, dst, base);
+		else
+			op_rm(j, w, 0x8d, dst, base, disp);
+		return;
+	}
+	rex(j, w, dst, index == H_NONE ? 0 : index, base == H_NONE ? 0 : base);
+	e8(j, 0x8d);
+	if (base == H_NONE) {
+		e8(j, (dst & 7) << 3 | 4);
+		e8(j, scale << 6 | (index == H_NONE ? 4 : index & 7) << 3 | 5);
+		e32(j, (u32)disp);
+		return;
+	}
+	unsigned mod = disp == 0 && (base & 7) != 5 ? 0 : disp == (s8)disp ? 1 : 2;
+	e8(j, mod << 6 | (dst & 7) << 3 | 4);
+	e8(j, scale << 6 | (index & 7) << 3 | (base & 7));
+	if (mod == 1)
+		e8(j, (u8)disp);
+	else if (mod == 2)
+		e32(j, (u32)disp);
+}
+
+/* The offset part of a memory operand, into dst. Spoils rax and rcx, leaves flags alone. */
+static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o, unsigned dst)
+{
+	s64 disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
+	bool w = i->in.address_width == 64;
+	unsigned scale = o->mem.scale == 8 ? 3 : o->mem.scale == 4 ? 2 : o->mem.scale == 2 ? 1 : 0;
+	unsigned base = H_NONE, index = H_NONE;
+
+	if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP) {
+		disp += (s64)j->page_off + i->off + i->in.length;
+		e_ld(j, H_RAX, C_OFF(jit.vpage));
+		if (disp == (s32)disp) {
+			lea(j, w, dst, H_RAX, H_NONE, 0, (s32)disp);
+		} else { /* only a displacement next to the limit */
+			e_movi(j, H_RCX, (u64)disp);
+			lea(j, w, dst, H_RAX, H_RCX, 0, 0);
+		}
+		return;
+	}
+	/* Zydis 4.0.0 takes SIB base 101 with mod 0 for R13D, see decode_mem(). */
+	bool no_base = i->in.raw.modrm.mod == 0 && i->in.raw.modrm.rm == 4 && i->in.raw.disp.size == 32 &&
+		       o->mem.base == ZYDIS_REGISTER_R13D && !o->mem.disp.has_displacement;
+	if (no_base)
+		disp = i->in.raw.disp.value;
+	if (o->mem.base != ZYDIS_REGISTER_NONE && !no_base)
+		base = j_reg(j, decode_gpr(o->mem.base), H_RAX);
+	if (o->mem.index != ZYDIS_REGISTER_NONE)
+		index = j_reg(j, decode_gpr(o->mem.index), H_RCX);
+	if (disp != (s32)disp) {
+		e_movi(j, dst, (u64)disp); /* MOV moffs */
+		if (!w)
+			e_mov32(j, dst, dst);
+		return;
+	}
+	lea(j, w, dst, base, index, scale, (s32)disp);
+}
+
+void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
+{
+	u8 seg = seg_of(o->mem.segment);
+
+	offset(j, i, o, H_RAX);
+	if (seg == SEG_FS || seg == SEG_GS)
+		op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg);
+}
+
+bool jm_lea(struct jit *j, struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[1];
+	unsigned g = decode_gpr(i->ops[0].reg.value), h = jit_hreg[g];
+	unsigned size = i->ops[0].size;
+
+	if (h != H_NONE && size == 64) {
+		offset(j, i, o, h);
+		return true;
+	}
+	offset(j, i, o, H_RAX);
+	if (size == 16) {
+		e8(j, 0x66);
+		if (h == H_NONE)
+			op_rm(j, false, 0x89, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)g);
+		else
+			op_rr(j, false, 0x89, H_RAX, h);
+		return true;
+	}
+	if (size == 32)
+		e_mov32(j, h == H_NONE ? H_RAX : h, H_RAX);
+	if (h == H_NONE)
+		j_set_reg(j, g, H_RAX);
+	return true;
+}
+
+/* op r64, [rsp + rcx * 8 + off] */
+static void op_slot(struct jit *j, unsigned op, unsigned reg, s32 off)
+{
+	rex(j, true, reg, 0, 0);
+	e8(j, op);
+	e8(j, 0x84 | (reg & 7) << 3);
+	e8(j, 3 << 6 | H_RCX << 3 | H_RSP);
+	e32(j, (u32)off);
+}
+
+static s32 stack_entry(const struct jit *j)
+{
+	return C_OFF(jit.stack[0]) + (s32)(j->mode * sizeof(struct jtlb_stack));
+}
+
+static s32 table_of(const struct jit *j, bool write)
+{
+	return (write ? C_OFF(jit.wr[0]) : C_OFF(jit.rd[0])) + (s32)(j->mode * sizeof(struct jtlb));
+}
+
+/* rcx = slot of the page of rax */
+static void slot(struct jit *j)
+{
+	if (j->code->rorx)
+		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
+	else
+		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
+	EB(j, 0x30, 0xe9);                                       /* xor cl, ch */
+	e_alui(j, false, 4, H_RCX, JTLB_SIZE - 1);               /* and ecx, imm32 */
+}
+
+void jm_addend(struct jit *j, const struct jinsn *i, unsigned h)
+{
+	e_ld(j, h, C_OFF(jit.group[0]) + 8 * i->group_slot);
+}
+
+void jm_addend_rcx(struct jit *j, const struct jinsn *i)
+{
+	if (i->group != JG_LEADER && j->addend != i->group_slot + 1)
+		jm_addend(j, i, H_RCX);
+	j->addend = j_keeps_rcx(j, i) ? (u8)(i->group_slot + 1) : 0;
+}
+
+static const unsigned class_bytes[] = { 8, 64, JTLB_GROUP_MAX };
+
+/* rax and rcx are spoilt; jm_addend() is valid afterwards. */
+bool jm_lead(struct jit *j, struct jinsn *i)
+{
+	if (j->plain || i->group != JG_LEADER)
+		return true;
+	struct jstub *s = j_stub(j, JS_GROUP);
+	if (!s)
+		return false;
+	s->i = i;
+	s->resume = j->n;
+	s->how = (j->x87 ? JSLOW_X87 : 0) | i->how;
+	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	if (i->group_align) {
+		EB(j, 0xa8, i->group_align); /* test al, imm8 */
+		s->from2 = e_jcc(j, CC_NZ);
+	}
+	if (!i->group_slot) {
+		s32 at = stack_entry(j);
+		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
+		op_rm(j, true, 0x3b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
+		s->from = e_jcc(j, 3); /* jae */
+		e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, addend));
+	} else {
+		s32 table = table_of(j, i->group_write);
+		slot(j);
+		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+		e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
+		s->from = e_jcc(j, CC_A);
+		op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, addend));
+	}
+	e_st(j, H_RCX, C_OFF(jit.group[0]) + 8 * i->group_slot);
+	j_spoil(j);
+	return true;
+}
+
+/* A leader's check failed. */
+void jm_emit_group(struct jit *j, struct jstub *s)
+{
+	struct jinsn *i = s->i;
+
+	patch_to(j, s->from, j->n);
+	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	e8(j, 0x25); /* and eax, 4095; cmp eax, imm32 */
+	e32(j, PAGE_BYTES - 1);
+	e8(j, 0x3d);
+	e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
+	u32 crosses = e_jcc(j, CC_A);
+	/* The leader's own address: that one may fault. */
+	if (i->stack)
+		e_lea(j, H_RAX, j_reg(j, GPR_RSP, H_RAX), i->group_lead_writes ? -8 : 0);
+	else
+		jm_address(j, i, jm_operand(i));
+	e_call_to(j, j->code->r_slow);
+	EB(j, 0x0f, 0x1f, 0x00);
+	u32 at = e_jmp(j);
+	patch_to(j, at, s->resume);
+	struct jsite_slow site = { j->ref, i->uop, i->nuops, 1,
+				   (u8)(JSLOW_GROUP | s->how | (i->group_write ? JSLOW_WRITE : 0) |
+					(i->group_slot ? 0 : JSLOW_STACK) |
+					(i->group_lead_writes ? JSLOW_LEADER_WRITES : 0)) };
+	eb(j, &site, sizeof(site));
+	/* It cannot serve the group. */
+	patch_to(j, crosses, j->n);
+	if (s->from2)
+		patch_to(j, s->from2, j->n);
+	if (j->both) {
+		at = e_jmp(j);
+		patch_to(j, at, i->plain);
+		return;
+	}
+	struct jsite_uop out = { j->ref, i->uop, i->nuops, .pad = { s->how } };
+	e_call_to(j, j->code->r_exit_group);
+	eb(j, &out, sizeof(out));
+}
+
+static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr,
+			   bool stack)
+{
+	struct jstub *s = j_stub(j, JS_SLOW);
+
+	if (!s)
+		return NULL;
+	if (stack) {
+		s32 at = stack_entry(j);
+		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
+		op_rm(j, true, 0x3b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
+		s->from = e_jcc(j, 3); /* jae */
+		if (addr == JA_RAX) {
+			op_rm(j, true, 0x03, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, host));
+		} else {
+			e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, host));
+			if (addr == JA_RCX)
+				op_rr(j, true, 0x03, H_RCX, H_RAX);
+		}
+	} else {
+		s32 table = table_of(j, write);
+		slot(j);
+		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		if (align) {               /* then it cannot cross */
+			EB(j, 0x48, 0xa9); /* test rax, imm32 */
+			e32(j, ~((u32)PAGE_BYTES - 1) | align);
+			s->from = e_jcc(j, CC_NZ);
+		} else {
+			EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+			e32(j, (u32)PAGE_BYTES - bytes);
+			s->from = e_jcc(j, CC_A);
+		}
+		if (addr == JA_RAX) {
+			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb, host));
+		} else {
+			op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, host));
+			if (addr == JA_RCX)
+				op_rr(j, true, 0x03, H_RCX, H_RAX);
+		}
+	}
+	j_spoil(j);
+	s->resume = j->n;
+	s->i = i;
+	s->bytes = (u8)bytes;
+	s->addr = (u8)addr;
+	s->how = (write ? JSLOW_WRITE : 0) | (stack ? JSLOW_STACK : 0) | (align ? JSLOW_ALIGNED : 0) |
+		 (j->x87 ? JSLOW_X87 : 0) | i->how;
+	return s;
+}
+
+/* An operand on the stack, by its looks. */
+static bool on_stack(const struct jinsn *i, unsigned bytes)
+{
+	const ZydisDecodedOperand *o = jm_operand(i);
+
+	return o && o->mem.base == ZYDIS_REGISTER_RSP && bytes <= 8 && o->mem.segment != ZYDIS_REGISTER_FS &&
+	       o->mem.segment != ZYDIS_REGISTER_GS;
+}
+
+struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr)
+{
+	return check(j, i, bytes, 0, write, addr, on_stack(i, bytes));
+}
+
+struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write,
+			       unsigned addr)
+{
+	return check(j, i, bytes, align, write, addr, !align && on_stack(i, bytes));
+}
+
+struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr)
+{
+	if (i->stack && !j->plain && i->group != JG_NONE) {
+		if (!jm_lead(j, i))
+			return NULL;
+		jm_addend_rcx(j, i);
+		lea(j, true, H_RAX, jit_hreg[GPR_RSP], H_RCX, 0, disp);
+		return &j->none;
+	}
+	jm_plain_entry(j, i);
+	unsigned h = j_reg(j, base, H_RAX);
+
+	e_lea(j, H_RAX, h, disp);
+	struct jstub *s = check(j, i, bytes, 0, write, addr, base == GPR_RSP);
+	if (s) {
+		s->explicit_lin = true;
+		s->lin_base = base;
+		s->lin_disp = disp;
+	}
+	return s;
+}
+
+/* The address again (rax holds a difference), the routine, and where it comes back to. */
+void jm_emit_slow(struct jit *j, struct jstub *s)
+{
+	struct jinsn *i = s->i;
+
+	patch_to(j, s->from, j->n);
+	if (s->explicit_lin)
+		e_lea(j, H_RAX, j_reg(j, s->lin_base, H_RAX), s->lin_disp);
+	else if (s->address)
+		s->address(j, i);
+	else
+		jm_address(j, i, jm_operand(i));
+	e_call_to(j, j->code->r_slow);
+	/* Eight bytes, then the data: jit_slow() and its routine know. */
+	if (s->addr == JA_RCX)
+		EB(j, 0x48, 0x89, 0xc1); /* mov rcx, rax */
+	else if (s->addr == JA_RAX_RCX)
+		EB(j, 0x31, 0xc9, 0x90); /* xor ecx, ecx; nop */
+	else
+		EB(j, 0x0f, 0x1f, 0x00);
+	u32 at = e_jmp(j);
+	patch_to(j, at, s->resume);
+	struct jsite_slow site = { j->ref, i->uop, i->nuops, s->bytes, s->how };
+	static_assert(sizeof(site) == 8, "the routine skips 16 bytes");
+	eb(j, &site, sizeof(site));
+	/* The handler has executed the instruction. */
+	if (s->load_flags)
+		e_flags_load(j);
+	at = e_jmp(j);
+	patch_to(j, at, s->next);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_muldiv.c - MUL and IMUL by one operand, DIV, IDIV, MULX: implied RAX and RDX. */
+#include "cpu/soft/jit/jit_encode.h"
+
+/* MUL, IMUL r/m: rdx is the guest's, rax not. */
+static bool mul_ok(const struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0];
+
+	if (i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return false;
+	return o->type == ZYDIS_OPERAND_TYPE_MEMORY || !je_is_high(o->reg.value);
+}
+
+static bool sp_mul(struct jit *j, struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0];
+	struct enc e = { .vvvv = H_NONE, .reg = i->in.raw.modrm.reg, .rex8 = i->ops[0].size == 8 };
+	struct jstub *s = NULL;
+	bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
+
+	if (mem) {
+		j_need_mem(j, i->live_in);
+		jm_address(j, i, o);
+		s = jm_check(j, i, o->size / 8, false, JA_RCX);
+		e.kind = RM_AT_RCX;
+	}
+	j_need_reg(j, j_flags_in(i));
+	if (!mem) {
+		e.kind = RM_REG;
+		e.rm = j_reg(j, decode_gpr(o->reg.value), H_RCX);
+	}
+	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
+	je_encode(j, i, &e, i->in.opcode);
+	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
+	j_wrote_flags(j, i);
+	if (mem)
+		jm_done(j, s, j->fl_reg);
+	return !mem || s;
+}
+
+/*
+ * DIV, IDIV: what could fault goes to the handler. A quotient fits when the upper half is below the divisor
+ * (DIV; of a divisor of zero, nothing is), or when the dividend is no wider than the quotient and the divisor
+ * neither 0 nor -1 (IDIV). Flags are left alone, as the handler does.
+ */
+static bool div_ok(const struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0];
+
+	if (o->size < 32 && i->in.mnemonic == ZYDIS_MNEMONIC_IDIV)
+		return false;
+	return o->type == ZYDIS_OPERAND_TYPE_MEMORY || !je_is_high(o->reg.value);
+}
+
+static bool sp_div(struct jit *j, struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[0];
+	bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY, sign = i->in.mnemonic == ZYDIS_MNEMONIC_IDIV,
+	     w = o->size == 64;
+	struct enc e = { .vvvv = H_NONE, .reg = i->in.raw.modrm.reg, .kind = RM_REG, .rex8 = o->size == 8 };
+	unsigned a = jit_hreg[GPR_RAX];
+	struct jstub *s = NULL, *slow;
+
+	j_need_mem(j, i->live_in);
+	if (mem) {
+		jm_address(j, i, o);
+		s = jm_check(j, i, o->size / 8, false, JA_RAX);
+		if (!s)
+			return false;
+		e.rm = H_RCX;
+		if (o->size < 32)
+			EB(j, 0x0f, o->size == 8 ? 0xb6 : 0xb7, 0x08); /* movzx ecx, [rax] */
+		else
+			op_rm(j, w, 0x8b, H_RCX, H_RAX, 0);
+	} else {
+		e.rm = j_reg(j, decode_gpr(o->reg.value), H_RCX);
+	}
+	j_spoil(j);
+	slow = j_stub(j, JS_UOP);
+	if (!slow)
+		return false;
+	slow->i = i;
+	if (sign) {
+		if (w)
+			e_mov(j, H_RAX, a);
+		else
+			e_mov32(j, H_RAX, a);
+		rex(j, w, 0, 0, H_RAX);
+		EB(j, 0xc1, 0xf8, w ? 63 : 31); /* sar */
+		op_rr(j, w, 0x3b, H_RAX, H_RDX);
+		slow->from = e_jcc(j, CC_NZ);
+		op_rm(j, w, 0x8d, H_RAX, e.rm, 1);
+		e_alui(j, w, 7, H_RAX, 1);
+		slow->more[0] = e_jcc(j, 6); /* jbe */
+		e_mov(j, H_RAX, a);
+	} else if (o->size == 8) {
+		e_mov(j, H_RAX, a);
+		if (e.rm != H_RCX)
+			e_mov32(j, H_RCX, e.rm);
+		e.rm = H_RCX;
+		EB(j, 0x38, 0xcc);        /* cmp ah, cl */
+		slow->from = e_jcc(j, 3); /* jae */
+	} else {
+		if (o->size == 16)
+			e8(j, 0x66);
+		op_rr(j, w, 0x3b, H_RDX, e.rm);
+		slow->from = e_jcc(j, 3);
+		e_mov(j, H_RAX, a);
+	}
+	je_encode(j, i, &e, i->in.opcode);
+	e_mov(j, a, H_RAX);
+	slow->next = j->n;
+	if (s)
+		jm_done(j, s, false);
+	return true;
+}
+
+/* MULX by a register or memory: RDX is the host's too. */
+static bool sp_mulx(struct jit *j, struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = &i->ops[2];
+	unsigned hi = decode_gpr(i->ops[0].reg.value), lo = decode_gpr(i->ops[1].reg.value);
+	struct enc e = { .vvvv = jit_hreg[lo] == H_NONE ? H_RAX : jit_hreg[lo], .reg_is_reg = true, .kind = RM_REG };
+	bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
+	struct jstub *s = NULL;
+
+	e.reg = jit_hreg[hi] == H_NONE ? H_RCX : jit_hreg[hi];
+	if (mem) {
+		j_need_mem(j, i->live_in);
+		jm_address(j, i, o);
+		s = jm_check(j, i, o->size / 8, false, JA_RAX);
+		if (!s)
+			return false;
+		e.kind = RM_AT_RAX;
+	} else {
+		e.rm = j_reg(j, decode_gpr(o->reg.value), H_RCX);
+	}
+	je_encode(j, i, &e, i->in.opcode);
+	/* The upper half wins when both go to one register. */
+	if (jit_hreg[lo] == H_NONE)
+		j_set_reg(j, lo, H_RAX);
+	if (jit_hreg[hi] == H_NONE)
+		j_set_reg(j, hi, H_RCX);
+	if (s)
+		jm_done(j, s, false);
+	return true;
+}
+
+bool jit_muldiv_classify(struct jit *j, struct jinsn *i)
+{
+	bool mem = jm_operand(i);
+
+	(void)j;
+	switch (i->in.mnemonic) {
+	case ZYDIS_MNEMONIC_IMUL:
+		if (i->in.operand_count_visible != 1)
+			return false;
+		special(i, mul_ok(i), sp_mul, mem);
+		return true;
+	case ZYDIS_MNEMONIC_MUL:
+		special(i, mul_ok(i), sp_mul, mem);
+		return true;
+	case ZYDIS_MNEMONIC_DIV:
+	case ZYDIS_MNEMONIC_IDIV:
+		special(i, div_ok(i), sp_div, mem);
+		i->mem = true; /* it may fault */
+		return true;
+	case ZYDIS_MNEMONIC_MULX:
+		special(i, true, sp_mulx, mem);
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_run.h - the C functions behind the routines of jit_code.c, for it alone. ret: the data behind the call. */
+#ifndef MICA_SOFT_JIT_RUN_H
+#define MICA_SOFT_JIT_RUN_H
+
+#include "cpu/soft/jit/jit_emit.h"
+
+/* An access to lin that the first-level TLB does not serve: its host address, or 0: the instruction is executed. */
+u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret);
+/* Execute an instruction by its handler; 0: it was left, c->rip says where to. */
+u64 jit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
+/* Leave to the interpreter at a uop, or at a RIP: what jit_enter() returns. */
+const struct uop *jit_exit_uop(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
+const struct uop *jit_exit_rip(struct soft_cpu *c, u64 rax, const u8 *ret);
+const struct uop *jit_exit_group(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
+/* The entry of a dead block was called. */
+const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret);
+/* Follow a direct branch that is not linked, or go to RIP rax: code to go on with, or NULL: leave, at c->rip. */
+u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret);
+u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret);
+/* The block's last instruction is the interpreter's, and one after which 64-bit code mostly goes on: the same. */
+u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
+/* Is it one of those? */
+bool jit_end_goes_on(const struct uop *op);
+/* Bring the vector registers in; 0: they may not be used now, leave. */
+u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
+
+/* The host raised an exception at a jfault: c->jit.fault. */
+noreturn_ void jit_fault(struct soft_cpu *c);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_string.c - MOVS STOS LODS upwards in 64-bit addressing: one element, or a REP that stays within its pages, by
+ * the host's own REP. All else is the handler's: DF, page crossings, what the TLB does not serve.
+ */
+#include "cpu/soft/jit/jit_encode.h"
+
+#include "cpu/soft/interp/exec.h"
+
+static void at_rsi(struct jit *j, struct jinsn *i)
+{
+	(void)i;
+	e_mov(j, H_RAX, jit_hreg[GPR_RSI]);
+}
+
+static void at_rdi(struct jit *j, struct jinsn *i)
+{
+	(void)i;
+	e_mov(j, H_RAX, jit_hreg[GPR_RDI]);
+}
+
+/* Check of one end; rax: its host address. */
+static struct jstub *end_of(struct jit *j, struct jinsn *i, unsigned bytes, bool di)
+{
+	(di ? at_rdi : at_rsi)(j, i);
+	struct jstub *s = jm_check(j, i, bytes, di, JA_RAX);
+
+	if (s)
+		s->address = di ? at_rdi : at_rsi;
+	return s;
+}
+
+/* The handler's unless DF is 0. */
+static struct jstub *upwards(struct jit *j, struct jinsn *i)
+{
+	struct jstub *s = j_stub(j, JS_UOP);
+
+	if (!s)
+		return NULL;
+	s->i = i;
+	e8(j, 0xf6); /* test byte [sysflags + 1], DF */
+	modrm_disp(j, 0, H_RSP, C_OFF(sysflags) + 1);
+	e8(j, FL_DF >> 8);
+	j_spoil(j);
+	s->from = e_jcc(j, CC_NZ);
+	return s;
+}
+
+/* lea rcx, [h + count * bytes]; the count is a register of the upper eight */
+static void lea_end(struct jit *j, unsigned h, unsigned bytes)
+{
+	unsigned scale = bytes == 8 ? 3 : bytes == 4 ? 2 : bytes == 2 ? 1 : 0, x = jit_hreg[GPR_RCX];
+
+	rex(j, true, H_RCX, x, h);
+	EB(j, 0x8d, H_RCX << 3 | 4, (u8)(scale << 6 | (x & 7) << 3 | (h & 7)));
+}
+
+/* Compare: does the run from h end within its page? To be followed by JA. */
+static void cmp_end(struct jit *j, unsigned h, unsigned bytes)
+{
+	e_mov32(j, H_RCX, h);
+	e_alui(j, false, 4, H_RCX, PAGE_BYTES - 1);
+	lea_end(j, H_RCX, bytes);
+	e_alui(j, true, 7, H_RCX, PAGE_BYTES);
+}
+
+static bool sp_rep(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	bool movs = u->fn == op_movs;
+	unsigned n = u->osize, count = jit_hreg[GPR_RCX];
+	struct jstub *slow, *src = NULL, *dst;
+
+	j_need_mem(j, i->live_in);
+	if (!(slow = upwards(j, i)))
+		return false;
+	op_rr(j, true, 0x85, count, count); /* test: of no element nothing is accessed */
+	u32 none = e_jcc(j, CC_Z);
+	e_alui(j, true, 7, count, PAGE_BYTES);
+	slow->more[0] = e_jcc(j, CC_A);
+	cmp_end(j, H_RDI, n);
+	slow->more[1] = e_jcc(j, CC_A);
+	if (movs) {
+		cmp_end(j, H_RSI, n);
+		slow->more[2] = e_jcc(j, CC_A);
+		if (!(src = end_of(j, i, n, false)))
+			return false;
+		e_st(j, H_RAX, C_OFF(jit.tmp));
+	}
+	if (!(dst = end_of(j, i, n, true)))
+		return false;
+	lea_end(j, H_RDI, n);
+	e_st(j, H_RCX, C_OFF(gpr[GPR_RDI]));
+	e_mov(j, H_RDI, H_RAX);
+	if (movs) {
+		lea_end(j, H_RSI, n);
+		e_st(j, H_RCX, C_OFF(gpr[GPR_RSI]));
+		e_ld(j, H_RSI, C_OFF(jit.tmp));
+	} else {
+		e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
+	}
+	e_mov(j, H_RCX, count);
+	if (n == 2)
+		e8(j, 0x66);
+	e8(j, 0xf3);
+	rex(j, n == 8, 0, 0, 0);
+	e8(j, (movs ? 0xa4 : 0xaa) | (n != 1));
+	e_ld(j, H_RDI, C_OFF(gpr[GPR_RDI]));
+	if (movs)
+		e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
+	e_mov(j, count, H_RCX); /* 0 */
+	patch_to(j, none, j->n);
+	slow->next = j->n;
+	if (src)
+		jm_done(j, src, false);
+	jm_done(j, dst, false);
+	return true;
+}
+
+/* mov between [rax] and register h (a low part of it), of n bytes */
+static void move(struct jit *j, unsigned n, unsigned h, bool store)
+{
+	if (n == 2)
+		e8(j, 0x66);
+	rex(j, n == 8, h, 0, 0);
+	e8(j, (store ? 0x88 : 0x8a) | (n != 1));
+	e8(j, (h & 7) << 3 | H_RAX);
+}
+
+static bool sp_one(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	bool from = u->fn != op_stos, to = u->fn != op_lods;
+	unsigned n = u->osize, a = jit_hreg[GPR_RAX];
+	struct jstub *slow, *src = NULL, *dst = NULL;
+
+	j_need_mem(j, i->live_in);
+	if (!(slow = upwards(j, i)))
+		return false;
+	if (from && !(src = end_of(j, i, n, false)))
+		return false;
+	if (from && to) {
+		move(j, n, H_RCX, false);
+		e_st(j, H_RCX, C_OFF(jit.tmp)); /* the next check spoils rcx */
+	} else if (from) {
+		move(j, n, a, false);
+	}
+	if (to) {
+		if (!(dst = end_of(j, i, n, true)))
+			return false;
+		if (from)
+			e_ld(j, H_RCX, C_OFF(jit.tmp));
+		else
+			e_mov(j, H_RCX, a);
+		move(j, n, H_RCX, true);
+		op_rm(j, true, 0x8d, H_RDI, H_RDI, (s32)n);
+	}
+	if (from)
+		op_rm(j, true, 0x8d, H_RSI, H_RSI, (s32)n);
+	slow->next = j->n;
+	if (src)
+		jm_done(j, src, false);
+	if (dst)
+		jm_done(j, dst, false);
+	return true;
+}
+
+bool jit_string_classify(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	bool rep = u->aux & (AUX_REP | AUX_REPNE);
+
+	static_assert((int)GPR_RSI == H_RSI && (int)GPR_RDI == H_RDI, "string instructions find them where they are");
+	if (u->fn != op_movs && u->fn != op_stos && u->fn != op_lods)
+		return false;
+	i->mem = true;
+	if ((u->ea & (EA_A32 | EA_A16)) || (u->fn != op_stos && (u->seg == SEG_FS || u->seg == SEG_GS)))
+		return true;
+	if (!rep)
+		special(i, true, sp_one, true);
+	else if (u->fn != op_lods)
+		special(i, true, sp_rep, true);
+	return true;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_sysi.c - system instructions that only move what the vCPU's structure holds.
+ *
+ * A block translated for supervisor accesses runs at CPL 0 alone: enter() leaves CPL 1 and 2 to the interpreter.
+ */
+#include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/system/sys.h"
+
+/* op byte or dword [rsp + off], imm: 80 or 81 /ext */
+static void mem_imm32(struct jit *j, unsigned op, s32 off, u32 v)
+{
+	e8(j, 0x81);
+	modrm_disp(j, op, H_RSP, off);
+	e32(j, v);
+}
+
+/* To the handler where `bits` of c's byte at off are (not) set; spoils flags. */
+static struct jstub *unless(struct jit *j, struct jinsn *i, s32 off, u8 bits, unsigned cc)
+{
+	struct jstub *s = j_stub(j, JS_UOP);
+
+	if (!s)
+		return NULL;
+	e8(j, 0xf6); /* test byte [rsp + off], imm8 */
+	modrm_disp(j, 0, H_RSP, off);
+	e8(j, bits);
+	j_spoil(j);
+	s->i = i;
+	s->from = e_jcc(j, cc);
+	return s;
+}
+
+static bool sp_cli(struct jit *j, struct jinsn *i)
+{
+	j_need_mem(j, i->live_in);
+	mem_imm32(j, 4, C_OFF(sysflags), ~FL_IF);
+	j_spoil(j);
+	return true;
+}
+
+/*
+ * Where an interrupt waits it must come right after the next instruction (STI; NOP; CLI lets it in): the handler's.
+ * Where none does, going on inside the block is shadow enough; one that comes now raises PEND_INTR (INV-JIT-1).
+ */
+static bool sp_sti(struct jit *j, struct jinsn *i)
+{
+	j_need_mem(j, i->live_in);
+	j_spoil(j);
+	for (unsigned k = 0; k < 2; k++) {
+		struct jstub *s = j_stub(j, JS_EXIT_UOP);
+		if (!s)
+			return false;
+		e8(j, k ? 0x83 : 0x80); /* cmp byte [intr_line], 0; cmp dword [pending], 0 */
+		modrm_disp(j, 7, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
+		e8(j, 0);
+		s->i = i;
+		s->from = e_jcc(j, CC_NZ);
+	}
+	mem_imm32(j, 1, C_OFF(sysflags), FL_IF);
+	return true;
+}
+
+static bool sp_swapgs(struct jit *j, struct jinsn *i)
+{
+	(void)i;
+	e_ld(j, H_RAX, C_OFF(seg[SEG_GS].base));
+	e_ld(j, H_RCX, C_OFF(kernel_gs_base));
+	e_st(j, H_RAX, C_OFF(kernel_gs_base));
+	e_st(j, H_RCX, C_OFF(seg[SEG_GS].base));
+	e_st(j, H_RCX, C_OFF(eff_base[SEG_GS]));
+	return true;
+}
+
+static bool sp_rdtsc(struct jit *j, struct jinsn *i)
+{
+	struct jstub *s = NULL;
+
+	j_need_mem(j, i->live_in);
+	if (j->mode == TLB_USER && !(s = unless(j, i, C_OFF(cr4), CR4_TSD, CC_NZ)))
+		return false;
+	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
+		EB(j, 0x0f, 0xae, 0xe8); /* lfence: RDTSCP waits for what was before, and the host may have none */
+	EB(j, 0x0f, 0x31);               /* rdtsc */
+	EB(j, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0);         /* shl rdx, 32; or rax, rdx */
+	op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */
+	e_mov(j, H_RDX, H_RAX);
+	EB(j, 0x48, 0xc1, 0xea, 32); /* shr rdx, 32 */
+	e_mov32(j, jit_hreg[GPR_RAX], H_RAX);
+	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
+		op_rm(j, false, 0x8b, jit_hreg[GPR_RCX], H_RSP, C_OFF(tsc_aux));
+	j_spoil(j);
+	if (s)
+		s->next = j->n;
+	return true;
+}
+
+/* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */
+static bool sp_base(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	unsigned seg = u->r1;
+	bool w = u->osize == 8;
+
+	j_need_mem(j, i->live_in);
+	struct jstub *s = unless(j, i, C_OFF(cr4) + 2, CR4_FSGSBASE >> 16, CC_Z);
+	if (!s)
+		return false;
+	if (u->fn == sys_rdbase) {
+		op_rm(j, w, 0x8b, H_RAX, H_RSP, C_OFF(seg[0].base) + (s32)(seg * sizeof(struct cpu_seg)));
+		j_set_reg(j, u->r0, H_RAX);
+	} else {
+		unsigned h = j_reg(j, u->r0, H_RCX);
+		if (w) {
+			e_mov(j, H_RCX, h);
+			e_mov(j, H_RAX, h);
+			EB(j, 0x48, 0xc1, 0xe0, 0x10, 0x48, 0xc1, 0xf8, 0x10); /* shl rax, 16; sar rax, 16 */
+			op_rr(j, true, 0x3b, H_RAX, H_RCX);
+			s->more[0] = e_jcc(j, CC_NZ);
+		} else {
+			e_mov32(j, H_RCX, h);
+		}
+		e_st(j, H_RCX, C_OFF(seg[0].base) + (s32)(seg * sizeof(struct cpu_seg)));
+		e_st(j, H_RCX, C_OFF(eff_base[0]) + (s32)seg * 8);
+	}
+	s->next = j->n;
+	return true;
+}
+
+static bool sp_pushf(struct jit *j, struct jinsn *i)
+{
+	unsigned sp = jit_hreg[GPR_RSP];
+
+	j_need_mem(j, JF_ALL);
+	struct jstub *s = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
+	if (!s)
+		return false;
+	EB(j, 0x0f, 0xb6); /* movzx ecx, byte [fl]: OF */
+	modrm_disp(j, H_RCX, H_RSP, C_OFF(fl));
+	EB(j, 0xc1, 0xe1, 11); /* shl ecx, 11 */
+	op_rm(j, false, 0x0b, H_RCX, H_RSP, C_OFF(sysflags));
+	op_rm(j, false, 0x0a, H_RCX, H_RSP, C_OFF(fl) + 1); /* or cl, [fl + 1] */
+	e_alui(j, false, 4, H_RCX, (s32) ~(FL_RF | FL_VM));
+	op_rm(j, true, 0x89, H_RCX, H_RAX, 0);
+	op_rm(j, true, 0x8d, sp, sp, -8);
+	j_spoil(j);
+	jm_done(j, s, false);
+	return true;
+}
+
+static bool sp_from_cr(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+
+	e_ld(j, H_RAX, u->r1 == 0 ? C_OFF(cr0) : u->r1 == 2 ? C_OFF(cr2) : u->r1 == 3 ? C_OFF(cr3) : C_OFF(cr4));
+	j_set_reg(j, u->r0, H_RAX);
+	return true;
+}
+
+/* MOV from a segment register to a general one, of which 16 bits may be left alone. */
+static bool sp_from_sreg(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	unsigned h = jit_hreg[u->r0];
+
+	EB(j, 0x0f, 0xb7); /* movzx eax, word [sel] */
+	modrm_disp(j, H_RAX, H_RSP, C_OFF(seg[0].sel) + (s32)(u->r1 * sizeof(struct cpu_seg)));
+	if (u->osize != 2) {
+		j_set_reg(j, u->r0, H_RAX);
+		return true;
+	}
+	e8(j, 0x66);
+	if (h == H_NONE)
+		op_rm(j, false, 0x89, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)u->r0);
+	else
+		op_rr(j, false, 0x89, H_RAX, h);
+	return true;
+}
+
+bool jit_sysi_classify(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = &j->b->op[i->uop];
+	bool user = j->mode == TLB_USER;
+
+	switch (i->in.mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+		special(i, !user, sp_cli, false);
+		return true;
+	case ZYDIS_MNEMONIC_STI:
+		/* The last instruction: there the shadow must be kept up. */
+		if (i->off + i->in.length == j->b->bytes)
+			i->kind = JK_END;
+		else
+			special(i, !user, sp_sti, false);
+		return true;
+	case ZYDIS_MNEMONIC_SWAPGS:
+		special(i, !user, sp_swapgs, false);
+		return true;
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+		special(i, true, sp_rdtsc, false);
+		return true;
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		special(i, true, sp_base, false);
+		return true;
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		special(i, u->osize == 8, sp_pushf, true);
+		return true;
+	default:
+		break;
+	}
+	if (u->fn == sys_mov_from_sreg) {
+		special(i, !u->aux, sp_from_sreg, false);
+		return true;
+	}
+	if (u->fn == sys_mov_from_cr) {
+		special(i, !user && u->r1 != 8 && u->r1 <= 4 && u->r1 != 1, sp_from_cr, false);
+		return true;
+	}
+	return false;
+}

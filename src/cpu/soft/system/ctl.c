@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ctl.c - control, debug and extended control registers, and the instructions around them. */
+#include "cpu/soft/system/sys.h"
+
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+
+/* What the run loop must see afresh: a new mode, paging, or interruptibility. */
+static void go_on_slow(struct soft_cpu *c, const struct uop *op)
+{
+	c->rip = SOFT_NEXT_RIP(c, op);
+	soft_exit(c);
+}
+
+/* Moves to control registers that load the PDPTEs under PAE paging, with the values they are about to have. */
+static void load_pdptes(struct soft_cpu *c, u64 cr0, u64 cr4, u64 cr3)
+{
+	if ((cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(c->efer & EFER_LME) && !mmu_pdptes_ok(c, cr3))
+		sys_fault_0(c, EXC_GP);
+}
+
+/* ---- CR0 (SDM 2, MOV to CR; 3A 2.5) ---- */
+static void set_cr0(struct soft_cpu *c, u64 v)
+{
+	u64 old = c->cr0, flip;
+
+	if (v >> 32)
+		sys_fault_0(c, EXC_GP);
+	v = (v & CR0_DEFINED) | CR0_ET;
+	if (((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
+		sys_fault_0(c, EXC_GP);
+	flip = v ^ old;
+	if (flip & (CR0_PG | CR0_CD | CR0_NW))
+		load_pdptes(c, v, c->cr4, c->cr3);
+	if (flip & CR0_PG) {
+		if (v & CR0_PG) {
+			if (c->efer & EFER_LME) {
+				bool tss16 = !(c->seg[SEG_TR].ar & (SEG_AR_UNUSABLE | 8)) && c->seg[SEG_TR].sel;
+
+				if (!(c->cr4 & CR4_PAE) || (c->seg[SEG_CS].ar & SEG_AR_L) || tss16)
+					sys_fault_0(c, EXC_GP);
+				c->efer |= EFER_LMA;
+			}
+		} else {
+			if (soft_code64(c) || (c->cr4 & CR4_PCIDE))
+				sys_fault_0(c, EXC_GP);
+			c->efer &= ~EFER_LMA;
+		}
+	}
+	c->cr0 = v;
+	if (flip & (CR0_PG | CR0_PE | CR0_WP))
+		soft_tlb_flush(c, true);
+	if (flip & CR0_PE) {
+		/* CPL is 0 in real mode; entering protected mode keeps it until CS is loaded. */
+		c->cpl = 0;
+	}
+	soft_mode_changed(c);
+	soft_vec_changed(c);
+}
+
+/* ---- CR4 ---- */
+static u64 cr4_allowed(const struct soft_cpu *c)
+{
+	struct cpuid_regs l1 = cpu_model_cpuid(c->model, c->index, 1, 0);
+	struct cpuid_regs l7 = cpu_model_cpuid(c->model, c->index, 7, 0);
+	u64 ok = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
+		 CR4_OSXMMEXCPT;
+
+	if (l1.ecx & 1u << 26)
+		ok |= CR4_OSXSAVE;
+	if (l1.ecx & 1u << 17)
+		ok |= CR4_PCIDE;
+	if (l7.ebx & 1u << 0)
+		ok |= CR4_FSGSBASE;
+	if (l7.ebx & 1u << 7)
+		ok |= CR4_SMEP;
+	if (l7.ebx & 1u << 20)
+		ok |= CR4_SMAP;
+	if (l7.ecx & 1u << 2)
+		ok |= CR4_UMIP;
+	return ok;
+}
+
+static void set_cr4(struct soft_cpu *c, u64 v)
+{
+	u64 flip = v ^ c->cr4;
+
+	if (v & ~cr4_allowed(c))
+		sys_fault_0(c, EXC_GP);
+	if (sys_lma(c) && !(v & CR4_PAE))
+		sys_fault_0(c, EXC_GP);
+	if ((flip & v & CR4_PCIDE) && (!sys_lma(c) || (c->cr3 & 0xfff)))
+		sys_fault_0(c, EXC_GP);
+	if (flip & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
+		load_pdptes(c, c->cr0, v, c->cr3);
+	c->cr4 = v;
+	/* 3A 4.10.4.1; setting PCIDE need not, but then what is cached is PCID 0's and stays so. */
+	if ((flip & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP)) || (flip & ~v & CR4_PCIDE))
+		soft_tlb_flush(c, true);
+	soft_mode_changed(c);
+	soft_vec_changed(c);
+	soft_step_changed(c);
+}
+
+static void set_cr3(struct soft_cpu *c, u64 v)
+{
+	bool keep = (c->cr4 & CR4_PCIDE) && v & CR3_NO_FLUSH;
+
+	if (keep)
+		v &= ~CR3_NO_FLUSH; /* it is not part of the register */
+	if (sys_lma(c) && v >> c->vm->phys_bits)
+		sys_fault_0(c, EXC_GP);
+	load_pdptes(c, c->cr0, c->cr4, v);
+	c->cr3 = v;
+	if (keep)
+		soft_tlb_switch(c);
+	else
+		soft_tlb_flush(c, false);
+}
+
+/* r0: gpr, r1: control register number */
+void sys_mov_from_cr(struct soft_cpu *c, const struct uop *op)
+{
+	u64 v;
+
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	switch (op->r1) {
+	case 0:
+		v = c->cr0;
+		break;
+	case 2:
+		v = c->cr2;
+		break;
+	case 3:
+		v = c->cr3;
+		break;
+	case 4:
+		v = c->cr4;
+		break;
+	case 8:
+		v = c->bus->tpr_get(c->bus->opaque, c->index) & 0xf;
+		break;
+	default:
+		soft_ud(c);
+	}
+	c->gpr[op->r0] = soft_code64(c) ? v : (u32)v;
+	NEXT(c, op);
+}
+
+void sys_mov_to_cr(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	u64 v = soft_code64(c) ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
+	switch (op->r1) {
+	case 0:
+		set_cr0(c, v);
+		break;
+	case 2:
+		c->cr2 = v;
+		break;
+	case 3:
+		set_cr3(c, v);
+		/* Nothing of how the next instruction is run depends on it but the address space. */
+		c->rip = SOFT_NEXT_RIP(c, op);
+		soft_leave(c, op);
+		return;
+	case 4:
+		set_cr4(c, v);
+		break;
+	case 8:
+		if (v >> 4)
+			sys_fault_0(c, EXC_GP);
+		c->bus->tpr_set(c->bus->opaque, c->index, (u8)v);
+		break;
+	default:
+		soft_ud(c);
+	}
+	go_on_slow(c, op);
+}
+
+void sys_clts(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	c->cr0 &= ~CR0_TS;
+	soft_vec_changed(c);
+	NEXT(c, op);
+}
+
+void sys_lmsw(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	u16 v = op->aux ? soft_ld16(c, soft_ea(c, op, 2, false)) : (u16)c->gpr[op->r0];
+	/* PE can be set, not cleared. */
+	set_cr0(c, (c->cr0 & ~0xeull) | (v & 0xf));
+	go_on_slow(c, op);
+}
+
+void sys_smsw(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	if (c->cpl && (c->cr4 & CR4_UMIP))
+		sys_fault_0(c, EXC_GP);
+	if (op->aux)
+		soft_st16(c, soft_ea(c, op, 2, true), (u16)c->cr0);
+	else if (op->osize == 2)
+		c->gpr[op->r0] = (c->gpr[op->r0] & ~0xffffull) | (c->cr0 & 0xffff);
+	else
+		c->gpr[op->r0] = op->osize == 8 ? c->cr0 : (u32)c->cr0;
+	NEXT(c, op);
+}
+
+/* ---- debug registers (3B 17.2). r0: gpr, r1: number ---- */
+#define DR7_GD (1ull << 13)
+
+static unsigned dr_check(struct soft_cpu *c, unsigned n)
+{
+	if (n == 4 || n == 5) {
+		if (c->cr4 & CR4_DE)
+			soft_ud(c);
+		n += 2;
+	}
+	sys_need_cpl0(c);
+	if (c->dr7 & DR7_GD)
+		soft_raise_db(c, DR6_BD, false);
+	return n;
+}
+
+void sys_mov_from_dr(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	unsigned n = dr_check(c, op->r1);
+	u64 v = n < 4 ? c->dr[n] : n == 6 ? c->dr6 : c->dr7;
+
+	c->gpr[op->r0] = soft_code64(c) ? v : (u32)v;
+	NEXT(c, op);
+}
+
+void sys_mov_to_dr(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	unsigned n = dr_check(c, op->r1);
+	u64 v = soft_code64(c) ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
+	u64 old_dr7 = c->dr7;
+
+	if (n >= 6 && v >> 32)
+		sys_fault_0(c, EXC_GP);
+	if (n < 4) {
+		if (!soft_canonical(v))
+			sys_fault_0(c, EXC_GP);
+		c->dr[n] = v;
+	} else if (n == 6) {
+		c->dr6 = (v & 0xe00f) | 0xffff0ff0;
+	} else {
+		c->dr7 = (v & 0xffff2bff) | 0x400;
+	}
+	if (n == 7 && ((old_dr7 ^ c->dr7) & 0xffff00ff))
+		soft_tlb_flush(c, true); /* accesses to watched data take the slow path from now on */
+	soft_step_changed(c);
+	go_on_slow(c, op);
+}
+
+/* ---- XCR0 ---- */
+void sys_xgetbv(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	if (!(c->cr4 & CR4_OSXSAVE))
+		soft_ud(c);
+	if ((u32)c->gpr[GPR_RCX] != 0)
+		sys_fault_0(c, EXC_GP);
+	direct_saw_host(c);
+	c->gpr[GPR_RAX] = (u32)c->xcr0;
+	c->gpr[GPR_RDX] = c->xcr0 >> 32;
+	NEXT(c, op);
+}
+
+void sys_xsetbv(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	if (!(c->cr4 & CR4_OSXSAVE))
+		soft_ud(c);
+	sys_need_cpl0(c);
+	u64 v = c->gpr[GPR_RDX] << 32 | (u32)c->gpr[GPR_RAX];
+	if ((u32)c->gpr[GPR_RCX] != 0 || !(v & 1) || (v & ~cpu_model_xcr0(c->model)) || (v & 6) == 4)
+		sys_fault_0(c, EXC_GP);
+	c->xcr0 = v;
+	soft_vec_changed(c);
+	go_on_slow(c, op);
+}
+
+/* ---- TLB and caches ---- */
+void sys_invlpg(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	gva_t lin = sys_lin(c, c->eff_base[op->seg] + soft_ea_offset(c, op));
+	if (soft_canonical(lin))
+		soft_tlb_flush_page(c, lin);
+	c->rip = SOFT_NEXT_RIP(c, op);
+	soft_leave(c, op);
+}
+
+/* SDM 2, INVPCID. r0: the type. */
+void sys_invpcid(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	u64 type = soft_code64(c) ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
+	if (type > 3)
+		sys_fault_0(c, EXC_GP);
+	gva_t at = soft_ea(c, op, 16, false);
+	u64 pcid = soft_ld64(c, at), lin = soft_ld64(c, sys_lin(c, at + 8));
+	if (pcid > 0xfff || (type <= 1 && pcid && !(c->cr4 & CR4_PCIDE)) || (type == 0 && !soft_canonical(lin)))
+		sys_fault_0(c, EXC_GP);
+	if (type == 0)
+		soft_tlb_flush_pcid_page(c, (unsigned)pcid, sys_lin(c, lin));
+	else if (type == 1)
+		soft_tlb_flush_pcid(c, (unsigned)pcid);
+	else if (type == 2)
+		soft_tlb_flush(c, true);
+	else
+		soft_tlb_flush_pcids(c);
+	c->rip = SOFT_NEXT_RIP(c, op);
+	soft_leave(c, op);
+}
+
+/* WBINVD, INVD: the host keeps its caches coherent. */
+void sys_wbinvd(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	sys_need_cpl0(c);
+	NEXT(c, op);
+}
+
+/* ---- segment bases in 64-bit mode ---- */
+void sys_swapgs(struct soft_cpu *c, const struct uop *op)
+{
+	u64 gs = c->seg[SEG_GS].base;
+
+	if (unlikely(c->cpl)) {
+		SOFT_ENTER(c, op);
+		sys_need_cpl0(c);
+	}
+	c->seg[SEG_GS].base = c->eff_base[SEG_GS] = c->kernel_gs_base;
+	c->kernel_gs_base = gs;
+	NEXT(c, op);
+}
+
+/* r0: gpr, r1: SEG_FS or SEG_GS */
+void sys_rdbase(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	if (!(c->cr4 & CR4_FSGSBASE))
+		soft_ud(c);
+	c->gpr[op->r0] = op->osize == 8 ? c->seg[op->r1].base : (u32)c->seg[op->r1].base;
+	NEXT(c, op);
+}
+
+void sys_wrbase(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	if (!(c->cr4 & CR4_FSGSBASE))
+		soft_ud(c);
+	u64 v = op->osize == 8 ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
+	if (!soft_canonical(v))
+		sys_fault_0(c, EXC_GP);
+	c->seg[op->r1].base = c->eff_base[op->r1] = v;
+	NEXT(c, op);
+}
+
+void sys_rdpid(struct soft_cpu *c, const struct uop *op)
+{
+	c->gpr[op->r0] = c->tsc_aux;
+	NEXT(c, op);
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * exc.c - delivering exceptions and interrupts (SDM 3A 6), and debug exceptions (3B 17).
+ *
+ * Theory of operation
+ *
+ *   soft_raise() -> longjmp -> run loop -> soft_deliver_exc() -> sys_deliver()
+ *
+ * While an exception is delivered c->exc_delivering holds its vector; a fault inside of delivery
+ * longjmps to the run loop, which calls soft_deliver_exc() again, and that combines the two by
+ * their classes (3A table 6-5): serially, into #DF, or into a shutdown. An interrupt's vector is
+ * there with DELIVERING_INTR: a benign first event, whose only trace is EXT in error codes.
+ * Nothing of the state is touched until all of a delivery's accesses are done, so what the
+ * second event saves is what the first would have.
+ */
+#include "cpu/soft/system/sys.h"
+
+/* ---- through the IVT ---- */
+static void deliver_real(struct soft_cpu *c, u8 vec, u64 ret_rip)
+{
+	struct sys_stack s;
+
+	if (vec * 4u + 3 > c->idt_limit)
+		soft_raise(c, EXC_GP, vec * 8 + 2 + (s64)sys_ext(c));
+	u32 entry = (u32)soft_ld_priv(c, (u32)(c->idt_base + vec * 4u), 4, false);
+	sys_stack_current(c, &s);
+	sys_push(c, &s, 2, soft_get_rflags(c) & 0xffff);
+	sys_push(c, &s, 2, c->seg[SEG_CS].sel);
+	sys_push(c, &s, 2, ret_rip & 0xffff);
+	sys_stack_commit(c, &s);
+	sys_set_seg_real(c, SEG_CS, (u16)(entry >> 16));
+	c->rip = entry & 0xffff;
+	c->sysflags &= ~(FL_IF | FL_TF | FL_AC | FL_RF);
+	soft_set_rflags(c, soft_get_rflags(c));
+	soft_mode_changed(c);
+}
+
+/* INT n in virtual-8086 mode with VME and the vector's bit clear: to the task's own IVT (3A 20.3.3). */
+static void deliver_vme(struct soft_cpu *c, u8 vec, u64 ret_rip)
+{
+	struct sys_stack s;
+	u64 fl = soft_get_rflags(c);
+	u32 entry = soft_ld32(c, vec * 4u);
+	u64 pushed = fl & 0xffff;
+
+	if (sys_iopl(c) < 3) {
+		pushed = (pushed & ~(u64)FL_IF) | FL_IOPL | (fl & FL_VIF ? FL_IF : 0);
+		fl &= ~(u64)FL_VIF;
+	} else {
+		fl &= ~(u64)FL_IF;
+	}
+	fl &= ~(u64)(FL_TF | FL_RF | FL_NT);
+	sys_stack_current(c, &s);
+	sys_push(c, &s, 2, pushed);
+	sys_push(c, &s, 2, c->seg[SEG_CS].sel);
+	sys_push(c, &s, 2, ret_rip & 0xffff);
+	sys_stack_commit(c, &s);
+	sys_set_seg_vm86(c, SEG_CS, (u16)(entry >> 16));
+	c->rip = entry & 0xffff;
+	soft_set_rflags(c, fl);
+	soft_mode_changed(c);
+}
+
+/* The software interrupt redirection bit of vec: set, or no map: false (3A 20.3.3.1). */
+static bool vme_redirects(struct soft_cpu *c, u8 vec)
+{
+	const struct cpu_seg *tr = &c->seg[SEG_TR];
+
+	if (!(tr->ar & 8) || tr->limit < 103)
+		return false;
+	u32 io = (u32)soft_ld_priv(c, (u32)(tr->base + 102), 2, false);
+	if (io < 32 || io - 32 + vec / 8u > tr->limit)
+		return false;
+	u32 bits = (u32)soft_ld_priv(c, (u32)(tr->base + io - 32 + vec / 8u), 1, false);
+	return !(bits >> (vec & 7) & 1);
+}
+
+bool sys_vme_int(struct soft_cpu *c, u8 vec, u64 ret_rip)
+{
+	if (!vme_redirects(c, vec))
+		return false;
+	c->no_step_trap = true;
+	deliver_vme(c, vec, ret_rip);
+	return true;
+}
+
+/* ---- through the IDT ---- */
+static noreturn_ cold_ void idt_fault(struct soft_cpu *c, enum soft_exc f, u8 vec)
+{
+	soft_raise(c, f, vec * 8 + 2 + (s64)sys_ext(c));
+}
+
+static void deliver_task(struct soft_cpu *c, u16 sel, s64 error, u64 ret_rip)
+{
+	struct sys_desc d;
+
+	if ((sel & SEL_TI) || !sys_desc_get(c, sel, &d))
+		sys_fault_sel(c, EXC_GP, sel);
+	unsigned type = desc_sys_type(&d);
+	if (type != SYS_TSS16 && type != SYS_TSS32)
+		sys_fault_sel(c, EXC_GP, sel);
+	if (!desc_present(&d))
+		sys_fault_sel(c, EXC_NP, sel);
+	sys_task_switch(c, sel, &d, SWITCH_INT, ret_rip, error);
+}
+
+/* RFLAGS as saved by an event: faults but instruction breakpoints set RF (3B 17.3.1.1); software
+ * interrupts save it clear. */
+static u64 saved_flags(struct soft_cpu *c, u8 vec, enum sys_event ev)
+{
+	u64 fl = soft_get_rflags(c);
+
+	if (ev == EV_EXC) {
+		bool trap = vec == EXC_DB || vec == EXC_BP || vec == EXC_OF || c->exc.is_trap;
+		return trap ? fl : fl | FL_RF;
+	}
+	return ev == EV_INTR ? fl : fl & ~(u64)FL_RF;
+}
+
+/* Long mode: always a 64-bit frame on a 64-bit stack (3A 6.14.2). */
+static void deliver_long(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
+{
+	struct sys_desc cs, ss;
+	struct sys_stack s;
+	u16 ss_sel;
+
+	if (vec * 16u + 15 > c->idt_limit)
+		idt_fault(c, EXC_GP, vec);
+	u64 lo = soft_ld_priv(c, c->idt_base + vec * 16u, 8, false);
+	u64 hi = soft_ld_priv(c, c->idt_base + vec * 16u + 8, 8, false);
+	unsigned type = (unsigned)(lo >> 40) & 0x1f;
+	if (type != SYS_INT32 && type != SYS_TRAP32)
+		idt_fault(c, EXC_GP, vec);
+	if (ev == EV_SOFT && (lo >> 45 & 3) < c->cpl)
+		idt_fault(c, EXC_GP, vec);
+	if (!(lo >> 47 & 1))
+		idt_fault(c, EXC_NP, vec);
+
+	u16 sel = (u16)(lo >> 16);
+	u64 rip = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | hi << 32;
+	unsigned ist = (unsigned)(lo >> 32) & 7;
+	if (sel_null(sel))
+		sys_fault_0(c, EXC_GP);
+	if (!sys_desc_get(c, sel, &cs) || !desc_is_code(&cs) || desc_dpl(&cs) > c->cpl ||
+	    (cs.ar & (SEG_AR_L | SEG_AR_DB)) != SEG_AR_L)
+		sys_fault_sel(c, EXC_GP, sel);
+	if (!desc_present(&cs))
+		sys_fault_sel(c, EXC_NP, sel);
+
+	unsigned ring = desc_is_conforming(&cs) ? c->cpl : desc_dpl(&cs);
+	bool inner = ring != c->cpl;
+	if (inner || ist)
+		sys_tss_stack(c, ring, ist, &s, &ss, &ss_sel);
+	else
+		sys_stack_64(&s, c->gpr[GPR_RSP], ring);
+	s.sp &= ~0xfull;
+	if (!soft_canonical(rip))
+		sys_fault_0(c, EXC_GP);
+
+	u64 fl = saved_flags(c, vec, ev);
+	sys_push(c, &s, 8, c->seg[SEG_SS].sel);
+	sys_push(c, &s, 8, c->gpr[GPR_RSP]);
+	sys_push(c, &s, 8, fl);
+	sys_push(c, &s, 8, c->seg[SEG_CS].sel);
+	sys_push(c, &s, 8, ret_rip);
+	if (error >= 0)
+		sys_push(c, &s, 8, (u64)error);
+	sys_desc_accessed(c, &cs);
+
+	sys_commit_cs(c, &cs, sel, ring);
+	if (inner)
+		sys_set_seg_null(c, SEG_SS, (u16)ring);
+	c->gpr[GPR_RSP] = s.sp;
+	c->rip = rip;
+	fl = soft_get_rflags(c) & ~(u64)(FL_TF | FL_NT | FL_RF | FL_VM);
+	if (type == SYS_INT32)
+		fl &= ~(u64)FL_IF;
+	soft_set_rflags(c, fl);
+	soft_mode_changed(c);
+}
+
+/* From 64-bit code to ring 0; false: not so, and nothing was done. */
+static bool deliver_short(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
+{
+	const struct tlb_entry *super = c->tlbs[TLB_SUPER];
+	volatile guest_u64 *p;
+	u64 raw, sp = c->gpr[GPR_RSP];
+	unsigned n = error >= 0 ? 6 : 5;
+
+	if (!soft_code64(c) || !sys_plain(c) || vec * 16u + 15 > c->idt_limit)
+		return false;
+	if (!(p = sys_hit(super, c->idt_base + vec * 16u, 16, false)))
+		return false;
+	u64 lo = p[0], rip = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | p[1] << 32;
+	unsigned type = (unsigned)(lo >> 40) & 0x1f, ist = (unsigned)(lo >> 32) & 7;
+	u16 sel = (u16)(lo >> 16);
+	if ((type != SYS_INT32 && type != SYS_TRAP32) || !(lo >> 47 & 1) || !soft_canonical(rip) ||
+	    (ev == EV_SOFT && (lo >> 45 & 3) < c->cpl) || !sys_gdt_hit(c, sel, SYS_KIND_CODE64, 0, &raw))
+		return false;
+	if (c->cpl || ist) {
+		u32 off = ist ? 28 + 8 * ist : 4;
+
+		if (off + 7 > c->seg[SEG_TR].limit || !(p = sys_hit(super, c->seg[SEG_TR].base + off, 8, false)))
+			return false;
+		sp = *p;
+	}
+	sp = (sp & ~0xfull) - 8 * n;
+	if (!(p = sys_hit(super, sp, 8 * n, true)))
+		return false;
+
+	if (error >= 0)
+		*p++ = (u64)error;
+	p[0] = ret_rip;
+	p[1] = c->seg[SEG_CS].sel;
+	p[2] = saved_flags(c, vec, ev);
+	p[3] = c->gpr[GPR_RSP];
+	p[4] = c->seg[SEG_SS].sel;
+	bool inner = c->cpl;
+	c->seg[SEG_CS] = sys_seg_of_raw(raw, sel & (u16)~SEL_RPL);
+	c->cpl = 0;
+	if (inner)
+		sys_set_seg_null(c, SEG_SS, 0);
+	c->gpr[GPR_RSP] = sp;
+	c->rip = rip;
+	sys_set_plain_flags(c, soft_get_rflags(c) & ~(u64)(FL_NT | (type == SYS_INT32 ? FL_IF : 0)));
+	sys_ring_changed(c);
+	return true;
+}
+
+static void deliver_legacy(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
+{
+	struct sys_desc cs, ss;
+	struct sys_stack s;
+	u16 ss_sel = 0;
+
+	if (vec * 8u + 7 > c->idt_limit)
+		idt_fault(c, EXC_GP, vec);
+	u64 gate = soft_ld_priv(c, (u32)(c->idt_base + vec * 8u), 8, false);
+	unsigned type = (unsigned)(gate >> 40) & 0x1f;
+	if (type != SYS_TASK_GATE && type != SYS_INT16 && type != SYS_TRAP16 && type != SYS_INT32 && type != SYS_TRAP32)
+		idt_fault(c, EXC_GP, vec);
+	if (ev == EV_SOFT && (gate >> 45 & 3) < c->cpl)
+		idt_fault(c, EXC_GP, vec);
+	if (!(gate >> 47 & 1))
+		idt_fault(c, EXC_NP, vec);
+	u16 sel = (u16)(gate >> 16);
+	if (type == SYS_TASK_GATE) {
+		deliver_task(c, sel, error, ret_rip);
+		return;
+	}
+
+	bool g32 = type & 8;
+	unsigned n = g32 ? 4 : 2;
+	u64 rip = (gate & 0xffff) | (g32 ? gate >> 32 & 0xffff0000 : 0);
+	bool vm = sys_vm86(c);
+	if (sel_null(sel))
+		sys_fault_0(c, EXC_GP);
+	if (!sys_desc_get(c, sel, &cs) || !desc_is_code(&cs) || desc_dpl(&cs) > c->cpl)
+		sys_fault_sel(c, EXC_GP, sel);
+	if (!desc_present(&cs))
+		sys_fault_sel(c, EXC_NP, sel);
+	unsigned ring = desc_is_conforming(&cs) ? c->cpl : desc_dpl(&cs);
+	bool inner = ring != c->cpl;
+	if (vm && ring != 0)
+		sys_fault_sel(c, EXC_GP, sel);
+	if (inner)
+		sys_tss_stack(c, ring, 0, &s, &ss, &ss_sel);
+	else
+		sys_stack_current(c, &s);
+	if (rip > cs.limit)
+		sys_fault_0(c, EXC_GP);
+
+	u64 fl = saved_flags(c, vec, ev);
+	if (vm) {
+		sys_push(c, &s, n, c->seg[SEG_GS].sel);
+		sys_push(c, &s, n, c->seg[SEG_FS].sel);
+		sys_push(c, &s, n, c->seg[SEG_DS].sel);
+		sys_push(c, &s, n, c->seg[SEG_ES].sel);
+	}
+	if (inner) {
+		sys_push(c, &s, n, c->seg[SEG_SS].sel);
+		sys_push(c, &s, n, c->gpr[GPR_RSP]);
+	}
+	sys_push(c, &s, n, fl);
+	sys_push(c, &s, n, c->seg[SEG_CS].sel);
+	sys_push(c, &s, n, ret_rip);
+	if (error >= 0)
+		sys_push(c, &s, n, (u64)error);
+	sys_desc_accessed(c, &cs);
+	if (inner)
+		sys_desc_accessed(c, &ss);
+
+	fl = soft_get_rflags(c) & ~(u64)(FL_TF | FL_NT | FL_RF | FL_VM);
+	if (!(type & 1))
+		fl &= ~(u64)FL_IF;
+	sys_commit_cs(c, &cs, sel, ring);
+	if (vm) {
+		sys_set_seg_null(c, SEG_GS, 0);
+		sys_set_seg_null(c, SEG_FS, 0);
+		sys_set_seg_null(c, SEG_DS, 0);
+		sys_set_seg_null(c, SEG_ES, 0);
+	}
+	if (inner)
+		c->seg[SEG_SS] = sys_seg_of(&ss, ss_sel);
+	sys_stack_commit(c, &s);
+	c->rip = rip;
+	soft_set_rflags(c, fl);
+	soft_mode_changed(c);
+}
+
+void sys_deliver(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
+{
+	/* INT n clears TF, and with it its own single-step trap (3B 17.3.1.4). */
+	if (ev == EV_SOFT || ev == EV_ICEBP)
+		c->no_step_trap = true;
+	if (likely(deliver_short(c, vec, ev, error, ret_rip)))
+		return;
+	if (soft_real_mode(c))
+		deliver_real(c, vec, ret_rip);
+	else if (sys_lma(c))
+		deliver_long(c, vec, ev, error, ret_rip);
+	else
+		deliver_legacy(c, vec, ev, error, ret_rip);
+}
+
+/* ---- exceptions on exceptions (3A table 6-5) ---- */
+static bool contributory(unsigned vec)
+{
+	return vec == EXC_DE || (vec >= EXC_TS && vec <= EXC_GP);
+}
+static bool makes_double(unsigned first, unsigned second)
+{
+	if (contributory(first))
+		return contributory(second);
+	return first == EXC_PF && (contributory(second) || second == EXC_PF);
+}
+
+bool soft_deliver_exc(struct soft_cpu *c)
+{
+	u8 vec = c->exc.vec;
+	s64 error = c->exc.has_error ? (s64)c->exc.error : EXC_NO_ERROR;
+	int first = c->exc_delivering;
+
+	if (!c->exc.is_trap)
+		c->dr6_pending = 0; /* the instruction will run again, and meet its breakpoints again */
+	/* A fault behind MOV SS: what that one met is lost, and its shadow is over. */
+	c->dr6_held = 0;
+	if (unlikely(c->shadow)) {
+		c->shadow = c->shadow_ss = false;
+		soft_step_changed(c);
+	}
+	if (vec == EXC_PF)
+		c->cr2 = c->exc.cr2;
+	if (first >= 0 && first < DELIVERING_INTR) {
+		if (first == EXC_DF) {
+			c->exc_delivering = -1;
+			return false;
+		}
+		if (makes_double((unsigned)first, vec)) {
+			vec = EXC_DF;
+			error = 0;
+			c->exc.is_trap = false;
+		}
+	}
+	if (vec == EXC_DB) {
+		/* B0-B3 show the conditions met now; the others accumulate (3B 17.2.3). GD goes off so
+		 * that the handler may use the registers. */
+		c->dr6 = ((c->dr6 & ~0xfull) | c->exc.dr6 | 0xffff0ff0ull) & ~(1ull << 12);
+		c->dr7 &= ~(1ull << 13);
+		soft_step_changed(c);
+	}
+	c->exc_delivering = vec;
+	sys_deliver(c, vec, EV_EXC, error, c->rip);
+	c->exc_delivering = -1;
+	return true;
+}
+
+void soft_deliver_intr(struct soft_cpu *c, u8 vec)
+{
+	c->exc_delivering = DELIVERING_INTR | vec;
+	sys_deliver(c, vec, EV_INTR, EXC_NO_ERROR, c->rip);
+	c->exc_delivering = -1;
+}
+
+/* ---- debug exceptions ---- */
+static unsigned bp_len(u64 dr7, unsigned i)
+{
+	static const u8 len[4] = { 1, 2, 8, 4 };
+
+	return len[dr7 >> (18 + 4 * i) & 3];
+}
+static bool bp_enabled(u64 dr7, unsigned i)
+{
+	return dr7 >> (2 * i) & 3;
+}
+
+void soft_step_before(struct soft_cpu *c)
+{
+	u64 hits = 0;
+
+	c->no_step_trap = false;
+	/* The run loop takes RF away when the instruction is done. */
+	if ((c->sysflags & FL_RF) || c->shadow_ss || !(c->dr7 & 0xff))
+		return;
+	gva_t lin = sys_lin(c, c->eff_base[SEG_CS] + c->rip);
+	for (unsigned i = 0; i < 4; i++)
+		if (bp_enabled(c->dr7, i) && !(c->dr7 >> (16 + 4 * i) & 3) && c->dr[i] == lin)
+			hits |= 1u << i;
+	if (hits)
+		soft_raise_db(c, hits, false);
+}
+
+void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned rw = c->dr7 >> (16 + 4 * i) & 3;
+		u64 len = bp_len(c->dr7, i), at = c->dr[i] & ~(len - 1);
+
+		if (!bp_enabled(c->dr7, i) || (rw != 3 && !(rw == 1 && write)))
+			continue;
+		if (lin < at + len && at < lin + bytes)
+			c->dr6_pending |= 1u << i;
+	}
+}
+
+void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		u64 len = bp_len(c->dr7, i), at = c->dr[i] & ~(len - 1);
+
+		if (bp_enabled(c->dr7, i) && (c->dr7 >> (16 + 4 * i) & 3) == 2 && port < at + len && at < port + bytes)
+			c->dr6_pending |= 1u << i;
+	}
+}
+
+/*
+ * MOV SS and POP SS hold data breakpoints back until after the next instruction, and lose the single step (3A 6.8.3).
+ * What processors of both vendors do with those that are held, where the next instruction is special:
+ *
+ *   INT n, INT3, INTO, SYSCALL, SYSENTER: the trap comes in the kernel, before the handler's first instruction
+ *   INT1: one #DB for both, behind INT1; a second one would come on the first one's stack and never end
+ *   a fault: they are lost
+ *   an instruction with a breakpoint of its own: that one is not seen (soft_step_before())
+ */
+void soft_step_after(struct soft_cpu *c, bool tf_was_set)
+{
+	u64 hits = c->dr6_pending | c->dr6_held;
+
+	c->dr6_pending = c->dr6_held = 0;
+	if (c->shadow_ss) {
+		c->dr6_held = hits;
+		return;
+	}
+	if (tf_was_set && !c->no_step_trap)
+		hits |= DR6_BS;
+	if (hits)
+		soft_raise_db(c, hits, true);
+}
+
+void soft_step_delivered(struct soft_cpu *c)
+{
+	u64 hits = c->dr6_pending;
+
+	c->dr6_pending = 0;
+	soft_raise_db(c, hits, true);
+}
+
+void sys_icebp(struct soft_cpu *c, u64 ret_rip)
+{
+	u64 hits = c->dr6_held;
+
+	c->exc_delivering = DELIVERING_INTR | EXC_DB;
+	sys_deliver(c, EXC_DB, EV_ICEBP, EXC_NO_ERROR, ret_rip);
+	c->exc_delivering = -1;
+	/* INT1 itself sets nothing. */
+	c->dr6 |= hits;
+	c->dr6_held = 0;
+}

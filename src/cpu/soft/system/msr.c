@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * msr.c - RDMSR, WRMSR, the time-stamp counter, RDPMC, CPUID and hypercalls.
+ *
+ * MSRs that belong to the local APIC or the paravirtual interface are the bus's; those that do nothing are in
+ * msr_fixed.c; the rest are here.
+ */
+#include "cpu/soft/system/sys.h"
+
+#include "base/clock.h"
+
+enum {
+	MSR_TSC = 0x10,
+	MSR_TSC_ADJUST = 0x3b,
+	MSR_SPEC_CTRL = 0x48,
+	MSR_PRED_CMD = 0x49,
+	MSR_UCODE_WRITE = 0x79,
+	MSR_UCODE_REV = 0x8b,
+	MSR_MTRRCAP = 0xfe,
+	MSR_ARCH_CAPABILITIES = 0x10a,
+	MSR_SYSENTER_CS = 0x174,
+	MSR_SYSENTER_ESP = 0x175,
+	MSR_SYSENTER_EIP = 0x176,
+	MSR_MISC_ENABLE = 0x1a0,
+	MSR_DEBUGCTL = 0x1d9,
+	MSR_MTRR_VAR0 = 0x200,
+	MSR_MTRR_VAR_LAST = 0x20f,
+	MSR_MTRR_FIX64K = 0x250,
+	MSR_MTRR_FIX16K_80000 = 0x258,
+	MSR_MTRR_FIX16K_A0000 = 0x259,
+	MSR_MTRR_FIX4K_C0000 = 0x268,
+	MSR_MTRR_FIX4K_F8000 = 0x26f,
+	MSR_PAT = 0x277,
+	MSR_MTRR_DEF_TYPE = 0x2ff,
+};
+#define MSR_FLUSH_CMD 0x10bu
+#define MSR_VIRT_SPEC_CTRL 0xc001011fu
+#define MSR_EFER 0xc0000080u
+#define MSR_STAR 0xc0000081u
+#define MSR_LSTAR 0xc0000082u
+#define MSR_CSTAR 0xc0000083u
+#define MSR_FMASK 0xc0000084u
+#define MSR_FS_BASE 0xc0000100u
+#define MSR_GS_BASE 0xc0000101u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
+#define MSR_TSC_AUX 0xc0000103u
+
+#define EFER_AUTOIBRS (1ull << 21)
+
+/*
+ * The microcode revision is what kernels take for the state of repair of a processor. Linux and Xen compare it with
+ * lists by family, model and stepping (AMD 19h 01h 1: a loader that checks signatures from 0A0011DBH on, else both
+ * warn; 0A0011D7H for VERW against TSA), unless they trust the hypervisor bit: it is one that all of them take for
+ * mended.
+ */
+#define UCODE_AMD 0x0a0011deull
+#define UCODE_INTEL 0x2b000643ull /* 806F8H */
+
+bool sys_vendor_amd(const struct soft_cpu *c)
+{
+	return cpu_model_is_amd(c->model);
+}
+
+/* ---- the time-stamp counter ---- */
+static u64 guest_tsc(const struct soft_cpu *c)
+{
+	return clock_tsc() + c->tsc_offset;
+}
+
+static void check_tsd(struct soft_cpu *c)
+{
+	if (unlikely(c->cpl && (c->cr4 & CR4_TSD) && (c->mode & MODE_PE)))
+		sys_fault_0(c, EXC_GP);
+}
+
+void sys_rdtsc(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	check_tsd(c);
+	u64 t = guest_tsc(c);
+	c->gpr[GPR_RAX] = (u32)t;
+	c->gpr[GPR_RDX] = t >> 32;
+	NEXT(c, op);
+}
+
+void sys_rdtscp(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	check_tsd(c);
+	__builtin_ia32_lfence(); /* it waits for what was before */
+	u64 t = guest_tsc(c);
+	c->gpr[GPR_RAX] = (u32)t;
+	c->gpr[GPR_RDX] = t >> 32;
+	c->gpr[GPR_RCX] = (u32)c->tsc_aux;
+	NEXT(c, op);
+}
+
+/* AMD's processors have four counters that nothing announces (MSRs C0010004H-C0010007H), and which count nothing here.
+ * Intel's have those of CPUID 0AH: none. */
+void sys_rdpmc(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	if ((c->cpl && !(c->cr4 & CR4_PCE) && (c->mode & MODE_PE)) || !sys_vendor_amd(c) || (u32)c->gpr[GPR_RCX] > 3)
+		sys_fault_0(c, EXC_GP);
+	c->gpr[GPR_RAX] = c->gpr[GPR_RDX] = 0;
+	NEXT(c, op);
+}
+
+/* ---- MTRRs: kept, and without effect; RAM is write-back and devices are uncached here ---- */
+static u64 *mtrr_slot(struct soft_cpu *c, u32 msr)
+{
+	if (msr >= MSR_MTRR_VAR0 && msr <= MSR_MTRR_VAR_LAST)
+		return &c->mtrr_var[msr - MSR_MTRR_VAR0];
+	switch (msr) {
+	case MSR_MTRR_FIX64K:
+		return &c->mtrr_fix[0];
+	case MSR_MTRR_FIX16K_80000:
+	case MSR_MTRR_FIX16K_A0000:
+		return &c->mtrr_fix[1 + msr - MSR_MTRR_FIX16K_80000];
+	case MSR_MTRR_FIX4K_C0000 ... MSR_MTRR_FIX4K_F8000:
+		return &c->mtrr_fix[3 + msr - MSR_MTRR_FIX4K_C0000];
+	default:
+		return NULL;
+	}
+}
+
+static bool mem_type_ok(u8 t, bool pat)
+{
+	return t == 0 || t == 1 || t == 4 || t == 5 || t == 6 || (pat && t == 7);
+}
+static bool mem_types_ok(u64 v, bool pat)
+{
+	for (unsigned i = 0; i < 64; i += 8)
+		if (!mem_type_ok((u8)(v >> i), pat))
+			return false;
+	return true;
+}
+
+static bool mtrr_value_ok(const struct soft_cpu *c, u32 msr, u64 v)
+{
+	unsigned bits = cpu_model_cpuid(c->model, c->index, 0x80000008, 0).eax & 0xff;
+
+	if (msr > MSR_MTRR_VAR_LAST)
+		return mem_types_ok(v, false);
+	if (v >> bits)
+		return false;
+	return msr & 1 ? !(v & 0x7ff) : !(v & 0xf00) && mem_type_ok((u8)v, false);
+}
+
+/* ---- reading ---- */
+static bool offers_spec_ctrl(const struct soft_cpu *c)
+{
+	return c->spec_msrs || (cpu_model_cpuid(c->model, c->index, 7, 0).edx & 1u << 26);
+}
+static bool offers_arch_cap(const struct soft_cpu *c)
+{
+	return cpu_model_cpuid(c->model, c->index, 7, 0).edx & 1u << 29;
+}
+
+static bool read_msr(struct soft_cpu *c, u32 msr, u64 *v)
+{
+	const u64 *slot;
+
+	switch (msr) {
+	case MSR_TSC:
+		*v = guest_tsc(c);
+		return true;
+	case MSR_TSC_ADJUST:
+		*v = c->tsc_adjust;
+		return true;
+	case MSR_SPEC_CTRL:
+		*v = c->spec_ctrl;
+		return offers_spec_ctrl(c);
+	case MSR_ARCH_CAPABILITIES:
+		*v = cpu_model_arch_capabilities(c->model);
+		return offers_arch_cap(c);
+	case MSR_UCODE_REV:
+		*v = sys_vendor_amd(c) ? UCODE_AMD : UCODE_INTEL << 32;
+		return true;
+	case MSR_DEBUGCTL:
+		*v = 0;
+		return true;
+	case MSR_MTRRCAP:
+		*v = 8 | 1 << 8 | 1 << 10; /* eight variable ranges, the fixed ones, WC */
+		return true;
+	case MSR_SYSENTER_CS:
+		*v = c->sysenter_cs;
+		return true;
+	case MSR_SYSENTER_ESP:
+		*v = c->sysenter_esp;
+		return true;
+	case MSR_SYSENTER_EIP:
+		*v = c->sysenter_eip;
+		return true;
+	case MSR_MISC_ENABLE:
+		*v = c->misc_enable;
+		return true;
+	case MSR_PAT:
+		*v = c->pat;
+		return true;
+	case MSR_MTRR_DEF_TYPE:
+		*v = c->mtrr_def_type;
+		return true;
+	case MSR_EFER:
+		*v = c->efer;
+		return true;
+	case MSR_STAR:
+		*v = c->star;
+		return true;
+	case MSR_LSTAR:
+		*v = c->lstar;
+		return true;
+	case MSR_CSTAR:
+		*v = c->cstar;
+		return true;
+	case MSR_FMASK:
+		*v = c->fmask;
+		return true;
+	case MSR_FS_BASE:
+		*v = c->seg[SEG_FS].base;
+		return true;
+	case MSR_GS_BASE:
+		*v = c->seg[SEG_GS].base;
+		return true;
+	case MSR_KERNEL_GS_BASE:
+		*v = c->kernel_gs_base;
+		return true;
+	case MSR_TSC_AUX:
+		*v = c->tsc_aux;
+		return true;
+	default:
+		slot = mtrr_slot(c, msr);
+		if (slot) {
+			*v = *slot;
+			return true;
+		}
+		return sys_msr_fixed_read(c, msr, v) || c->bus->msr_read(c->bus->opaque, c->index, msr, v);
+	}
+}
+
+static outline_ void do_rdmsr(struct soft_cpu *c)
+{
+	u64 v = 0;
+
+	sys_need_cpl0(c);
+	if (!read_msr(c, (u32)c->gpr[GPR_RCX], &v))
+		sys_fault_0(c, EXC_GP);
+	c->gpr[GPR_RAX] = (u32)v;
+	c->gpr[GPR_RDX] = v >> 32;
+}
+void sys_rdmsr(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	do_rdmsr(c);
+	NEXT(c, op);
+}
+
+/* ---- writing ---- */
+static bool write_efer(struct soft_cpu *c, u64 v)
+{
+	u64 ok = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+
+	if (cpu_model_cpuid(c->model, c->index, 0x80000021, 0).eax & 1u << 8)
+		ok |= EFER_AUTOIBRS;
+	if (v & ~ok)
+		return false;
+	if ((c->cr0 & CR0_PG) && ((v ^ c->efer) & EFER_LME))
+		return false;
+	v = (v & ~EFER_LMA) | (c->efer & EFER_LMA);
+	u64 flip = v ^ c->efer;
+	c->efer = v;
+	if (flip & EFER_NXE)
+		soft_tlb_flush(c, true);
+	soft_mode_changed(c);
+	return true;
+}
+
+static bool set_canonical(u64 *reg, u64 v)
+{
+	if (!soft_canonical(v))
+		return false;
+	*reg = v;
+	return true;
+}
+
+static void set_tsc_offset(struct soft_cpu *c, u64 delta)
+{
+	c->tsc_offset += delta;
+	c->tsc_adjust += delta;
+}
+
+static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
+{
+	u64 *slot;
+
+	switch (msr) {
+	case MSR_TSC:
+		set_tsc_offset(c, v - guest_tsc(c));
+		return true;
+	case MSR_TSC_ADJUST:
+		set_tsc_offset(c, v - c->tsc_adjust);
+		return true;
+	case MSR_SPEC_CTRL:
+		/* IBRS, STIBP; where it came from also SSBD and what there may be else */
+		if (!offers_spec_ctrl(c) || (v & (c->spec_msrs ? ~0xfffull : ~3ull)))
+			return false;
+		c->spec_ctrl = v;
+		return true;
+	case MSR_PRED_CMD:
+		return offers_spec_ctrl(c) && !(v & (c->spec_msrs ? ~0x81ull : ~1ull));
+	case MSR_FLUSH_CMD:
+	case MSR_VIRT_SPEC_CTRL:
+		return c->spec_msrs;
+	case MSR_UCODE_WRITE:
+	case MSR_UCODE_REV:
+		return true;
+	case MSR_DEBUGCTL:
+		/* LBR and BTF stay clear, as KVM has it: no branches are recorded, and block steps are single ones. */
+		return !(v & ~3ull);
+	case MSR_SYSENTER_CS:
+		c->sysenter_cs = (u32)v;
+		return true;
+	case MSR_SYSENTER_ESP:
+		return set_canonical(&c->sysenter_esp, v);
+	case MSR_SYSENTER_EIP:
+		return set_canonical(&c->sysenter_eip, v);
+	case MSR_MISC_ENABLE:
+		/* Bits 11, 12: BTS and PEBS unavailable, read-only; 18: MONITOR, not offered. */
+		c->misc_enable = (v & ~(1ull << 18)) | 3ull << 11;
+		return true;
+	case MSR_PAT:
+		if (!mem_types_ok(v, true))
+			return false;
+		c->pat = v;
+		return true;
+	case MSR_MTRR_DEF_TYPE:
+		if ((v & ~0xcffull) || !mem_type_ok((u8)v, false))
+			return false;
+		c->mtrr_def_type = v;
+		return true;
+	case MSR_EFER:
+		return write_efer(c, v);
+	case MSR_STAR:
+		c->star = v;
+		return true;
+	case MSR_LSTAR:
+		return set_canonical(&c->lstar, v);
+	case MSR_CSTAR:
+		return set_canonical(&c->cstar, v);
+	case MSR_FMASK:
+		c->fmask = (u32)v;
+		return true;
+	case MSR_FS_BASE:
+		if (!set_canonical(&c->seg[SEG_FS].base, v))
+			return false;
+		c->eff_base[SEG_FS] = v;
+		return true;
+	case MSR_GS_BASE:
+		if (!set_canonical(&c->seg[SEG_GS].base, v))
+			return false;
+		c->eff_base[SEG_GS] = v;
+		return true;
+	case MSR_KERNEL_GS_BASE:
+		return set_canonical(&c->kernel_gs_base, v);
+	case MSR_TSC_AUX:
+		if (v >> 32)
+			return false;
+		c->tsc_aux = v;
+		return true;
+	default:
+		slot = mtrr_slot(c, msr);
+		if (slot) {
+			if (!mtrr_value_ok(c, msr, v))
+				return false;
+			*slot = v;
+			return true;
+		}
+		return sys_msr_fixed_write(c, msr, v) || c->bus->msr_write(c->bus->opaque, c->index, msr, v);
+	}
+}
+
+static outline_ void do_wrmsr(struct soft_cpu *c)
+{
+	sys_need_cpl0(c);
+	if (!write_msr(c, (u32)c->gpr[GPR_RCX], c->gpr[GPR_RDX] << 32 | (u32)c->gpr[GPR_RAX]))
+		sys_fault_0(c, EXC_GP);
+}
+void sys_wrmsr(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	do_wrmsr(c);
+	c->rip = SOFT_NEXT_RIP(c, op);
+	soft_leave(c, op);
+}
+
+/* ---- CPUID ---- */
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_EN (1ull << 11)
+#define CPUID_APIC (1u << 9)
+
+/* While it is off in IA32_APIC_BASE there is none (SDM 3A 11.4.3). */
+static bool apic_off(struct soft_cpu *c)
+{
+	u64 base;
+
+	return c->bus->msr_read(c->bus->opaque, c->index, MSR_APIC_BASE, &base) && !(base & APIC_BASE_EN);
+}
+
+struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf)
+{
+	struct cpuid_regs r = cpu_model_cpuid(c->model, c->index, leaf, subleaf);
+
+	switch (leaf) {
+	case 1:
+		r.ecx &= ~(1u << 27);
+		if (c->cr4 & CR4_OSXSAVE)
+			r.ecx |= 1u << 27;
+		if (apic_off(c))
+			r.edx &= ~CPUID_APIC;
+		break;
+	case 0x80000001:
+		if ((r.edx & CPUID_APIC) && apic_off(c))
+			r.edx &= ~CPUID_APIC;
+		break;
+	case 0xd:
+		/* EBX: the size for what XCR0 enables now (SDM 1 13.2). */
+		if (subleaf == 0 && r.eax)
+			r.ebx = c->xcr0 & 4 ? 832 : 576;
+		break;
+	case 0x15:
+		/* TSC = crystal * ebx / eax. The "crystal" is the local APIC timer's 1 GHz. */
+		if (r.ecx) {
+			r.eax = 1000000;
+			r.ebx = (u32)c->vm->tsc_khz;
+		}
+		break;
+	case 0x16:
+		if (r.eax) {
+			r.eax = (u32)(c->vm->tsc_khz / 1000);
+			r.ebx = r.eax;
+		}
+		break;
+	case 0x40000010:
+		r.eax = (u32)c->vm->tsc_khz;
+		break;
+	default:
+		break;
+	}
+	return r;
+}
+
+void sys_cpuid(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	struct cpuid_regs r = soft_cpuid(c, (u32)c->gpr[GPR_RAX], (u32)c->gpr[GPR_RCX]);
+
+	direct_saw_host(c);
+	c->gpr[GPR_RAX] = r.eax;
+	c->gpr[GPR_RBX] = r.ebx;
+	c->gpr[GPR_RCX] = r.ecx;
+	c->gpr[GPR_RDX] = r.edx;
+	NEXT(c, op);
+}
+
+/* ---- VMCALL, VMMCALL: both work, whatever the vendor, as kernels patch late ---- */
+#define HYPERCALL_EPERM (-1)
+
+static outline_ void do_hypercall(struct soft_cpu *c)
+{
+	static const u8 args[4] = { GPR_RBX, GPR_RCX, GPR_RDX, GPR_RSI };
+	u64 nr = c->gpr[GPR_RAX], arg[4];
+	bool wide = soft_code64(c);
+	s64 ret = HYPERCALL_EPERM;
+
+	for (unsigned i = 0; i < 4; i++)
+		arg[i] = wide ? c->gpr[args[i]] : (u32)c->gpr[args[i]];
+	if (c->cpl == 0)
+		ret = c->bus->hypercall(c->bus->opaque, c->index, wide ? nr : (u32)nr, arg);
+	c->gpr[GPR_RAX] = wide ? (u64)ret : (u32)ret;
+}
+void sys_hypercall(struct soft_cpu *c, const struct uop *op)
+{
+	SOFT_ENTER(c, op);
+	do_hypercall(c);
+	NEXT(c, op);
+}

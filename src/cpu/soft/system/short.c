@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * short.c - the short ways of SYSCALL, SYSRET and IRETQ, see sys.h. Compiled without vector registers, because
+ * translated code takes them with the guest's vector registers in place: what is called from here is here, or inline.
+ */
+#include "cpu/soft/system/sys.h"
+
+bool sys_syscall_short(struct soft_cpu *c, u64 next)
+{
+	u64 fl = c->sysflags | soft_get_status(c) | 2;
+	u16 cs = (u16)(c->star >> 32) & 0xfffc;
+
+	if (!(c->efer & EFER_SCE) || !soft_code64(c) || !sys_plain(c))
+		return false;
+	c->gpr[GPR_RCX] = next;
+	c->gpr[GPR_R8 + 3] = fl;
+	c->rip = c->lstar;
+	sys_set_cs_flat(c, cs, 0, true, false);
+	sys_set_ss_flat(c, (u16)(cs + 8), 0);
+	c->cpl = 0;
+	sys_set_plain_flags(c, fl & ~c->fmask);
+	sys_ring_changed(c);
+	return true;
+}
+
+bool sys_sysret_short(struct soft_cpu *c)
+{
+	u16 base = (u16)(c->star >> 48);
+
+	if (!(c->efer & EFER_SCE) || !soft_code64(c) || c->cpl || !sys_plain(c) || (c->gpr[GPR_R8 + 3] & FL_TF) ||
+	    !soft_canonical(c->gpr[GPR_RCX]))
+		return false;
+	c->rip = c->gpr[GPR_RCX];
+	sys_set_cs_flat(c, (u16)((base + 16) | 3), 3, true, false);
+	sys_set_ss_flat(c, (u16)((base + 8) | 3), 3);
+	c->cpl = 3;
+	sys_set_plain_flags(c, c->gpr[GPR_R8 + 3] & 0x3c7fd7);
+	sys_ring_changed(c);
+	sys_to_user(c);
+	return true;
+}
+
+/* sys_drop_inner_segs() would find nothing to drop. */
+static bool data_segs_stay(const struct soft_cpu *c, unsigned cpl)
+{
+	static const u8 names[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (c->seg[names[i]].sel && (c->seg[names[i]].ar >> 5 & 3) < cpl)
+			return false;
+	return true;
+}
+
+/* IRETQ of ring 0 to 64-bit code of any ring; false: not so, and nothing was done. */
+bool sys_iret_short(struct soft_cpu *c)
+{
+	volatile guest_u64 *f = sys_hit(c->tlb, c->gpr[GPR_RSP], 40, false);
+	u64 cs_raw, ss_raw = 0;
+
+	if (!soft_code64(c) || !f || c->cpl || !sys_plain(c) || (c->sysflags & FL_NT))
+		return false;
+	u64 ip = f[0], fl = f[2], sp = f[3];
+	u16 cs = (u16)f[1], ss = (u16)f[4];
+	unsigned rpl = cs & SEL_RPL;
+	if ((fl & FL_TF) || !soft_canonical(ip) || (ss & SEL_RPL) != rpl ||
+	    !sys_gdt_hit(c, cs, SYS_KIND_CODE64, rpl, &cs_raw))
+		return false;
+	if (rpl && !data_segs_stay(c, rpl))
+		return false;
+	if (sel_null(ss) ? rpl == 3 : !sys_gdt_hit(c, ss, SYS_KIND_DATA, rpl, &ss_raw))
+		return false;
+
+	c->seg[SEG_CS] = sys_seg_of_raw(cs_raw, cs);
+	c->cpl = (u8)rpl;
+	if (sel_null(ss))
+		c->seg[SEG_SS] = (struct cpu_seg){ .sel = ss, .ar = SEG_AR_UNUSABLE | rpl << 5 };
+	else
+		c->seg[SEG_SS] = sys_seg_of_raw(ss_raw, ss);
+	c->gpr[GPR_RSP] = sp;
+	c->rip = ip;
+	sys_set_plain_flags(c, fl); /* ring 0 may change all of them; RF is not kept without breakpoints */
+	sys_ring_changed(c);
+	if (rpl == 3)
+		sys_to_user(c);
+	return true;
+}
