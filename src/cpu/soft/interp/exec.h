@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * exec.h - what exec*.c's handlers are made of: register and memory operands on the fast path,
- * going on to other blocks. Only for handlers; see soft.h for the rules they keep.
+ * going on to other blocks. Only for handlers; see handler.h for the rules they keep.
  */
 #ifndef MICA_SOFT_EXEC_H
 #define MICA_SOFT_EXEC_H
 
-#include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/ea.h"
+#include "cpu/soft/handler.h"
+#include "cpu/soft/memory/access.h"
 
 /* uop.aux of integer handlers */
 #define AUX_MEM 1u  /* the operand is in memory */
@@ -216,5 +218,13 @@ uop_fn op_nop, op_fence, op_jmp64_link, op_jmp64, op_call64_link, op_call64, op_
     op_xchg, op_xadd, op_cmpxchg, op_cmpxchg8b, op_bt, op_bitscan, op_bswap, op_shxd, op_convert, op_flag, op_lahf,
     op_sahf, op_xlat, op_bcd, op_pusha, op_popa, op_movbe, op_crc32, op_bmi, op_mulx, op_adx, op_rdrand, op_pause,
     op_salc, op_movs, op_stos, op_lods, op_scas, op_cmps, op_prefetch_write, op_clflush;
+
+/* Those the decoder needs by name: */
+void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
+void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
+void op_end(struct soft_cpu *c, const struct uop *op);       /* end of block: fall through */
+void op_end_link(struct soft_cpu *c, const struct uop *op);  /* ... inside the page */
+void op_ud(struct soft_cpu *c, const struct uop *op);
+void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */
 
 #endif

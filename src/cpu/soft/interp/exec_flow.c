@@ -8,6 +8,9 @@
  */
 #include "base/clock.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/jit/jit.h"
 
 #include <sched.h>
 
