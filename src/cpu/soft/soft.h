@@ -624,7 +624,7 @@ bool decode_int(struct decode *d); /* decode_int.c: integer, control flow in 64-
 bool decode_sys(struct decode *d); /* decode_sys.c: system, segments, far, stack frames, I/O */
 bool decode_vec(struct decode *d); /* decode_vec.c: x87, MMX, SSE, AVX, FXSAVE/XSAVE */
 
-/* ---- what is system: exc.c, far.c, iret.c, task.c, seg.c, syscall.c, ctl.c, msr.c ---- */
+/* ---- what is system: exc.c, far.c, iret.c, task.c, seg.c, syscall.c, control_reg.c, debug.c, msr.c ---- */
 /* The run loop's: deliver c->exc (may raise again; the loop handles #DF and triple fault).
  * Returns false on a triple fault (shutdown). */
 bool soft_deliver_exc(struct soft_cpu *c);

@@ -5,7 +5,7 @@
  */
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* io.c - IN OUT INS OUTS, with IOPL and the I/O permission bitmap (SDM 1 19.5). */
+#include "cpu/soft/system/debug.h"
 #include "cpu/soft/system/sys.h"
 
 static cold_ void check_bitmap(struct soft_cpu *c, u16 port, unsigned bytes)
