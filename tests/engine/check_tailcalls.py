@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""check_tailcalls.py CC LIBRARY_OR_OBJECT... - INV-CHAIN-1 of src/cpu/soft/soft.h, looked for in the object code.
+"""check_tailcalls.py CC LIBRARY_OR_OBJECT... - INV-CHAIN-1 of src/cpu/soft/handler.h, looked for in the object code.
 
 A uop handler goes on to the next one by a jump. Where the compiler made that a call (because a local's address
 escapes, say), the host's stack would grow with every guest instruction. So:

@@ -5,7 +5,7 @@
 #ifndef MICA_SOFT_CHAIN_H
 #define MICA_SOFT_CHAIN_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/handler.h"
 
 /* 64-bit code: continue at linear address t, which may be anything. */
 #define GOTO_RIP64(c, op, t) \

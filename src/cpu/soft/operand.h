@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * operand.h - a uop's operands: registers, and memory on the fast path, which looks into the software TLB where it
- * stands and calls memory/ for the rest. For handlers; soft.h says what they keep to.
+ * stands and calls memory/ for the rest. For handlers; handler.h says what they keep to.
  */
 #ifndef MICA_SOFT_OPERAND_H
 #define MICA_SOFT_OPERAND_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/ea.h"
+#include "cpu/soft/handler.h"
+#include "cpu/soft/memory/access.h"
 
 /* uop.aux of integer handlers */
 #define AUX_MEM 1u  /* the operand is in memory */

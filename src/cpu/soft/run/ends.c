@@ -6,7 +6,12 @@
  * The decoder puts them there without knowing them: it is given them in a struct (decode_ends).
  */
 #include "base/clock.h"
+#include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/chain.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/jit/jit.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/run/ends.h"
 
 #include <sched.h>
 

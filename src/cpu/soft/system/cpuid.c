@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cpuid.c - CPUID, and hypercalls. */
+#include "cpu/soft/direct/direct.h"
 #include "cpu/soft/system/sys.h"
 
 bool sys_vendor_amd(const struct soft_cpu *c)

@@ -3,7 +3,7 @@
 #ifndef MICA_SOFT_SYS_OPS_H
 #define MICA_SOFT_SYS_OPS_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/uop.h"
 
 uop_fn sys_iret;
 uop_fn sys_jmp_far_ptr, sys_jmp_far_mem, sys_call_far_ptr, sys_call_far_mem, sys_ret_far;
