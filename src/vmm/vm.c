@@ -6,7 +6,7 @@
  *
  * The loop waits for nothing that a guest decides the length of. A reset waits for the disks, gives all memory back and
  * reads a kernel: that is an errand of vCPU 0's thread (gate.h), and go_on() follows it. A save wants quiet disks:
- * go_on() freezes the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
+ * go_on() quiesces the devices and looks again each SETTLE_NS. A wish to end the VM overtakes both.
  *
  * INV-VM-1: act_at_rest(), go_on() and everything below them run only while all vCPUs are parked (INV-GATE-1).
  */
@@ -18,7 +18,7 @@
 #include "cpu/probe.h"
 #include "device/chr.h"
 #include "device/uart.h"
-#include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "net/net.h"
@@ -244,7 +244,6 @@ static struct snapshot_vm parts(struct vm *v)
 		.model = v->model,
 		.machine = v->machine,
 		.cpus = v->cpus,
-		.uart = v->uart,
 		.disks = v->disks,
 	};
 }
@@ -272,7 +271,7 @@ bool vm_held(struct vm *v)
 void vm_release(struct vm *v)
 {
 	if (vm_held(v))
-		virtio_pci_freeze_all(machine_pci(v->machine), false);
+		machine_resume(v->machine);
 	gate_release(&v->gate);
 }
 
@@ -282,7 +281,6 @@ static bool carry_out(struct vm *v, const struct gate_wishes *w);
 static bool save(struct vm *v)
 {
 	struct snapshot_vm p = parts(v);
-	struct pci_bus *pci = machine_pci(v->machine);
 	struct snapshot_size size = { 0 };
 	struct err e;
 	int r;
@@ -290,14 +288,13 @@ static bool save(struct vm *v)
 	if (v->ended) {
 		r = err_set(&e, ESHUTDOWN, _("the VM ended before it could be saved"));
 	} else {
-		virtio_pci_freeze_all(pci, true);
-		if (virtio_pci_busy(pci))
+		if (!machine_quiesce(v->machine))
 			return false;
 		r = snapshot_save(&p, v->save.fd, &size, &e);
 		/* While it is held nothing moves: what waits in the rings is in the saved state, and is done by who
 		 * goes on. */
 		if (r < 0)
-			virtio_pci_freeze_all(pci, false);
+			machine_resume(v->machine);
 	}
 	close(v->save.fd);
 	if (r == 0)
@@ -389,7 +386,7 @@ static int open_chardev(struct chr **out, struct loop *loop, const char *kind, i
 
 static int add_virtio(struct vm *v, int r, struct virtio_dev *d, struct err *e)
 {
-	return r < 0 ? r : virtio_pci_add(machine_pci(v->machine), d, -1, e);
+	return r < 0 ? r : virtio_pci_add(machine_pci(v->machine), d, -1, NULL, e);
 }
 
 static int add_disk(struct vm *v, const struct vmm_disk *d, struct err *e)
@@ -434,16 +431,6 @@ static int add_net(struct vm *v, const struct vmm_net *n, unsigned index, struct
 	return add_virtio(v, r, dev, e);
 }
 
-static void on_uart_reset(void *opaque)
-{
-	uart_reset(opaque);
-}
-
-static void on_virtio_reset(void *opaque)
-{
-	virtio_pci_reset_all(opaque);
-}
-
 /* In slot order: a disk's name in the guest (vda, vdb, ...) follows it. */
 static int add_devices(struct vm *v, struct err *e)
 {
@@ -456,9 +443,8 @@ static int add_devices(struct vm *v, struct err *e)
 			     v->console);
 		if (r < 0)
 			return err_sys(e, -r, _("cannot add the serial port"));
-		machine_on_reset(v->machine, on_uart_reset, v->uart);
+		machine_add_device(v->machine, uart_device(v->uart, 0));
 	}
-	machine_on_reset(v->machine, on_virtio_reset, machine_pci(v->machine));
 	for (unsigned i = 0; r == 0 && i < c->ndisks; i++)
 		r = add_disk(v, &c->disks[i], e);
 	for (unsigned i = 0; r == 0 && i < c->nnets; i++)
@@ -636,17 +622,13 @@ static int build(struct vm *v, int *status, struct err *e)
 static void destroy(struct vm *v)
 {
 	if (v->machine)
-		virtio_pci_free_all(machine_pci(v->machine)); /* also closes the disks */
-	if (v->uart)
-		uart_free(v->uart);
+		machine_free(v->machine); /* also closes the disks; may still move an interrupt line of a vCPU */
 	if (v->console)
 		chr_flush(v->console, FLUSH_MS);
 	if (v->virtio_console)
 		chr_flush(v->virtio_console, FLUSH_MS);
 	chr_free(v->console);
 	chr_free(v->virtio_console);
-	if (v->machine)
-		machine_free(v->machine); /* may still move an interrupt line of a vCPU */
 	if (v->cpus)
 		cpu_vm_free(v->cpus);
 	cpu_model_free(v->model);
