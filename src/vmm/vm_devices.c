@@ -30,12 +30,14 @@ static int add_virtio(struct vm *v, int r, struct virtio_dev *d, struct err *e)
 
 static int add_disk(struct vm *v, const struct vmm_disk *d, struct err *e)
 {
+	const struct blk_option direct = { "direct", "on" };
 	struct blk_params p = {
 		.path = d->path,
 		.format = d->format ? d->format : "raw",
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
-		.direct = d->direct,
+		.options = &direct,
+		.noptions = d->direct,
 	};
 	struct virtio_dev *dev = NULL;
 	struct blk *blk;
