@@ -21,7 +21,7 @@
  * again.
  */
 #include "base/clock.h"
-#include "cpu/soft/soft.h"
+#include "cpu/soft/direct/direct.h"
 
 #define TRY 12u          /* returns of a leg that tries a way */
 #define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
@@ -109,11 +109,16 @@ static bool was_barred(const struct soft_cpu *c, u64 root)
 	return c->direct.bar[slot_of(root)].root == root;
 }
 
-/* Nothing speaks against it any more. */
+/* It did well once: that is worth half of the next wait, and in the end nothing speaks against it any more. */
 static void pardon(struct soft_cpu *c, u64 root)
 {
-	if (was_barred(c, root))
-		c->direct.bar[slot_of(root)] = (struct direct_bar){ 0 };
+	struct direct_bar *b = &c->direct.bar[slot_of(root)];
+
+	if (!was_barred(c, root))
+		return;
+	b->wait_ns /= 2;
+	if (b->wait_ns < BAR_NS)
+		*b = (struct direct_bar){ 0 };
 }
 
 /* ---- legs ---- */

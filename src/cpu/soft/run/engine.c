@@ -7,6 +7,14 @@
 #include "cpu/engine.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/decode/memo.h"
+#include "cpu/soft/jit/jit.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/run/hooks.h"
+#include "cpu/soft/system/system.h"
+#include "cpu/soft/vector/fpu.h"
 
 /*
  * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
@@ -367,6 +375,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	int r;
 
 	v->head.engine = &cpu_engine_soft;
+	vm->hooks = &run_hooks;
 	vm->ram = ram;
 	vm->bus = bus;
 	vm->model = model;
@@ -387,6 +396,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		cpu->head.engine = &cpu_engine_soft;
 		struct soft_cpu *c = &cpu->s;
 		c->vm = vm;
+		c->hooks = &run_hooks;
 		c->bus = bus;
 		c->model = model;
 		c->ram = ram;
