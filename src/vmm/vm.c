@@ -21,6 +21,7 @@
 #include "device/virtio/virtio.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "machine/memory.h"
 #include "net/net.h"
 #include "vmm/boot_files.h"
 #include "vmm/engine_options.h"
@@ -184,10 +185,10 @@ static int boot(struct vm *v, struct err *e)
 }
 
 /* Memory is empty after power-on, and the host has it back. */
-static void discard(struct vm *v, gpa_t gpa, u64 bytes)
+static void discard_ram(struct vm *v)
 {
-	for (u64 at = 0; at < bytes && !gate_must_end(&v->gate); at += DISCARD_BYTES)
-		ram_discard(v->ram, gpa + at, MIN(bytes - at, DISCARD_BYTES));
+	for (u64 at = 0; at < v->ram->bytes && !gate_must_end(&v->gate); at += DISCARD_BYTES)
+		ram_discard_at(v->ram, at, MIN(v->ram->bytes - at, DISCARD_BYTES));
 }
 
 static int reset(struct vm *v, struct err *e)
@@ -195,8 +196,7 @@ static int reset(struct vm *v, struct err *e)
 	machine_reset(v->machine);
 	for (unsigned i = 0; i < v->cfg->cpus; i++)
 		cpu_reset(v->vcpu[i].cpu);
-	discard(v, 0, v->ram->low_bytes);
-	discard(v, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
+	discard_ram(v);
 	return gate_must_end(&v->gate) ? 0 : boot(v, e);
 }
 
@@ -621,7 +621,7 @@ static int build(struct vm *v, int *status, struct err *e)
 		return err_prefix(e, _("restore"));
 	if ((r = choose_engine(v, status, e)) < 0)
 		return r;
-	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
+	if ((r = ram_new_with_room(&v->ram, c->memory_bytes, MEMORY_ROOM, e)) < 0)
 		return r;
 	mc.ram = v->ram;
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = add_cpus(v, status, e)) < 0 ||

@@ -74,10 +74,10 @@ void cache_free(struct soft_vm *vm);
 struct block *cache_get(struct soft_cpu *c, gva_t lin);
 /* Decode b, at lin, anew: on behind its branches, for the translator. Like cache_get(), it may empty the arena. */
 struct block *cache_get_whole(struct soft_cpu *c, gva_t lin, struct block *b);
-/* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
-unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
-/* The same by offset into the host's RAM, within a page. */
+/* Drop blocks made from [off, off+bytes) of the file, within a page; any thread. Returns how many died. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
+/* The same for any length, after a write that was not a vCPU's. */
+void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes);
 /* The page is no code page any more, unless there are blocks from it; true: so. */
 bool cache_release(struct soft_vm *vm, u64 page);
 void cache_kill(struct soft_vm *vm, struct block *b);
