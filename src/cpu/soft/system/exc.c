@@ -410,19 +410,6 @@ void soft_step_before(struct soft_cpu *c)
 		soft_raise_db(c, hits, false);
 }
 
-void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
-{
-	for (unsigned i = 0; i < 4; i++) {
-		unsigned rw = c->dr7 >> (16 + 4 * i) & 3;
-		u64 len = bp_len(c->dr7, i), at = c->dr[i] & ~(len - 1);
-
-		if (!bp_enabled(c->dr7, i) || (rw != 3 && !(rw == 1 && write)))
-			continue;
-		if (lin < at + len && at < lin + bytes)
-			c->dr6_pending |= 1u << i;
-	}
-}
-
 void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes)
 {
 	for (unsigned i = 0; i < 4; i++) {
