@@ -32,12 +32,14 @@ static int open_chardev(struct chr **out, struct loop *loop, const char *kind, i
 static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err *e)
 {
 	const struct vmm_disk *d = &v->cfg->disks[i];
+	const struct blk_option direct = { "direct", "on" };
 	struct blk_params p = {
 		.path = d->path,
 		.format = d->format ? d->format : "raw",
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
-		.direct = d->direct,
+		.options = &direct,
+		.noptions = d->direct,
 	};
 	int r = blk_open(&a->blk, v->loop, &p, e);
 

@@ -7,6 +7,8 @@
  * interpreted, and must come out alike: both().
  */
 #include "direct_rig.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/system/system.h"
 
 #include <dirent.h>
 #include <pthread.h>

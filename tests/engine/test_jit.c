@@ -5,6 +5,9 @@
  */
 #include "harness.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/decode/decode.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

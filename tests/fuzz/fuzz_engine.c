@@ -14,8 +14,10 @@
  */
 #include "base/clock.h"
 #include "cpu/cpu.h"
-#include "cpu/soft/soft.h"
+#include "cpu/soft/vm.h"
 #include "../patience.h"
+#include "cpu/soft/handler.h"
+#include "cpu/soft/run/core.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cache.c - see cache.h. */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/raise.h"
+#include "cpu/soft/jit/jit.h"
 
 #include <limits.h>
 #include <linux/futex.h>

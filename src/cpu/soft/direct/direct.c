@@ -2,7 +2,9 @@
 /* direct.c - direct execution: who gets a runner, registers in and out, and what its stops mean. See direct.h. */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/vector/fpu.h"
 
 #include <signal.h>
 #include <ucontext.h>

@@ -17,6 +17,12 @@
  * for all: they are emptied with the address space, unless they hold nothing but global pages.
  */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/system/system.h"
+#include "cpu/soft/memory/access.h"
+#include "cpu/soft/raise.h"
+#include "cpu/soft/jit/jit.h"
 
 #define PTE_P 0x1ull
 #define PTE_W 0x2ull

@@ -7,6 +7,13 @@
 #include "cpu/engine.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/decode/memo.h"
+#include "cpu/soft/jit/jit.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/system/system.h"
+#include "cpu/soft/vector/fpu.h"
 
 /*
  * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
