@@ -5,6 +5,8 @@
 #include "machine/pci.h"
 #include "vmm/device_plan.h"
 
+#include "../unit/pci_rig.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -38,17 +40,11 @@ static int make(const char *config, struct err *e)
 	return r;
 }
 
-static u32 cfg(unsigned off)
-{
-	bus_pio_write(machine_bus(m), 0xcf8, 4, 0x80000000u | 5 << 11 | off);
-	return bus_pio_read(machine_bus(m), 0xcfc, 4);
-}
-
 /* The driver: find it, read it. */
 static u32 driver_read(void)
 {
-	assert_int_equal(cfg(0), 0x00ff1b36);
-	return (u32)bus_mmio_read(machine_bus(m), cfg(0x10) & ~15u, 4);
+	assert_int_equal(cfg_get(machine_bus(m), 5, 0, 4), 0x00ff1b36);
+	return (u32)bus_mmio_read(machine_bus(m), cfg_bar(machine_bus(m), 5, 0), 4);
 }
 
 static int up(void **state)
@@ -78,7 +74,7 @@ static void counts(void **state)
 	for (u32 i = 7; i < 20; i++)
 		assert_int_equal(driver_read(), i);
 	/* Other widths and places do not count, and writes are lost. */
-	u64 bar = cfg(0x10) & ~15u;
+	u64 bar = cfg_bar(machine_bus(m), 5, 0);
 	assert_int_equal(bus_mmio_read(machine_bus(m), bar, 1), 0);
 	assert_int_equal(bus_mmio_read(machine_bus(m), bar + 4, 4), 0);
 	bus_mmio_write(machine_bus(m), bar, 4, 1);
@@ -109,7 +105,7 @@ static void lives(void **state)
 	close(fd);
 	assert_int_equal(driver_read(), 9);
 	pci_unplug(pci_dev_of(dev));
-	assert_int_equal(cfg(0), 0xffffffff);
+	assert_int_equal(cfg_get(machine_bus(m), 5, 0, 4), 0xffffffff);
 }
 
 static void refuses(void **state)
