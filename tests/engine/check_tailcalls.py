@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""check_tailcalls.py CC LIBRARY_OR_OBJECT... - INV-CHAIN-1 of src/cpu/soft/soft.h, looked for in the object code.
+"""check_tailcalls.py CC LIBRARY_OR_OBJECT... - INV-CHAIN-1 of src/cpu/soft/handler.h, looked for in the object code.
 
 A uop handler goes on to the next one by a jump. Where the compiler made that a call (because a local's address
 escapes, say), the host's stack would grow with every guest instruction. So:
@@ -38,7 +38,7 @@ def functions(objects):
             where = Path(match[1]).name
         elif match := re.match(r"[0-9a-f]+ <(.+)>:$", line):
             body = found.setdefault((where, match[1]), [])
-        elif match := re.match(r"\s+[0-9a-f]+: (R_X86_64_PLT32|R_X86_64_PC32)\s+(\w+)-0x4$", line):
+        elif match := re.match(r"\s+[0-9a-f]+: (R_X86_64_PLT32|R_X86_64_PC32)\s+(\S+?)[-+]0x[0-9a-f]+$", line):
             if body and body[-1].split()[0] in ("call", "jmp"):
                 body[-1] = f"{body[-1].split()[0]} {match[2]}"
         elif match := re.match(r"\s*[0-9a-f]+:\t(.+)", line):

@@ -8,6 +8,7 @@
  * addresses, and the TLB either serves every page or none.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/jit/jit.h"
 
 #include <cpuid.h>
 #include <setjmp.h>

@@ -71,7 +71,7 @@ static int setup(void **state)
 {
 	memset(&F, 0, sizeof(F));
 	assert_int_equal(ram_new(&F.ram, 1 * MIB, NULL), 0);
-	F.ram->on_write = t_wrote;
+	F.ram->watch.wrote = t_wrote;
 	F.dev = virtio_new(&t_class, F.ram, NULL, 2, NULL);
 	F.dev->irq_queue = t_irq;
 	F.dev->irq_config = t_irq_cfg;

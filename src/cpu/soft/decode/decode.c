@@ -10,6 +10,8 @@
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/blocks/cache.h"
 
 void decode_init(struct soft_vm *vm)
 {

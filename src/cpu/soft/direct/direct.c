@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/system/sys.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/vector/fpu.h"
 
 #include <signal.h>
 #include <ucontext.h>

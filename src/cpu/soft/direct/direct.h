@@ -70,19 +70,11 @@
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H
 
-#include "base/base.h"
 #include "base/err.h"
-#include "cpu/soft/jit/jit.h"
+#include "cpu/soft/vm.h"
 
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <pthread.h>
 #include <ucontext.h>
-
-struct soft_cpu;
-struct soft_vm;
-struct runner;
 
 /* ---- for the engine (direct.c) ---- */
 /* Makes the runners, where the host and the options allow it; else *why says what is missing. Before the system-call
@@ -109,36 +101,7 @@ void direct_protect(struct soft_cpu *c, u64 page);
 
 #define USER_TOP 0x7ffffffff000ull /* of a process of the host */
 
-enum direct_exit {
-	DX_KICK, /* something is pending */
-	DX_SYSCALL,
-	DX_FAULT, /* a page fault that is the guest's, or a page that may not be mapped */
-	DX_GP,    /* #GP, #UD, #DE, #BP... */
-	DX_TSC,   /* RDTSC, emulated here */
-	DX_MAP,   /* a page was mapped */
-	DX_LOST,  /* the runner is dead */
-	DX_COUNT,
-};
-struct direct_stats {
-	u64 ns, starts, maps, pages, checks, drops, let_in;
-	u64 exit[DX_COUNT];
-};
-
-/* Part of struct soft_cpu. */
-struct direct_cpu {
-	s64 spare;          /* returns to CPL 3 left before one is looked at */
-	s64 spare_from;     /* ... counted from */
-	bool seen_user;     /* it was at CPL 3 */
-	s64 seen_spare;     /* of spare then */
-	u64 seen_ns;        /* time awake at the last interrupt that counted */
-	struct runner *now; /* of the address space in use */
-	struct runner *of[JIT_SPACES];
-	unsigned own; /* runners that are this vCPU's */
-	_Atomic(struct runner *) running;
-	struct direct_stats st;
-};
 #define DIRECT_NOWHERE (~0u)
-#define DIRECT_NEVER (INT64_MAX / 2)
 
 /* ---- a runner (direct_runner.c) ---- */
 #define RUNNER_BASE 0x3a5c00000000ull /* where no Linux process has anything */
@@ -193,11 +156,6 @@ struct direct_way {
 	u64 inside;             /* of that in the runner */
 	u64 cost[2];            /* ns from one return to the next: translated, direct; 0: not known */
 	s64 left;               /* of c->direct.spare, when another address space came */
-};
-
-/* What the host's kernel can do for its processes. */
-struct direct_host {
-	bool cpuid_faults, tsc_faults, fsgsbase;
 };
 
 struct runner {
@@ -283,11 +241,6 @@ void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
 
 /* ---- runners in the place of dead ones (direct_zygote.c) ---- */
-struct direct_zygote {
-	int pidfd, socket; /* -1: there is none */
-	bool asked;
-	u64 not_before_ns; /* to ask for the next one */
-};
 /* A process that makes runners, as we cannot behind the system-call filter. */
 void direct_zygote_new(struct direct_zygote *z, int ram_fd);
 void direct_zygote_free(struct direct_zygote *z);
@@ -340,22 +293,5 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 void direct_map_forget(struct runner *r);
 /* It is dead, and nothing of it is left. */
 void direct_map_lost(struct soft_cpu *c, struct runner *r);
-
-#define DIRECT_MAX 16 /* runners of a VM */
-struct direct {
-	unsigned n;
-	const char *why; /* there are none */
-	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
-	struct direct_zygote zygote;
-	struct direct_host host;
-	_Atomic u32 *code;    /* by RAM page, see direct_code.c; NULL: there are no runners */
-	u64 base_end;         /* segment bases must be below, unless 0 */
-	bool always;          /* for tests: everybody is let in at once */
-	_Atomic u64 bytes;    /* of the host's memory that their mappings take, see direct_map.c */
-	pthread_mutex_t lock; /* who has which */
-	struct runner *r[DIRECT_MAX];
-	/* Pages, by hash and plus 1, in which translated code executed CPUID or XGETBV. */
-	u64 shown[1024];
-};
 
 #endif

@@ -30,6 +30,7 @@
 #include "base/err.h"
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/run/core.h"
 
 #include <inttypes.h>
 

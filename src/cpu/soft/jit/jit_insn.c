@@ -5,6 +5,7 @@
  */
 #include "cpu/soft/jit/jit_encode.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/decode/decode.h"
 
 /* ---- emitters of their own ---- */
 

@@ -7,6 +7,8 @@
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/system/sys.h"
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/memory/mmu.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {

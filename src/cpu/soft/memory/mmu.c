@@ -17,6 +17,12 @@
  * for all: they are emptied with the address space, unless they hold nothing but global pages.
  */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/system/system.h"
+#include "cpu/soft/memory/access.h"
+#include "cpu/soft/raise.h"
+#include "cpu/soft/jit/jit.h"
 
 #define PTE_P 0x1ull
 #define PTE_W 0x2ull
@@ -204,12 +210,12 @@ again:
 		if ((lv[i].v & want) != want) {
 			if (!pte_set(c, lv[i].p, esize, lv[i].v, want))
 				goto again; /* changed under us */
-			gpa_t at = (i == top ? table : lv[i + 1].v & PTE_ADDR);
+			u64 off = (u64)(lv[i].p - c->ram->host);
 			if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed)))
-				dirty_mark(&c->vm->dirty, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT);
-			if (cache_page_flags(c->vm, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE) {
+				dirty_mark(&c->vm->dirty, off >> PAGE_SHIFT);
+			if (cache_page_flags(c->vm, off >> PAGE_SHIFT) & PAGE_CODE) {
 				jit_vec_out(c);
-				cache_invalidate(c->vm, at + ((u64)(uintptr_t)lv[i].p & (PAGE_BYTES - 1)), esize);
+				cache_wrote(c->vm, off, esize);
 			}
 			lv[i].v |= want;
 		}
@@ -284,7 +290,7 @@ bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written)
 	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
 		if (written)
 			dirty_mark(&c->vm->dirty, page);
-		else if (!dirty_has(&c->vm->dirty, page))
+		else if (!dirty_known(&c->vm->dirty, page))
 			return false;
 	}
 	u8 f = atomic_load_explicit(flags, memory_order_relaxed);
@@ -395,7 +401,7 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 		if (acc == ACC_W)
 			dirty_mark(&c->vm->dirty, pg);
 		else
-			wr = wr && dirty_has(&c->vm->dirty, pg);
+			wr = wr && dirty_known(&c->vm->dirty, pg);
 	}
 	if (unlikely(c->jit.ref)) {
 		u8 *copy = jit_check_page(c, host, acc == ACC_W);

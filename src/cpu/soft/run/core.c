@@ -14,6 +14,12 @@
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/system/sys.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/handler.h"
 
 #include <inttypes.h>
 #include <linux/futex.h>

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/run/core.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ctl.c - control, debug and extended control registers, and the instructions around them. */
 #include "cpu/soft/system/sys.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/vector/fpu.h"
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 

@@ -8,6 +8,7 @@
 #include "cpu/soft/system/sys.h"
 
 #include "base/clock.h"
+#include "cpu/soft/direct/direct.h"
 
 enum {
 	MSR_TSC = 0x10,

@@ -10,7 +10,11 @@
 #ifndef MICA_SOFT_SYS_H
 #define MICA_SOFT_SYS_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/ea.h"
+#include "cpu/soft/handler.h"
+#include "cpu/soft/memory/access.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/system/system.h"
 
 /* Handlers leave by tail calls and so have no locals of their own whose address is taken: those live in
  * functions that must not be inlined into them. */

@@ -8,6 +8,7 @@
  * first instruction.
  */
 #include "cpu/soft/system/sys.h"
+#include "cpu/soft/vector/fpu.h"
 
 struct tss {
 	u32 cr3, eip, eflags, gpr[8];

@@ -13,6 +13,7 @@
  * With CR0.NE = 0 a real machine reports x87 errors through FERR# and IRQ 13. We raise #MF then too.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/jit/jit.h"
 
 #include <signal.h>
 #include <ucontext.h>
