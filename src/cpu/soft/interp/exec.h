@@ -6,7 +6,7 @@
 #define MICA_SOFT_EXEC_H
 
 #include "cpu/soft/chain.h"
-#include "cpu/soft/operand.h"
+#include "cpu/soft/memory/operand.h"
 
 /* Tables the decoder picks from. [size]: 0..3 for 8, 16, 32, 64 bits. */
 enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP, ALU_TEST, ALU_COUNT };

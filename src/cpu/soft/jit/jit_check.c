@@ -30,7 +30,6 @@
 #include "base/err.h"
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/interp/exec.h"
-#include "cpu/soft/run/core.h"
 #include "cpu/soft/decode/decode.h"
 
 #include <inttypes.h>

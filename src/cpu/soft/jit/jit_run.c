@@ -7,7 +7,6 @@
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
-#include "cpu/soft/run/core.h"
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/decode/decode.h"
 
