@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "block/block.h"
 #include "machine/machine.h"
+#include "machine/memory.h"
 #include "vmm/exit_status.h"
 #include "vmm/i18n.h"
 #include "vmm/vm_int.h"
@@ -106,7 +107,7 @@ static int build(struct vm *v, int *status, struct err *e)
 		return err_prefix(e, _("restore"));
 	if ((r = vm_choose_engine(v, status, e)) < 0)
 		return r;
-	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
+	if ((r = ram_new_with_room(&v->ram, c->memory_bytes, MEMORY_ROOM, e)) < 0)
 		return r;
 	mc.ram = v->ram;
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = vm_add_cpus(v, status, e)) < 0 ||

@@ -55,7 +55,7 @@ static void prepare(void)
 
 	log_level = LOG_LVL_ERROR;
 	must(ram_new(&ram, RAM_BYTES, &e) == 0);
-	ram->on_write = on_wrote;
+	ram->watch.wrote = on_wrote;
 	must(loop_new(&loop, &e) == 0);
 	pci_rig_up(&rig);
 	for (int i = 0; i < 2; i++) {

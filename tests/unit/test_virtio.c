@@ -58,7 +58,7 @@ static int setup(void **state)
 {
 	memset(&F, 0, sizeof(F));
 	virtio_rig_up(&F.v, 1 * MIB);
-	F.v.ram->on_write = t_wrote;
+	F.v.ram->watch.wrote = t_wrote;
 	virtio_rig_take(&F.v, virtio_new(&t_class, F.v.ram, NULL, 2, NULL));
 	start(1ull << VIRTIO_F_RING_INDIRECT_DESC);
 	return 0;
