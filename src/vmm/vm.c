@@ -4,9 +4,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "block/block.h"
-#include "device/chr.h"
-#include "device/uart.h"
-#include "device/virtio/virtio_devices.h"
 #include "machine/machine.h"
 #include "machine/memory.h"
 #include "vmm/exit_status.h"
@@ -15,8 +12,6 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
-
-#define FLUSH_MS 1000
 
 /* ---- the gate ---- */
 
@@ -142,14 +137,7 @@ static int build(struct vm *v, int *status, struct err *e)
 /* Everything vm_new() and vm_start() made; the threads are gone. */
 static void destroy(struct vm *v)
 {
-	if (v->machine)
-		machine_free(v->machine); /* also closes the disks; may still move an interrupt line of a vCPU */
-	if (v->console)
-		chr_flush(v->console, FLUSH_MS);
-	if (v->virtio_console)
-		chr_flush(v->virtio_console, FLUSH_MS);
-	chr_free(v->console);
-	chr_free(v->virtio_console);
+	vm_free_devices(v);
 	if (v->cpus)
 		cpu_vm_free(v->cpus);
 	cpu_model_free(v->model);
@@ -223,19 +211,6 @@ void vm_power_button(struct vm *v)
 {
 	if (gate_button(&v->gate))
 		machine_power_button(v->machine);
-}
-
-void vm_break(struct vm *v)
-{
-	uart_break(v->uart);
-}
-
-bool vm_balloon(struct vm *v, u64 bytes)
-{
-	if (bytes > v->cfg->memory_bytes)
-		return false;
-	virtio_balloon_target(v->balloon, bytes);
-	return true;
 }
 
 /* ---- the end ---- */

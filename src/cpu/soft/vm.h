@@ -26,6 +26,7 @@
 	      */
 
 struct soft_vm {
+	const struct soft_hooks *hooks;
 	struct ram *ram;
 	const struct cpu_bus *bus;
 	const struct cpu_model *model;
