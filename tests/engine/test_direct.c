@@ -1414,6 +1414,76 @@ static void by_time(void **state)
 		assert_memory_equal(&end[0][s], &end[1][s], sizeof(end[0][s]));
 }
 
+/* Spins in space 1, at RIP or wherever it was interrupted, until it has been let in more often than `before`. */
+static void until_let_in(struct rig *r, u64 before)
+{
+	u64 until = clock_mono_ns() + patient(20000000000ull);
+
+	while (stats(r)->let_in == before)
+		if (clock_mono_ns() > until)
+			fail_msg("it computes, and is not let in");
+		else
+			go(r, 0);
+}
+
+/*
+ * A process that does nothing but fault on pages that come and go is sent back to translated code, and after a while
+ * has another chance. One that computes is not sent back.
+ */
+static void sent_back(void **state)
+{
+	enum { PAGES = 256 };
+	need();
+	static struct ticker t;
+	struct soft_options o = { .direct = SOFT_DIRECT_ON };
+	struct rig *r = open_rig_as("mica-v2", 1, &o);
+	struct frame *f = enter(r, 0, 1, user(u_spin));
+
+	start_ticker(r, &t, 700);
+	until_let_in(r, 0);
+	for (u64 until = clock_mono_ns() + 500000000u; clock_mono_ns() < until;)
+		go(r, 0);
+	assert_true(stats(r)->starts > 5);
+	assert_int_equal(stats(r)->barred, 0);
+	/* Nothing stays mapped for long. */
+	u64 until = clock_mono_ns() + patient(60000000000ull), n = 0;
+	f = r->frame[0];
+	f->rip = user(u_rmw);
+	f->rdi = DATA;
+	while (!stats(r)->barred) {
+		if (clock_mono_ns() > until)
+			fail_msg("%llu page faults, and it is not sent back", (unsigned long long)n);
+		f = go(r, 0);
+		if (f->vec == EXC_PF) {
+			u64 page = n++ % PAGES;
+			map(r, 1, DATA + 0x1000 * page, FRAME(10 + page), P | W | U | NX | A | D);
+			map(r, 1, DATA + 0x1000 * ((page + PAGES / 2) % PAGES), 0, 0);
+			if (n % 8 == 0)
+				kernel_does(r, 0, DO_CR3, 0, root(1));
+		} else if (f->vec == V_SYSCALL) {
+			f->rip = user(u_rmw);
+			f->rdi = DATA + 0x1000 * (n % PAGES);
+		}
+	}
+	print_message("sent back after %llu page faults\n", (unsigned long long)n);
+	u64 starts = stats(r)->starts, let_in = stats(r)->let_in;
+	assert_int_equal(stats(r)->barred, 1);
+	assert_null(cpu_of(r, 0)->direct.now);
+	/* It computes again: not at once, but it is let in. */
+	f->rip = user(u_spin);
+	for (unsigned i = 0; i < 20; i++)
+		go(r, 0);
+	assert_int_equal(stats(r)->starts, starts);
+	until_let_in(r, let_in);
+	until = clock_mono_ns() + 500000000u;
+	while (clock_mono_ns() < until)
+		go(r, 0);
+	assert_int_equal(stats(r)->barred, 1);
+	assert_true(stats(r)->starts > starts);
+	stop_ticker(&t);
+	close_rig(r);
+}
+
 /* As a migration does: pages are copied as they are told, and in the end the copy is equal. */
 static void dirty_log(void **state)
 {
@@ -1733,6 +1803,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_is_inherited),
 		cmocka_unit_test(interrupts),
 		cmocka_unit_test(by_time),
+		cmocka_unit_test(sent_back),
 		cmocka_unit_test(dirty_log),
 		cmocka_unit_test(two_vcpus),
 		cmocka_unit_test(runner_dies),

@@ -10,7 +10,7 @@
  *
  * Self-modifying code. page_flags[] has a byte for each RAM page:
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
- *               so that every store comes through mmu.c's slow path and is seen.
+ *               so that every store comes through the slow path of memory/access.c and is seen.
  *   PAGE_WTLB   some vCPU may hold a fast write entry, and PAGE_W* say in which tables.
  * code_chunks[] has a bit for each 64 bytes of such a page: set where blocks were made from. A store to other
  * chunks needs no more than to see that. Blocks die one by one, but the page stays protected until it has been

@@ -5,10 +5,11 @@
  */
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/ends.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {
