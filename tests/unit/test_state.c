@@ -117,7 +117,7 @@ static void layout(void **state)
 	ssize_t n = pread(fd, b, sizeof(b), 0);
 
 	assert_true(n > 200);
-	assert_memory_equal(b, "MICASAVE\1\0\0\0\0\0\0\0", 16);
+	assert_memory_equal(b, "MICASAVE\2\0\0\0\0\0\0\0", 16);
 	assert_true(ld_le64(b + 24) == XXH64(b, 24, 0));
 	u8 *h = b + 32;
 	assert_memory_equal(h, "things\0\0\0\0\0\0\0\0\0\0", 16);
@@ -218,11 +218,11 @@ static void forged_headers(void **state)
 	struct things x;
 	struct err e;
 	memcpy(c, b, n);
-	c[8] = 2;
+	c[8] = 3;
 	st_le64(c + 24, XXH64(c, 24, 0));
 	assert_int_equal(pwrite(fd, c, n, 0), n);
 	assert_int_equal(load_small(fd, &x, &e), -EPROTONOSUPPORT);
-	assert_non_null(strstr(e.msg, "format 2"));
+	assert_non_null(strstr(e.msg, "format 3"));
 	memcpy(c, "\177ELF....", 8);
 	assert_int_equal(pwrite(fd, c, n, 0), n);
 	assert_true(load_small(fd, &x, &e) < 0);
