@@ -184,7 +184,7 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
 	bool misaligned = (s->how & JSLOW_ALIGNED) && (lin & (s->bytes - 1u));
 
-	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS)) == JSLOW_WRITE && !misaligned) {
+	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS | JSLOW_RUN)) == JSLOW_WRITE && !misaligned) {
 		u8 *host = beside_code(c, lin, s);
 		if (host)
 			return (u64)(uintptr_t)host;
