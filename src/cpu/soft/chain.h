@@ -21,11 +21,6 @@
 		LEAVE(c, op); \
 	} while (0)
 
-#if defined(__clang__) && !defined(SOFT_TRAMPOLINE)
-#define TAIL(fn, c, op) __attribute__((musttail)) return fn((c), (op))
-#else
-#define TAIL(fn, c, op) return fn((c), (op))
-#endif
 #define LEAVE(c, op) TAIL(soft_leave, c, op)
 
 /* 64-bit code: continue at t, in the same page as this block; op->ptr remembers the block. */
@@ -38,10 +33,7 @@
 			GOTO_UOP((c), b_->op); \
 		} \
 		(c)->rip = t_; \
-		TAIL(exec_link, c, op); \
+		TAIL((c)->hooks->link, c, op); \
 	} while (0)
-
-/* soft_leave(), and put the block found into op->ptr. */
-void exec_link(struct soft_cpu *c, const struct uop *op);
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef MICA_SOFT_HANDLER_H
 #define MICA_SOFT_HANDLER_H
 
-#include "cpu/soft/vm.h"
+#include "cpu/soft/hooks.h"
 #include "cpu/soft/raise.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
@@ -52,6 +52,11 @@
 		do_##name(c, op); \
 		NEXT(c, op); \
 	}
+#if defined(__clang__) && !defined(SOFT_TRAMPOLINE)
+#define TAIL(fn, c, op) __attribute__((musttail)) return fn((c), (op))
+#else
+#define TAIL(fn, c, op) return fn((c), (op))
+#endif
 #define noinline_ __attribute__((noinline))
 /*
  * Last thing of a handler that ends its block (the decoder must have been told: dec->end = true)
@@ -59,7 +64,10 @@
  * then this. soft_leave() goes on with the next block where nothing is pending; soft_exit()
  * returns to the run loop, which looks at everything (after STI, CR writes, mode changes...).
  */
-void soft_leave(struct soft_cpu *c, const struct uop *op);
+static inline void soft_leave(struct soft_cpu *c, const struct uop *op)
+{
+	TAIL(c->hooks->leave, c, op);
+}
 static inline void soft_exit(struct soft_cpu *c)
 {
 	(void)c; /* returning from the chain is the exit */

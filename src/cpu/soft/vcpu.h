@@ -40,6 +40,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 
+struct soft_hooks;
 struct soft_vm;
 
 /* ---- the mode word: what decoding and address forming depend on ---- */
@@ -91,6 +92,7 @@ struct soft_cpu {
 	struct tlb_entry *tlb; /* the table in use */
 	u64 eff_base[8];       /* by segment: base to add (0 for ES CS SS DS in 64-bit code) */
 	struct jc_entry *jc;   /* the table in use */
+	const struct soft_hooks *hooks;
 	u64 rip;
 	const struct uop *op;      /* of the instruction being executed, see SOFT_ENTER */
 	const struct uop *next_op; /* SOFT_TRAMPOLINE */
@@ -101,7 +103,7 @@ struct soft_cpu {
 	bool shadow_ss; /* ... and debug traps (MOV SS) */
 	bool was_shadow, was_shadow_ss; /* those of the instruction being run alone */
 	bool super_nonglobal;           /* TLB_SUPER holds pages that are not global */
-	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
+	/* An instruction that stores to its own block is run again alone; memory/access.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
 	bool exclusive; /* ... and all other vCPUs wait: a read-modify-write across pages */
 	u32 pauses;
@@ -240,5 +242,8 @@ typedef u8 guest_u8 __attribute__((may_alias));
 typedef u16 guest_u16 __attribute__((aligned(1), may_alias));
 typedef u32 guest_u32 __attribute__((aligned(1), may_alias));
 typedef u64 guest_u64 __attribute__((aligned(1), may_alias));
+
+/* Set PEND_* bits, and wake the vCPU where it sleeps. Any thread. */
+void core_request(struct soft_cpu *c, u32 bits);
 
 #endif

@@ -29,6 +29,7 @@
 #define ISA_AMD 0x8000u
 
 struct soft_vm {
+	const struct soft_hooks *hooks;
 	struct ram *ram;
 	const struct cpu_bus *bus;
 	const struct cpu_model *model;

@@ -85,4 +85,24 @@ enum soft_exc {
 #define EFER_LMA 0x400ull
 #define EFER_NXE 0x800ull
 
+/* ---- DR7: breakpoint i ---- */
+static inline bool dr7_enabled(u64 dr7, unsigned i)
+{
+	return dr7 >> (2 * i) & 3;
+}
+static inline unsigned dr7_bytes(u64 dr7, unsigned i)
+{
+	static const u8 len[4] = { 1, 2, 8, 4 };
+
+	return len[dr7 >> (18 + 4 * i) & 3];
+}
+#define DR7_EXEC 0u
+#define DR7_WRITE 1u
+#define DR7_IO 2u
+#define DR7_ACCESS 3u
+static inline unsigned dr7_kind(u64 dr7, unsigned i)
+{
+	return dr7 >> (16 + 4 * i) & 3;
+}
+
 #endif

@@ -10,7 +10,7 @@
  *
  * Self-modifying code. page_flags[] has a byte for each RAM page:
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
- *               so that every store comes through mmu.c's slow path and is seen.
+ *               so that every store comes through the slow path of memory/access.c and is seen.
  *   PAGE_WTLB   some vCPU may hold a fast write entry, and PAGE_W* say in which tables.
  * code_chunks[] has a bit for each 64 bytes of such a page: set where blocks were made from. A store to other
  * chunks needs no more than to see that. Blocks die one by one, but the page stays protected until it has been
@@ -31,6 +31,7 @@
 #ifndef MICA_SOFT_CACHE_H
 #define MICA_SOFT_CACHE_H
 
+#include "cpu/soft/blocks/jump_cache.h"
 #include "cpu/soft/vm.h"
 
 #define PAGE_CODE 1u
@@ -69,6 +70,14 @@ struct code_cache {
 int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e);
 void cache_free(struct soft_vm *vm);
 
+#define CACHE_ANY_PAGE (UINT64_MAX - 1)
+/* The block at phys that reaches into the page of phys2: UINT64_MAX: none; CACHE_ANY_PAGE: whatever. Or NULL: it may be
+ * there, and is not found any more. Without the lock it may die at any time. */
+struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
+/* Keep a copy of a block that was made from its bytes under the lock, which is held; NULL: no room. */
+struct block *cache_add(struct soft_vm *vm, const struct block *made);
+/* Drop everything, in an exclusive section; the translations are the caller's. */
+void cache_reset(struct soft_vm *vm);
 /* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
 unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
 /* The same by offset into the host's RAM, within a page. */
@@ -79,23 +88,6 @@ void cache_kill(struct soft_vm *vm, struct block *b);
 /* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
-
-/* Empty a jump cache, which was zeroes at first. */
-void jc_clear(struct jc_table *t);
-/* Forget all blocks; the vCPU is at a safe point, or calls. */
-void mmu_jc_clear(struct soft_cpu *c);
-/* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
-static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, struct block *b)
-{
-	struct jc_table *t = (struct jc_table *)(void *)c->jc;
-
-	unsigned run = (unsigned)(e - t->e) / JC_RUN;
-
-	t->used[run / 64] |= 1ull << (run % 64);
-	t->halves |= (u8)(1u << (lin >> 63));
-	e->key = lin ^ c->jc_salt;
-	e->block = b;
-}
 
 /* A vCPU enters and leaves guest code (safe points outside). */
 void cache_enter_guest(struct soft_cpu *c);

@@ -370,7 +370,7 @@ static struct block *target(struct soft_cpu *c)
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {
 		vec_out(c);
-		struct block *b = cache_get(c, lin);
+		struct block *b = c->hooks->block_at(c, lin);
 		jc_set(c, e, lin, b);
 	}
 	struct block *b = e->block;

@@ -11,14 +11,15 @@
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit.h"
 #include "cpu/soft/jit/jit_emit.h"
-#include "cpu/soft/run/core.h"
 #include "cpu/soft/run/ends.h"
+#include "cpu/soft/run/fetch.h"
+#include "cpu/soft/run/hooks.h"
 
 #include <sched.h>
 
 /* ---- the end ---- */
 
-void exec_link(struct soft_cpu *c, const struct uop *op)
+void run_link(struct soft_cpu *c, const struct uop *op)
 {
 	gva_t lin = c->rip;
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
@@ -26,11 +27,11 @@ void exec_link(struct soft_cpu *c, const struct uop *op)
 	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed) && !c->jit.in_uop)) {
 		u64 generation = c->vm->cache->generation;
 		if (unlikely(e->key != lin || e->block->dead)) {
-			jc_set(c, e, lin, cache_get(c, lin));
+			jc_set(c, e, lin, fetch_block(c, lin));
 		}
 		/* A block that reaches into the next page depends on that page's mapping: not linked.
 		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers; but
-		 * cache_get() may have emptied the arena, and then *op is gone.
+		 * fetch_block() may have emptied the arena, and then *op is gone.
 		 * A single-stepped instruction (which has pending set) never comes here. */
 		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation)
 			__atomic_store_n((struct block **)(uintptr_t)&op->ptr, e->block, __ATOMIC_RELAXED);
@@ -83,7 +84,7 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 	u64 start = clock_mono_ns();
 	if (!b->whole) {
 		c->rip = c->gpr[GPR_BLK];
-		b = cache_get_whole(c, c->rip, b);
+		b = fetch_block_whole(c, c->rip, b);
 		op = b->op;
 		first = b->op;
 		if (first->fn != op_jit_heat)

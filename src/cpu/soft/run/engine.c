@@ -13,6 +13,7 @@
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/run/ends.h"
+#include "cpu/soft/run/hooks.h"
 #include "cpu/soft/system/system.h"
 #include "cpu/soft/vector/fpu.h"
 
@@ -377,6 +378,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	int r;
 
 	v->head.engine = &cpu_engine_soft;
+	vm->hooks = &run_hooks;
 	vm->ram = ram;
 	vm->bus = bus;
 	vm->model = model;
@@ -397,6 +399,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		cpu->head.engine = &cpu_engine_soft;
 		struct soft_cpu *c = &cpu->s;
 		c->vm = vm;
+		c->hooks = &run_hooks;
 		c->bus = bus;
 		c->model = model;
 		c->ram = ram;

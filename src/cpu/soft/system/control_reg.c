@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* control_reg.c - CR0 to CR8, XCR0, and the instructions that act on TLB and caches (SDM 3A 2.5, 2.6). */
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/hooks.h"
 #include "cpu/soft/vector/fpu.h"
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -215,7 +215,7 @@ void sys_xgetbv(struct soft_cpu *c, const struct uop *op)
 		soft_ud(c);
 	if ((u32)c->gpr[GPR_RCX] != 0)
 		sys_fault_0(c, EXC_GP);
-	direct_saw_host(c);
+	c->hooks->saw_host(c);
 	c->gpr[GPR_RAX] = (u32)c->xcr0;
 	c->gpr[GPR_RDX] = c->xcr0 >> 32;
 	NEXT(c, op);

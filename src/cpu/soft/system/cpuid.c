@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cpuid.c - CPUID, and hypercalls. */
-#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/hooks.h"
 #include "cpu/soft/system/sys.h"
 
 bool sys_vendor_amd(const struct soft_cpu *c)
@@ -68,7 +68,7 @@ void sys_cpuid(struct soft_cpu *c, const struct uop *op)
 	SOFT_ENTER(c, op);
 	struct cpuid_regs r = soft_cpuid(c, (u32)c->gpr[GPR_RAX], (u32)c->gpr[GPR_RCX]);
 
-	direct_saw_host(c);
+	c->hooks->saw_host(c);
 	c->gpr[GPR_RAX] = r.eax;
 	c->gpr[GPR_RBX] = r.ebx;
 	c->gpr[GPR_RCX] = r.ecx;

@@ -53,17 +53,6 @@ void sys_mov_to_dr(struct soft_cpu *c, const struct uop *op)
 }
 
 /* ---- breakpoints and steps ---- */
-static unsigned bp_len(u64 dr7, unsigned i)
-{
-	static const u8 len[4] = { 1, 2, 8, 4 };
-
-	return len[dr7 >> (18 + 4 * i) & 3];
-}
-static bool bp_enabled(u64 dr7, unsigned i)
-{
-	return dr7 >> (2 * i) & 3;
-}
-
 void soft_step_before(struct soft_cpu *c)
 {
 	u64 hits = 0;
@@ -74,31 +63,18 @@ void soft_step_before(struct soft_cpu *c)
 		return;
 	gva_t lin = sys_lin(c, c->eff_base[SEG_CS] + c->rip);
 	for (unsigned i = 0; i < 4; i++)
-		if (bp_enabled(c->dr7, i) && !(c->dr7 >> (16 + 4 * i) & 3) && c->dr[i] == lin)
+		if (dr7_enabled(c->dr7, i) && dr7_kind(c->dr7, i) == DR7_EXEC && c->dr[i] == lin)
 			hits |= 1u << i;
 	if (hits)
 		soft_raise_db(c, hits, false);
 }
 
-void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
-{
-	for (unsigned i = 0; i < 4; i++) {
-		unsigned rw = c->dr7 >> (16 + 4 * i) & 3;
-		u64 len = bp_len(c->dr7, i), at = c->dr[i] & ~(len - 1);
-
-		if (!bp_enabled(c->dr7, i) || (rw != 3 && !(rw == 1 && write)))
-			continue;
-		if (lin < at + len && at < lin + bytes)
-			c->dr6_pending |= 1u << i;
-	}
-}
-
 void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		u64 len = bp_len(c->dr7, i), at = c->dr[i] & ~(len - 1);
+		u64 len = dr7_bytes(c->dr7, i), at = c->dr[i] & ~(len - 1);
 
-		if (bp_enabled(c->dr7, i) && (c->dr7 >> (16 + 4 * i) & 3) == 2 && port < at + len && at < port + bytes)
+		if (dr7_enabled(c->dr7, i) && dr7_kind(c->dr7, i) == DR7_IO && port < at + len && at < port + bytes)
 			c->dr6_pending |= 1u << i;
 	}
 }

@@ -16,6 +16,9 @@ void soft_set_rflags(struct soft_cpu *c, u64 v);
 /* After CS, SS, CR0, EFER, EFLAGS.VM, any segment base, or CPL changed: recomputes mode,
  * eff_base, the tables in use. */
 void soft_mode_changed(struct soft_cpu *c);
+/* Call after CR0, CR4, XCR0 or EFLAGS.VM changed (soft_mode_changed() does for CR0 and VM):
+ * recomputes c->vec_ok. */
+void soft_vec_changed(struct soft_cpu *c);
 /* PEND_STEP from TF, DR7, shadow. */
 void soft_step_changed(struct soft_cpu *c);
 
@@ -31,8 +34,6 @@ void soft_step_before(struct soft_cpu *c);
 void soft_step_after(struct soft_cpu *c, bool tf_was_set);
 /* Raises what the delivery of an event met: before the handler's first instruction. */
 void soft_step_delivered(struct soft_cpu *c);
-/* Note a data access for DR7 data breakpoints; only called when DR7 enables one. */
-void soft_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write);
 void soft_reset_state(struct soft_cpu *c, bool init); /* SDM 3A 9.1.1 table; init: INIT, not power-on */
 struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf);
 

@@ -14,9 +14,6 @@ void soft_fpu_reset(struct soft_cpu *c, bool init);
 /* To and from the standard XSAVE form, only while not entered. */
 void soft_fpu_get(struct soft_cpu *c, u8 area[1024]);
 int soft_fpu_set(struct soft_cpu *c, const u8 area[1024]);
-/* Call after CR0, CR4, XCR0 or EFLAGS.VM changed (soft_mode_changed() does for CR0 and VM):
- * recomputes c->vec_ok. */
-void soft_vec_changed(struct soft_cpu *c);
 /* Per-VM tables (code stubs); also installs the process's SIGFPE handler. Before seccomp: all
  * executable memory the engine's vector part ever needs is mapped here. After vm->cpu[] is filled. */
 int soft_vec_init(struct soft_vm *vm, struct err *e);
