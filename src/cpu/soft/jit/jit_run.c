@@ -9,7 +9,7 @@
 #include "cpu/soft/vector/vec.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/memory/mmu.h"
-#include "cpu/soft/run/ends.h"
+#include "cpu/soft/decode/decode.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {
@@ -383,7 +383,7 @@ static struct block *target(struct soft_cpu *c)
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
 		c->jit.n.exit[JX_COLD]++;
 		/* Coming and going costs more than a few executions. */
-		if (b->op[0].fn == op_jit_heat && b->op[0].imm > JIT_HEAT_OUT)
+		if (b->op[0].fn == c->vm->ends->first && b->op[0].imm > JIT_HEAT_OUT)
 			b->op[0].imm -= JIT_HEAT_OUT;
 		return NULL;
 	}
