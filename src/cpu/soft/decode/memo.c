@@ -157,7 +157,7 @@ static bool one_uop(const struct soft_cpu *c, unsigned code, const struct memo_i
 
 	memset(three, 0, sizeof(three));
 	decode_begin(&d);
-	if (!decode_int(&d) || d.nu != 1)
+	if (!decode_insn(&d) || d.nu != 1)
 		return false;
 	*u = three[0];
 	*end = d.end;

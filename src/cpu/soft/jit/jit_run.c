@@ -9,7 +9,7 @@
 #include "cpu/soft/vector/vec.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/memory/mmu.h"
-#include "cpu/soft/run/ends.h"
+#include "cpu/soft/decode/decode.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {
@@ -184,7 +184,7 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
 	bool misaligned = (s->how & JSLOW_ALIGNED) && (lin & (s->bytes - 1u));
 
-	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS)) == JSLOW_WRITE && !misaligned) {
+	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS | JSLOW_RUN)) == JSLOW_WRITE && !misaligned) {
 		u8 *host = beside_code(c, lin, s);
 		if (host)
 			return (u64)(uintptr_t)host;
@@ -388,7 +388,7 @@ static struct block *target(struct soft_cpu *c)
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
 		c->jit.n.exit[JX_COLD]++;
 		/* Coming and going costs more than a few executions. */
-		if (b->op[0].fn == op_jit_heat && b->op[0].imm > JIT_HEAT_OUT)
+		if (b->op[0].fn == c->vm->ends->first && b->op[0].imm > JIT_HEAT_OUT)
 			b->op[0].imm -= JIT_HEAT_OUT;
 		return NULL;
 	}

@@ -10,6 +10,7 @@
 #include "cpu/soft/chain.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit.h"
+#include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/run/ends.h"
 #include "cpu/soft/run/fetch.h"
 #include "cpu/soft/run/hooks.h"
@@ -39,7 +40,7 @@ void run_link(struct soft_cpu *c, const struct uop *op)
 	LEAVE(c, op);
 }
 
-void op_end(struct soft_cpu *c, const struct uop *op)
+static void op_end(struct soft_cpu *c, const struct uop *op)
 {
 	if (likely(c->mode & MODE_CODE64))
 		GOTO_RIP64(c, op, c->gpr[GPR_BLK] + op->rip_off);
@@ -47,12 +48,12 @@ void op_end(struct soft_cpu *c, const struct uop *op)
 	LEAVE(c, op);
 }
 
-void op_end_link(struct soft_cpu *c, const struct uop *op)
+static void op_end_link(struct soft_cpu *c, const struct uop *op)
 {
 	GOTO_LINK64(c, op, c->gpr[GPR_BLK] + op->rip_off);
 }
 
-void op_pause(struct soft_cpu *c, const struct uop *op)
+static void op_pause(struct soft_cpu *c, const struct uop *op)
 {
 	if (c->vm->ncpus == 1 || ++c->pauses & 1023) {
 		__builtin_ia32_pause();
@@ -68,6 +69,8 @@ void op_pause(struct soft_cpu *c, const struct uop *op)
 }
 
 /* ---- the beginning ---- */
+
+static uop_fn op_jit_heat, op_jit_enter;
 
 /* The block was executed often: translate it. What to go on with. */
 static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
@@ -101,7 +104,7 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 	return op + 1;
 }
 
-void op_jit_heat(struct soft_cpu *c, const struct uop *op)
+static void op_jit_heat(struct soft_cpu *c, const struct uop *op)
 {
 	u64 *heat = (u64 *)(uintptr_t)&op->imm;
 	u64 n = __atomic_load_n(heat, __ATOMIC_RELAXED);
@@ -128,7 +131,7 @@ static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *o
 	return unlikely(c->jit.check) ? jit_check_enter(c, b) : jit_enter(c, b);
 }
 
-void op_jit_enter(struct soft_cpu *c, const struct uop *op)
+static void op_jit_enter(struct soft_cpu *c, const struct uop *op)
 {
 	const struct uop *o = enter(c, op);
 
@@ -136,3 +139,17 @@ void op_jit_enter(struct soft_cpu *c, const struct uop *op)
 		GOTO_UOP(c, o);
 	LEAVE(c, op);
 }
+
+/* Executions until a block is translated. */
+static u64 heat(const struct soft_vm *vm, u64 phys)
+{
+	return jit_was_hot(vm, phys) ? 2 : vm->jit->heat;
+}
+
+const struct decode_ends run_ends = {
+	.first = op_jit_heat,
+	.heat = heat,
+	.last = op_end,
+	.last_link = op_end_link,
+	.pause = op_pause,
+};

@@ -12,6 +12,7 @@
 #include "cpu/soft/direct/direct.h"
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/run/core.h"
+#include "cpu/soft/run/ends.h"
 #include "cpu/soft/run/hooks.h"
 #include "cpu/soft/system/system.h"
 #include "cpu/soft/vector/fpu.h"
@@ -349,7 +350,9 @@ static void find_isa(struct soft_vm *vm)
 		  (x1.ecx >> 5 & 1 ? ISA_LZCNT : 0) | (l7.ebx >> 19 & 1 ? ISA_ADX : 0) |
 		  (l1.ecx >> 22 & 1 ? ISA_MOVBE : 0) | (l1.ecx >> 30 & 1 ? ISA_RDRAND : 0) |
 		  (l7.ebx >> 18 & 1 ? ISA_RDSEED : 0) | (l7.ebx >> 23 & 1 ? ISA_CLFLUSHOPT : 0) |
-		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) |
+		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) | (l7.ebx >> 10 & 1 ? ISA_INVPCID : 0) |
+		  (l7.ebx >> 20 & 1 ? ISA_SMAP : 0) | (l7.ecx >> 22 & 1 ? ISA_RDPID : 0) |
+		  (x1.edx >> 27 & 1 ? ISA_RDTSCP : 0) |
 		  (cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u ? ISA_AMD : 0); /* not "Genu" */
 }
 
@@ -404,7 +407,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
 	find_isa(vm);
-	decode_init(vm);
+	decode_init(vm, &run_ends);
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
 		/* Zero already, and most of it (the statistics' and the tables' far ends) is never touched. */
