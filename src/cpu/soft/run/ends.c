@@ -25,15 +25,16 @@ void run_link(struct soft_cpu *c, const struct uop *op)
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
 	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed) && !c->jit.in_uop)) {
-		u64 generation = c->vm->cache->generation;
+		u64 generation = c->vm->cache->generation, remaps = c->remaps;
 		if (unlikely(e->key != lin || e->block->dead)) {
 			jc_set(c, e, lin, fetch_block(c, lin));
 		}
 		/* A block that reaches into the next page depends on that page's mapping: not linked.
 		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers; but
-		 * fetch_block() may have emptied the arena, and then *op is gone.
+		 * fetch_block() may have emptied the arena, and then *op is gone, or the page is another one by
+		 * now (memory/remap.c).
 		 * A single-stepped instruction (which has pending set) never comes here. */
-		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation)
+		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation && c->remaps == remaps)
 			__atomic_store_n((struct block **)(uintptr_t)&op->ptr, e->block, __ATOMIC_RELAXED);
 	}
 	LEAVE(c, op);
