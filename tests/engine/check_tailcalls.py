@@ -125,7 +125,8 @@ def check(objects):
         if name.split(".")[0] in RUN_LOOP:
             continue
         for i, text in enumerate(body):
-            if where != CALLS_STUBS and re.match(r"call\s+\*", text) and through_memory(body, i) and passes_uop(body, i) and not other_hook(body, i):
+            if where != CALLS_STUBS and re.match(r"call\s+\*", text) and through_memory(body, i) and passes_uop(body, i) \
+                    and not other_hook(body, i):
                 bad.append(f"{where}: {name}: calls through a uop: {text}")
             elif text.startswith("call ") and text.split()[1] in chain:
                 bad.append(f"{where}: {name}: calls {text.split()[1]}")

@@ -24,8 +24,15 @@ enum direct_exit {
 	DX_COUNT,
 };
 struct direct_stats {
-	u64 ns, starts, maps, pages, checks, drops, let_in;
+	u64 ns, starts, maps, pages, checks, drops, let_in, barred;
 	u64 exit[DX_COUNT];
+};
+
+/* An address space that does better in translated code, by its page tables (direct_choose.c). */
+#define DIRECT_BARS 16u
+struct direct_bar {
+	u64 root; /* 0: none */
+	u64 until_ns, wait_ns;
 };
 
 /* Part of struct soft_cpu. */
@@ -39,6 +46,7 @@ struct direct_cpu {
 	struct runner *of[JIT_SPACES];
 	unsigned own; /* runners that are this vCPU's */
 	_Atomic(struct runner *) running;
+	struct direct_bar bar[DIRECT_BARS];
 	struct direct_stats st;
 };
 #define DIRECT_NEVER (INT64_MAX / 2)

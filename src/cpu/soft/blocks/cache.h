@@ -64,6 +64,7 @@ struct code_cache {
 	/* exclusive sections */
 	pthread_mutex_t excl_lock;
 	_Atomic u32 excl; /* futex word: 1 while a section is open */
+	_Atomic u32 held; /* vCPUs that wait for one and come back to a block: nothing may be emptied */
 	u64 resets, invalidated;
 };
 
@@ -78,10 +79,10 @@ struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
 struct block *cache_add(struct soft_vm *vm, const struct block *made);
 /* Drop everything, in an exclusive section; the translations are the caller's. */
 void cache_reset(struct soft_vm *vm);
-/* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
-unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
-/* The same by offset into the host's RAM, within a page. */
+/* Drop blocks made from [off, off+bytes) of the file, within a page; any thread. Returns how many died. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
+/* The same for any length, after a write that was not a vCPU's. */
+void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes);
 /* The page is no code page any more, unless there are blocks from it; true: so. */
 bool cache_release(struct soft_vm *vm, u64 page);
 void cache_kill(struct soft_vm *vm, struct block *b);

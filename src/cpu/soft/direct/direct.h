@@ -63,9 +63,9 @@
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
- * Files: direct.c who is let in, and the loop; direct_map.c the mappings, direct_tables.c the page tables that they
- * need; direct_runner.c the process, direct_zygote.c new ones; direct_scan.c and direct_code.c what is not executed
- * directly.
+ * Files: direct.c who is let in, and the loop; direct_choose.c when it pays; direct_map.c the mappings, direct_tables.c
+ * the page tables that they need; direct_runner.c the process, direct_zygote.c new ones; direct_scan.c and
+ * direct_code.c what is not executed directly.
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H
@@ -147,15 +147,27 @@ _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the sign
 
 enum { RUNNER_ES, RUNNER_DS, RUNNER_FS, RUNNER_GS };
 
-/* Which way an address space goes, see choose(). */
+/* ---- directly, or in translated code? (direct_choose.c) ---- */
 struct direct_way {
-	bool direct;
-	u32 leg;                /* returns to CPL 3 until it is looked at again */
+	bool direct;            /* in this leg */
+	bool trial;             /* it is there to see what the way that lost costs now */
+	u32 leg;                /* returns to CPL 3 until it is over */
 	u32 n, part_n;          /* ... since it began */
 	u64 ns, since, part_ns; /* time since then; until `since` it is in ns */
-	u64 inside;             /* of that in the runner */
-	u64 cost[2];            /* ns from one return to the next: translated, direct; 0: not known */
-	s64 left;               /* of c->direct.spare, when another address space came */
+	u32 stops;              /* of the runner in this leg */
+	struct {
+		u64 awake_ns, thread_ns, runner_ns; /* time awake, CPU time of the vCPU's thread and of the runner */
+	} began;
+	struct direct_cost {
+		u64 ns, n; /* of so many returns; n is 0: not known */
+	} cost[2];         /* translated, direct */
+	u32 lost;          /* comparisons in a row that direct execution has lost */
+	s64 left;          /* of c->direct.spare, when another address space came */
+};
+enum direct_choice {
+	CHOICE_TRANSLATED,
+	CHOICE_DIRECT,
+	CHOICE_BAR, /* translated, and it is to give its runner back */
 };
 
 struct runner {
@@ -239,6 +251,18 @@ int runner_go(struct runner *r);
 /* Stopped: nothing is left of what it was used for. */
 void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
+/* CPU time that its process has used; 0: not known. */
+u64 runner_cpu_ns(const struct runner *r);
+
+/* A runner is given to an address space, which begins in it. */
+void direct_way_begin(struct runner *r, u64 now_ns);
+/* At the n-th return to CPL 3 since the last time: how does it go on? now_ns: time that c did not sleep. */
+enum direct_choice direct_choose(struct soft_cpu *c, struct runner *r, u32 n, u64 now_ns);
+/* In a leg of translated code: there were so few returns to CPL 3 in took_ns that what was found out before does not
+ * hold any more. */
+bool direct_way_outdated(const struct direct_way *w, u64 took_ns, u64 returns);
+/* May the address space of these page tables not have a runner now? */
+bool direct_way_barred(const struct soft_cpu *c, u64 root);
 
 /* ---- runners in the place of dead ones (direct_zygote.c) ---- */
 /* A process that makes runners, as we cannot behind the system-call filter. */

@@ -2,7 +2,6 @@
 /* control_reg.c - CR0 to CR8, XCR0, and the instructions that act on TLB and caches (SDM 3A 2.5, 2.6). */
 #include "cpu/soft/system/sys.h"
 #include "cpu/soft/hooks.h"
-#include "cpu/soft/vector/fpu.h"
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 

@@ -2,7 +2,6 @@
 /* reset.c - what a vCPU holds after power-on and after INIT (SDM 3A table 9-1). */
 #include "cpu/soft/system/desc.h"
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/vector/fpu.h"
 
 #define PAT_RESET 0x0007040600070406ull
 

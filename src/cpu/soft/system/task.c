@@ -11,7 +11,6 @@
 #include "cpu/soft/system/desc.h"
 #include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/vector/fpu.h"
 
 struct tss {
 	u32 cr3, eip, eflags, gpr[8];
