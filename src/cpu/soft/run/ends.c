@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ends.c - what stands at the borders of a block: its first uop, which counts how often it is executed and goes over to
- * its translation, and its last one, which goes on to the next block. Also PAUSE, which may leave guest code.
+ * ends.c - the handlers at the borders of a block. The first uop counts executions and enters the translation; the last
+ * goes on to the next block. PAUSE is here too, because it may leave guest code.
  *
- * The decoder puts them there without knowing them: it is given them in a struct (decode_ends).
+ * The decoder gets them in struct decode_ends, so that it need not know the run loop or the translator.
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
@@ -72,7 +72,7 @@ static void op_pause(struct soft_cpu *c, const struct uop *op)
 
 static uop_fn op_jit_heat, op_jit_enter;
 
-/* The block was executed often: translate it. What to go on with. */
+/* The block was executed often: translate it. Returns the uop to go on with. */
 static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 {
 	struct block *b = container_of(op, struct block, op[0]);
