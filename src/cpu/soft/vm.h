@@ -45,6 +45,7 @@ struct soft_vm {
 	struct direct direct;
 	u64 tsc_khz;
 	unsigned phys_bits; /* MAXPHYADDR */
+	_Atomic u64 remaps; /* how often guest memory has moved; changes while no vCPU is in the guest */
 	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */
 };
 

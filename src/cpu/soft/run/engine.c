@@ -290,6 +290,25 @@ static void on_ram_write(void *opaque, u64 off, u64 bytes)
 		dirty_mark_range(&vm->dirty, off, bytes);
 }
 
+static int on_ram_moved(void *opaque, struct err *e)
+{
+	struct soft_vm *vm = opaque;
+
+	(void)e;
+	atomic_fetch_add(&vm->remaps, 1);
+	return 0;
+}
+
+static int vm_commit_ram(struct cpu_vm *v, struct err *e)
+{
+	struct soft_vm *vm = soft_vm(v);
+
+	cache_exclusive_begin(vm, NULL);
+	int r = ram_commit(vm->ram, e);
+	cache_exclusive_end(vm, NULL);
+	return r;
+}
+
 /* ---- dirty log: every fast write entry is taken back, so that the next store to each page is seen ---- */
 
 static int vm_dirty_start(struct cpu_vm *v, enum cpu_log who, u64 off, u64 bytes, struct err *e)
@@ -418,7 +437,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		engine_reset(vm_cpu(&v->head, i));
-	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .opaque = vm };
+	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .committed = on_ram_moved, .opaque = vm };
 	*out = &v->head;
 	return 0;
 }
@@ -489,6 +508,7 @@ const struct cpu_engine cpu_engine_soft = {
 	.raise_sipi = raise_sipi,
 	.kick_halted = kick_halted,
 	.tsc = engine_tsc,
+	.vm_commit_ram = vm_commit_ram,
 	.vm_dirty_start = vm_dirty_start,
 	.vm_dirty_collect = vm_dirty_collect,
 	.vm_dirty_stop = vm_dirty_stop,
