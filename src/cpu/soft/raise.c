@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* raise.c - see raise.h. */
+/*
+ * raise.c - see raise.h.
+ *
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
+ */
 #include "cpu/soft/raise.h"
 
 void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* jump_cache.c - forgetting where blocks are in the guest's address space: struct jc_table. */
+/*
+ * jump_cache.c - forgetting where blocks are in the guest's address space: struct jc_table.
+ *
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
+ */
 #include "cpu/soft/blocks/jump_cache.h"
 
 void jc_clear(struct jc_table *t)

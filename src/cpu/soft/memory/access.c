@@ -8,7 +8,7 @@
  * that the next instruction is decoded from the new bytes; else it stores and drops the blocks it
  * overlaps (INV-CACHE-2).
  *
- * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/memory/slow.h"
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * mmu.h - linear to physical addresses: page walks, and what the TLB may hold. No vector registers: see access.h.
+ * mmu.h - linear to physical addresses: page walks, and what the TLB may hold.
+ *
+ * All of memory/ may be called while the guest's vector registers are live in the host's, and is compiled without any
+ * (no_vector in meson.build; the test no-vector looks at the object code).
  */
 #ifndef MICA_SOFT_MMU_H
 #define MICA_SOFT_MMU_H

@@ -3,7 +3,7 @@
  * protect.c - pages with code on them, and pages whose next store shall be seen: fast write entries are taken back from
  * every vCPU's tables, by any thread, under that vCPU's tlb_lock. INV-CACHE-1 (blocks/cache.h) rests on it.
  *
- * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/hooks.h"

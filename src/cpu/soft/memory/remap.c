@@ -13,7 +13,7 @@
  * a processor that has fetched ahead; all that it loads and stores goes by the new table. Translated code, which has
  * checked some of its next accesses already, is left after the instruction (INV-JIT-6).
  *
- * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/memory/mmu.h"

@@ -10,7 +10,7 @@
  * Only the vCPU's own thread empties entries, without the lock: another thread that looks at one meanwhile
  * (mmu_protect_code) takes back what is being taken back.
  *
- * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/hooks.h"

@@ -6,7 +6,7 @@
  * becomes code (protect.c), under c->tlb_lock; so the owner fills entries under the same lock, where there are other
  * vCPUs.
  *
- * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/hooks.h"

@@ -2,7 +2,7 @@
 /*
  * walk.c - page walks: what the guest's paging structures say of a linear address.
  *
- * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/memory/walk.h"
 
