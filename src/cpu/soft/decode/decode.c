@@ -35,7 +35,7 @@ void decode_init(struct soft_vm *vm, const struct decode_ends *ends)
 	for (unsigned i = 0; i < 3; i++) {
 		ZydisDecoder *d = &vm->decoder[i];
 		must(ZYAN_SUCCESS(ZydisDecoderInit(d, m[i].mode, m[i].stack)));
-		/* What the model has not, decodes as on a processor that has not. */
+		/* What the model does not have decodes as on a processor that does not have it. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vm->isa & ISA_AMD ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
@@ -44,8 +44,9 @@ void decode_init(struct soft_vm *vm, const struct decode_ends *ends)
 }
 
 /*
- * 0F 18 to 0F 1F, in every form: hints, and room for more. What is defined there belongs to features that no model has
- * (RDSSP, ENDBR, MPX, CLDEMOTE), and programs use it without asking CPUID (SDM 2B, NOP; APM 3, NOP).
+ * 0F 18 to 0F 1F, in every form: hints, and opcodes reserved for more. They execute as NOP. What is defined there
+ * belongs to features that no model has (RDSSP, ENDBR, MPX, CLDEMOTE), but programs use it without asking CPUID (SDM
+ * 2B, NOP; APM 3, NOP).
  */
 static bool is_hint(const ZydisDecodedInstruction *in)
 {
@@ -54,8 +55,8 @@ static bool is_hint(const ZydisDecodedInstruction *in)
 }
 
 /*
- * Encodings and instruction sets of which no model has any, and which give other instructions' names to theirs: AMD's
- * XOP with TBM, 3DNow!, AVX-512, Xeon Phi's.
+ * Encodings and instruction sets that no model has: AMD's XOP with TBM, 3DNow!, AVX-512, Xeon Phi's. They must be
+ * refused before the rows are asked, because Zydis gives some of them the mnemonics of other instructions.
  */
 static bool of_no_model(const ZydisDecodedInstruction *in)
 {
@@ -114,10 +115,11 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 	unsigned off = 0, nu = 0, ni = 0;
 	bool end = false;
 
-	/* Blocks that go on behind branches overlap: too much memory for what is hardly ever executed. */
+	/* Blocks that go on behind branches overlap. For code that is hardly ever executed they cost too much memory.
+	 */
 	bool cut = !whole && vm->jit && (mode & MODE_CODE64), was_cut = false;
 
-	/* n: a single step has no more than one instruction at hand, and what it decodes is not kept. */
+	/* A single step (n is at most 15) decodes one instruction and does not keep it: nothing to count. */
 	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
 		b->op[nu++] = (struct uop){
 			.fn = ends->first, .base = GPR_ZERO, .index = GPR_ZERO, .imm = ends->heat(vm, b->phys)
@@ -157,8 +159,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 				decode_ud(&d);
 			off += in->length;
 		} else {
-			/* Whether it is too long comes first, then whether all of it is there, then whether it is
-			 * anything. */
+			/* A processor asks in this order: is it too long (#GP), is all of it there (#PF), is it defined
+			 * (#UD)? */
 			bool bare, cut_off = st == ZYDIS_STATUS_NO_MORE_DATA;
 			unsigned len = decode_undefined_length(bytes, room, code, vm->isa & ISA_AMD, &bare);
 			if (cut_off && !bare)

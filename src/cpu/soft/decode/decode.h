@@ -6,9 +6,10 @@
  *
  *     bytes ──memo.c──▶ Zydis' view ──rows.c, vec_rows.c──▶ operand form ──▶ uop {handler, operands}
  *
- * decode.c goes from instruction to instruction. An instruction that was seen lately comes out of the memo, as a uop if
- * that depends on its bytes alone. Else its row says how its operands go into the uop, and which handler it gets; a
- * vector instruction without a row, or whose row has no form, is described (vec_describe.c) and runs in a stub.
+ * decode.c goes from instruction to instruction. The memo keeps instructions that were decoded lately; where the uop
+ * depends on nothing but the instruction's bytes, it keeps the uop as well. For others, the row says how the operands
+ * go into the uop and which handler it gets. A vector instruction without a row, or whose row has no form, is described
+ * by its operands (vec_describe.c) and runs in a stub.
  */
 #ifndef MICA_SOFT_DECODE_H
 #define MICA_SOFT_DECODE_H
@@ -19,7 +20,8 @@
 
 /* The handlers that the decoder puts at a block's borders, and which know the run loop and the translator. */
 struct decode_ends {
-	/* Before the first instruction of 64-bit code where a VM translates; its imm is what heat() says. */
+	/* Stands before the first instruction of 64-bit code, in a VM that translates. Its imm is what heat() returns.
+	 */
 	uop_fn *first;
 	u64 (*heat)(const struct soft_vm *vm, u64 phys);
 	uop_fn *last;      /* go on behind the block */
@@ -44,11 +46,11 @@ struct decode {
 /* ---- decode.c ---- */
 void decode_init(struct soft_vm *vm, const struct decode_ends *ends);
 /* Decode a block at host bytes p (n available, to the page's end; or to 30 when it spans) into b;
- * at most max instructions. whole: on behind branches that may not be taken; else, where there is a translator, the
- * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one
- * instruction lies whole within n. */
+ * at most max instructions. whole: go on behind conditional branches. Otherwise, in a VM that translates, the block
+ * ends with the first of them, and b->whole says whether that made it shorter. Returns false if not even one
+ * instruction lies within n. */
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
-/* What u starts from. */
+/* Fill in what every uop has, before a form does the rest. */
 void decode_begin(struct decode *d);
 /* By rows.c: integer instructions, control flow, system instructions. True: taken (d->nu, d->end filled). */
 bool decode_insn(struct decode *d);
@@ -63,12 +65,12 @@ u8 decode_reg8(ZydisRegister r);
 void decode_ud(struct decode *d);
 
 /* ---- decode_length.c ---- */
-/* Bytes of an instruction that is not defined, of which n are at p; more than n: it goes on. code: vm->decoder[]'s
- * index. *bare: it is one without operands that Zydis gives some. */
+/* Length of the undefined instruction of which n bytes are at p. More than n: it goes on behind them. code: index of
+ * vm->decoder[]. *bare: the processor sees no operands in it, though Zydis does. */
 unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool amd, bool *bare);
 
 /* ---- decode_vec.c ---- */
-/* x87, MMX, SSE, AVX, FXSAVE, XSAVE. Asked after decode_insn(); as that. */
+/* x87, MMX, SSE, AVX, FXSAVE, XSAVE. Asked when decode_insn() did not take it; returns the same. */
 bool decode_vec(struct decode *d);
 void decode_vec_init(void);
 

@@ -43,14 +43,14 @@ static bool describe_x87(struct decode *d, unsigned flags)
 		desc.kind |= VK_FLAGS_W;
 	if (flags & ROW_X87_CONTROL) {
 		desc.cls = VEC_OK_X87 | (flags & ROW_X87_NO_WAIT ? 0 : VC_WAITS);
-	} else { /* what becomes FOP; else they would be taken for vector registers */
+	} else { /* FOP's bits. A control instruction must leave both 0: the handler takes them for vector registers. */
 		u->r0 = modrm;
 		u->r1 = insn->opcode & 7;
 	}
 	return emit(d, &desc);
 }
 
-/* Registers by where they stand in the encoding, as vec_desc's masks have them. */
+/* Guest register numbers, by where the encoding has them: see VO_* in vec.h. */
 static void take_operands(struct decode *d)
 {
 	struct uop *u = &d->u[0];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * form.h - operand forms, by file; and what they are written with. rows.c and vec_rows.c name them.
+ * form.h - operand forms, which rows.c and vec_rows.c name, and the helpers they are written with.
  */
 #ifndef MICA_SOFT_DECODE_FORM_H
 #define MICA_SOFT_DECODE_FORM_H
@@ -11,18 +11,18 @@
 /* arg: enum alu, enum unary, enum shift, or whether a move extends the sign. */
 decode_form form_alu, form_unary, form_shift, form_mov, form_movx, form_lea;
 decode_form form_imul, form_xchg;
-/* The operand that may be memory, then the register: o0 and o1, o1 and o0, o0 alone; as imm: arg. */
+/* r/m operand and register operand: o0 and o1, o1 and o0, o0 alone. imm: arg. */
 decode_form form_rm_reg, form_reg_rm, form_rm;
 decode_form form_muldiv;        /* o0; arg: signed */
 decode_form form_cmpxchg8b;     /* arg: bytes of half of it */
 decode_form form_bt, form_shxd; /* arg: the operation */
 decode_form form_movbe, form_crc32, form_mulx;
 decode_form form_bmi;           /* arg: BMI_ROW() */
-decode_form form_plain;         /* no operands; as imm: arg */
+decode_form form_plain;         /* no operands; imm: arg */
 decode_form form_sized;         /* ... and with an operand size */
 decode_form form_bcd;           /* r0: arg */
 decode_form form_string;        /* arg: bytes of an element */
-decode_form form_string_or_vec; /* ... but there is a vector instruction of that name */
+decode_form form_string_or_vec; /* ... whose name a vector instruction has too */
 decode_form form_nop, form_pause, form_ud;
 decode_form form_mem; /* o0: memory */
 /* arg of form_bmi: the operation, which operand is r/m, and which the third one, if any. */
@@ -88,7 +88,7 @@ static inline bool is_gpr(const ZydisDecodedOperand *o)
 {
 	return is_reg(o) && decode_gpr(o->reg.value) != GPR_ZERO;
 }
-/* As a handler finds it: by number, or where the byte lies. */
+/* As handlers have it: a register's number, or for 8 bits where its byte lies in gpr[]. */
 static inline u8 reg_of(const ZydisDecodedOperand *o)
 {
 	return o->size == 8 ? decode_reg8(o->reg.value) : decode_gpr(o->reg.value);

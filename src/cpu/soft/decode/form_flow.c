@@ -19,7 +19,7 @@ static void rm(struct decode *d, const ZydisDecodedOperand *o)
 
 /* ---- branches ---- */
 
-/* A relative branch in 64-bit code: fills disp/imm; true when the target lies in this page (linkable). */
+/* A relative branch in 64-bit code. True: the target lies in this page, so the blocks can be linked. */
 static bool rel64(struct decode *d, const ZydisDecodedOperand *o)
 {
 	s64 rel = o->imm.value.s + (s64)d->rip_off + d->insn->length;
@@ -121,7 +121,7 @@ bool form_ret(struct decode *d, const struct decode_row *r)
 	return take(d, op_ret64);
 }
 
-/* The last of the prefixes F2 and F3, 0: none. */
+/* The last F2 or F3 prefix; 0: none. */
 static u8 last_rep(const ZydisDecodedInstruction *in)
 {
 	u8 rep = 0;
@@ -137,7 +137,7 @@ bool form_loop(struct decode *d, const struct decode_row *r)
 	struct uop *u = d->u;
 
 	u->r0 = (u8)r->arg;
-	/* AMD: F2 and F3 before LOOPcc say which condition, as before SCAS. */
+	/* AMD's processors take the condition of LOOPE and LOOPNE from an F2 or F3 prefix, as for SCAS. */
 	if (is_amd(d) && u->r0 < 2 && last_rep(d->insn))
 		u->r0 = last_rep(d->insn) == PREFIX_REPE;
 	u->r1 = (u8)(d->insn->address_width / 8);

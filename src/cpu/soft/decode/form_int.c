@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * form_int.c - operand forms of integer instructions. What the fields of the uop mean to a handler stands where the
- * handler is, in interp/.
+ * form_int.c - operand forms of integer instructions. The handlers in interp/ say what they expect in the uop's
+ * fields.
  */
 #include "cpu/soft/decode/form.h"
 #include "cpu/soft/interp/exec.h"
@@ -181,7 +181,7 @@ static bool generic(struct decode *d, const struct decode_row *r, const ZydisDec
 	d->u->osize = (u8)(o->size / 8);
 	if (reg && is_reg(reg))
 		d->u->r0 = reg_of(reg);
-	d->u->imm = imm; /* also where decode_mem() put an address there */
+	d->u->imm = imm; /* overwrites what decode_mem() may have put there */
 	if (locked(d))
 		d->u->aux |= AUX_LOCK;
 	return take(d, r->fn);
@@ -357,7 +357,7 @@ bool form_pause(struct decode *d, const struct decode_row *r)
 	struct uop *u = d->u;
 
 	(void)r;
-	/* F3 90 with REX.B, which Zydis takes for it too: XCHG r8, rAX. */
+	/* F3 90 with REX.B is XCHG r8, rAX; Zydis calls it PAUSE. */
 	if (in->attributes & ZYDIS_ATTRIB_HAS_REX && in->raw.rex.B) {
 		u->r0 = GPR_RAX;
 		u->r1 = 8;

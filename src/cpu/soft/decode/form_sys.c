@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * form_sys.c - operand forms of system instructions, far control flow and ports. All their uops have the operand size
- * in osize, unless it says otherwise here.
+ * form_sys.c - operand forms of system instructions, far control flow and ports. uop.osize is the operand size, unless
+ * a comment says otherwise.
  */
 #include "cpu/soft/decode/form.h"
 #include "cpu/soft/system/sys_ops.h"
@@ -121,8 +121,8 @@ bool form_base(struct decode *d, const struct decode_row *r)
 
 /* ---- far pointers ---- */
 
-/* Bytes of a far pointer's offset. AMD has no m16:64 (APM 3, "CALL (Far)", "LDS..."); REX.W goes before 66 all the
- * same. */
+/* Bytes of a far pointer's offset. AMD has no m16:64 (APM 3, "CALL (Far)", "LDS..."); REX.W still overrides
+ * 66. */
 static u8 far_offset(const struct decode *d)
 {
 	return operand_bytes(d) == 8 && is_amd(d) ? 4 : operand_bytes(d);

@@ -224,7 +224,7 @@ static bool operand16(const struct decode *d)
 	bool op16 = !(d->mode & (MODE_CODE64 | MODE_CODE32));
 
 	if (has_rex_w(d))
-		return false; /* goes before 66 */
+		return false; /* overrides 66 */
 	for (unsigned i = 0; i < d->insn->raw.prefix_count; i++)
 		if (d->insn->raw.prefixes[i].value == PREFIX_OPERAND_SIZE)
 			return !op16;

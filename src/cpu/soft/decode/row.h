@@ -2,10 +2,10 @@
 /*
  * row.h - an instruction is a row of a table.
  *
- * Zydis says which instruction it is (its mnemonic) and what its operands are. A row says what to make of that: a form,
- * a function that puts the operands into the uop and takes the handler; the handler, or where the form picks one from;
- * and what the form has to know beside it. There are two tables: rows.c (integer instructions, control flow, system
- * instructions) and vec_rows.c (vector and x87 instructions that are more than what Zydis says of them).
+ * Zydis says which instruction it is (its mnemonic) and what its operands are. The row adds what the engine must know:
+ * the operand form, which is a function that puts the operands into the uop; the handler, or a table from which the
+ * form picks one; and an argument for the form. There are two tables: rows.c (integer, control flow, system) and
+ * vec_rows.c (vector and x87 instructions for which Zydis' description is not enough).
  */
 #ifndef MICA_SOFT_DECODE_ROW_H
 #define MICA_SOFT_DECODE_ROW_H
@@ -13,14 +13,14 @@
 #include "cpu/soft/decode/decode.h"
 
 struct decode_row;
-/* Fills d->u, d->nu, and d->end where it depends on the operands; false: these operands are not this row's. */
+/* Fills d->u and d->nu, and d->end where that depends on the operands. False: not for these operands. */
 typedef bool decode_form(struct decode *d, const struct decode_row *r);
 
 #define ROW_END 1u    /* the block ends behind it */
 #define ROW_CODE64 2u /* undefined outside of 64-bit code */
 /* vec_rows.c: */
 #define ROW_UNALIGNED 4u    /* legacy, with 16 bytes of memory that may lie anywhere */
-#define ROW_ALIGNED 8u      /* VEX, with memory that may not */
+#define ROW_ALIGNED 8u      /* VEX, with memory that must be aligned */
 #define ROW_X87_CONTROL 16u /* x87, but sets no pointers to the last instruction */
 #define ROW_X87_NO_WAIT 32u /* ... and does not look for pending exceptions */
 #define ROW_FLAGS_R 64u     /* x87: reads status flags */
@@ -28,7 +28,7 @@ typedef bool decode_form(struct decode *d, const struct decode_row *r);
 
 struct decode_row {
 	u16 mnemonic; /* ZydisMnemonic */
-	u16 needs;    /* ISA_* of which the model must have all; else it is undefined */
+	u16 needs;    /* ISA_*: undefined unless the model has all of them */
 	u16 arg;      /* the form's own: an operation, a condition, a segment, bytes */
 	u8 flags;     /* ROW_* */
 	decode_form *form;

@@ -3,8 +3,8 @@
  * rows.c - the table of instructions (row.h): integer, control flow and system instructions. One row for each of Zydis'
  * mnemonics, in any order.
  *
- * What has no row here, and is no vector instruction, is undefined: MONITOR, MWAIT, RSM, GETSEC, virtualization,
- * enclaves, transactions. The unit test decode_rows lists all of those, so that none is left out unseen.
+ * An instruction without a row that is not a vector instruction is undefined: MONITOR, MWAIT, RSM, GETSEC,
+ * virtualization, enclaves, transactions. tests/unit/test_decode_rows.c names all of them, so that none is forgotten.
  */
 #include "cpu/soft/decode/form.h"
 #include "cpu/soft/interp/exec.h"
@@ -205,7 +205,7 @@ static const struct decode_row rows[] = {
 	{ M(VERW), .form = form_sys_rm, .fn = sys_verw },
 	{ M(SMSW), .form = form_sys_rm, .fn = sys_smsw },
 	{ M(LMSW), .form = form_sys_rm, .fn = sys_lmsw, .flags = ROW_END },
-	/* Zydis says operands of 64 bits in 64-bit code; elsewhere their size matters. */
+	/* The operand size matters outside of 64-bit code; in 64-bit code Zydis says 64. */
 	{ M(LGDT), .form = form_sys_mem, .fn = sys_lgdt },
 	{ M(LIDT), .form = form_sys_mem, .fn = sys_lidt },
 	{ M(SGDT), .form = form_sys_mem, .fn = sys_sgdt },

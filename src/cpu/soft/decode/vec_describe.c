@@ -14,7 +14,7 @@ u8 vec_reg(ZydisRegister r)
 	return (u8)id;
 }
 
-/* Outside of 64-bit code VEX.W does not select 64-bit general registers (or memory as if). */
+/* Does VEX.W select 64-bit general registers (or memory of that size)? Only in 64-bit code, for these opcodes. */
 static bool vex_w_is_gpr_size(const ZydisDecodedInstruction *insn)
 {
 	switch (insn->opcode_map) {
@@ -141,11 +141,11 @@ bool vec_describe(struct vec_desc *out, const ZydisDecodedInstruction *insn, con
 				return false;
 		}
 	}
-	/* CVT(T)SD2SI and the like from memory name no vector register. */
+	/* CVT(T)SD2SI and its kin have no vector register operand when they load from memory. */
 	if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F && (insn->opcode == 0x2c || insn->opcode == 0x2d) &&
 	    (d.kind & VK_GPR_REG))
 		has_xmm = true;
-	/* Fences, prefetches and the like are not ours, though their feature bits are. */
+	/* Fences and prefetches share feature bits with vector instructions, but are not among them. */
 	if (!has_xmm && !has_mmx && insn->mnemonic != ZYDIS_MNEMONIC_EMMS)
 		return false;
 	if (insn->cpu_flags && (insn->cpu_flags->modified | insn->cpu_flags->set_0 | insn->cpu_flags->set_1))

@@ -3,7 +3,7 @@
 #include "cpu/soft/decode/decode_vec.h"
 #include "cpu/soft/decode/form.h"
 
-/* By Zydis' instruction sets. 0: not a vector instruction by this alone. */
+/* By Zydis' instruction sets. 0: the instruction set does not decide. */
 static const u32 of_isa_set[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
 	[ZYDIS_ISA_SET_PENTIUMMMX] = VF_MMX,
 	[ZYDIS_ISA_SET_SSE] = VF_SSE,

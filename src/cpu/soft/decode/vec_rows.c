@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vec_rows.c - the table of vector and x87 instructions (row.h) that have handlers in C, or of which something is to be
- * said that Zydis does not say. All others run in stubs (vec_describe.c), and have no row.
+ * vec_rows.c - vector and x87 instructions (row.h) that have handlers in C, or about which Zydis does not say enough.
+ * All others have no row and run in stubs (vec_describe.c).
  *
- * Handlers in C: moves and a few hot integer operations, which a stub would only make slower; memory operands that a
- * stub cannot carry; what is about the FPU's own state.
+ * Handlers in C: moves and a few hot integer operations, which are faster that way; memory operands that a stub cannot
+ * carry; instructions on the FPU's own state.
  */
 #include "cpu/soft/decode/form.h"
 #include "cpu/soft/vector/vec_ops.h"
@@ -129,7 +129,7 @@ static const struct decode_row rows[] = {
 	{ M(FNINIT), .form = form_vec_plain, .fn = fpu_fninit },
 	{ M(FNCLEX), .form = form_vec_plain, .fn = fpu_fnclex },
 	{ M(FWAIT), .form = form_vec_plain, .fn = fpu_fwait },
-	/* The 8087's and 80287's, nothing since. */
+	/* Instructions of the 8087 and 80287; later processors ignore them. */
 	{ M(FENI8087_NOP), .form = form_vec_plain, .fn = fpu_fnnop },
 	{ M(FDISI8087_NOP), .form = form_vec_plain, .fn = fpu_fnnop },
 	{ M(FSETPM287_NOP), .form = form_vec_plain, .fn = fpu_fnnop },
@@ -137,7 +137,7 @@ static const struct decode_row rows[] = {
 	{ M(FNSTCW), .flags = ROW_X87_CONTROL | ROW_X87_NO_WAIT },
 	{ M(FLDCW), .flags = ROW_X87_CONTROL },
 
-	/* ---- described by Zydis' operands, but for this ---- */
+	/* ---- stubs, with a property that Zydis does not tell ---- */
 	{ M(PCMPESTRI), .flags = ROW_UNALIGNED },
 	{ M(PCMPESTRM), .flags = ROW_UNALIGNED },
 	{ M(PCMPISTRI), .flags = ROW_UNALIGNED },

@@ -375,9 +375,14 @@ static struct block *target(struct soft_cpu *c)
 		return NULL;
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {
+		u64 remaps = c->remaps;
 		vec_out(c);
 		struct block *b = c->hooks->block_at(c, lin);
 		jc_set(c, e, lin, b);
+		if (unlikely(c->remaps != remaps)) { /* nothing of it may be linked to: the page is another one now */
+			c->jit.n.exit[JX_PENDING]++;
+			return NULL;
+		}
 	}
 	struct block *b = e->block;
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {

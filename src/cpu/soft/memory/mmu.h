@@ -52,6 +52,8 @@ bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written);
 /* Forget translations of linear addresses: those of the PCID in CR3; global: all of every PCID, also global pages.
  * Jump caches too. Then the address space in use is that of CR3. */
 void soft_tlb_flush(struct soft_cpu *c, bool global);
+/* All translations, of every PCID. The tables in use stay those in use: in the middle of anything. */
+void soft_tlb_forget(struct soft_cpu *c);
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin); /* INVLPG */
 /* CR3 names another address space, whose translations stay (CR3 bit 63). */
 void soft_tlb_switch(struct soft_cpu *c);

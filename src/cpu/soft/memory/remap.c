@@ -37,7 +37,7 @@ void mmu_remap(struct soft_cpu *c)
 void mmu_forget_moved(struct soft_cpu *c)
 {
 	c->remaps = atomic_load(&c->vm->remaps);
-	soft_tlb_flush(c, true);
+	soft_tlb_forget(c);
 	/* To the run loop at the end of this block, which may link to others in a page that is not there any more. */
 	atomic_fetch_or(&c->pending, PEND_QUIESCE);
 }

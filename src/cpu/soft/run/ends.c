@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ends.c - what stands at the borders of a block: its first uop, which counts how often it is executed and goes over to
- * its translation, and its last one, which goes on to the next block. Also PAUSE, which may leave guest code.
+ * ends.c - the handlers at the borders of a block. The first uop counts executions and enters the translation; the last
+ * goes on to the next block. PAUSE is here too, because it may leave guest code.
  *
- * The decoder puts them there without knowing them: it is given them in a struct (decode_ends).
+ * The decoder gets them in struct decode_ends, so that it need not know the run loop or the translator.
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
@@ -25,15 +25,16 @@ void run_link(struct soft_cpu *c, const struct uop *op)
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
 	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed) && !c->jit.in_uop)) {
-		u64 generation = c->vm->cache->generation;
+		u64 generation = c->vm->cache->generation, remaps = c->remaps;
 		if (unlikely(e->key != lin || e->block->dead)) {
 			jc_set(c, e, lin, fetch_block(c, lin));
 		}
 		/* A block that reaches into the next page depends on that page's mapping: not linked.
 		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers; but
-		 * fetch_block() may have emptied the arena, and then *op is gone.
+		 * fetch_block() may have emptied the arena, and then *op is gone, or the page is another one by
+		 * now (memory/remap.c).
 		 * A single-stepped instruction (which has pending set) never comes here. */
-		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation)
+		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation && c->remaps == remaps)
 			__atomic_store_n((struct block **)(uintptr_t)&op->ptr, e->block, __ATOMIC_RELAXED);
 	}
 	LEAVE(c, op);
@@ -71,7 +72,7 @@ static void op_pause(struct soft_cpu *c, const struct uop *op)
 
 static uop_fn op_jit_heat, op_jit_enter;
 
-/* The block was executed often: translate it. What to go on with. */
+/* The block was executed often: translate it. Returns the uop to go on with. */
 static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 {
 	struct block *b = container_of(op, struct block, op[0]);

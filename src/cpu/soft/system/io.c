@@ -94,7 +94,7 @@ static void string_io(struct soft_cpu *c, const struct uop *op, bool in)
 	u16 port = (u16)c->gpr[GPR_RDX];
 
 	SOFT_ENTER(c, op);
-	check_port(c, port, n); /* also for a count of zero, as processors have it */
+	check_port(c, port, n); /* even for a count of zero, as processors do */
 	if (op->r0 && !get_low(c->gpr[GPR_RCX], a)) {
 		c->rip = SOFT_NEXT_RIP(c, op);
 		soft_leave(c, op);

@@ -5,9 +5,9 @@
  *
  * Theory of operation: between soft_fpu_enter() and soft_fpu_leave() the x87 registers, control,
  * status and tag words and MXCSR in this thread's host FPU are the guest's. XMM and YMM are not:
- * they are in c->vec. The pointers to the last x87 instruction and operand are neither: the host's
- * would be addresses of ours, so c->fip, c->fdp, c->fop, c->fcs, c->fds hold the guest's, and every
- * image written to the guest is patched with them, and every image loaded into the host has zeros.
+ * they are in c->vec. Nor are the pointers to the last x87 instruction and operand: the host's are addresses of ours.
+ * The guest's are in c->fip, c->fdp, c->fop, c->fcs, c->fds. Every image written to the guest is patched with them, and
+ * every image loaded into the host has zeros there.
  */
 #include "cpu/soft/vector/fpu.h"
 #include "cpu/soft/vector/fpu_image.h"

@@ -2,8 +2,8 @@
 /*
  * fpu_env.c - the x87 environment: FNSTENV, FNSAVE and back, and the other control instructions.
  *
- * What the host stores is taken but for its pointers, which would be addresses of ours: the guest's
- * are put in their place (fpu.c), in the format of the guest's mode (SDM 1 8.1.10).
+ * The host's own instruction stores the environment. Its pointers would be addresses of ours, so the guest's (see
+ * fpu.c) replace them, in the format of the guest's mode (SDM 1 8.1.10).
  */
 #include "cpu/soft/vector/fpu_image.h"
 #include "cpu/soft/vector/vec.h"
@@ -101,9 +101,9 @@ static unsigned env_from_guest(const struct soft_cpu *c, struct env32 *e, struct
 }
 
 /*
- * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. They change
- * state as they store, and a store may be abandoned and done again (memory/access.c): so the state is put
- * back, and changed when memory has it.
+ * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. Both change the FPU's state.
+ * But the store to guest memory may be abandoned and done again (memory/access.c), so the state is restored first and
+ * changed only after the store.
  */
 static noinline_ void do_fnstenv(struct soft_cpu *c, const struct uop *op)
 {
@@ -158,7 +158,7 @@ static void take_env(struct soft_cpu *c, const struct pointers *p)
 	c->fds = p->ds;
 }
 
-/* And these do wait, so they run in stubs. */
+/* These do wait, so they run in stubs. */
 static noinline_ void do_fldenv(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
@@ -209,7 +209,7 @@ void fpu_fnclex(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* FNENI, FNDISI, FNSETPM: the 8087's and 80287's, nothing since. */
+/* FNENI, FNDISI, FNSETPM: instructions of the 8087 and 80287; later processors ignore them. */
 void fpu_fnnop(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, VEC_OK_X87);

@@ -40,7 +40,7 @@ static inline void fpu_host_save(struct fpu_image *f)
 {
 	__asm__ volatile("fxsave64 %0" : "=m"(*f));
 }
-/* What becomes of XMM is nobody's concern: theirs are in c->vec. */
+/* Also overwrites the host's XMM registers. That is harmless: the guest's are in c->vec. */
 static inline void fpu_host_load(const struct fpu_image *f)
 {
 	__asm__ volatile("fxrstor64 %0" ::"m"(*f)

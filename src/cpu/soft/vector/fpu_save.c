@@ -9,7 +9,7 @@ static unsigned xmm_count(const struct soft_cpu *c)
 	return soft_code64(c) ? 16 : 8;
 }
 
-/* The legacy region, all but the bytes that are software's. */
+/* The legacy region, without the bytes that are reserved for software. */
 static void compose(struct soft_cpu *c, struct fpu_image *f, bool wide)
 {
 	fpu_save(c, f);

@@ -3,10 +3,10 @@
  * vec_mem.c - vector instructions whose memory accesses depend on data: gathers and masked moves,
  * element by element; and VZEROUPPER, VZEROALL.
  *
- * A masked element is neither read nor checked, and no element is checked for its alignment (but MASKMOVQ's and
- * MASKMOVDQU's eight bytes are, on AMD's processors). A gather that faults keeps the elements it has, and
- * their mask elements are zero, so that it goes on where it stopped (SDM 2, VGATHERDPD). Masked
- * stores check every enabled element before the first is written.
+ * Elements that the mask disables are neither read nor checked. Alignment is not checked, except by MASKMOVQ and
+ * MASKMOVDQU for their eight bytes on AMD's processors. A gather that faults keeps the elements it has read and clears
+ * their masks, so that it resumes where it stopped (SDM 2, VGATHERDPD). Masked stores check every enabled element
+ * before the first is written.
  */
 #include "cpu/soft/vector/vec.h"
 #include "cpu/soft/vector/vec_operand.h"
@@ -43,7 +43,7 @@ void vec_gather(struct soft_cpu *c, const struct uop *op)
 		u8 *m = mask + i * g.elem;
 		s64 x;
 
-		/* Cleared on the way, enabled or not, as processors do it. */
+		/* Cleared one by one, enabled or not, as processors do. */
 		if (!top_bit(m, g.elem)) {
 			memset(m, 0, g.elem);
 			continue;
@@ -96,7 +96,7 @@ void vec_maskmov_store(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* Bytes of v whose mask byte's top bit is set, to DS:rDI (op's memory operand). */
+/* Store the bytes of v whose mask byte has its top bit set to DS:rDI (op's memory operand). */
 static void store_bytes(struct soft_cpu *c, const struct uop *op, const u8 *v, const u8 *mask, unsigned n)
 {
 	u64 off = soft_ea_offset(c, op);

@@ -3,9 +3,8 @@
  * vec_move.c - moves between vector registers, memory and general registers.
  *
  * None of these can raise a floating-point exception, so they need no stub: a TLB hit costs a tag
- * compare and a copy. Non-temporal moves are ordinary ones: the ordering they give up is not
- * something anyone may depend on. The upper halves of YMM registers are kept by legacy SSE forms
- * and zeroed by VEX.128 forms.
+ * compare and a copy. Non-temporal moves are done as ordinary ones: their ordering is weaker, and programs cannot
+ * depend on it being weak. The upper halves of YMM registers are kept by legacy SSE forms and zeroed by VEX.128 forms.
  */
 #include "cpu/soft/vector/vec_load.h"
 #include "cpu/soft/vector/vec_ops.h"

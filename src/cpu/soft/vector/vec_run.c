@@ -32,7 +32,7 @@ static bool x87_not_stored(u32 fsw)
 	return fsw & ~fcw & 0x1f;
 }
 
-/* The TLB does not serve: through a buffer, or a pointer that soft_rmw_ptr() makes. */
+/* A memory operand that the TLB does not serve: through a buffer, or a pointer from soft_rmw_ptr(). */
 static __attribute__((noinline)) u32 run_slow(struct soft_cpu *c, const struct vec_desc *d, vec_fn *fn, gva_t lin,
 					      void *rm, void *reg, void *vvvv, void *is4)
 {
@@ -48,7 +48,7 @@ static __attribute__((noinline)) u32 run_slow(struct soft_cpu *c, const struct v
 		soft_ld_bytes(c, lin, bounce, n);
 		return fn(bounce, rm, reg, vvvv, is4, c);
 	}
-	/* An x87 store pops: all that may abandon the instruction must happen before the stub. */
+	/* An x87 store may pop the stack, so whatever may abandon the instruction must happen before the stub runs. */
 	if (d->cls & VC_X87_STORE) {
 		p = soft_rmw_ptr(c, lin, n);
 		if (p)
@@ -131,7 +131,7 @@ static void x87_reg(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* A load, vector registers else. */
+/* A load; all other operands are vector registers. */
 static void vec_rm(struct soft_cpu *c, const struct uop *op)
 {
 	const struct vec_stub *s = op->ptr;
@@ -153,7 +153,7 @@ static void vec_rr(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* No room for a stub: the description is in the next uop. */
+/* There was no room for a stub: its description lies in the next uop's place. */
 struct overflow {
 	uop_fn *fn;
 	struct vec_desc d;
