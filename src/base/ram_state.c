@@ -15,6 +15,7 @@
 #define CHUNK_WORDS (CHUNK_PAGES / 64)
 #define ZSTD_LEVEL 1
 #define PIECE_VERSION 2 /* 1, in format 1: without `zeros`, in ascending order, none twice */
+#define END_VERSION 2   /* 1: there is nothing beside main RAM */
 
 enum encoding { RAW, ZSTD };
 
@@ -53,16 +54,19 @@ static void chunk_fields(struct state_file *s, struct chunk *c)
 	state_u8(s, &c->encoding);
 }
 
-/* How many of the chunk's pages there are. */
-static unsigned pages_of(const struct ram *r, u64 index)
+/* Is page p of the chunk memory: of main RAM, or of what was taken beside it, which ends at `end`? */
+static bool is_memory(const struct ram *r, u64 end, u64 index, unsigned p)
 {
-	return (unsigned)(MIN(r->bytes - index * CHUNK_BYTES, CHUNK_BYTES) / PAGE_BYTES);
+	u64 off = index * CHUNK_BYTES + p * (u64)PAGE_BYTES;
+
+	return off < r->bytes || (off >= r->pieces && off < end);
 }
 
 /* ---- saving ---- */
 
 struct ram_saver {
 	const struct ram *r;
+	u64 end; /* of all memory in the file */
 	struct state_file *s;
 	ZSTD_CCtx *z;
 	u8 *plain, *packed;
@@ -70,11 +74,12 @@ struct ram_saver {
 	u64 written, pieces;
 };
 
-struct ram_saver *ram_saver_new(const struct ram *r, struct state_file *s)
+struct ram_saver *ram_saver_new(struct ram *r, struct state_file *s)
 {
 	struct ram_saver *v = xcalloc(1, sizeof(*v));
 
 	v->r = r;
+	v->end = ram_taken_end(r);
 	v->s = s;
 	v->z = ZSTD_createCCtx();
 	must(v->z);
@@ -106,9 +111,9 @@ static int save_piece(struct ram_saver *v, u64 index, const u64 *wanted, bool ze
 	size_t n = 0;
 	bool any = false;
 
-	for (unsigned p = 0; p < pages_of(v->r, index); p++) {
+	for (unsigned p = 0; p < CHUNK_PAGES; p++) {
 		const u8 *page = v->r->host + index * CHUNK_BYTES + p * (u64)PAGE_BYTES;
-		if (!bit(wanted, p))
+		if (!bit(wanted, p) || !is_memory(v->r, v->end, index, p))
 			continue;
 		/* The guest may run, and write to it: what is told of is the copy. */
 		memcpy(v->plain + n, page, PAGE_BYTES);
@@ -143,14 +148,12 @@ int ram_saver_all(struct ram_saver *v, struct err *e)
 	u64 at = 0;
 	int rc = 0;
 
-	while (rc == 0 && at < r->bytes) {
+	while (rc == 0 && at < v->end) {
 		off_t data = lseek(r->memfd, (off_t)at, SEEK_DATA);
 		if (data < 0 && errno == ENXIO)
 			break; /* nothing but holes */
 		/* A host without SEEK_DATA: look at everything. */
 		u64 index = (data < 0 ? at : (u64)data) / CHUNK_BYTES;
-		if (index * CHUNK_BYTES >= r->bytes)
-			break; /* what is in the file behind main RAM */
 		rc = save_piece(v, index, every, false, e);
 		at = (index + 1) * CHUNK_BYTES;
 	}
@@ -159,7 +162,7 @@ int ram_saver_all(struct ram_saver *v, struct err *e)
 
 int ram_saver_pages(struct ram_saver *v, const u64 *bits, struct err *e)
 {
-	u64 words = (v->r->bytes / PAGE_BYTES + 63) / 64;
+	u64 words = v->end / PAGE_BYTES / 64;
 	int rc = 0;
 
 	for (u64 w = 0; w < words && rc == 0; w += CHUNK_WORDS) {
@@ -172,23 +175,27 @@ int ram_saver_pages(struct ram_saver *v, const u64 *bits, struct err *e)
 	return rc;
 }
 
-static int end_section(const struct ram *r, struct state_file *s, u64 pieces, struct err *e)
+static int end_section(const struct ram *r, u64 end, struct state_file *s, u64 pieces, struct err *e)
 {
-	int rc = state_section(s, "ram-end", 0, 1, e);
+	int rc = state_section(s, "ram-end", 0, END_VERSION, e);
 
 	if (rc < 0)
 		return rc;
 	state_same(s, r->bytes, "memory of another size");
 	state_same(s, pieces, "the number of memory chunks is another");
+	if (state_version(s) >= 2)
+		state_same(s, end - r->pieces, "memory beside RAM (ROMs, a screen's) of another size");
+	else if (end != r->pieces)
+		state_bad(s, "it has no memory beside RAM (ROMs, a screen's), and this machine has");
 	return state_end(s, e);
 }
 
 int ram_saver_end(struct ram_saver *v, struct err *e)
 {
-	return end_section(v->r, v->s, v->pieces, e);
+	return end_section(v->r, v->end, v->s, v->pieces, e);
 }
 
-int ram_save(const struct ram *r, struct state_file *s, u64 *nonzero_bytes, struct err *e)
+int ram_save(struct ram *r, struct state_file *s, u64 *nonzero_bytes, struct err *e)
 {
 	struct ram_saver *v = ram_saver_new(r, s);
 	int rc = ram_saver_all(v, e);
@@ -205,17 +212,18 @@ int ram_save(const struct ram *r, struct state_file *s, u64 *nonzero_bytes, stru
 struct loader {
 	ZSTD_DCtx *z;
 	u8 *plain;
+	u64 end; /* of all memory in the file */
 	u64 pieces;
 };
 
 /* NULL, or what is wrong with it. *n: bytes of its pages. */
-static const char *check_chunk(const struct ram *r, const struct chunk *c, size_t *n)
+static const char *check_chunk(const struct ram *r, u64 end, const struct chunk *c, size_t *n)
 {
-	if (c->index >= r->bytes / CHUNK_BYTES + (r->bytes % CHUNK_BYTES != 0))
+	if (c->index > end / CHUNK_BYTES)
 		return "a memory chunk is outside the memory";
 	for (unsigned p = 0; p < CHUNK_PAGES; p++) {
 		bool has = bit(c->pages, p), zero = bit(c->zeros, p);
-		if ((has || zero) && p >= pages_of(r, c->index))
+		if ((has || zero) && !is_memory(r, end, c->index, p))
 			return "a page is outside the memory";
 		if (has && zero)
 			return "a page is there and zero at a time";
@@ -231,7 +239,7 @@ static void load_chunk(const struct ram *r, struct state_file *s, struct loader 
 
 	chunk_fields(s, &c);
 	const u8 *data = state_rest(s, &bytes);
-	const char *wrong = check_chunk(r, &c, &n);
+	const char *wrong = check_chunk(r, l->end, &c, &n);
 	if (wrong) {
 		state_bad(s, wrong);
 		return;
@@ -249,7 +257,7 @@ static void load_chunk(const struct ram *r, struct state_file *s, struct loader 
 		return;
 	}
 	u64 off = c.index * CHUNK_BYTES;
-	for (unsigned p = 0; p < pages_of(r, c.index); p++) {
+	for (unsigned p = 0; p < CHUNK_PAGES; p++) {
 		u8 *page = r->host + off + p * (u64)PAGE_BYTES;
 		if (bit(c.pages, p)) {
 			memcpy(page, data, PAGE_BYTES);
@@ -258,13 +266,13 @@ static void load_chunk(const struct ram *r, struct state_file *s, struct loader 
 			memset(page, 0, PAGE_BYTES);
 		}
 	}
-	ram_wrote_at(r, off, pages_of(r, c.index) * (u64)PAGE_BYTES); /* INV-RAM-1 */
+	ram_wrote_at(r, off, MIN(CHUNK_BYTES, l->end - off)); /* INV-RAM-1 */
 	l->pieces++;
 }
 
-int ram_load(const struct ram *r, struct state_file *s, struct err *e)
+int ram_load(struct ram *r, struct state_file *s, struct err *e)
 {
-	struct loader l = { .z = ZSTD_createDCtx(), .plain = xcalloc(1, CHUNK_BYTES) };
+	struct loader l = { .z = ZSTD_createDCtx(), .plain = xcalloc(1, CHUNK_BYTES), .end = ram_taken_end(r) };
 	const char *name;
 	int rc;
 
@@ -280,5 +288,5 @@ int ram_load(const struct ram *r, struct state_file *s, struct err *e)
 	}
 	ZSTD_freeDCtx(l.z);
 	free(l.plain);
-	return rc < 0 ? rc : end_section(r, s, l.pieces, e);
+	return rc < 0 ? rc : end_section(r, l.end, s, l.pieces, e);
 }

@@ -371,7 +371,7 @@ static struct ram *new_ram(u64 bytes)
 	return r;
 }
 
-static int save_ram(const struct ram *r, u64 *nonzero)
+static int save_ram(struct ram *r, u64 *nonzero)
 {
 	struct state_file *s;
 	int fd = file();
@@ -383,7 +383,7 @@ static int save_ram(const struct ram *r, u64 *nonzero)
 	return fd;
 }
 
-static int load_ram(const struct ram *r, int fd, struct err *e)
+static int load_ram(struct ram *r, int fd, struct err *e)
 {
 	struct state_file *s = reader(fd, e);
 	int rc = ram_load(r, s, e);
@@ -425,6 +425,46 @@ static void memory(void **state)
 	ram_free(large);
 	ram_free(a);
 	ram_free(b);
+}
+
+/* What was taken beside main RAM is saved with it, also where the guest does not see it; the page of ones is not. */
+static void taken_memory(void **state)
+{
+	u64 bytes = 5 * MIB + 3 * PAGE_BYTES, off[2][2], nonzero;
+	struct ram *r[2];
+	struct err e;
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ram_new_with_room(&r[i], bytes, 4 * MIB, &e), 0);
+		assert_int_equal(ram_take(r[i], 2 * MIB, &off[i][0], &e), 0);
+		assert_int_equal(ram_take(r[i], PAGE_BYTES, &off[i][1], &e), 0);
+		assert_int_equal(off[i][0], off[0][0]);
+	}
+	r[0]->host[bytes - 1] = 1;
+	r[0]->host[off[0][0]] = 2;
+	r[0]->host[off[0][0] + 2 * MIB - 1] = 3;
+	r[0]->host[off[0][1] + 77] = 4;
+	ram_ones(r[0]);
+	int fd = save_ram(r[0], &nonzero);
+	assert_int_equal(nonzero, 4 * PAGE_BYTES);
+	assert_int_equal(load_ram(r[1], fd, &e), 0);
+	assert_memory_equal(r[0]->host, r[1]->host, bytes);
+	assert_memory_equal(r[0]->host + off[0][0], r[1]->host + off[1][0], 2 * MIB);
+	assert_memory_equal(r[0]->host + off[0][1], r[1]->host + off[1][1], PAGE_BYTES);
+	assert_int_equal(r[1]->host[r[1]->ones_off], 0);
+	close(fd);
+	/* A machine that has none of it, or less. */
+	struct ram *none = new_ram(bytes);
+	fd = save_ram(r[0], &nonzero);
+	assert_true(load_ram(none, fd, &e) < 0);
+	close(fd);
+	fd = save_ram(none, &nonzero);
+	assert_true(load_ram(r[1], fd, &e) < 0);
+	assert_non_null(strstr(e.msg, "beside RAM"));
+	close(fd);
+	ram_free(none);
+	ram_free(r[0]);
+	ram_free(r[1]);
 }
 
 static void empty_memory(void **state)
@@ -668,10 +708,10 @@ int main(void)
 		cmocka_unit_test(cut_off_anywhere), cmocka_unit_test(every_bit_flipped),
 		cmocka_unit_test(unknown_marks),    cmocka_unit_test(forged_headers),
 		cmocka_unit_test(moved_sections),   cmocka_unit_test(fields_that_lie),
-		cmocka_unit_test(memory),           cmocka_unit_test(empty_memory),
-		cmocka_unit_test(hostile_memory),   cmocka_unit_test(cpu_round_trip),
-		cmocka_unit_test(impossible_cpus),  cmocka_unit_test(promises),
-		cmocka_unit_test(limits),
+		cmocka_unit_test(memory),           cmocka_unit_test(taken_memory),
+		cmocka_unit_test(empty_memory),     cmocka_unit_test(hostile_memory),
+		cmocka_unit_test(cpu_round_trip),   cmocka_unit_test(impossible_cpus),
+		cmocka_unit_test(promises),         cmocka_unit_test(limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
