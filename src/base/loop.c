@@ -251,7 +251,9 @@ void loop_del(struct loop *l, struct loop_fd *f)
 
 void loop_timer_init(struct loop *l, struct loop_timer *t, void (*fn)(void *), void *opaque)
 {
-	*t = (struct loop_timer){ .fn = fn, .opaque = opaque, .loop = l, .deadline_ns = UINT64_MAX };
+	*t = (struct loop_timer){
+		.fn = fn, .opaque = opaque, .loop = l, .deadline_ns = UINT64_MAX, .lent_ns = UINT64_MAX
+	};
 	pthread_mutex_lock(&l->lock);
 	t->next = l->timers;
 	l->timers = t;
@@ -272,15 +274,60 @@ void loop_timer_fini(struct loop_timer *t)
 	t->loop = NULL;
 }
 
+static void arm_locked(struct loop_timer *t, u64 deadline_ns)
+{
+	struct loop *l = t->loop;
+
+	t->deadline_ns = deadline_ns;
+	t->lent_ns = UINT64_MAX;
+	if (deadline_ns < l->programmed_ns)
+		set_tfd(l, deadline_ns);
+}
+
 void loop_timer_arm(struct loop_timer *t, u64 deadline_ns)
 {
 	struct loop *l = t->loop;
 
 	pthread_mutex_lock(&l->lock);
-	t->deadline_ns = deadline_ns;
-	if (deadline_ns < l->programmed_ns)
-		set_tfd(l, deadline_ns);
+	arm_locked(t, deadline_ns);
 	pthread_mutex_unlock(&l->lock);
+}
+
+u64 loop_timer_lend(struct loop_timer *t)
+{
+	struct loop *l = t->loop;
+	u64 first = UINT64_MAX;
+
+	pthread_mutex_lock(&l->lock);
+	u64 deadline_ns = t->deadline_ns;
+	t->lent_ns = deadline_ns;
+	t->deadline_ns = UINT64_MAX;
+	if (deadline_ns != UINT64_MAX && deadline_ns == l->programmed_ns) {
+		for (struct loop_timer *o = l->timers; o; o = o->next)
+			first = MIN(first, o->deadline_ns);
+		if (first != deadline_ns)
+			set_tfd(l, first);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return deadline_ns;
+}
+
+void loop_timer_back(struct loop_timer *t)
+{
+	struct loop *l = t->loop;
+	bool due = false;
+
+	pthread_mutex_lock(&l->lock);
+	u64 deadline_ns = t->lent_ns;
+	if (deadline_ns != UINT64_MAX) {
+		due = deadline_ns <= clock_mono_ns();
+		t->lent_ns = UINT64_MAX;
+		if (!due)
+			arm_locked(t, deadline_ns);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (due)
+		t->fn(t->opaque);
 }
 
 void loop_post(struct loop *l, void (*fn)(void *), void *opaque)

@@ -38,6 +38,7 @@ struct loop_timer {
 	/* the loop's own, under its lock */
 	struct loop *loop;
 	u64 deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX when disarmed */
+	u64 lent_ns;     /* its deadline while it is lent; UINT64_MAX when it is not */
 	u64 fired;       /* the turn it last fired in */
 	struct loop_timer *next;
 };
@@ -64,6 +65,13 @@ static inline void loop_timer_disarm(struct loop_timer *t)
 {
 	loop_timer_arm(t, UINT64_MAX);
 }
+/*
+ * A thread that sleeps until t's deadline by itself spares the loop's waking: loop_timer_lend() takes the timer off the
+ * loop and returns the deadline (UINT64_MAX: it is not armed). loop_timer_back(), on the same thread, calls fn right
+ * there if it is due, else gives it back. Whoever arms a timer that is lent has it on the loop again.
+ */
+u64 loop_timer_lend(struct loop_timer *t);
+void loop_timer_back(struct loop_timer *t);
 
 /* Call fn(opaque) soon on the loop's thread, in order of posting. */
 void loop_post(struct loop *l, void (*fn)(void *opaque), void *opaque);

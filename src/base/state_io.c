@@ -4,8 +4,8 @@
  *
  * Whoever is at the other end may be slow, or have stopped. A writer therefore never waits in the kernel for room, but
  * polls, and asks in between whether to give up. The descriptor's description may be shared with another process, so it
- * is not made non-blocking: a pipe that polls writable takes PIPE_BUF bytes, and a socket is asked not to wait. A file
- * waits for a disk at most.
+ * is not made non-blocking: pipes and sockets are asked not to wait for this once, and a pipe of a host that knows no
+ * such thing takes PIPE_BUF bytes when it polls writable. A file waits for a disk at most.
  */
 #include "base/state_int.h"
 
@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #define LOOK_MS 100
 #define FILE_PIECE (1 * MIB)
@@ -32,10 +33,14 @@ static ssize_t put_some(const struct state_file *s, mode_t kind, const u8 *p, si
 		return write(s->to.fd, p, MIN(bytes, FILE_PIECE));
 	if (poll(&pfd, 1, LOOK_MS) <= 0)
 		return 0;
-	if (S_ISSOCK(kind))
+	if (S_ISSOCK(kind)) {
 		n = send(s->to.fd, p, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-	else
-		n = write(s->to.fd, p, MIN(bytes, (size_t)PIPE_BUF));
+	} else {
+		const struct iovec iov = { (void *)(uintptr_t)p, MIN(bytes, FILE_PIECE) };
+		n = pwritev2(s->to.fd, &iov, 1, -1, RWF_NOWAIT);
+		if (n < 0 && (errno == EOPNOTSUPP || errno == EINVAL || errno == ESPIPE)) /* before Linux 6.4 */
+			n = write(s->to.fd, p, MIN(bytes, (size_t)PIPE_BUF));
+	}
 	return n < 0 && errno == EAGAIN ? 0 : n;
 }
 

@@ -45,8 +45,8 @@ struct cpu_bus {
 	/* VMCALL/VMMCALL at CPL 0: the value for RAX (Linux Documentation/virt/kvm/x86/hypercalls). */
 	s64 (*hypercall)(void *opaque, unsigned cpu, u64 nr, const u64 arg[4]);
 	/*
-	 * The vCPU goes to sleep (HLT): returns the CLOCK_MONOTONIC time its local timer is due
-	 * (UINT64_MAX: none) and leaves waking for it to the caller. unpark: it is awake again;
+	 * The vCPU goes to sleep (HLT): returns the CLOCK_MONOTONIC time the next timer is due that its
+	 * thread is to serve (UINT64_MAX: none) and leaves waking for it to the caller. unpark: it is awake again;
 	 * raises the timer if it is due, else arms it anew.
 	 */
 	u64 (*park)(void *opaque, unsigned cpu);

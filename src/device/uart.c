@@ -112,7 +112,7 @@ static void rx_push(struct uart *u, u8 b)
 
 static void take_break(struct uart *u)
 {
-	if (u->break_waits && u->rx_count < capacity(u)) {
+	if (u->break_waits && !u->quiesced && u->rx_count < capacity(u)) {
 		u->break_waits = false;
 		rx_push(u, 0);
 		u->rx_break |= (u16)(1u << (u->rx_head + u->rx_count - 1) % UART_FIFO_BYTES);
@@ -126,7 +126,7 @@ static size_t on_recv(void *opaque, const u8 *buf, size_t bytes)
 	size_t n = 0;
 
 	pthread_mutex_lock(&u->lock);
-	if (!(u->mcr & MCR_LOOP)) { /* the input pin is cut off in loop-back (8.5) */
+	if (!(u->mcr & MCR_LOOP) && !u->quiesced) { /* the input pin is cut off in loop-back (8.5) */
 		take_break(u);
 		while (n < bytes && u->rx_count < capacity(u))
 			rx_push(u, buf[n++]);
@@ -151,7 +151,7 @@ void uart_break(struct uart *u)
 void uart_feed(struct uart *u)
 {
 	take_break(u);
-	if (u->starved && !u->rx_count && !(u->mcr & MCR_LOOP)) {
+	if (u->starved && !u->rx_count && !u->quiesced && !(u->mcr & MCR_LOOP)) {
 		u->starved = false;
 		if (u->chr)
 			chr_ready(u->chr);

@@ -60,6 +60,28 @@ static void life_reset(struct device *d)
 	uart_reset(of(d));
 }
 
+/* What the host sends from now on stays there: it would be in no saved state. */
+static bool life_quiesce(struct device *d)
+{
+	struct uart *u = of(d);
+
+	pthread_mutex_lock(&u->lock);
+	u->quiesced = true;
+	pthread_mutex_unlock(&u->lock);
+	return true;
+}
+
+static void life_resume(struct device *d)
+{
+	struct uart *u = of(d);
+
+	pthread_mutex_lock(&u->lock);
+	u->quiesced = false;
+	uart_feed(u);
+	uart_update_irq(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
 static int life_state(struct device *d, struct state_file *s, struct err *e)
 {
 	return uart_state(of(d), of(d)->instance, s, e);
@@ -70,7 +92,13 @@ static void life_free(struct device *d)
 	uart_free(of(d));
 }
 
-static const struct device_ops uart_ops = { .reset = life_reset, .state = life_state, .free = life_free };
+static const struct device_ops uart_ops = {
+	.reset = life_reset,
+	.quiesce = life_quiesce,
+	.resume = life_resume,
+	.state = life_state,
+	.free = life_free,
+};
 
 struct device *uart_device(struct uart *u, u32 instance)
 {

@@ -32,6 +32,7 @@ struct uart {
 	bool break_waits;  /* for a place in the FIFO */
 	bool thre_pending; /* the transmitter-empty interrupt has not been seen */
 	bool starved;      /* the host has more bytes than the FIFO had room for */
+	bool quiesced;     /* nothing comes in */
 	bool line;
 };
 

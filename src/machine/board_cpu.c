@@ -3,7 +3,9 @@
 #include "machine/board_int.h"
 #include "machine/ioapic.h"
 #include "machine/lapic.h"
+#include "machine/pit.h"
 #include "machine/pv.h"
+#include "machine/rtc.h"
 
 /* Each vCPU has its own local APIC where it put it; the rest is the bus's. */
 static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
@@ -91,7 +93,13 @@ static u64 park(void *opaque, unsigned cpu)
 	struct machine *m = opaque;
 
 	pv_park(m->pv, cpu);
-	return lapic_park(m->lapics, cpu);
+	u64 at = lapic_park(m->lapics, cpu);
+	/* The board's timers go along with the first vCPU's sleep: one thread wakes for a tick, not two. */
+	if (cpu == 0) {
+		u64 pit = pit_park(m->pit), rtc = rtc_park(m->rtc);
+		at = MIN(at, MIN(pit, rtc));
+	}
+	return at;
 }
 
 static void unpark(void *opaque, unsigned cpu)
@@ -100,6 +108,10 @@ static void unpark(void *opaque, unsigned cpu)
 
 	pv_unpark(m->pv, cpu);
 	lapic_unpark(m->lapics, cpu);
+	if (cpu == 0) {
+		pit_unpark(m->pit);
+		rtc_unpark(m->rtc);
+	}
 }
 
 static void eoi(void *opaque, u8 vector)

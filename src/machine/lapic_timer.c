@@ -236,7 +236,7 @@ u64 lapic_park(struct lapics *b, unsigned cpu)
 	if (heard(l) && l->deadline_ns != UINT64_MAX) {
 		u8 vector = (u8)l->lvt[LVT_TIMER];
 
-		loop_timer_disarm(&l->timer);
+		loop_timer_lend(&l->timer); /* lapic_unpark() arms it */
 		if (!(l->irr[vector / 64] >> (vector % 64) & 1))
 			at = l->deadline_ns;
 	}

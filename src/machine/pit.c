@@ -4,7 +4,8 @@
  *
  * Theory of operation: a channel remembers when its count was loaded; counts and outputs are computed
  * from the clock when looked at. Only channel 0 interrupts: the event loop's timer stands at its next
- * rising edge of OUT, or later (tick.h). Channels 0 and 1 have their gates wired high; channel 2's is port 0x61 bit 0.
+ * rising edge of OUT, or later (tick.h); while the first vCPU sleeps, its thread waits for that instead. Channels 0 and
+ * 1 have their gates wired high; channel 2's is port 0x61 bit 0.
  */
 #include "machine/pit.h"
 
@@ -168,6 +169,17 @@ static void timer_fired(void *opaque)
 		schedule_locked(p);
 	}
 	pthread_mutex_unlock(&p->lock);
+}
+
+u64 pit_park(struct pit *p)
+{
+	return p->has_timer ? loop_timer_lend(&p->timer) : UINT64_MAX;
+}
+
+void pit_unpark(struct pit *p)
+{
+	if (p->has_timer)
+		loop_timer_back(&p->timer);
 }
 
 /* ---- counts ---- */

@@ -18,6 +18,9 @@ struct pit;
  * a test's own with loop NULL: then nothing interrupts. */
 int pit_new(struct pit **out, struct bus *bus, struct loop *loop, struct irq_line irq0, u64 (*now_ns)(void));
 void pit_free(struct pit *p);
+/* The vCPU whose sleep serves the timer, on its thread: park returns when it is due, unpark raises it then. */
+u64 pit_park(struct pit *p);
+void pit_unpark(struct pit *p);
 void pit_reset(struct pit *p);
 
 /* No vCPU runs. */

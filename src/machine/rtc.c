@@ -251,6 +251,17 @@ static void timer_fired(void *opaque)
 	pthread_mutex_unlock(&r->lock);
 }
 
+u64 rtc_park(struct rtc *r)
+{
+	return r->has_timer ? loop_timer_lend(&r->timer) : UINT64_MAX;
+}
+
+void rtc_unpark(struct rtc *r)
+{
+	if (r->has_timer)
+		loop_timer_back(&r->timer);
+}
+
 /* ---- registers ---- */
 
 static bool is_time(unsigned reg)

@@ -16,6 +16,9 @@ struct rtc;
  * loop NULL: then nothing interrupts by itself). */
 int rtc_new(struct rtc **out, struct bus *bus, struct loop *loop, struct irq_line irq, u64 (*real_ns)(void));
 void rtc_free(struct rtc *r);
+/* The vCPU whose sleep serves the timer, on its thread: park returns when it is due, unpark raises it then. */
+u64 rtc_park(struct rtc *r);
+void rtc_unpark(struct rtc *r);
 void rtc_reset(struct rtc *r); /* the time goes on */
 
 /* Save or load; no vCPU runs. The guest's time goes on with the host's, also while the VM does not run. */

@@ -14,6 +14,9 @@
  * requested, the guest cannot tell. The local APIC's timer and the RTC know; the PIT, whose way to a vCPU is long,
  * doubles its pause up to TICK_UNHEARD_NS for as long as no vCPU takes any interrupt.
  *
+ * A tick wakes one thread: while a vCPU sleeps its thread waits for the local APIC's timer by itself, and the first
+ * one's for those of the board.
+ *
  * A one-shot timer has no such limit: the guest must run to set it again, which is work of its own.
  */
 #ifndef MICA_TICK_H

@@ -69,6 +69,8 @@ static int everything(struct state_file *s, struct err *e)
 	int r = cpu_promise_section(s, &p, e);
 
 	cpu_model_promise(model, &p);
+	if (r == 0)
+		r = machine_board_section(s, e);
 	if (!state_loading(s))
 		cpu_get_state(cpu_vm_cpu(cpus, 0), &c);
 	if (r == 0 && state_loading(s))
@@ -89,7 +91,7 @@ static int everything(struct state_file *s, struct err *e)
  */
 static struct {
 	char name[STATE_NAME_MAX + 1];
-	u32 instance;
+	u32 instance, version;
 	u8 *bytes;
 	size_t n;
 } real[64];
@@ -107,7 +109,8 @@ static void learn(void)
 	must(state_save_new(&s, fd, &e) == 0);
 	struct cpu_model_promise p = { 0 };
 	static struct cpu_state c __attribute__((aligned(64)));
-	must(cpu_promise_section(s, &p, &e) == 0 && ram_save(ram, s, &nonzero, &e) == 0);
+	must(cpu_promise_section(s, &p, &e) == 0 && machine_board_section(s, &e) == 0 &&
+	     ram_save(ram, s, &nonzero, &e) == 0);
 	cpu_get_state(cpu_vm_cpu(cpus, 0), &c);
 	must(cpu_state_section(s, 0, &c, &e) == 0 && machine_quiesce(machine) && machine_state(machine, s, &e) == 0);
 	must(state_finish(s, &e) == 0);
@@ -117,7 +120,8 @@ static void learn(void)
 		must(nreal < ARRAY_LEN(real));
 		memcpy(real[nreal].name, h, sizeof(real[nreal].name));
 		real[nreal].instance = ld_le32(h + 16);
-		real[nreal].n = ld_le64(h + 24);
+		real[nreal].version = ld_le32(h + 20);
+		real[nreal].n = ld_le32(h + 24);
 		real[nreal].bytes = xcalloc(1, real[nreal].n + 1);
 		must(read(fd, real[nreal].bytes, real[nreal].n) == (ssize_t)real[nreal].n);
 		nreal++;
@@ -125,29 +129,114 @@ static void learn(void)
 	close(fd);
 }
 
-/* The rest of the input is edits: section, offset (2 bytes), value; value 0xff with odd section bytes cuts it there. */
+/*
+ * The rest of the input is edits of 5 bytes: section, offset (2 bytes), value, kind. They change bytes of a payload, or
+ * its length, or where sections are: doubled, left out, behind the next one, of another version, with flags, and with
+ * optional ones in front of them.
+ */
+enum {
+	CUT = 0xff,
+	TWICE = 0xfe,
+	DROP = 0xfd,
+	LATER = 0xfc,
+	FLAGS = 0xfb,
+	VERSION = 0xfa,
+	STRANGERS = 0xf9,
+	OTHER = 0xf8
+};
+
+struct place {
+	struct state_kind kind;
+	u32 instance;
+	unsigned times;
+	bool later;
+	u8 strangers;
+	u8 bytes[1 << 16];
+	size_t n;
+};
+
+static void edit(struct place *p, const u8 *e)
+{
+	size_t at = ld_le16(e + 1) % (p->n + 1);
+
+	switch (e[4]) {
+	case CUT:
+		p->n = at;
+		break;
+	case TWICE:
+		p->times = 1 + e[3] % 4;
+		break;
+	case DROP:
+		p->times = 0;
+		break;
+	case LATER:
+		p->later = true;
+		break;
+	case FLAGS:
+		p->kind.flags = e[3] & 0x80 ? ld_le16(e + 1) << 16 : e[3];
+		break;
+	case VERSION:
+		p->kind.version = 1 + e[3] % 4;
+		break;
+	case STRANGERS:
+		p->strangers = e[3];
+		break;
+	case OTHER:
+		p->instance = e[3];
+		break;
+	default:
+		if (at < p->n)
+			p->bytes[at] = e[3];
+	}
+}
+
+static void put(struct state_file *s, const struct place *p)
+{
+	for (unsigned i = 0; i < p->strangers; i++) {
+		static const u8 zeros[4096];
+		const struct state_kind stranger = { "stranger", 1, STATE_OPTIONAL };
+		must(state_section_of(s, &stranger, p->instance * 256 + i, NULL) == 0);
+		state_bytes(s, (void *)(uintptr_t)zeros, sizeof(zeros));
+		must(state_end(s, NULL) == 0);
+	}
+	for (unsigned i = 0; i < p->times; i++) {
+		must(state_section_of(s, &p->kind, p->instance, NULL) == 0);
+		state_bytes(s, (void *)(uintptr_t)p->bytes, p->n);
+		must(state_end(s, NULL) == 0);
+	}
+}
+
 static void framed(int fd, const u8 *data, size_t size)
 {
-	static u8 copy[1 << 16];
+	static struct place place[2];
+	struct place *late = NULL;
 	struct state_file *s;
 
 	must(state_save_new(&s, fd, NULL) == 0);
 	for (unsigned i = 0; i + 1 < nreal; i++) {
-		size_t n = MIN(real[i].n, sizeof(copy));
-		memcpy(copy, real[i].bytes, n);
-		for (size_t k = 0; k + 5 <= size; k += 5) {
-			if (data[k] % nreal != i)
-				continue;
-			size_t at = ld_le16(data + k + 1) % (n + 1);
-			if (data[k + 4] == 0xff)
-				n = at;
-			else if (at < n)
-				copy[at] = data[k + 3];
+		struct place *p = &place[late == &place[0]];
+
+		p->kind = (struct state_kind){ real[i].name, real[i].version };
+		p->instance = real[i].instance;
+		p->times = 1;
+		p->later = false;
+		p->strangers = 0;
+		p->n = MIN(real[i].n, sizeof(p->bytes));
+		memcpy(p->bytes, real[i].bytes, p->n);
+		for (size_t k = 0; k + 5 <= size; k += 5)
+			if (data[k] % nreal == i)
+				edit(p, data + k);
+		if (p->later && !late) {
+			late = p;
+			continue;
 		}
-		must(state_section(s, real[i].name, real[i].instance, 1, NULL) == 0);
-		state_bytes(s, copy, n);
-		must(state_end(s, NULL) == 0);
+		put(s, p);
+		if (late)
+			put(s, late);
+		late = NULL;
 	}
+	if (late)
+		put(s, late);
 	must(state_finish(s, NULL) == 0);
 	state_free(s);
 }

@@ -58,11 +58,10 @@ class Recipe(unittest.TestCase):
                                   "counter,start=3,id=mine", "--control", f"{d}/ctl"], stdin=subprocess.DEVNULL)
             try:
                 end = time.monotonic() + patience.seconds(20)
-                while not os.path.exists(f"{d}/ctl") and time.monotonic() < end:
-                    time.sleep(0.02)
                 with socket.socket(socket.AF_UNIX) as s:
                     s.settimeout(patience.seconds(10))
-                    s.connect(f"{d}/ctl")
+                    while s.connect_ex(f"{d}/ctl") and time.monotonic() < end:
+                        time.sleep(0.02)
                     s.sendall(b'{"command":"status"}\n')
                     devices = json.loads(s.makefile().readline())["result"]["devices"]
                 self.assertEqual(devices[-1], {"id": "mine", "class": "counter", "slot": 3})

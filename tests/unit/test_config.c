@@ -23,7 +23,7 @@ static const char full[] =
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,"
     "\"control_fd\":9,\"control_path\":\"/ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
-    "\"restore_fd\":11,\"restore_disks\":true,"
+    "\"restore_fd\":11,\"restore_head_fd\":12,\"restore_disks\":true,"
     "\"stats\":true,\"verbose\":true,"
     "\"disks\":[{\"path\":\"/"
     "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true,"

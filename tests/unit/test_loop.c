@@ -76,6 +76,58 @@ static void test_timer(void **state)
 	assert_true(clock_mono_ns() >= at);
 }
 
+static void on_other(void *opaque)
+{
+	(void)opaque;
+	others++;
+}
+
+/* Who sleeps until a timer's deadline by itself has it called, and the loop does not wake. */
+static void test_lent(void **state)
+{
+	(void)state;
+	loop_timer_init(L, &greedy, on_stop, NULL);
+	loop_timer_init(L, &other, on_other, NULL);
+	assert_true(loop_timer_lend(&other) == UINT64_MAX);
+	loop_timer_back(&other);
+	assert_int_equal(others, 0);
+
+	u64 at = clock_mono_ns() + 2000000;
+	struct loop_stats before, after;
+	loop_timer_arm(&other, at);
+	assert_true(loop_timer_lend(&other) == at);
+	loop_timer_arm(&greedy, at + 2000000);
+	loop_get_stats(L, &before);
+	loop_run(L);
+	loop_get_stats(L, &after);
+	assert_int_equal(after.turns - before.turns, 1);
+	assert_int_equal(others, 0);
+	loop_timer_back(&other);
+	assert_int_equal(others, 1);
+	loop_timer_back(&other);
+	assert_int_equal(others, 1);
+
+	/* Not due yet: the loop's again. */
+	at = clock_mono_ns() + 2000000;
+	loop_timer_arm(&other, at);
+	loop_timer_lend(&other);
+	loop_timer_back(&other);
+	loop_timer_arm(&greedy, at + 1);
+	loop_run(L);
+	assert_int_equal(others, 2);
+
+	/* Armed by another meanwhile. */
+	loop_timer_arm(&other, clock_mono_ns() + 1000000);
+	loop_timer_lend(&other);
+	at = clock_mono_ns() + 2000000;
+	loop_timer_arm(&other, at);
+	loop_timer_arm(&greedy, at + 1);
+	loop_run(L);
+	assert_int_equal(others, 3);
+	loop_timer_back(&other);
+	assert_int_equal(others, 3);
+}
+
 static void on_post(void *opaque)
 {
 	(void)opaque;
@@ -142,6 +194,6 @@ static void test_slices_and_stats(void **state)
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-	const struct CMUnitTest tests[] = { T(test_timer), T(test_post), T(test_slices_and_stats) };
+	const struct CMUnitTest tests[] = { T(test_timer), T(test_lent), T(test_post), T(test_slices_and_stats) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

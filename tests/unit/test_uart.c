@@ -348,12 +348,36 @@ static void test_break(void **state)
 	assert_false(f->line);
 }
 
+/* Quiesced, nothing comes in, or it would be in no saved state; what was there can be read, and the rest follows. */
+static void test_quiesce(void **state)
+{
+	struct fix *f = *state;
+	struct device *d = uart_device(f->uart, 0);
+
+	out(f, 2, 1); /* FIFOs on */
+	type(f, "a");
+	assert_true(device_quiesce(d));
+	type(f, "bc");
+	uart_break(f->uart);
+	assert_int_equal(in(f, 0), 'a');
+	spin(f);
+	assert_int_equal(in(f, 5) & 0x11, 0);
+	device_resume(d);
+	spin(f);
+	assert_int_equal(in(f, 5) & 0x11, 0x11); /* the break, then the bytes */
+	assert_int_equal(in(f, 0), 0);
+	spin(f);
+	assert_int_equal(in(f, 0), 'b');
+	assert_int_equal(in(f, 0), 'c');
+	assert_int_equal(in(f, 5) & 1, 0);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(transmit),        T(thre_interrupt), T(receive_levels),  T(receive_long), T(loopback),
-		T(modem_interrupt), T(identify),       T(without_console), T(test_break),
+		T(modem_interrupt), T(identify),       T(without_console), T(test_break),   T(test_quiesce),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
