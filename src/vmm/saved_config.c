@@ -27,23 +27,12 @@ static void set_absolute(json_t *o, const char *key, const char *cwd)
 /* What another host, process and terminal will have of its own. */
 static void strip(json_t *o, const char *cwd)
 {
-	static const char *const gone[] = { "console",
-					    "console_path",
-					    "console_fd",
-					    "virtio_console",
-					    "virtio_console_path",
-					    "virtio_console_fd",
-					    "control_fd",
-					    "control_path",
-					    "trace",
-					    "stats",
-					    "verbose",
-					    "restore_fd",
-					    "restore_head_fd",
-					    "restore_disks",
-					    "engine",
-					    "engine_options",
-					    "irqchip" };
+	static const char *const gone[] = {
+		"console",           "console_path", "console_fd",      "virtio_console", "virtio_console_path",
+		"virtio_console_fd", "control_fd",   "control_path",    "trace",          "stats",
+		"verbose",           "restore_fd",   "restore_head_fd", "restore_disks",  "engine",
+		"engine_options",    "irqchip"
+	};
 	json_t *v;
 	size_t i;
 
