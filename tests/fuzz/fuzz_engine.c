@@ -897,8 +897,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		memfd = memfd_create("fuzz-ram", 0);
 		must(memfd >= 0 && !ftruncate(memfd, RAM_FILE_BYTES));
 		/* RAM alone in the middle of nothing: who leaves it faults */
-		window = mmap(NULL, 2 * GUARD_BYTES + RAM_FILE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			      -1, 0);
+		window = mmap(NULL, 2 * GUARD_BYTES + RAM_FILE_BYTES, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		must(window != MAP_FAILED);
 		must(mmap(window + GUARD_BYTES, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memfd, 0) !=
 		     MAP_FAILED);

@@ -123,23 +123,30 @@ static void dump(struct kvm_cpu *c)
 	free(s);
 }
 
+static bool no_memory_at(struct kvm_cpu *c, u64 linear)
+{
+	struct kvm_translation t = { .linear_address = linear };
+	bool readonly;
+
+	return ioctl(c->fd, KVM_TRANSLATE, &t) == 0 && t.valid &&
+	       !ram_find(c->vm->ram, t.physical_address, 1, &readonly);
+}
+
 /*
  * KVM executes nothing outside of memory: it makes a #UD pending, which is what hardware's all ones are, but at CPL 0
- * it leaves to us what becomes of that. True: it was so, and the guest is to go on with it.
+ * it leaves to us what becomes of that. True: it was so, also for an instruction that begins in memory, and the guest
+ * is to go on with it.
  */
 static bool fetched_nothing(struct kvm_cpu *c)
 {
 	struct kvm_regs r;
 	struct kvm_sregs s;
-	bool readonly;
 
 	if (c->run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || ioctl(c->fd, KVM_GET_REGS, &r) < 0 ||
 	    ioctl(c->fd, KVM_GET_SREGS, &s) < 0)
 		return false;
-	struct kvm_translation t = { .linear_address = s.cs.l ? r.rip : (u32)(s.cs.base + r.rip) };
-	if (ioctl(c->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
-		return false;
-	return !ram_find(c->vm->ram, t.physical_address, 1, &readonly);
+	u64 at = s.cs.l ? r.rip : (u32)(s.cs.base + r.rip), last = s.cs.l ? at + 14 : (u32)(at + 14);
+	return no_memory_at(c, at) || no_memory_at(c, last);
 }
 
 static int internal_error(struct kvm_cpu *c, struct err *e)
