@@ -7,7 +7,16 @@
  * MXCSR. The engine's core is replaced by a few lines here: guest linear addresses are host
  * addresses, and the TLB either serves every page or none.
  */
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/decode/decode_vec.h"
+#include "cpu/soft/ea.h"
+#include "cpu/soft/memory/access.h"
+#include "cpu/soft/raise.h"
+#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/vector/fpu_image.h"
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/hooks.h"
+#include "cpu/soft/system/system.h"
 
 #include <cpuid.h>
 #include <setjmp.h>
@@ -32,10 +41,11 @@ noreturn_ void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error)
 	raised.error = error;
 	longjmp(escape, 1);
 }
-bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
+static bool fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
 {
 	return false; /* nothing is translated here */
 }
+static const struct soft_hooks hooks = { .fault_landing = fault_landing };
 static void touch(struct soft_cpu *c, gva_t lin, unsigned n)
 {
 	if ((lin & PAGE_MASK) == bad_page || ((lin + n - 1) & PAGE_MASK) == bad_page)
@@ -275,6 +285,7 @@ static int setup(void **state)
 {
 	struct err e;
 
+	decode_vec_init();
 	cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
 	memset(cpu, 0, sizeof(*cpu));
 	cpus[0] = cpu;
@@ -286,6 +297,7 @@ static int setup(void **state)
 	cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
 	cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
 	cpu->xcr0 = 7;
+	cpu->hooks = &hooks;
 	soft_vec_changed(cpu);
 	soft_fpu_reset(cpu, false);
 	assert_int_equal(soft_vec_init(&vm, &e), 0);

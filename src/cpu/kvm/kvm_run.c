@@ -123,6 +123,25 @@ static void dump(struct kvm_cpu *c)
 	free(s);
 }
 
+/*
+ * KVM executes nothing outside of memory: it makes a #UD pending, which is what hardware's all ones are, but at CPL 0
+ * it leaves to us what becomes of that. True: it was so, and the guest is to go on with it.
+ */
+static bool fetched_nothing(struct kvm_cpu *c)
+{
+	struct kvm_regs r;
+	struct kvm_sregs s;
+	bool readonly;
+
+	if (c->run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || ioctl(c->fd, KVM_GET_REGS, &r) < 0 ||
+	    ioctl(c->fd, KVM_GET_SREGS, &s) < 0)
+		return false;
+	struct kvm_translation t = { .linear_address = s.cs.l ? r.rip : (u32)(s.cs.base + r.rip) };
+	if (ioctl(c->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
+		return false;
+	return !ram_find(c->vm->ram, t.physical_address, 1, &readonly);
+}
+
 static int internal_error(struct kvm_cpu *c, struct err *e)
 {
 	struct kvm_run *r = c->run;
@@ -210,6 +229,8 @@ static bool exit_reason(struct kvm_cpu *c, enum cpu_exit *out, struct err *e)
 			(unsigned long long)r->fail_entry.hardware_entry_failure_reason);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
+		if (fetched_nothing(c))
+			return false;
 		internal_error(c, e);
 		break;
 	default:
@@ -227,6 +248,13 @@ static int enter(struct kvm_cpu *c)
 	u32 laps = atomic_load_explicit(&c->laps, memory_order_relaxed);
 
 	atomic_store(&c->laps, laps + 1);
+	/* Either kvm_commit() sees that we are going in, or we see that nobody may. */
+	while (unlikely(atomic_load(&c->vm->hold))) {
+		laps += 2;
+		atomic_store(&c->laps, laps);
+		kvm_held(c->vm);
+		atomic_store(&c->laps, laps + 1);
+	}
 	int r = ioctl(c->fd, KVM_RUN, 0), code = errno;
 	atomic_store_explicit(&c->laps, laps + 2, memory_order_release);
 	kvm_latch_drain(c);
@@ -239,6 +267,9 @@ static enum cpu_exit run(struct kvm_cpu *c, struct err *e)
 	enum cpu_exit out;
 
 	for (;;) {
+		/* What the last access asked for (base/ram.h). */
+		if (unlikely(ram_edited(c->vm->ram)) && kvm_commit(&c->vm->head, e) < 0)
+			return CPU_EXIT_ERROR;
 		/* Down before the requests are looked at: what is asked after this ends the KVM_RUN below. */
 		__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		u32 req = atomic_exchange(&c->requests, 0);

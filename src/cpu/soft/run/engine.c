@@ -7,6 +7,15 @@
 #include "cpu/engine.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/decode/memo.h"
+#include "cpu/soft/jit/jit.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/run/ends.h"
+#include "cpu/soft/run/hooks.h"
+#include "cpu/soft/system/system.h"
+#include "cpu/soft/vector/fpu.h"
 
 /*
  * The arena of decoded blocks: with a guest of up to 512 MiB the VMM stays below 64 MiB beside its RAM. Larger guests
@@ -271,47 +280,65 @@ static int set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 
 /* ---- the VM ---- */
 
-static void on_ram_write(void *opaque, gpa_t gpa, u64 bytes)
+static void on_ram_write(void *opaque, u64 off, u64 bytes)
 {
 	struct soft_vm *vm = opaque;
 
-	cache_invalidate(vm, gpa, bytes);
+	cache_wrote(vm, off, bytes);
 	jit_check_foreign(vm);
 	if (atomic_load(&vm->dirty.on))
-		dirty_mark_range(&vm->dirty, vm->ram, gpa, bytes);
+		dirty_mark_range(&vm->dirty, off, bytes);
+}
+
+static int on_ram_moved(void *opaque, struct err *e)
+{
+	struct soft_vm *vm = opaque;
+
+	(void)e;
+	atomic_fetch_add(&vm->remaps, 1);
+	return 0;
+}
+
+static int vm_commit_ram(struct cpu_vm *v, struct err *e)
+{
+	struct soft_vm *vm = soft_vm(v);
+
+	cache_exclusive_begin(vm, NULL);
+	int r = ram_commit(vm->ram, e);
+	cache_exclusive_end(vm, NULL);
+	return r;
 }
 
 /* ---- dirty log: every fast write entry is taken back, so that the next store to each page is seen ---- */
 
-static int vm_dirty_start(struct cpu_vm *v, struct err *e)
+static int vm_dirty_start(struct cpu_vm *v, enum cpu_log who, u64 off, u64 bytes, struct err *e)
 {
 	struct soft_vm *vm = soft_vm(v);
 
 	(void)e;
 	cache_exclusive_begin(vm, NULL);
-	dirty_clear(&vm->dirty, vm->ram);
-	atomic_store(&vm->dirty.on, true);
+	dirty_start(&vm->dirty, vm->ram, who, off, bytes);
 	mmu_protect_all(vm);
 	cache_exclusive_end(vm, NULL);
 	return 0;
 }
 
-static int vm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e)
+static int vm_dirty_collect(struct cpu_vm *v, enum cpu_log who, u64 *bitmap, struct err *e)
 {
 	struct soft_vm *vm = soft_vm(v);
 
 	(void)e;
-	must(atomic_load(&vm->dirty.on));
+	must(vm->dirty.log[who].words);
 	cache_exclusive_begin(vm, NULL);
-	dirty_take(&vm->dirty, bitmap);
+	dirty_take(&vm->dirty, who, bitmap);
 	mmu_protect_all(vm);
 	cache_exclusive_end(vm, NULL);
 	return 0;
 }
 
-static void vm_dirty_stop(struct cpu_vm *v)
+static void vm_dirty_stop(struct cpu_vm *v, enum cpu_log who)
 {
-	atomic_store(&soft_vm(v)->dirty.on, false);
+	dirty_stop(&soft_vm(v)->dirty, who);
 }
 
 static void find_isa(struct soft_vm *vm)
@@ -323,14 +350,16 @@ static void find_isa(struct soft_vm *vm)
 		  (x1.ecx >> 5 & 1 ? ISA_LZCNT : 0) | (l7.ebx >> 19 & 1 ? ISA_ADX : 0) |
 		  (l1.ecx >> 22 & 1 ? ISA_MOVBE : 0) | (l1.ecx >> 30 & 1 ? ISA_RDRAND : 0) |
 		  (l7.ebx >> 18 & 1 ? ISA_RDSEED : 0) | (l7.ebx >> 23 & 1 ? ISA_CLFLUSHOPT : 0) |
-		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) |
+		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) | (l7.ebx >> 10 & 1 ? ISA_INVPCID : 0) |
+		  (l7.ebx >> 20 & 1 ? ISA_SMAP : 0) | (l7.ecx >> 22 & 1 ? ISA_RDPID : 0) |
+		  (x1.edx >> 27 & 1 ? ISA_RDTSCP : 0) |
 		  (cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u ? ISA_AMD : 0); /* not "Genu" */
 }
 
 static void vm_free(struct cpu_vm *v)
 {
 	struct soft_vm *vm = soft_vm(v);
-	vm->ram->on_write = NULL;
+	vm->ram->watch = (struct ram_watch){ 0 };
 	direct_fini(vm);
 	jit_fini(vm);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
@@ -345,7 +374,7 @@ static void vm_free(struct cpu_vm *v)
 	}
 	soft_vec_fini(vm);
 	cache_free(vm);
-	free((void *)vm->dirty.bits);
+	dirty_fini(&vm->dirty);
 	free(vm->cpu);
 	free(container_of(v, struct soft_vm_box, head));
 }
@@ -367,6 +396,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	int r;
 
 	v->head.engine = &cpu_engine_soft;
+	vm->hooks = &run_hooks;
 	vm->ram = ram;
 	vm->bus = bus;
 	vm->model = model;
@@ -377,7 +407,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
 	find_isa(vm);
-	decode_init(vm);
+	decode_init(vm, &run_ends);
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
 		/* Zero already, and most of it (the statistics' and the tables' far ends) is never touched. */
@@ -387,6 +417,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 		cpu->head.engine = &cpu_engine_soft;
 		struct soft_cpu *c = &cpu->s;
 		c->vm = vm;
+		c->hooks = &run_hooks;
 		c->bus = bus;
 		c->model = model;
 		c->ram = ram;
@@ -406,8 +437,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		engine_reset(vm_cpu(&v->head, i));
-	ram->on_write_opaque = vm;
-	ram->on_write = on_ram_write;
+	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .committed = on_ram_moved, .opaque = vm };
 	*out = &v->head;
 	return 0;
 }
@@ -478,6 +508,7 @@ const struct cpu_engine cpu_engine_soft = {
 	.raise_sipi = raise_sipi,
 	.kick_halted = kick_halted,
 	.tsc = engine_tsc,
+	.vm_commit_ram = vm_commit_ram,
 	.vm_dirty_start = vm_dirty_start,
 	.vm_dirty_collect = vm_dirty_collect,
 	.vm_dirty_stop = vm_dirty_stop,
