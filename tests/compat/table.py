@@ -95,7 +95,7 @@ PROGRAMS = [
             "gcc -g -O0 -pthread -o $BIN/leaky $SRC/leaky.c", SLOW + ("direct=off",)),
     Program("cachegrind", "valgrind gcc", "valgrind --tool=cachegrind --cache-sim=yes --I1=32768,8,64 --D1=32768,8,64 --LL=8388608,16,64 --cachegrind-out-file=c $BIN/leaky none 2>&1 | awk '/I *refs/ { print int($NF) }'; "
             "valgrind --tool=lackey $BIN/leaky none 2>&1 | grep -cE 'Jccs|loads|stores'; valgrind --tool=none perl $SRC/mixed.pl 20 2>/dev/null | md5sum",
-            modes=SLOW, needs=["valgrind"]),
+            modes=SLOW + ("direct=off",), needs=["valgrind"]),
     Program("perf", "linux-perf", "perf stat -x, -e page-faults,context-switches,task-clock,cpu-migrations -o log perl $SRC/mixed.pl 300; cut -d, -f3 log | grep -v '#'; "
             "perf record -q -e cpu-clock -o data perl $SRC/mixed.pl 2000 >/dev/null 2>&1; perf report -i data --stdio --sort comm 2>/dev/null | awk '$2 == \"perl\" && $1 > 50 { print \"perl has most\" }'"),
 
@@ -105,14 +105,14 @@ PROGRAMS = [
     Program("openssl", "openssl", "bash $SRC/openssl.sh", modes=ALL, short=True),
     Program("openssl-plain", "openssl", "OPENSSL_ia32cap=~0x200000200000000:~0x0 bash $SRC/openssl.sh", modes=SLOW + ("direct=off",)),
     Program("zlib", "zlib1g-dev gcc", "$BIN/zlib-test; $BIN/zlib-test 9 </usr/bin/bash", "gcc -O1 -o $BIN/zlib-test $SRC/zlib.c -lz", ALL, short=True),
-    Program("ffmpeg", "ffmpeg", "bash $SRC/ffmpeg.sh", modes=SLOW, seconds=120),
+    Program("ffmpeg", "ffmpeg", "bash $SRC/ffmpeg.sh", modes=SLOW + ("direct=off",), seconds=120),
     Program("wine", "wine64 gcc-mingw-w64-x86-64-win32 mingw-w64-x86-64-dev", "bash $SRC/wine.sh run $BIN/wine",
-            "bash $SRC/wine.sh build $BIN/wine && test -x $BIN/wine/winproc.exe # winproc.c", SLOW, seconds=120),
+            "bash $SRC/wine.sh build $BIN/wine && test -x $BIN/wine/winproc.exe # winproc.c", SLOW + ("direct=off",), seconds=120),
     Program("qemu-user", "qemu-user", "qemu-x86_64 /usr/bin/perl $SRC/mixed.pl 50; qemu-x86_64 -cpu max /usr/bin/python3 $SRC/mixed.py 50; "
             "qemu-i386 -L / $BIN/exceptions-32s 20", modes=SLOW + ("direct=off",), needs=["c++-exceptions-32-static"]),
 
     # ---- suites of others ----
-    Program("numpy", "python3-numpy python3-pytest python3-hypothesis gcc", "bash $SRC/numpy.sh", modes=SLOW, seconds=240),
+    Program("numpy", "python3-numpy python3-pytest python3-hypothesis gcc", "bash $SRC/numpy.sh", modes=SLOW + ("direct=off",), seconds=240),
     Program("stress-ng", "stress-ng", "bash $SRC/stress.sh", modes=SLOW + ("direct=off", "direct=always", "heat=1"), seconds=240),
 ]
 
