@@ -83,6 +83,8 @@ PROGRAMS = [
 
     # ---- what watches other programs ----
     Program("gdb", "gdb gcc", f"gdb -q -nx -batch -x $SRC/watch.gdb $BIN/watched 2>&1 | {SANE}", "gcc -g -O0 -no-pie -o $BIN/watched $SRC/watched.c", ALL, short=True, expect="gdb"),
+    Program("gdb-32", "gdb gcc-multilib", f"sed '/^[ra]watch/,/^delete/d' $SRC/watch.gdb >w; gdb -q -nx -batch -x w $BIN/watched-32 2>&1 | {SANE}",
+            "gcc -m32 -g -O0 -no-pie -o $BIN/watched-32 $SRC/watched.c", SLOW + ("direct=off",), oracle="qemu"),
     Program("strace", "strace", "strace -o log -e trace=execve,openat,read,write,lseek,chdir,dup2,kill,getcwd,exit_group,pipe2 sh -c "
             "'trap \"echo caught\" USR1; cd /usr; kill -USR1 $$; exec 3<src/../bin/env; ls -d bin/env bin/none >/tmp/o 2>&1; exec cat /tmp/o' 2>&1; "
             f"sed -E 's/kill.[0-9]+/kill(x/; s/si_[pu]id=[0-9]+/x/g; s/(SIGCHLD).*/\\1/; s/ELF[^,]*/ELF/' log | {SANE} | grep -v filesystems", modes=ALL, short=True),
@@ -91,6 +93,9 @@ PROGRAMS = [
     Program("valgrind", "valgrind gcc libc6-dbg", "for t in memcheck helgrind drd; do valgrind --tool=$t --error-exitcode=9 $BIN/leaky $t 2>&1 | sed -E 's/==[0-9]+==//; "
             "s/0x[0-9A-F]+/ADDRESS/g' | grep -vE 'Using Valgrind|Copyright|Command|suppressed'; echo \"status ${PIPESTATUS[0]}\"; done",
             "gcc -g -O0 -pthread -o $BIN/leaky $SRC/leaky.c", SLOW + ("direct=off",)),
+    Program("cachegrind", "valgrind gcc", "valgrind --tool=cachegrind --cache-sim=yes --I1=32768,8,64 --D1=32768,8,64 --LL=8388608,16,64 --cachegrind-out-file=c $BIN/leaky none 2>&1 | awk '/I *refs/ { print int($NF) }'; "
+            "valgrind --tool=lackey $BIN/leaky none 2>&1 | grep -cE 'Jccs|loads|stores'; valgrind --tool=none perl $SRC/mixed.pl 20 2>/dev/null | md5sum",
+            modes=SLOW + ("direct=off",), needs=["valgrind"]),
     Program("perf", "linux-perf", "perf stat -x, -e page-faults,context-switches,task-clock,cpu-migrations -o log perl $SRC/mixed.pl 300; cut -d, -f3 log | grep -v '#'; "
             "perf record -q -e cpu-clock -o data perl $SRC/mixed.pl 2000 >/dev/null 2>&1; perf report -i data --stdio --sort comm 2>/dev/null | awk '$2 == \"perl\" && $1 > 50 { print \"perl has most\" }'"),
 
@@ -98,11 +103,16 @@ PROGRAMS = [
     Program("sqlite", "sqlite3", "sqlite3 -batch db <$SRC/mixed.sql; sqlite3 -batch db 'pragma integrity_check; select count(*), total(v) from t'", modes=ALL, short=True),
     Program("postgresql", "postgresql-15", "bash $SRC/postgres.sh", modes=SLOW + ("direct=off",), seconds=120),
     Program("openssl", "openssl", "bash $SRC/openssl.sh", modes=ALL, short=True),
+    Program("openssl-plain", "openssl", "OPENSSL_ia32cap=~0x200000200000000:~0x0 bash $SRC/openssl.sh", modes=SLOW + ("direct=off",)),
     Program("zlib", "zlib1g-dev gcc", "$BIN/zlib-test; $BIN/zlib-test 9 </usr/bin/bash", "gcc -O1 -o $BIN/zlib-test $SRC/zlib.c -lz", ALL, short=True),
+    Program("ffmpeg", "ffmpeg", "bash $SRC/ffmpeg.sh", modes=SLOW + ("direct=off",), seconds=120),
+    Program("wine", "wine64 gcc-mingw-w64-x86-64-win32 mingw-w64-x86-64-dev", "bash $SRC/wine.sh run $BIN/wine",
+            "bash $SRC/wine.sh build $BIN/wine && test -x $BIN/wine/winproc.exe # winproc.c", SLOW + ("direct=off",), seconds=120),
     Program("qemu-user", "qemu-user", "qemu-x86_64 /usr/bin/perl $SRC/mixed.pl 50; qemu-x86_64 -cpu max /usr/bin/python3 $SRC/mixed.py 50; "
             "qemu-i386 -L / $BIN/exceptions-32s 20", modes=SLOW + ("direct=off",), needs=["c++-exceptions-32-static"]),
 
     # ---- suites of others ----
+    Program("numpy", "python3-numpy python3-pytest python3-hypothesis gcc", "bash $SRC/numpy.sh", modes=SLOW + ("direct=off",), seconds=240),
     Program("stress-ng", "stress-ng", "bash $SRC/stress.sh", modes=SLOW + ("direct=off", "direct=always", "heat=1"), seconds=240),
 ]
 
@@ -120,5 +130,6 @@ for name, packages, run in (
         ("python-32", "python3-minimal libpython3-stdlib", "chroot /i386 python3 - 100 <$SRC/mixed.py"),
         ("sqlite-32", "sqlite3", "chroot /i386 sqlite3 -batch <$SRC/mixed.sql"),
         ("openssl-32", "openssl", "mount --bind /tmp /i386/tmp; sed '/^openssl prime/d; s/cmp - .tmp.in/sha1sum/' $SRC/openssl.sh | chroot /i386 bash -s"),
-        ("gzip-32", "gzip bash coreutils", "chroot /i386 bash -c 'export LC_ALL=C; gzip -9n </bin/bash | sha1sum; gzip -3 </bin/bash | gzip -d | sha1sum; sha512sum /bin/ls'")):
+        ("gzip-32", "gzip bash coreutils", "chroot /i386 bash -c 'export LC_ALL=C; gzip -9n </bin/bash | sha1sum; gzip -3 </bin/bash | gzip -d | sha1sum; sha512sum /bin/ls'"),
+        ("pypy-32", "pypy3", "chroot /i386 pypy3 - 50 <$SRC/mixed.py")):
     PROGRAMS.append(Program(name, "", run, modes=FAST, i386=packages))
