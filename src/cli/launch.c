@@ -2,8 +2,8 @@
 /* launch.c - see launch.h. */
 #include "cli/launch.h"
 #include "base/process.h"
-#include "vmm/i18n.h"
-#include "vmm/self.h"
+#include "base/program_path.h"
+#include "base/i18n.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -23,9 +23,9 @@ static int config_memfd(const struct vmm_config *cfg, struct err *e)
 
 	json_decref(j);
 	if (!text)
-		return err_set(e, EILSEQ, _("a file name or text on the command line is not valid UTF-8"));
+		return err_set(e, EILSEQ, "a file name or text on the command line is not valid UTF-8");
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || lseek(fd, 0, SEEK_SET) < 0)
-		return err_sys(e, errno, _("cannot hand over the configuration"));
+		return err_sys(e, errno, "cannot hand over the configuration");
 	return steal_fd(&fd);
 }
 
@@ -37,16 +37,15 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 
 	if (fd < 0)
 		return fd;
-	int r = self_find(path, sizeof(path), "mica-vmm");
+	int r = program_find(path, sizeof(path), "mica-vmm", e);
 	if (r < 0)
-		return err_sys(e, -r,
-			       _("cannot find mica-vmm beside mica or in ../libexec/mica; is Mica installed whole?"));
+		return r;
 	snprintf(fd_text, sizeof(fd_text), "%d", fd);
 
 	/* The child tells through a pipe that closes on a successful exec why it failed. */
 	int why[2], code = 0;
 	if (pipe2(why, O_CLOEXEC) < 0)
-		return err_sys(e, errno, _("cannot start mica-vmm"));
+		return err_sys(e, errno, "cannot start mica-vmm");
 	auto_free char **env = process_environment();
 	*pid = fork();
 	if (*pid == 0) {
@@ -73,5 +72,5 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 	if (*pid > 0 && read(why[0], &code, sizeof(code)) < 0)
 		code = errno;
 	close(why[0]);
-	return code ? err_sys(e, code, _("cannot start %s"), path) : 0;
+	return code ? err_sys(e, code, "cannot start %s", path) : 0;
 }

@@ -5,7 +5,7 @@
 #include "cpu/cpu.h"
 #include "net/net.h"
 #include "vmm/engine_options.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <getopt.h>
 
@@ -36,7 +36,7 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 	while (v[n + 1])
 		n++;
 	if (strcmp(v[0], "auto") && strcmp(v[0], "kvm") && strcmp(v[0], "soft"))
-		r = err_set(e, EINVAL, _("'%s' is not known; write auto, kvm or soft"), v[0]);
+		r = err_set(e, EINVAL, "'%s' is not known; write auto, kvm or soft", v[0]);
 	if (r == 0 && (r = engine_options_allowed(v[0], n, e)) == 0)
 		r = engine_options_parse(&so, v + 1, n, e);
 	if (r == 0) {
@@ -53,7 +53,7 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 static int set_irqchip(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (strcmp(arg, "split") && strcmp(arg, "kernel"))
-		return err_set(e, EINVAL, _("'%s' is not known; write split or kernel"), arg);
+		return err_set(e, EINVAL, "'%s' is not known; write split or kernel", arg);
 	put(&o->cfg.irqchip, arg);
 	return 0;
 }
@@ -85,14 +85,14 @@ static int set_memory(struct run_opts *o, const char *arg, struct err *e)
 	if (r < 0)
 		return r;
 	if (bytes < VMM_MEMORY_MIN)
-		return err_set(e, ERANGE, _("%s is too little; a guest needs at least 1M"), arg);
+		return err_set(e, ERANGE, "%s is too little; a guest needs at least 1M", arg);
 	if (bytes > VMM_MEMORY_MAX)
-		return err_set(e, ERANGE, _("%s is too much; at most 1T"), arg);
+		return err_set(e, ERANGE, "%s is too much; at most 1T", arg);
 	if (host && bytes > host)
-		return err_set(e, ERANGE, _("%s is more than this machine has (%llu MiB of memory and swap)"), arg,
+		return err_set(e, ERANGE, "%s is more than this machine has (%llu MiB of memory and swap)", arg,
 			       (unsigned long long)(host / MIB));
 	if (bytes % PAGE_BYTES)
-		return err_set(e, EINVAL, _("%s is not a multiple of 4K"), arg);
+		return err_set(e, EINVAL, "%s is not a multiple of 4K", arg);
 	o->cfg.memory_bytes = bytes;
 	return 0;
 }
@@ -104,7 +104,7 @@ static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 	auto_free char *base = xasprintf("%.*s", (int)n, arg);
 
 	if (strcmp(base, "mica-v2") && strcmp(base, "mica-v3") && strcmp(base, "host"))
-		return err_set(e, EINVAL, _("'%s' is no CPU model; write mica-v2, mica-v3 or host"), base);
+		return err_set(e, EINVAL, "'%s' is no CPU model; write mica-v2, mica-v3 or host", base);
 	put(&o->cfg.cpu, arg);
 	return 0;
 }
@@ -112,7 +112,7 @@ static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 static int set_file(char **where, const char *arg, struct err *e)
 {
 	if (access(arg, R_OK) < 0)
-		return err_sys(e, errno, _("%s: cannot read it"), arg);
+		return err_sys(e, errno, "%s: cannot read it", arg);
 	put(where, arg);
 	return 0;
 }
@@ -140,7 +140,7 @@ static int set_module(struct run_opts *o, const char *arg, struct err *e)
 
 	file[strcspn(file, " ")] = '\0';
 	if (access(file, R_OK) < 0)
-		return err_sys(e, errno, _("%s: cannot read it"), file);
+		return err_sys(e, errno, "%s: cannot read it", file);
 	vmm_strv_add(&o->cfg.modules, &o->cfg.nmodules, arg);
 	return 0;
 }
@@ -151,7 +151,7 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 
 	if ((v = optarg_key(item, "format"))) {
 		if (strcmp(v, "raw"))
-			return err_set(e, EINVAL, _("format=%s is not known; write format=raw"), v);
+			return err_set(e, EINVAL, "format=%s is not known; write format=raw", v);
 		put(&d->format, v);
 		return 0;
 	}
@@ -163,13 +163,13 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 		return optarg_switch(&d->direct, "direct", v, e);
 	if ((v = optarg_key(item, "serial"))) {
 		if (strlen(v) > VMM_SERIAL_MAX)
-			return err_set(e, EINVAL, _("serial=%s is too long; at most %d bytes"), v, VMM_SERIAL_MAX);
+			return err_set(e, EINVAL, "serial=%s is too long; at most %d bytes", v, VMM_SERIAL_MAX);
 		put(&d->serial, v);
 		return 0;
 	}
 	return err_set(e, EINVAL,
-		       _("'%s' is not known; write format=, readonly=, snapshot=, direct= or serial= "
-			 "(a comma in a file name is written twice)"),
+		       "'%s' is not known; write format=, readonly=, snapshot=, direct= or serial= "
+		       "(a comma in a file name is written twice)",
 		       item);
 }
 
@@ -179,9 +179,9 @@ static int set_disk(struct run_opts *o, const char *arg, struct err *e)
 	int r = 0;
 
 	if (o->cfg.ndisks == VMM_DISKS_MAX) {
-		r = err_set(e, EINVAL, _("too many disks; at most %d"), VMM_DISKS_MAX);
+		r = err_set(e, EINVAL, "too many disks; at most %d", VMM_DISKS_MAX);
 	} else if (!v[0][0]) {
-		r = err_set(e, EINVAL, _("no file given; write --disk FILE"));
+		r = err_set(e, EINVAL, "no file given; write --disk FILE");
 	} else {
 		o->cfg.disks = xrealloc(o->cfg.disks, (o->cfg.ndisks + 1) * sizeof(*o->cfg.disks));
 		struct vmm_disk *d = &o->cfg.disks[o->cfg.ndisks++];
@@ -189,7 +189,7 @@ static int set_disk(struct run_opts *o, const char *arg, struct err *e)
 		for (unsigned i = 1; r == 0 && v[i]; i++)
 			r = disk_item(d, v[i], e);
 		if (r == 0 && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
-			r = err_sys(e, errno, _("%s: cannot use it"), d->path);
+			r = err_sys(e, errno, "%s: cannot use it", d->path);
 	}
 	optarg_split_free(v);
 	return r;
@@ -203,11 +203,11 @@ static int set_net(struct run_opts *o, const char *arg, struct err *e)
 	if (!strcmp(v[0], "none")) {
 		o->net_none = true;
 		if (v[1])
-			r = err_set(e, EINVAL, _("none takes nothing after it"));
+			r = err_set(e, EINVAL, "none takes nothing after it");
 	} else if (strcmp(v[0], "user")) {
-		r = err_set(e, EINVAL, _("'%s' is not known; write user or none"), v[0]);
+		r = err_set(e, EINVAL, "'%s' is not known; write user or none", v[0]);
 	} else if (o->cfg.nnets == VMM_NETS_MAX) {
-		r = err_set(e, EINVAL, _("too many network cards; at most %d"), VMM_NETS_MAX);
+		r = err_set(e, EINVAL, "too many network cards; at most %d", VMM_NETS_MAX);
 	} else {
 		o->cfg.nets = xrealloc(o->cfg.nets, (o->cfg.nnets + 1) * sizeof(*o->cfg.nets));
 		struct vmm_net *n = &o->cfg.nets[o->cfg.nnets++];
@@ -223,13 +223,13 @@ static int set_net(struct run_opts *o, const char *arg, struct err *e)
 				put(&n->mac, val);
 			} else {
 				r = err_set(e, EINVAL,
-					    _("'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT or mac=ADDRESS"),
+					    "'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT or mac=ADDRESS",
 					    v[i]);
 			}
 		}
 	}
 	if (r == 0 && o->net_none && o->cfg.nnets)
-		r = err_set(e, EINVAL, _("none and user exclude each other"));
+		r = err_set(e, EINVAL, "none and user exclude each other");
 	optarg_split_free(v);
 	return r;
 }
@@ -247,8 +247,8 @@ static int set_chardev(enum run_console *kind, char **path, const char *arg, boo
 		*kind = CONSOLE_NONE;
 	} else {
 		return err_set(e, EINVAL,
-			       wide ? _("'%s' is not known; write stdio, pty, unix:PATH or none")
-				    : _("'%s' is not known; write pty, unix:PATH or none"),
+			       wide ? N_("'%s' is not known; write stdio, pty, unix:PATH or none")
+				    : N_("'%s' is not known; write pty, unix:PATH or none"),
 			       arg);
 	}
 	return 0;
@@ -267,7 +267,7 @@ static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e
 static int set_name(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg || strlen(arg) > 63)
-		return err_set(e, EINVAL, _("'%s': a name has 1 to 63 bytes"), arg);
+		return err_set(e, EINVAL, "'%s': a name has 1 to 63 bytes", arg);
 	put(&o->cfg.name, arg);
 	return 0;
 }
@@ -275,7 +275,7 @@ static int set_name(struct run_opts *o, const char *arg, struct err *e)
 static int set_control(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg)
-		return err_set(e, EINVAL, _("no path given"));
+		return err_set(e, EINVAL, "no path given");
 	put(&o->cfg.control_path, arg);
 	return 0;
 }
@@ -288,7 +288,7 @@ static int set_restore(struct run_opts *o, const char *arg, struct err *e)
 	for (unsigned i = 1; v[i] && r == 0; i++) {
 		const char *on = optarg_key(v[i], "trust");
 		r = on ? optarg_switch(&o->restore_trust, "trust", on, e)
-		       : err_set(e, EINVAL, _("'%s' is not known; write trust=on"), v[i]);
+		       : err_set(e, EINVAL, "'%s' is not known; write trust=on", v[i]);
 	}
 	optarg_split_free(v);
 	return r;
@@ -305,7 +305,7 @@ static int set_trace(struct run_opts *o, const char *arg, struct err *e)
 		while (k < ARRAY_LEN(known) && strcmp(known[k], v[i]))
 			k++;
 		if (k == ARRAY_LEN(known))
-			r = err_set(e, EINVAL, _("'%s' is not known; write exec, exc, intr or block"), v[i]);
+			r = err_set(e, EINVAL, "'%s' is not known; write exec, exc, intr or block", v[i]);
 		else
 			vmm_strv_add(&o->cfg.trace, &o->cfg.ntrace, v[i]);
 	}
@@ -406,13 +406,13 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 			continue;
 		}
 		if (c == ':')
-			return err_set(e, EINVAL, _("%s: needs a value; see mica run --help"), shown);
+			return err_set(e, EINVAL, "%s: needs a value; see mica run --help", shown);
 		if (c == '?') {
 			if (optopt >= 256)
-				return err_set(e, EINVAL, _("--%s: takes no value"), table[optopt - 256].name);
+				return err_set(e, EINVAL, "--%s: takes no value", table[optopt - 256].name);
 			if (optopt)
-				return err_set(e, EINVAL, _("-%c: no such option; see mica run --help"), optopt);
-			return err_set(e, EINVAL, _("%s: no such option; see mica run --help"), shown);
+				return err_set(e, EINVAL, "-%c: no such option; see mica run --help", optopt);
+			return err_set(e, EINVAL, "%s: no such option; see mica run --help", shown);
 		}
 		const struct opt *t = &table[c - 256];
 		o->given |= 1ull << (c - 256);
@@ -428,15 +428,15 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 		return 0;
 	if (optind < argc)
 		return err_set(e, EINVAL,
-			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
+			       "'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE",
 			       argv[optind]);
 	struct soft_options so;
 	if (engine_options_parse(&so, o->cfg.engine_options, o->cfg.nengine_options, e) == 0 && so.check &&
 	    o->cfg.cpus > 1)
-		return err_set(e, EINVAL, _("--engine: check= compares one CPU only; write --cpus 1"));
+		return err_set(e, EINVAL, "--engine: check= compares one CPU only; write --cpus 1");
 	if (!o->cfg.kernel && !o->restore && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
 		return err_set(e, EINVAL,
-			       _("--initrd, --append and --module belong to a kernel; give it with --kernel FILE"));
+			       "--initrd, --append and --module belong to a kernel; give it with --kernel FILE");
 	return 0;
 }
 

@@ -15,7 +15,7 @@
  */
 #include "cli/relay.h"
 #include "base/clock.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/exit_status.h"
 
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #include "cli/options.h"
 #include "cli/relay.h"
 #include "cli/restore.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/exit_status.h"
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static int pair(int *ours, int *theirs, struct err *e)
 	int sv[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
-		return err_sys(e, errno, _("cannot make a socket pair"));
+		return err_sys(e, errno, "cannot make a socket pair");
 	*ours = sv[0];
 	*theirs = sv[1];
 	return 0;
@@ -37,7 +37,7 @@ static int open_pty(int *master, int *slave, const char *what, struct err *e)
 
 	*master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (*master < 0 || grantpt(*master) < 0 || unlockpt(*master) < 0 || ptsname_r(*master, name, sizeof(name)))
-		return err_sys(e, errno, _("cannot make a pseudo-terminal"));
+		return err_sys(e, errno, "cannot make a pseudo-terminal");
 	*slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (*slave < 0 || tcgetattr(*slave, &t) < 0)
 		return err_sys(e, errno, "%s", name);
@@ -91,7 +91,7 @@ static int run(struct run_opts *o, struct err *e)
 		int p[2];
 		/* Raw mode asks for carriage returns in what mica-vmm says. */
 		if (pipe2(p, O_CLOEXEC) < 0)
-			return err_sys(e, errno, _("cannot make a pipe"));
+			return err_sys(e, errno, "cannot make a pipe");
 		x.errors = p[0];
 		x.vmm_errors = p[1];
 	}
@@ -147,7 +147,7 @@ int cmd_run(int argc, char **argv)
 		status = r;
 fail:
 	if (r < 0)
-		fprintf(stderr, "mica run: %s\n", e.msg);
+		fprintf(stderr, "mica run: %s\n", err_local(&e));
 out:
 	run_opts_fini(&o);
 	return status;

@@ -8,7 +8,7 @@
  */
 #include "cli/cmd.h"
 #include "base/err.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/cpu_promise_json.h"
 #include "vmm/exit_status.h"
 
@@ -82,17 +82,17 @@ static int parse(struct save_opts *o, int argc, char **argv, struct err *e)
 			o->help = true;
 			return 0;
 		case ':':
-			return err_set(e, EINVAL, _("%s: needs a value; see mica save --help"), argv[optind - 1]);
+			return err_set(e, EINVAL, "%s: needs a value; see mica save --help", argv[optind - 1]);
 		default:
-			return err_set(e, EINVAL, _("%s: no such option; see mica save --help"), argv[optind - 1]);
+			return err_set(e, EINVAL, "%s: no such option; see mica save --help", argv[optind - 1]);
 		}
 	}
 	if (optind < argc)
-		return err_set(e, EINVAL, _("'%s': not an option; the file is given with --output FILE"), argv[optind]);
+		return err_set(e, EINVAL, "'%s': not an option; the file is given with --output FILE", argv[optind]);
 	if (!o->control)
-		return err_set(e, EINVAL, _("no VM: name its control socket with --control PATH"));
+		return err_set(e, EINVAL, "no VM: name its control socket with --control PATH");
 	if (!o->output || !*o->output)
-		return err_set(e, EINVAL, _("no file: say where the state goes with --output FILE"));
+		return err_set(e, EINVAL, "no file: say where the state goes with --output FILE");
 	return 0;
 }
 
@@ -104,13 +104,13 @@ static int connect_control(const char *path, struct err *e)
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
-		return err_sys(e, errno, _("cannot make a socket"));
+		return err_sys(e, errno, "cannot make a socket");
 	if (strlen(path) >= sizeof(a.sun_path))
-		return err_set(e, ENAMETOOLONG, _("%s: the path of a socket has at most %zu bytes"), path,
+		return err_set(e, ENAMETOOLONG, "%s: the path of a socket has at most %zu bytes", path,
 			       sizeof(a.sun_path) - 1);
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return err_sys(e, errno, _("%s: cannot reach a VM there"), path);
+		return err_sys(e, errno, "%s: cannot reach a VM there", path);
 	return steal_fd(&fd);
 }
 
@@ -137,13 +137,13 @@ static int ask(json_t **result, int sock, const char *command, int pass, struct 
 		memcpy(CMSG_DATA(h), &pass, sizeof(pass));
 	}
 	if (sendmsg(sock, &mh, MSG_NOSIGNAL) != (ssize_t)iov.iov_len)
-		return err_sys(e, errno, _("cannot talk to the VM"));
+		return err_sys(e, errno, "cannot talk to the VM");
 	while (!len || buf[len - 1] != '\n') {
 		ssize_t n = recv(sock, buf + len, sizeof(buf) - len, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0 || len + (size_t)n == sizeof(buf))
-			return err_set(e, EPIPE, _("the VM ended without an answer"));
+			return err_set(e, EPIPE, "the VM ended without an answer");
 		len += (size_t)n;
 	}
 	json_t *j = json_loadb(buf, len, 0, NULL);
@@ -152,7 +152,7 @@ static int ask(json_t **result, int sock, const char *command, int pass, struct 
 	if (json_is_true(json_object_get(j, "ok")))
 		*result = json_incref(json_object_get(j, "result"));
 	else
-		r = err_set(e, EIO, "%s", why ? why : _("the VM gave an answer that makes no sense"));
+		r = err_set(e, EIO, "%s", why ? why : "the VM gave an answer that makes no sense");
 	json_decref(j);
 	return r;
 }
@@ -172,7 +172,7 @@ static int check_target(int sock, const struct save_opts *o, struct err *e)
 	if (r == 0)
 		r = promise_from_json(&p, promise, e);
 	if (r == 0 && (r = promise_find_engine(json_object_get(host, "engines"), &p, engines, sizeof(engines), e)) < 0)
-		err_prefix(e, _("the VM cannot go on there, and runs on here"));
+		err_prefix(e, "the VM cannot go on there, and runs on here");
 	if (r == 0)
 		printf(_("it can go on there, engine: %s\n"), engines);
 	json_decref(promise);
@@ -203,7 +203,7 @@ static int save_to(int sock, int fd, const char *temp, const struct save_opts *o
 	if (rename(temp, o->output) < 0)
 		return err_sys(e, errno, "%s", o->output);
 	if (sync_dir(o->output) < 0)
-		return err_sys(e, errno, _("%s: cannot make its name safe on the disk"), o->output);
+		return err_sys(e, errno, "%s: cannot make its name safe on the disk", o->output);
 	printf(_("saved to %s, %llu MiB\n"), o->output, (unsigned long long)(bytes + MIB - 1) / MIB);
 	fflush(stdout);
 	r = ask(&res, sock, o->quit ? "quit" : "resume", -1, e);
@@ -229,7 +229,7 @@ static int save(const struct save_opts *o, struct err *e)
 	/* Mode 0600: guest memory holds secrets. */
 	auto_close int fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0)
-		return err_sys(e, errno, _("%s: cannot make a file there"), o->output);
+		return err_sys(e, errno, "%s: cannot make a file there", o->output);
 	int r = save_to(sock, fd, temp, o, e);
 	if (r < 0)
 		unlink(temp); /* gone already when it has its name */
@@ -242,7 +242,7 @@ int cmd_save(int argc, char **argv)
 	struct err e;
 
 	if (parse(&o, argc, argv, &e) < 0) {
-		fprintf(stderr, "mica save: %s\n", e.msg);
+		fprintf(stderr, "mica save: %s\n", err_local(&e));
 		return STATUS_USAGE;
 	}
 	if (o.help) {
@@ -250,7 +250,7 @@ int cmd_save(int argc, char **argv)
 		return STATUS_OK;
 	}
 	if (save(&o, &e) < 0) {
-		fprintf(stderr, "mica save: %s\n", e.msg);
+		fprintf(stderr, "mica save: %s\n", err_local(&e));
 		return STATUS_HOST;
 	}
 	return STATUS_OK;

@@ -47,7 +47,4 @@ int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned 
 /* "tcp:ADDR:PORT-:PORT", "udp::PORT-:PORT"; ADDR is a host IPv4 address. */
 int net_hostfwd_parse(struct net_hostfwd *out, const char *text, struct err *e);
 
-/* Path of a helper program: $MICA_HELPER_DIR, else beside this executable, else ../libexec/mica. */
-int net_helper_path(char *buf, size_t bytes, const char *name, struct err *e);
-
 #endif

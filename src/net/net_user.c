@@ -8,6 +8,7 @@
 #include "net/net.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/program_path.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -18,32 +19,6 @@
 
 #define START_TIMEOUT_MS 20000
 #define SOCKET_BYTES (1 << 20) /* asked for; the kernel gives what wmem_max allows */
-
-int net_helper_path(char *buf, size_t bytes, const char *name, struct err *e)
-{
-	static const char *const where[] = { "", "/../libexec/mica" };
-	const char *dir = secure_getenv("MICA_HELPER_DIR");
-	char exe[4096];
-	ssize_t n;
-
-	if (dir) {
-		if ((size_t)snprintf(buf, bytes, "%s/%s", dir, name) < bytes && access(buf, X_OK) == 0)
-			return 0;
-		return err_set(e, ENOENT, "there is no program %s in %s, which MICA_HELPER_DIR names", name, dir);
-	}
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	if (n < 0)
-		return err_sys(e, errno, "cannot find the program %s: /proc/self/exe", name);
-	exe[n] = 0;
-	char *slash = strrchr(exe, '/');
-	if (slash)
-		*slash = 0;
-	for (size_t i = 0; i < ARRAY_LEN(where); i++)
-		if ((size_t)snprintf(buf, bytes, "%s%s/%s", exe, where[i], name) < bytes && access(buf, X_OK) == 0)
-			return 0;
-	return err_set(e, ENOENT, "cannot find the program %s beside %s or in its ../libexec/mica: install it again",
-		       name, exe);
-}
 
 static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
 {
@@ -99,7 +74,7 @@ int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned 
 	char path[4200];
 	int sv[2], bytes = SOCKET_BYTES, r;
 
-	r = net_helper_path(path, sizeof(path), "mica-net", e);
+	r = program_find(path, sizeof(path), "mica-net", e);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)

@@ -3,7 +3,7 @@
 #include "vmm/config.h"
 #include "cpu/cpu.h"
 #include "vmm/engine_options.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 enum field_type { F_STR, F_BOOL, F_UINT, F_INT, F_U64, F_STRV };
 
@@ -146,7 +146,7 @@ void vmm_strv_add(char ***v, unsigned *n, const char *s)
 
 static int wrong(struct err *e, const char *where, const char *key, const char *want)
 {
-	return err_set(e, EINVAL, _("configuration: %s%s: not %s"), where, key, want);
+	return err_set(e, EINVAL, "configuration: %s%s: not %s", where, key, want);
 }
 
 static int get_int(const json_t *v, json_int_t lo, json_int_t hi, json_int_t *out)
@@ -164,37 +164,37 @@ static int field_from_json(void *s, const struct field *f, const json_t *v, cons
 	switch (f->type) {
 	case F_STR:
 		if (!json_is_string(v))
-			return wrong(e, where, f->key, _("a string"));
+			return wrong(e, where, f->key, MSG("a string"));
 		free(*(char **)at(s, f->off));
 		*(char **)at(s, f->off) = xstrdup(json_string_value(v));
 		return 0;
 	case F_BOOL:
 		if (!json_is_boolean(v))
-			return wrong(e, where, f->key, _("true or false"));
+			return wrong(e, where, f->key, MSG("true or false"));
 		*(bool *)at(s, f->off) = json_is_true(v);
 		return 0;
 	case F_UINT:
 		if (get_int(v, 0, INT32_MAX, &n) < 0)
-			return wrong(e, where, f->key, _("a whole number"));
+			return wrong(e, where, f->key, MSG("a whole number"));
 		*(unsigned *)at(s, f->off) = (unsigned)n;
 		return 0;
 	case F_INT:
 		if (get_int(v, -1, INT32_MAX, &n) < 0)
-			return wrong(e, where, f->key, _("a whole number"));
+			return wrong(e, where, f->key, MSG("a whole number"));
 		*(int *)at(s, f->off) = (int)n;
 		return 0;
 	case F_U64:
 		if (get_int(v, 0, INT64_MAX, &n) < 0)
-			return wrong(e, where, f->key, _("a whole number"));
+			return wrong(e, where, f->key, MSG("a whole number"));
 		*(u64 *)at(s, f->off) = (u64)n;
 		return 0;
 	case F_STRV:
 		if (!json_is_array(v))
-			return wrong(e, where, f->key, _("a list of strings"));
+			return wrong(e, where, f->key, MSG("a list of strings"));
 		for (size_t i = 0; i < json_array_size(v); i++) {
 			const char *item = json_string_value(json_array_get(v, i));
 			if (!item)
-				return wrong(e, where, f->key, _("a list of strings"));
+				return wrong(e, where, f->key, MSG("a list of strings"));
 			vmm_strv_add(at(s, f->off), at(s, f->off_n), item);
 		}
 		return 0;
@@ -210,7 +210,7 @@ static int fields_from_json(void *s, const struct field *fields, const json_t *o
 	json_t *v;
 
 	if (!json_is_object(o))
-		return wrong(e, where, "", _("an object"));
+		return wrong(e, where, "", MSG("an object"));
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
 	{
 		const struct field *f = fields;
@@ -226,7 +226,7 @@ static int fields_from_json(void *s, const struct field *fields, const json_t *o
 		while (k && *k && strcmp(*k, key))
 			k++;
 		if (!k || !*k)
-			return err_set(e, EINVAL, _("configuration: %s%s: no such key"), where, key);
+			return err_set(e, EINVAL, "configuration: %s%s: no such key", where, key);
 	}
 	return 0;
 }
@@ -243,9 +243,9 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 	disks = json_object_get(j, "disks");
 	nets = json_object_get(j, "nets");
 	if (disks && !json_is_array(disks))
-		return wrong(e, "", "disks", _("a list"));
+		return wrong(e, "", "disks", MSG("a list"));
 	if (nets && !json_is_array(nets))
-		return wrong(e, "", "nets", _("a list"));
+		return wrong(e, "", "nets", MSG("a list"));
 	c->disks = xcalloc(json_array_size(disks) + 1, sizeof(*c->disks));
 	for (size_t i = 0; i < json_array_size(disks); i++) {
 		c->ndisks++;
@@ -272,9 +272,9 @@ int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
 
 	if (sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &junk) != 6 ||
 	    strlen(s) != 17)
-		return err_set(e, EINVAL, _("net: mac=%s is not an address; write mac=02:00:00:12:34:56"), s);
+		return err_set(e, EINVAL, "net: mac=%s is not an address; write mac=02:00:00:12:34:56", s);
 	if (b[0] & 1)
-		return err_set(e, EINVAL, _("net: mac=%s is a multicast address; its first byte must be even"), s);
+		return err_set(e, EINVAL, "net: mac=%s is a multicast address; its first byte must be even", s);
 	for (int i = 0; i < 6; i++)
 		mac[i] = (u8)b[i];
 	return 0;
@@ -285,10 +285,10 @@ static int check_chardev(const char *key, const char *type, const char *path, in
 	if (!strcmp(type, "none"))
 		return 0;
 	if (!strcmp(type, "fd"))
-		return fd >= 0 ? 0 : err_set(e, EINVAL, _("configuration: %s: no descriptor given"), key);
+		return fd >= 0 ? 0 : err_set(e, EINVAL, "configuration: %s: no descriptor given", key);
 	if (!strcmp(type, "unix"))
-		return path && *path ? 0 : err_set(e, EINVAL, _("configuration: %s: no socket path given"), key);
-	return err_set(e, EINVAL, _("configuration: %s: '%s' is not none, fd or unix"), key, type);
+		return path && *path ? 0 : err_set(e, EINVAL, "configuration: %s: no socket path given", key);
+	return err_set(e, EINVAL, "configuration: %s: '%s' is not none, fd or unix", key, type);
 }
 
 int vmm_config_check(const struct vmm_config *c, struct err *e)
@@ -296,45 +296,44 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	int r;
 
 	if (c->cpus < 1 || c->cpus > CPU_MAX)
-		return err_set(e, EINVAL, _("cpus: %u is out of range; write 1 to %d"), c->cpus, CPU_MAX);
+		return err_set(e, EINVAL, "cpus: %u is out of range; write 1 to %d", c->cpus, CPU_MAX);
 	if (c->memory_bytes < VMM_MEMORY_MIN || c->memory_bytes > VMM_MEMORY_MAX || c->memory_bytes % PAGE_BYTES)
-		return err_set(
-		    e, EINVAL,
-		    _("memory: %llu bytes will not do; write a multiple of 4K between %llu MiB and %llu GiB"),
-		    (unsigned long long)c->memory_bytes, VMM_MEMORY_MIN / MIB, VMM_MEMORY_MAX / GIB);
+		return err_set(e, EINVAL,
+			       "memory: %llu bytes will not do; write a multiple of 4K between %llu MiB and %llu GiB",
+			       (unsigned long long)c->memory_bytes, VMM_MEMORY_MIN / MIB, VMM_MEMORY_MAX / GIB);
 	if (strcmp(c->engine, "auto") && strcmp(c->engine, "kvm") && strcmp(c->engine, "soft"))
-		return err_set(e, EINVAL, _("engine: '%s' is not known; write auto, kvm or soft"), c->engine);
+		return err_set(e, EINVAL, "engine: '%s' is not known; write auto, kvm or soft", c->engine);
 	struct soft_options so;
 	if ((r = engine_options_allowed(c->engine, c->nengine_options, e)) < 0 ||
 	    (r = engine_options_parse(&so, c->engine_options, c->nengine_options, e)) < 0)
 		return err_prefix(e, "engine");
 	if (so.check && c->cpus > 1)
-		return err_set(e, EINVAL, _("engine: check= compares one CPU only; %u will not do"), c->cpus);
+		return err_set(e, EINVAL, "engine: check= compares one CPU only; %u will not do", c->cpus);
 	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
-		return err_set(e, EINVAL, _("irqchip: '%s' is not known; write split or kernel"), c->irqchip);
+		return err_set(e, EINVAL, "irqchip: '%s' is not known; write split or kernel", c->irqchip);
 	if (!c->kernel)
 		return err_set(e, EINVAL,
-			       _("no kernel: booting from a disk's own boot loader is not there yet; give the kernel "
-				 "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')"));
+			       "no kernel: booting from a disk's own boot loader is not there yet; give the kernel "
+			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
 	if (c->ndisks > VMM_DISKS_MAX)
-		return err_set(e, EINVAL, _("disks: %u are too many; at most %d"), c->ndisks, VMM_DISKS_MAX);
+		return err_set(e, EINVAL, "disks: %u are too many; at most %d", c->ndisks, VMM_DISKS_MAX);
 	for (unsigned i = 0; i < c->ndisks; i++) {
 		const struct vmm_disk *d = &c->disks[i];
 		if (!d->path || !*d->path)
-			return err_set(e, EINVAL, _("disk: no file given"));
+			return err_set(e, EINVAL, "disk: no file given");
 		if (d->format && strcmp(d->format, "raw"))
-			return err_set(e, EINVAL, _("disk: %s: format '%s' is not known; write format=raw"), d->path,
+			return err_set(e, EINVAL, "disk: %s: format '%s' is not known; write format=raw", d->path,
 				       d->format);
 		if (d->serial && strlen(d->serial) > VMM_SERIAL_MAX)
-			return err_set(e, EINVAL, _("disk: %s: serial '%s' is too long; at most %d bytes"), d->path,
+			return err_set(e, EINVAL, "disk: %s: serial '%s' is too long; at most %d bytes", d->path,
 				       d->serial, VMM_SERIAL_MAX);
 	}
 	if (c->nnets > VMM_NETS_MAX)
-		return err_set(e, EINVAL, _("nets: %u are too many; at most %d"), c->nnets, VMM_NETS_MAX);
+		return err_set(e, EINVAL, "nets: %u are too many; at most %d", c->nnets, VMM_NETS_MAX);
 	for (unsigned i = 0; i < c->nnets; i++) {
 		u8 mac[6];
 		if (!c->nets[i].type || strcmp(c->nets[i].type, "user"))
-			return err_set(e, EINVAL, _("net: '%s' is not known; write user or none"),
+			return err_set(e, EINVAL, "net: '%s' is not known; write user or none",
 				       c->nets[i].type ? c->nets[i].type : "");
 		if (c->nets[i].mac && (r = vmm_mac_parse(mac, c->nets[i].mac, e)) < 0)
 			return r;

@@ -2,7 +2,7 @@
 /* control.c - see control.h. */
 #include "vmm/control.h"
 #include "base/log.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/exit_status.h"
 #include "vmm/vm.h"
 
@@ -346,7 +346,7 @@ static void on_listen(void *opaque, u32 events)
 	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0 && control_client(c, fd, false, &e) < 0)
-		log_warn("%s", e.msg);
+		log_warn("%s", err_local(&e));
 }
 
 int control_new(struct control **out, struct loop *loop, struct vm *vm, struct err *e)

@@ -9,7 +9,7 @@
 #include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/sandbox.h"
 #include "vmm/exit_status.h"
@@ -31,13 +31,13 @@ static int read_config(struct vmm_config *cfg, const char *fd_text, struct err *
 
 	vmm_config_init(cfg);
 	if (!*fd_text || *end || fd < 0 || fd > INT32_MAX)
-		return err_set(e, EINVAL, _("--config-fd: '%s' is not a descriptor"), fd_text);
+		return err_set(e, EINVAL, "--config-fd: '%s' is not a descriptor", fd_text);
 	auto_fclose FILE *f = fdopen((int)fd, "r"); /* json_loadfd() makes a system call for each byte */
 	if (!f)
-		return err_sys(e, errno, _("configuration: %s"), fd_text);
+		return err_sys(e, errno, "configuration: %s", fd_text);
 	json_t *j = json_loadf(f, JSON_REJECT_DUPLICATES, &je);
 	if (!j)
-		return err_set(e, EINVAL, _("configuration: %s"), je.text);
+		return err_set(e, EINVAL, "configuration: %s", je.text);
 	vmm_config_fini(cfg);
 	int r = vmm_config_from_json(cfg, j, e);
 	json_decref(j);
@@ -92,7 +92,7 @@ static int watch_signals(struct signals *s, struct loop *loop, struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 	s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->fd < 0 || loop_add(loop, &s->lf, s->fd, EPOLLIN, on_signal, s) < 0)
-		return err_sys(e, errno, _("cannot watch for signals"));
+		return err_sys(e, errno, "cannot watch for signals");
 	return 0;
 }
 
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
 		status = run(&cfg, &e);
 	}
 	if (e.msg[0])
-		fprintf(stderr, "mica: %s\n", e.msg);
+		fprintf(stderr, "mica: %s\n", err_local(&e));
 	vmm_config_fini(&cfg);
 	return status;
 }

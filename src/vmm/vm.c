@@ -25,7 +25,7 @@
 #include "vmm/boot_files.h"
 #include "vmm/engine_options.h"
 #include "vmm/gate.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/cpu_promise_json.h"
 #include "vmm/vm_state.h"
@@ -257,7 +257,7 @@ int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e
 	if (r < 0)
 		return r;
 	if (!gate_save(&v->gate))
-		return err_set(e, EBUSY, _("the VM is being saved already, or ends"));
+		return err_set(e, EBUSY, "the VM is being saved already, or ends");
 	v->save.fd = fd;
 	v->save.done = done;
 	v->save.opaque = opaque;
@@ -288,7 +288,7 @@ static bool save(struct vm *v)
 	int r;
 
 	if (v->ended) {
-		r = err_set(&e, ESHUTDOWN, _("the VM ended before it could be saved"));
+		r = err_set(&e, ESHUTDOWN, "the VM ended before it could be saved");
 	} else {
 		virtio_pci_freeze_all(pci, true);
 		if (virtio_pci_busy(pci))
@@ -329,7 +329,7 @@ static void go_on_after_reset(void *opaque)
 	struct vm *v = opaque;
 
 	if (v->reset_result < 0) {
-		log_error(_("the VM cannot boot again: %s"), v->reset_err.msg);
+		log_error(_("the VM cannot boot again: %s"), err_local(&v->reset_err));
 		finish(v, STATUS_HOST);
 	}
 	go_on(v);
@@ -352,7 +352,7 @@ static bool carry_out(struct vm *v, const struct gate_wishes *w)
 		finish(v, STATUS_DEBUG((int)w->value));
 		break;
 	case VM_ENGINE_FAILED:
-		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
+		log_error(_("the CPU engine failed: %s"), err_local(&v->engine_err));
 		finish(v, STATUS_ENGINE);
 		break;
 	case VM_QUIT:
@@ -455,7 +455,7 @@ static int add_devices(struct vm *v, struct err *e)
 		r = uart_new(&v->uart, machine_bus(v->machine), LAYOUT_UART1, machine_irq(v->machine, LAYOUT_GSI_UART1),
 			     v->console);
 		if (r < 0)
-			return err_sys(e, -r, _("cannot add the serial port"));
+			return err_sys(e, -r, "cannot add the serial port");
 		machine_on_reset(v->machine, on_uart_reset, v->uart);
 	}
 	machine_on_reset(v->machine, on_virtio_reset, machine_pci(v->machine));
@@ -509,7 +509,7 @@ static int new_model(struct vm *v, enum cpu_engine_kind kind, struct err *e)
 		return err_prefix(e, "cpu");
 	r = cpu_engine_limit(kind, v->model, e);
 	if (r == 0 && v->restore && (r = cpu_model_keep(v->model, &v->promise, e)) < 0)
-		r = err_prefix(e, _("restore"));
+		r = err_prefix(e, "restore");
 	return r;
 }
 
@@ -595,7 +595,7 @@ static int restore(struct vm *v, struct err *e)
 	int r = snapshot_load(&p, v->restore, e);
 
 	state_free(steal(&v->restore));
-	return r < 0 ? err_prefix(e, _("restore")) : 0;
+	return r < 0 ? err_prefix(e, "restore") : 0;
 }
 
 static int build(struct vm *v, int *status, struct err *e)
@@ -612,13 +612,13 @@ static int build(struct vm *v, int *status, struct err *e)
 
 	r = boot_files_open(&v->files, c, e);
 	if (r < 0 && c->restore_fd >= 0) {
-		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), e->msg);
+		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), err_local(e));
 		r = 0;
 	}
 	if (r < 0)
 		return r;
 	if (c->restore_fd >= 0 && (r = snapshot_open(&v->restore, c->restore_fd, c, &v->promise, e)) < 0)
-		return err_prefix(e, _("restore"));
+		return err_prefix(e, "restore");
 	if ((r = choose_engine(v, status, e)) < 0)
 		return r;
 	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
@@ -696,7 +696,7 @@ int vm_start(struct vm *v, struct err *e)
 		struct vcpu *c = &v->vcpu[v->nthreads];
 		int r = pthread_create(&c->thread, NULL, vcpu_main, c);
 		if (r)
-			return err_sys(e, r, _("cannot start the thread of CPU %u"), c->index);
+			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);
