@@ -66,6 +66,8 @@ enum {
 #define FIFO_BYTES 16u
 
 struct uart {
+	struct device dev;
+	u32 instance;
 	struct bus *bus;
 	struct io_region io;
 	struct irq_line irq;
@@ -425,4 +427,36 @@ int uart_state(struct uart *u, u32 instance, struct state_file *s, struct err *e
 	}
 	pthread_mutex_unlock(&u->lock);
 	return state_end(s, e);
+}
+
+/* ---- as a device of the board ---- */
+
+static struct uart *of(struct device *d)
+{
+	return container_of(d, struct uart, dev);
+}
+
+static void life_reset(struct device *d)
+{
+	uart_reset(of(d));
+}
+
+static int life_state(struct device *d, struct state_file *s, struct err *e)
+{
+	return uart_state(of(d), of(d)->instance, s, e);
+}
+
+static void life_free(struct device *d)
+{
+	uart_free(of(d));
+}
+
+static const struct device_ops uart_ops = { .reset = life_reset, .state = life_state, .free = life_free };
+
+struct device *uart_device(struct uart *u, u32 instance)
+{
+	u->dev.ops = &uart_ops;
+	u->dev.name = "uart";
+	u->instance = instance;
+	return &u->dev;
 }

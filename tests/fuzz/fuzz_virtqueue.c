@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "block/block.h"
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 #include "machine/bus.h"
 #include "machine/pci.h"
 
@@ -78,7 +79,7 @@ static void prepare(void)
 	}
 	must(virtio_rng_new(&dev[2], ram, loop, &e) == 0);
 	for (int i = 0; i < NDEV; i++)
-		must(virtio_pci_add(pci, dev[i], i + 1, &e) == 0);
+		must(virtio_pci_add(pci, dev[i], i + 1, NULL, &e) == 0);
 	must(pci_bus_assign(pci) == 0);
 }
 

@@ -6,8 +6,11 @@
 #include <stdint.h>
 /* clang-format off */
 #include <cmocka.h>
+
+#include <sys/mman.h>
 /* clang-format on */
 
+#include "base/state.h"
 #include "machine/layout.h"
 #include "machine/pci.h"
 
@@ -480,6 +483,146 @@ static void test_slots(void **state)
 	assert_int_equal(cfg_get(f, 2, 0, 4), 0xffffffff);
 }
 
+/* ---- the life of functions ---- */
+
+/* What was called, in order: a letter for the step, a digit for the slot. */
+static char calls[64];
+
+static void note(struct device *d, char step)
+{
+	size_t n = strlen(calls);
+
+	must(n + 3 < sizeof(calls));
+	calls[n] = step;
+	calls[n + 1] = (char)('0' + (pci_dev_of(d)->devfn >> 3));
+	calls[n + 2] = 0;
+}
+
+struct lived {
+	struct pci_dev pci;
+	bool busy;
+	u32 value;
+};
+
+static struct lived *lived(struct device *d)
+{
+	return container_of(pci_dev_of(d), struct lived, pci);
+}
+
+static void l_reset(struct device *d)
+{
+	note(d, 'r');
+	lived(d)->value = 0;
+	pci_intx(&lived(d)->pci, false);
+}
+static bool l_quiesce(struct device *d)
+{
+	note(d, 'q');
+	return !lived(d)->busy;
+}
+static void l_resume(struct device *d)
+{
+	note(d, 'g');
+}
+static int l_state(struct device *d, struct state_file *s, struct err *e)
+{
+	note(d, 's');
+	int r = state_section(s, "lived", lived(d)->pci.devfn, 1, e);
+	if (r < 0)
+		return r;
+	state_u32(s, &lived(d)->value);
+	return state_end(s, e);
+}
+static void l_free(struct device *d)
+{
+	note(d, 'f');
+	pci_dev_fini(&lived(d)->pci);
+	free(lived(d));
+}
+
+static const struct pci_dev_ops lived_ops = {
+	.life = { .reset = l_reset, .quiesce = l_quiesce, .resume = l_resume, .state = l_state, .free = l_free },
+};
+
+static struct lived *lived_new(struct pci_bus *pci, int slot)
+{
+	struct lived *l = xcalloc(1, sizeof(*l));
+
+	pci_dev_init(&l->pci, &lived_ops, "lived", 0x1af4, 0x1042, 0x018000 << 8);
+	pci_add_bar(&l->pci, 0, 0x1000, false, &bar_ops, NULL);
+	pci_add_msix(&l->pci, 1, 2);
+	must(pci_register(pci, &l->pci, slot) == 0);
+	return l;
+}
+
+static void test_life(void **state)
+{
+	struct fixture *f = *state;
+	struct lived *l = lived_new(f->pci, 7), *k = lived_new(f->pci, 4);
+	struct state_file *s;
+	struct err e;
+	int fd = memfd_create("state", MFD_CLOEXEC);
+
+	must(pci_bus_slot(f->pci, 7) == &l->pci && pci_bus_slot(f->pci, 4) == &k->pci && !pci_bus_slot(f->pci, 5));
+	/* Functions without ops, as the fixture's, take part as if there was nothing to do. */
+	calls[0] = 0;
+	l->busy = true;
+	assert_false(pci_bus_quiesce(f->pci));
+	l->busy = false;
+	assert_true(pci_bus_quiesce(f->pci));
+	pci_bus_resume(f->pci);
+	assert_string_equal(calls, "q4q7q4q7g4g7");
+
+	k->value = 44;
+	l->value = 77;
+	calls[0] = 0;
+	assert_int_equal(state_save_new(&s, fd, &e), 0);
+	assert_int_equal(pci_bus_devices_state(f->pci, s, &e), 0);
+	state_free(s);
+	pci_bus_reset(f->pci);
+	assert_int_equal(k->value + l->value, 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(state_load_new(&s, fd, &e), 0);
+	assert_int_equal(pci_bus_devices_state(f->pci, s, &e), 0);
+	state_free(s);
+	close(fd);
+	assert_int_equal(k->value, 44);
+	assert_int_equal(l->value, 77);
+	assert_string_equal(calls, "s4s7r4r7s4s7");
+
+	/* Reset reaches what the bus has of a function after what it has itself. */
+	cfg_put(f, 4, 4, 2, 7);
+	pci_intx(&k->pci, true);
+	pci_bus_reset(f->pci);
+	assert_int_equal(cfg_get(f, 4, 4, 2), 0);
+	assert_false(k->pci.intx_out);
+}
+
+/* A function goes while the machine is there: nothing answers, its wire falls, its place and its routes are free. */
+static void test_unplug(void **state)
+{
+	struct fixture *f = *state;
+	struct msi_router r = { .set = route, .opaque = f, .max = 2 };
+
+	memset(&router, 0, sizeof(router));
+	pci_bus_use_routes(f->pci, &r);
+	for (unsigned round = 0; round < 100; round++) {
+		struct lived *l = lived_new(f->pci, 5);
+		assert_true(l->pci.msix[0].fd >= 0 && l->pci.msix[1].fd >= 0);
+		cfg_put(f, 5, 0x10, 4, 0xc0800000);
+		cfg_put(f, 5, 4, 2, 6);
+		assert_int_equal(bus_mmio_read(f->bus, 0xc0800000, 4) != 0xffffffff, 1);
+		pci_intx(&l->pci, true);
+		assert_true(l->pci.intx_out);
+		calls[0] = 0;
+		pci_unplug(&l->pci);
+		assert_string_equal(calls, "f5");
+		assert_int_equal(cfg_get(f, 5, 0, 4), 0xffffffff);
+		assert_int_equal(bus_mmio_read(f->bus, 0xc0800000, 4), 0xffffffff);
+		assert_null(pci_bus_slot(f->pci, 5));
+	}
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -493,6 +636,8 @@ int main(void)
 		T(test_routes),
 		T(test_intx),
 		T(test_slots),
+		T(test_life),
+		T(test_unplug),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,7 +96,7 @@ static int setup(void **state)
 	B = bus_new();
 	P = pci_bus_new(B, &t, on_intx, NULL);
 	D = virtio_new(&t_class, R, NULL, 3, NULL);
-	assert_int_equal(virtio_pci_add(P, D, 3, NULL), 0);
+	assert_int_equal(virtio_pci_add(P, D, 3, NULL, NULL), 0);
 	assert_int_equal(pci_bus_assign(P), 0);
 	common = isr = notify = device = 0;
 	pcicfg = msixcap = nmsi = cfg_writes = 0;
@@ -143,7 +143,6 @@ static int setup(void **state)
 }
 static int teardown(void **state)
 {
-	virtio_pci_free_all(P);
 	pci_bus_free(P);
 	bus_free(B);
 	ram_free(R);
@@ -316,7 +315,7 @@ static void test_msix(void **state)
 	assert_int_equal(nmsi, 2);
 	/* and again, through a system reset */
 	start_driver(&v, 1);
-	virtio_pci_reset_all(P);
+	device_reset(&pci_bus_slot(P, 3)->dev);
 	assert_int_equal(D->status, 0);
 	assert_false(D->queue[1].ready);
 }

@@ -16,8 +16,9 @@
  * whose features it has, which makes it 2. Neither statistics nor hinting are offered, so every queue
  * from 2 on can only be the reporting queue.
  */
-#include "device/virtio/virtio.h"
 #include "base/state.h"
+#include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 
 enum { INFLATEQ, DEFLATEQ, REPORTQ_LINUX, REPORTQ = 4, QUEUES };
 
@@ -169,17 +170,15 @@ static void balloon_free(struct virtio_dev *d)
 	free(d->impl);
 }
 
-static void balloon_quiesce(struct virtio_dev *d)
+/* The chain under way goes back to the ring. */
+static bool balloon_quiesce(struct virtio_dev *d)
 {
 	struct balloon *b = d->impl;
 
-	virtio_lock(d);
-	if (b->busy) {
+	if (b->busy)
 		virtio_unpop(d, b->q);
-		b->busy = false;
-		virtio_again(d, b->q);
-	}
-	virtio_unlock(d);
+	b->busy = false;
+	return true;
 }
 
 static void balloon_state(struct virtio_dev *d, struct state_file *s)

@@ -8,6 +8,7 @@
  * Lock order: the device's lock, then the chr's.
  */
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 #include "device/chr.h"
 
 enum { RXQ, TXQ };

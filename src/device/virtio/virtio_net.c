@@ -22,6 +22,7 @@
  * in a copy, as the chain is not ours to write. Segmentation is not offered.
  */
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 #include "base/log.h"
 #include "base/state.h"
 #include "net/net.h"

@@ -7,6 +7,7 @@
  * them hold the lock for longer than a visit.
  */
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 
 #include <sys/random.h>
 
