@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* run.c - mica run: one VM, no daemon. Starts mica-vmm and stays between it and the terminal. */
 #include "cli/cmd.h"
-#include "cli/launch.h"
 #include "cli/options.h"
 #include "cli/relay.h"
 #include "cli/restore.h"
+#include "cli/terminal.h"
 #include "base/i18n.h"
 #include "vmm/exit_status.h"
 
@@ -14,8 +14,8 @@
 
 /* Descriptors of both sides while the VM runs. */
 struct ends {
-	int console, control, errors; /* ours */
-	int vmm_console, vmm_virtio, vmm_control, vmm_errors;
+	int console, errors; /* ours */
+	int vmm_console, vmm_virtio, vmm_errors;
 	int slave[2]; /* of pseudo-terminals: held open so that a person may come and go */
 };
 
@@ -51,9 +51,9 @@ static int open_ends(struct run_opts *o, struct ends *x, struct err *e)
 {
 	struct vmm_config *c = &o->cfg;
 	const char *kinds[] = { "fd", "fd", "unix", "none" };
-	int r = pair(&x->control, &x->vmm_control, e);
+	int r = 0;
 
-	if (r == 0 && o->console == CONSOLE_STDIO)
+	if (o->console == CONSOLE_STDIO)
 		r = pair(&x->console, &x->vmm_console, e);
 	if (r == 0 && o->console == CONSOLE_PTY)
 		r = open_pty(&x->vmm_console, &x->slave[0], _("the console"), e);
@@ -67,7 +67,6 @@ static int open_ends(struct run_opts *o, struct ends *x, struct err *e)
 	c->virtio_console = xstrdup(kinds[o->virtio_console]);
 	c->console_fd = x->vmm_console;
 	c->virtio_console_fd = x->vmm_virtio;
-	c->control_fd = x->vmm_control;
 	return 0;
 }
 
@@ -80,7 +79,8 @@ static void close_fd(int *fd)
 
 static int run(struct run_opts *o, struct err *e)
 {
-	struct ends x = { -1, -1, -1, -1, -1, -1, -1, { -1, -1 } };
+	struct ends x = { -1, -1, -1, -1, -1, { -1, -1 } };
+	struct spawned vm;
 	struct relay relay;
 	int r = open_ends(o, &x, e);
 
@@ -95,19 +95,19 @@ static int run(struct run_opts *o, struct err *e)
 		x.errors = p[0];
 		x.vmm_errors = p[1];
 	}
-	relay = (struct relay){ .control = x.control, .console = x.console, .errors = x.errors };
-	r = launch_vmm(&relay.pid, &o->cfg, x.vmm_errors, e);
+	relay = (struct relay){ .vm = &vm, .console = x.console, .errors = x.errors };
+	r = spawn_vmm(&vm, &o->cfg, &(struct spawn_params){ .stderr_fd = x.vmm_errors }, e);
 	if (o->console != CONSOLE_PTY)
 		close_fd(&x.vmm_console);
-	close_fd(&x.vmm_control);
 	close_fd(&x.vmm_errors);
 	if (r < 0)
 		return r;
 	if (o->console == CONSOLE_STDIO && isatty(STDIN_FILENO) && o->cfg.verbose)
 		fprintf(stderr, _("mica: Ctrl-a x quits, Ctrl-a h helps\n"));
 	if (o->console == CONSOLE_STDIO)
-		relay_term_raw();
+		terminal_take();
 	r = relay_run(&relay);
+	spawn_fini(&vm);
 
 	/* The VMM could not remove them: its root directory was empty. */
 	if (o->cfg.control_path && r != STATUS_HOST)

@@ -41,6 +41,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, virtio_console_path),
 	FIELD(vmm_config, F_INT, virtio_console_fd),
 	FIELD(vmm_config, F_INT, control_fd),
+	FIELD(vmm_config, F_BOOL, detached),
 	FIELD(vmm_config, F_STR, control_path),
 	FIELDV(vmm_config, trace, ntrace),
 	FIELD(vmm_config, F_BOOL, no_reboot),

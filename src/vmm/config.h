@@ -53,7 +53,8 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
-	int control_fd;     /* a connected control socket; its end ends the VM; -1: none */
+	int control_fd;     /* a connected control socket of who starts it, told "ready" or "failed"; -1: none */
+	bool detached;      /* the VM outlives the end of control_fd */
 	char *control_path; /* listen here too */
 	char **trace;
 	unsigned ntrace;

@@ -103,8 +103,9 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 
 	if (r == 0 && cfg->control_fd >= 0) {
 		/* Whoever started us is at the other end: its death is ours, even should this loop hang. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		r = control_client(*out, cfg->control_fd, true, e);
+		if (!cfg->detached)
+			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		r = control_client(*out, cfg->control_fd, cfg->detached ? CONTROL_STARTER : CONTROL_PARENT, e);
 	}
 	if (r == 0 && cfg->control_path) {
 		int fd = unix_listen(cfg->control_path, e);
@@ -136,6 +137,7 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r < 0)
 		return STATUS_HOST;
 	vm_go(signals.vm);
+	control_ready(control);
 	loop_run(loop);
 
 	control_free(control);
@@ -174,7 +176,8 @@ int main(int argc, char **argv)
 		log_level = cfg.verbose ? LOG_LVL_INFO : LOG_LVL_WARN;
 		status = run(&cfg, &e);
 	}
-	if (e.msg[0])
+	/* Whoever started us shows it, in its own language; else we do. */
+	if (e.msg[0] && (cfg.control_fd < 0 || !control_failed(cfg.control_fd, &e, status)))
 		fprintf(stderr, "mica: %s\n", err_local(&e));
 	vmm_config_fini(&cfg);
 	return status;

@@ -33,6 +33,7 @@ static void strip(json_t *o, const char *cwd)
 					    "virtio_console_path",
 					    "virtio_console_fd",
 					    "control_fd",
+					    "detached",
 					    "control_path",
 					    "trace",
 					    "stats",

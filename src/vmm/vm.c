@@ -197,6 +197,7 @@ void vm_go(struct vm *v)
 	v->start_cpu_us = (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 	v->started_ns = clock_mono_ns();
 	gate_go(&v->gate);
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
 }
 
 /* ---- buttons ---- */

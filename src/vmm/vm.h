@@ -44,6 +44,8 @@ void vm_power_button(struct vm *v);
 void vm_break(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */
 bool vm_balloon(struct vm *v, u64 bytes);
+/* Requests of its disk i that the host failed so far; false: there is no such disk. */
+bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);
 /* New references. */
 json_t *vm_status_json(struct vm *v);
 /* What its CPUs were promised (cpu_promise_json.h). */

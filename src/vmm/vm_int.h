@@ -14,6 +14,7 @@
 #include "vmm/boot_files.h"
 #include "vmm/gate.h"
 #include "vmm/vm.h"
+#include "vmm/vm_event.h"
 #include "vmm/vm_state.h"
 
 #include <pthread.h>
@@ -41,6 +42,10 @@ struct vm {
 	struct state_file *restore;       /* what to go on from, while building */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
+	struct {
+		vm_listen_fn *fn;
+		void *opaque;
+	} listener;
 	struct vcpu vcpu[CPU_MAX];
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
@@ -58,6 +63,7 @@ struct vm {
 	struct loop_timer settle; /* go_on() looks again */
 	int reset_result;         /* of the errand, for go_on_after_reset() */
 	bool was_reset;           /* since act_at_rest() began */
+	const char *reset_why;
 	struct err reset_err;
 	struct {
 		int fd; /* what gate_save() is for */

@@ -39,9 +39,13 @@ bool vm_held(struct vm *v)
 
 void vm_release(struct vm *v)
 {
-	if (vm_held(v))
+	bool held = vm_held(v);
+
+	if (held)
 		machine_resume(v->machine);
 	gate_release(&v->gate);
+	if (held)
+		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
 }
 
 bool vm_save_at_rest(struct vm *v)
@@ -63,8 +67,10 @@ bool vm_save_at_rest(struct vm *v)
 			machine_resume(v->machine);
 	}
 	close(v->save.fd);
-	if (r == 0)
+	if (r == 0) {
 		gate_hold(&v->gate);
+		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
+	}
 	v->save.done(v->save.opaque, r < 0 ? &e : NULL, size.file_bytes, size.memory_bytes);
 	return true;
 }

@@ -60,6 +60,27 @@ class Documents(unittest.TestCase):
             self.assertRegex(section, rf"(?m)^\.It {value}$")
 
 
+    def test_control_socket_tables(self):
+        """docs/control-socket.md against the tables of the source."""
+        doc = source("docs/control-socket.md")
+
+        def rows(first):
+            table = doc[doc.index(f"| {first} |"):].split("\n\n")[0]
+            return [name for line in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", line.split("|")[1])]
+        commands = source("src/vmm/control_command.c")
+        self.assertEqual(sorted(rows("command")), sorted(re.findall(r'\{ "(\w+)", cmd_', commands)))
+        events = source("src/vmm/control_event.c")
+        self.assertEqual(sorted(rows("event")), sorted(re.findall(r'\[VM_EVENT_\w+\] = "(\w+)"', events)))
+        names = set(re.findall(r'\{ E\w+, "([\w-]+)"', source("src/base/err_names.c")))
+        for folder, _, files in os.walk(os.path.join(SRC, "src")):
+            for name in files:
+                if name.endswith(".c"):
+                    text = source(os.path.relpath(os.path.join(folder, name), SRC))
+                    names.update(re.findall(r'\berr_named\(&?\w+, "([a-z-]+)"\)', text))
+        names.update(re.findall(r'\bfail\(e, "([a-z-]+)"\)', commands))
+        self.assertEqual(sorted(rows("code")), sorted(names))
+
+
 class Commands(unittest.TestCase):
     def test_version(self):
         r = mica("--version")
