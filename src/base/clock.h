@@ -25,6 +25,14 @@ static inline u64 clock_real_ns(void)
 	return (u64)ts.tv_sec * NSEC_PER_SEC + (u64)ts.tv_nsec;
 }
 
+/* CPU time of the calling thread, ns. A system call. */
+static inline u64 clock_thread_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (u64)ts.tv_sec * NSEC_PER_SEC + (u64)ts.tv_nsec;
+}
+
 /* The host's time-stamp counter. */
 static inline u64 clock_tsc(void)
 {

@@ -26,6 +26,7 @@
 #include "machine/irq_tables.h"
 #include "machine/lapic.h"
 #include "machine/layout.h"
+#include "machine/memory.h"
 #include "machine/lpc.h"
 #include "machine/pci.h"
 #include "machine/pic.h"
@@ -147,6 +148,8 @@ static int add_chips(struct machine *m)
 	struct irq_line irq0 = machine_irq(m, LAYOUT_GSI_PIT), irq8 = machine_irq(m, LAYOUT_GSI_RTC);
 	int rc;
 
+	if ((rc = memory_lay_out(m->cfg.ram, NULL)) < 0)
+		return rc;
 	m->bus = bus_new();
 	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
 	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
@@ -154,7 +157,7 @@ static int add_chips(struct machine *m)
 	m->pci = pci_bus_new(m->bus, &msi, pci_wire, m);
 	if (!m->pci)
 		return -EBUSY;
-	pci_bus_set_memory_end(m->pci, m->cfg.ram->low_bytes);
+	pci_bus_set_memory_end(m->pci, memory_low_end(m->cfg.ram));
 	/* Wires end in the interrupt controllers and the bridge: they come before who drives them. */
 	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
 	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 || (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0 ||

@@ -48,6 +48,7 @@ struct device_ops {
 
 struct device {
 	const struct device_ops *ops; /* NULL: none of them */
+	bool pci;                     /* in a struct pci_dev */
 	const char *name;             /* of its class: "virtio-blk" */
 	char id[DEVICE_ID_MAX + 1];   /* of this one, as in "disk0"; "" where nobody asks */
 	struct device *next;          /* of those at fixed addresses: machine.h's */

@@ -76,6 +76,12 @@ static inline struct pci_dev *pci_dev_of(struct device *d)
 	return container_of(d, struct pci_dev, dev);
 }
 
+/* The same for any device; NULL: it is not on the PCI bus. */
+static inline struct pci_dev *pci_dev_get(struct device *d)
+{
+	return d->pci ? pci_dev_of(d) : NULL;
+}
+
 /* ---- for devices ---- */
 void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *name, u16 vendor, u16 device,
 		  u32 class_rev /* class << 8 | revision */);

@@ -12,6 +12,7 @@ void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *
 	memset(d, 0, sizeof(*d));
 	d->ops = ops;
 	d->dev.ops = ops ? &ops->life : NULL;
+	d->dev.pci = true;
 	d->dev.name = name;
 	pthread_mutex_init(&d->msix_lock, NULL);
 	st_le16(d->cfg + PCI_VENDOR, vendor);

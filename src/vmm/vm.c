@@ -4,18 +4,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "block/block.h"
-#include "device/chr.h"
-#include "device/uart.h"
-#include "device/virtio/virtio_devices.h"
 #include "machine/machine.h"
+#include "machine/memory.h"
 #include "vmm/exit_status.h"
 #include "base/i18n.h"
 #include "vmm/vm_int.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
-
-#define FLUSH_MS 1000
 
 /* ---- the gate ---- */
 
@@ -111,7 +107,7 @@ static int build(struct vm *v, int *status, struct err *e)
 		return err_prefix(e, "restore");
 	if ((r = vm_choose_engine(v, status, e)) < 0)
 		return r;
-	if ((r = ram_new(&v->ram, c->memory_bytes, e)) < 0)
+	if ((r = ram_new_with_room(&v->ram, c->memory_bytes, MEMORY_ROOM, e)) < 0)
 		return r;
 	mc.ram = v->ram;
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = vm_add_cpus(v, status, e)) < 0 ||
@@ -125,14 +121,7 @@ static int build(struct vm *v, int *status, struct err *e)
 /* Everything vm_new() and vm_start() made; the threads are gone. */
 static void destroy(struct vm *v)
 {
-	if (v->machine)
-		machine_free(v->machine); /* also closes the disks; may still move an interrupt line of a vCPU */
-	if (v->console)
-		chr_flush(v->console, FLUSH_MS);
-	if (v->virtio_console)
-		chr_flush(v->virtio_console, FLUSH_MS);
-	chr_free(v->console);
-	chr_free(v->virtio_console);
+	vm_free_devices(v);
 	if (v->cpus)
 		cpu_vm_free(v->cpus);
 	cpu_model_free(v->model);
@@ -206,19 +195,6 @@ void vm_power_button(struct vm *v)
 {
 	if (gate_button(&v->gate))
 		machine_power_button(v->machine);
-}
-
-void vm_break(struct vm *v)
-{
-	uart_break(v->uart);
-}
-
-bool vm_balloon(struct vm *v, u64 bytes)
-{
-	if (bytes > v->cfg->memory_bytes)
-		return false;
-	virtio_balloon_target(v->balloon, bytes);
-	return true;
 }
 
 /* ---- the end ---- */

@@ -19,6 +19,9 @@
 
 #include <pthread.h>
 
+struct device;
+struct device_class;
+
 struct vcpu {
 	struct vm *vm;
 	struct cpu *cpu;
@@ -34,9 +37,12 @@ struct vm {
 	struct machine *machine;
 	struct cpu_vm *cpus;
 	struct chr *console, *virtio_console;
-	struct uart *uart;
-	struct virtio_dev *balloon;
-	struct blk *disks[VMM_DISKS_MAX]; /* virtio-blk owns them */
+	struct vm_device {
+		const struct device_class *cls;
+		struct device *dev; /* the board's */
+	} * devices;
+	unsigned ndevices;
+	struct blk *disks[VMM_DISKS_MAX]; /* their devices own them */
 	unsigned ndisks;
 	char *cwd;                        /* where we were started, for relative paths in a saved state */
 	struct state_file *restore;       /* what to go on from, while building */
@@ -81,6 +87,10 @@ int vm_add_cpus(struct vm *v, int *status, struct err *e);
 
 /* ---- vm_devices.c ---- */
 int vm_add_devices(struct vm *v, struct err *e);
+/* And the board they are on. */
+void vm_free_devices(struct vm *v);
+/* New reference: what there is, by id, with its class and PCI slot. */
+json_t *vm_devices_json(struct vm *v);
 
 /* ---- vm_rest.c; opaque: struct vm ---- */
 /* On the loop, at rest: what the gate was asked for. */

@@ -51,10 +51,10 @@ int vm_boot(struct vm *v, struct err *e)
 }
 
 /* Memory is empty after power-on, and the host has it back. */
-static void discard(struct vm *v, gpa_t gpa, u64 bytes)
+static void discard_ram(struct vm *v)
 {
-	for (u64 at = 0; at < bytes && !gate_must_end(&v->gate); at += DISCARD_BYTES)
-		ram_discard(v->ram, gpa + at, MIN(bytes - at, DISCARD_BYTES));
+	for (u64 at = 0; at < v->ram->bytes && !gate_must_end(&v->gate); at += DISCARD_BYTES)
+		ram_discard_at(v->ram, at, MIN(v->ram->bytes - at, DISCARD_BYTES));
 }
 
 static int reset(struct vm *v, struct err *e)
@@ -62,8 +62,7 @@ static int reset(struct vm *v, struct err *e)
 	machine_reset(v->machine);
 	for (unsigned i = 0; i < v->cfg->cpus; i++)
 		cpu_reset(v->vcpu[i].cpu);
-	discard(v, 0, v->ram->low_bytes);
-	discard(v, RAM_HIGH_BASE, v->ram->bytes - v->ram->low_bytes);
+	discard_ram(v);
 	return gate_must_end(&v->gate) ? 0 : vm_boot(v, e);
 }
 

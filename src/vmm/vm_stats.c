@@ -99,6 +99,7 @@ json_t *vm_status_json(struct vm *v)
 			      v->cfg->cpu, "cpus", (int)v->cfg->cpus, "memory_bytes", (json_int_t)v->cfg->memory_bytes,
 			      "uptime_ms", (json_int_t)((clock_mono_ns() - v->started_ns) / 1000000), "pid",
 			      (int)getpid(), "version", MICA_VERSION);
+	json_object_set_new(o, "devices", vm_devices_json(v));
 	add_health(v, o);
 	return o;
 }

@@ -12,6 +12,8 @@
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft_options.h"
 #include "../patience.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/direct/direct.h"
 
 #include <setjmp.h>
 #include <signal.h>

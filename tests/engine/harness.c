@@ -2,7 +2,8 @@
 /* harness.c - see harness.h. */
 #include "harness.h"
 #include "native.h"
-#include "cpu/soft/soft.h"
+#include "cpu/soft/vm.h"
+#include "cpu/soft/run/core.h"
 
 #include <cpuid.h>
 

@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/run/core.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -5,7 +5,7 @@
  */
 #include "harness.h"
 #include "soft_args.h"
-#include "cpu/soft/soft.h"
+#include "cpu/soft/vm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

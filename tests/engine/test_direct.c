@@ -7,6 +7,8 @@
  * interpreted, and must come out alike: both().
  */
 #include "direct_rig.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/system/system.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -1412,6 +1414,76 @@ static void by_time(void **state)
 		assert_memory_equal(&end[0][s], &end[1][s], sizeof(end[0][s]));
 }
 
+/* Spins in space 1, at RIP or wherever it was interrupted, until it has been let in more often than `before`. */
+static void until_let_in(struct rig *r, u64 before)
+{
+	u64 until = clock_mono_ns() + patient(20000000000ull);
+
+	while (stats(r)->let_in == before)
+		if (clock_mono_ns() > until)
+			fail_msg("it computes, and is not let in");
+		else
+			go(r, 0);
+}
+
+/*
+ * A process that does nothing but fault on pages that come and go is sent back to translated code, and after a while
+ * has another chance. One that computes is not sent back.
+ */
+static void sent_back(void **state)
+{
+	enum { PAGES = 256 };
+	need();
+	static struct ticker t;
+	struct soft_options o = { .direct = SOFT_DIRECT_ON };
+	struct rig *r = open_rig_as("mica-v2", 1, &o);
+	struct frame *f = enter(r, 0, 1, user(u_spin));
+
+	start_ticker(r, &t, 700);
+	until_let_in(r, 0);
+	for (u64 until = clock_mono_ns() + 500000000u; clock_mono_ns() < until;)
+		go(r, 0);
+	assert_true(stats(r)->starts > 5);
+	assert_int_equal(stats(r)->barred, 0);
+	/* Nothing stays mapped for long. */
+	u64 until = clock_mono_ns() + patient(60000000000ull), n = 0;
+	f = r->frame[0];
+	f->rip = user(u_rmw);
+	f->rdi = DATA;
+	while (!stats(r)->barred) {
+		if (clock_mono_ns() > until)
+			fail_msg("%llu page faults, and it is not sent back", (unsigned long long)n);
+		f = go(r, 0);
+		if (f->vec == EXC_PF) {
+			u64 page = n++ % PAGES;
+			map(r, 1, DATA + 0x1000 * page, FRAME(10 + page), P | W | U | NX | A | D);
+			map(r, 1, DATA + 0x1000 * ((page + PAGES / 2) % PAGES), 0, 0);
+			if (n % 8 == 0)
+				kernel_does(r, 0, DO_CR3, 0, root(1));
+		} else if (f->vec == V_SYSCALL) {
+			f->rip = user(u_rmw);
+			f->rdi = DATA + 0x1000 * (n % PAGES);
+		}
+	}
+	print_message("sent back after %llu page faults\n", (unsigned long long)n);
+	u64 starts = stats(r)->starts, let_in = stats(r)->let_in;
+	assert_int_equal(stats(r)->barred, 1);
+	assert_null(cpu_of(r, 0)->direct.now);
+	/* It computes again: not at once, but it is let in. */
+	f->rip = user(u_spin);
+	for (unsigned i = 0; i < 20; i++)
+		go(r, 0);
+	assert_int_equal(stats(r)->starts, starts);
+	until_let_in(r, let_in);
+	until = clock_mono_ns() + 500000000u;
+	while (clock_mono_ns() < until)
+		go(r, 0);
+	assert_int_equal(stats(r)->barred, 1);
+	assert_true(stats(r)->starts > starts);
+	stop_ticker(&t);
+	close_rig(r);
+}
+
 /* As a migration does: pages are copied as they are told, and in the end the copy is equal. */
 static void dirty_log(void **state)
 {
@@ -1438,7 +1510,7 @@ static void dirty_log(void **state)
 			break;
 	}
 	assert_true(*word(r, FRAME(PAGES - 1)) > 0);
-	assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(r->vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	memcpy(copy, r->ram->host, RAM_BYTES);
 	for (unsigned n = 0; n < 400; n++) {
 		if (n % 3)
@@ -1453,7 +1525,7 @@ static void dirty_log(void **state)
 			join_vcpu(&v);
 		}
 		memset(bits_of, 0, sizeof(bits_of));
-		assert_int_equal(cpu_vm_dirty_collect(r->vm, bits_of, &e), 0);
+		assert_int_equal(cpu_vm_dirty_collect(r->vm, CPU_LOG_STATE, bits_of, &e), 0);
 		for (u64 p = 0; p < RAM_BYTES / PAGE_BYTES; p++)
 			if (bits_of[p / 64] >> (p % 64) & 1) {
 				told++;
@@ -1464,7 +1536,7 @@ static void dirty_log(void **state)
 		if (memcmp(copy + p * PAGE_BYTES, r->ram->host + p * PAGE_BYTES, PAGE_BYTES))
 			fail_msg("page %llx was written, and not told", (unsigned long long)p);
 	assert_true(told > 400);
-	cpu_vm_dirty_stop(r->vm);
+	cpu_vm_dirty_stop(r->vm, CPU_LOG_STATE);
 	good_process(r, 1, true);
 	close_rig(r);
 }
@@ -1501,7 +1573,7 @@ static void two_vcpus(void **state)
 		u64 starts[2] = { cpu_of(r, 0)->direct.st.starts, cpu_of(r, 1)->direct.st.starts };
 		for (unsigned i = 0; i < 2; i++)
 			start_vcpu(r, &v[i], i);
-		assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
+		assert_int_equal(cpu_vm_dirty_start(r->vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 		u64 t0 = clock_mono_ns();
 		for (unsigned n = 0; !v[0].done || !v[1].done; n++) {
 			if (clock_mono_ns() - t0 > patient(60000000000ull)) {
@@ -1511,7 +1583,7 @@ static void two_vcpus(void **state)
 			usleep(300);
 			cpu_set_intr(v[n & 1].cpu, true); /* two runners and two vCPUs on few processors */
 			if (n % 4 == 0)
-				assert_int_equal(cpu_vm_dirty_collect(r->vm, bits_of, &e), 0);
+				assert_int_equal(cpu_vm_dirty_collect(r->vm, CPU_LOG_STATE, bits_of, &e), 0);
 		}
 		for (unsigned i = 0; i < 2; i++) {
 			join_vcpu(&v[i]);
@@ -1519,7 +1591,7 @@ static void two_vcpus(void **state)
 			assert_int_equal(cpu_of(r, i)->direct.st.starts > starts[i], only != i + 1);
 		}
 		assert_int_equal(r->frame[1]->r8, 0);
-		cpu_vm_dirty_stop(r->vm);
+		cpu_vm_dirty_stop(r->vm, CPU_LOG_STATE);
 	}
 	close_rig(r);
 }
@@ -1731,6 +1803,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_is_inherited),
 		cmocka_unit_test(interrupts),
 		cmocka_unit_test(by_time),
+		cmocka_unit_test(sent_back),
 		cmocka_unit_test(dirty_log),
 		cmocka_unit_test(two_vcpus),
 		cmocka_unit_test(runner_dies),

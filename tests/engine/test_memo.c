@@ -5,6 +5,8 @@
  */
 #include "harness.h"
 #include "cpu/soft/decode/memo.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/run/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

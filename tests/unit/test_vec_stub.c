@@ -8,6 +8,8 @@
  * addresses, and the TLB either serves every page or none.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/hooks.h"
+#include "cpu/soft/system/system.h"
 
 #include <cpuid.h>
 #include <setjmp.h>
@@ -32,10 +34,11 @@ noreturn_ void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error)
 	raised.error = error;
 	longjmp(escape, 1);
 }
-bool jit_fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
+static bool fault_landing(struct soft_cpu *c, u64 *rip, u64 rflags, unsigned vec)
 {
 	return false; /* nothing is translated here */
 }
+static const struct soft_hooks hooks = { .fault_landing = fault_landing };
 static void touch(struct soft_cpu *c, gva_t lin, unsigned n)
 {
 	if ((lin & PAGE_MASK) == bad_page || ((lin + n - 1) & PAGE_MASK) == bad_page)
@@ -286,6 +289,7 @@ static int setup(void **state)
 	cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
 	cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
 	cpu->xcr0 = 7;
+	cpu->hooks = &hooks;
 	soft_vec_changed(cpu);
 	soft_fpu_reset(cpu, false);
 	assert_int_equal(soft_vec_init(&vm, &e), 0);

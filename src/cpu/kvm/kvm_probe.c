@@ -32,6 +32,7 @@ static const struct {
 	const char *name;
 } needed[] = {
 	{ KVM_CAP_USER_MEMORY, MSG("user memory slots") },
+	{ KVM_CAP_READONLY_MEM, MSG("read-only memory slots (Linux 3.7)") },
 	{ KVM_CAP_SPLIT_IRQCHIP, MSG("a split interrupt controller (Linux 4.4)") },
 	{ KVM_CAP_SIGNAL_MSI, MSG("message-signalled interrupts") },
 	{ KVM_CAP_IRQ_ROUTING, MSG("interrupt routing") },

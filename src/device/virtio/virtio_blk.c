@@ -10,12 +10,15 @@
  * What a request is and does is in virtio_blk_req.c.
  */
 #include "base/state.h"
+#include "device/class.h"
 #include "device/virtio/virtio_blk_int.h"
 #include "device/virtio/virtio_devices.h"
 #include "device/virtio/virtio_transport.h"
+#include "machine/machine.h"
 
 #define QUEUES_MAX 32
-#define REQ_WORK 30 /* virtio_charge(): of a request, besides its chain; its I/O is the engine's to bound */
+#define QUEUES_USUAL 4 /* at most */
+#define REQ_WORK 30    /* virtio_charge(): of a request, besides its chain; its I/O is the engine's to bound */
 
 /* ---- queues ---- */
 
@@ -126,7 +129,7 @@ static void vblk_state(struct virtio_dev *d, struct state_file *s)
 	state_same(s, vb->cfg.capacity, "a disk has another size now than when the VM was saved");
 }
 
-static const struct virtio_class virtio_blk_class = {
+static const struct virtio_class blk_class = {
 	.name = "virtio-blk",
 	.id = VIRTIO_ID_BLOCK,
 	.features = 1ull << F_SEG_MAX | 1ull << F_BLK_SIZE | 1ull << F_FLUSH | 1ull << F_TOPOLOGY | 1ull << F_MQ,
@@ -162,7 +165,7 @@ int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 		.writeback = 1,
 		.num_queues = (u16)nqueues,
 	};
-	vb->dev = virtio_new(&virtio_blk_class, ram, loop, nqueues, vb);
+	vb->dev = virtio_new(&blk_class, ram, loop, nqueues, vb);
 	if (blk_readonly(blk)) {
 		vb->dev->features_offered |= 1ull << F_RO;
 	} else {
@@ -182,3 +185,28 @@ int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 	*out = vb->dev;
 	return 0;
 }
+
+/* ---- the class ---- */
+
+static int new_disk(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	unsigned queues = (unsigned)device_number(a, "queues", MIN(machine_ncpus(m), QUEUES_USUAL));
+	struct virtio_dev *d;
+	int r = virtio_blk_new(&d, machine_ram(m), machine_loop(m), a->blk, queues, a->serial, e);
+
+	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+}
+
+static const struct device_param params[] = {
+	{ "queues", "N", N_("request queues; default one for each CPU, at most 4"), DEVICE_NUMBER, 1, QUEUES_MAX },
+	{ NULL },
+};
+
+const struct device_class virtio_blk_device_class = {
+	.name = "virtio-blk",
+	.field = "virtio",
+	.help = N_("paravirtual disk: /dev/vda"),
+	.role = DEVICE_DISK,
+	.params = params,
+	.new = new_disk,
+};

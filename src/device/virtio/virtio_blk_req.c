@@ -246,7 +246,7 @@ void vblk_req_start(struct req *req)
 	}
 	virtio_chain_read(ch, 0, hdr, sizeof(hdr));
 	req->type = ld_le32(hdr);
-	req->r = (struct blk_req){ .done = req_done };
+	blk_req_init(&req->r, req_done);
 	req->trimmed = false;
 	req->nrange = req->range = 0;
 	req->epoch = vb->epoch;

@@ -100,9 +100,10 @@ static const char *chain_add(struct virtio_dev *d, struct virtio_chain *ch, cons
 		return "a readable descriptor follows a writable one";
 	if (!de->len)
 		return NULL;
-	u8 *p = ram_ptr(d->ram, de->addr, de->len);
+	/* What is read may lie in a ROM. Nothing is written through the pointer then: only `in` buffers are. */
+	u8 *p = in ? ram_ptr(d->ram, de->addr, de->len) : (u8 *)(uintptr_t)ram_ptr_ro(d->ram, de->addr, de->len);
 	if (!p)
-		return "a buffer is not in guest memory";
+		return in ? "a buffer to write to is not in writable guest memory" : "a buffer is not in guest memory";
 	if (n == VIRTIO_CHAIN_MAX)
 		return "a chain has too many segments";
 	/* 2.6.5: a chain is at most 2^32 bytes long */

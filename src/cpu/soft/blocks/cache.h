@@ -10,7 +10,7 @@
  *
  * Self-modifying code. page_flags[] has a byte for each RAM page:
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
- *               so that every store comes through mmu.c's slow path and is seen.
+ *               so that every store comes through the slow path of memory/access.c and is seen.
  *   PAGE_WTLB   some vCPU may hold a fast write entry, and PAGE_W* say in which tables.
  * code_chunks[] has a bit for each 64 bytes of such a page: set where blocks were made from. A store to other
  * chunks needs no more than to see that. Blocks die one by one, but the page stays protected until it has been
@@ -31,7 +31,8 @@
 #ifndef MICA_SOFT_CACHE_H
 #define MICA_SOFT_CACHE_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/blocks/jump_cache.h"
+#include "cpu/soft/vm.h"
 
 #define PAGE_CODE 1u
 #define PAGE_WTLB 2u
@@ -69,38 +70,24 @@ struct code_cache {
 int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e);
 void cache_free(struct soft_vm *vm);
 
-/* The block at linear address lin (c->rip as seen by the guest), decoded if need be. Raises the
- * fetch's faults. The vCPU is inside guest code (c->in_guest). */
-struct block *cache_get(struct soft_cpu *c, gva_t lin);
-/* Decode b, at lin, anew: on behind its branches, for the translator. Like cache_get(), it may empty the arena. */
-struct block *cache_get_whole(struct soft_cpu *c, gva_t lin, struct block *b);
-/* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
-unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
-/* The same by offset into the host's RAM, within a page. */
+#define CACHE_ANY_PAGE (UINT64_MAX - 1)
+/* The block at phys that reaches into the page of phys2: UINT64_MAX: none; CACHE_ANY_PAGE: whatever. Or NULL: it may be
+ * there, and is not found any more. Without the lock it may die at any time. */
+struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
+/* Keep a copy of a block that was made from its bytes under the lock, which is held; NULL: no room. */
+struct block *cache_add(struct soft_vm *vm, const struct block *made);
+/* Drop everything, in an exclusive section; the translations are the caller's. */
+void cache_reset(struct soft_vm *vm);
+/* Drop blocks made from [off, off+bytes) of the file, within a page; any thread. Returns how many died. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
+/* The same for any length, after a write that was not a vCPU's. */
+void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes);
 /* The page is no code page any more, unless there are blocks from it; true: so. */
 bool cache_release(struct soft_vm *vm, u64 page);
 void cache_kill(struct soft_vm *vm, struct block *b);
 /* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);
-
-/* Empty a jump cache, which was zeroes at first. */
-void jc_clear(struct jc_table *t);
-/* Forget all blocks; the vCPU is at a safe point, or calls. */
-void mmu_jc_clear(struct soft_cpu *c);
-/* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
-static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, struct block *b)
-{
-	struct jc_table *t = (struct jc_table *)(void *)c->jc;
-
-	unsigned run = (unsigned)(e - t->e) / JC_RUN;
-
-	t->used[run / 64] |= 1ull << (run % 64);
-	t->halves |= (u8)(1u << (lin >> 63));
-	e->key = lin ^ c->jc_salt;
-	e->block = b;
-}
 
 /* A vCPU enters and leaves guest code (safe points outside). */
 void cache_enter_guest(struct soft_cpu *c);
@@ -159,61 +146,5 @@ static inline u64 cache_block_chunks(const struct block *b, u64 page)
 		m |= cache_chunks(b->phys2, MAX(b->bytes - n1, 1u));
 	return m;
 }
-
-/* decode.c */
-/* Decode a block at host bytes p (n available, to the page's end; or to 30 when it spans) into b;
- * at most max instructions. whole: on behind branches that may not be taken; else, where there is a translator, the
- * block ends with the first one, and b->whole says whether that made it shorter. Returns false if not even one
- * instruction lies whole within n. */
-bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole);
-void decode_init(struct soft_vm *vm);
-
-/* The exec_*.c files: handlers decode needs by name */
-void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
-void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
-void op_end(struct soft_cpu *c, const struct uop *op);       /* end of block: fall through */
-void op_end_link(struct soft_cpu *c, const struct uop *op);  /* ... inside the page */
-void op_ud(struct soft_cpu *c, const struct uop *op);
-void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */
-
-/* mmu.c */
-enum mmu_access { ACC_R, ACC_W, ACC_X };
-/* Host pointer of the page byte lin for the access, or NULL with *gpa where it is not RAM. Raises. */
-u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa);
-/* Before a block is decoded from RAM page `page`: INV-CACHE-1. in guest code. */
-/* Take back every fast write entry of every vCPU; none of them is in the guest. */
-void mmu_protect_all(struct soft_vm *vm);
-void mmu_protect_code(struct soft_cpu *c, u64 page);
-void mmu_protect_pages(struct soft_cpu *c, const u64 *page, unsigned n);
-/* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
-void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
-
-/* Direct execution. An access of user code as the processor makes it: is it allowed? Sets A, and D. */
-bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc);
-/* What user code may do with n pages from lin on, all under one paging entry of 2 MiB; nothing with those that were not
- * accessed yet, and no writing of those that are not dirty. In 4-level paging. Changes nothing. */
-#define MMU_USER_R 1u
-#define MMU_USER_W 2u
-#define MMU_USER_X 4u
-struct mmu_user {
-	u64 page; /* of RAM */
-	u8 rights;
-	u8 shift; /* of the guest's page that it is a piece of: 12, 21, 30 */
-	bool global;
-};
-void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out);
-/* The address space in use holds a global translation of lin, outside of TLB_SUPER; of a page of 1 << shift bytes. */
-void mmu_note_global(struct soft_cpu *c, gva_t lin, unsigned shift);
-/* May a page that user code may write be mapped so that we do not see it? Then mmu_protect_code() will tell, and
- * mmu_protect_all(). written: it is about to be. c->tlb_lock held. */
-bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written);
-
-/* core.c */
-/* Run until something the caller of cpu_run() must handle; on the vCPU's thread, FPU entered. */
-enum cpu_exit core_run(struct soft_cpu *c);
-/* Set PEND_* bits, and wake the vCPU where it sleeps. Any thread. */
-void core_request(struct soft_cpu *c, u32 bits);
-/* Abandon the current instruction and run it again alone, see mmu.c's store to own block. */
-noreturn_ void core_redo_stepped(struct soft_cpu *c);
 
 #endif

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * decode.c - guest bytes to uops, a block at a time; and the two address functions that undo what
- * decode_mem() packed.
+ * decode.c - guest bytes to uops, a block at a time.
  *
  * A block ends after control flow, after anything that can change how the next bytes decode or execute,
  * at the page's end, and after BLOCK_INSNS_MAX instructions. A conditional branch that is not taken goes
  * on inside its block.
  */
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/run/ends.h"
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/blocks/cache.h"
 
 void decode_init(struct soft_vm *vm)
 {
@@ -113,62 +115,6 @@ void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o)
 			u->imm = (u64)disp;
 		}
 	}
-}
-
-u64 soft_ea_offset(struct soft_cpu *c, const struct uop *op)
-{
-	u64 off;
-
-	if (op->ea & EA_MOFFS) {
-		off = op->imm;
-	} else {
-		off = c->gpr[op->base] + (c->gpr[op->index] << op->scale) + (u64)(s64)op->disp;
-		if (op->ea & EA_RIP)
-			off += op->rip_off + op->len;
-	}
-	if (op->ea & EA_A32)
-		return (u32)off;
-	if (op->ea & EA_A16)
-		return (u16)off;
-	return off;
-}
-
-static noreturn_ void seg_fault(struct soft_cpu *c, unsigned seg)
-{
-	soft_raise(c, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
-}
-
-gva_t soft_seg_lin(struct soft_cpu *c, unsigned seg, u64 off, unsigned bytes, bool write)
-{
-	if (likely(c->mode & MODE_CODE64))
-		return off + c->eff_base[seg];
-
-	const struct cpu_seg *s = &c->seg[seg];
-	u64 last = off + bytes - 1;
-	if ((c->mode & (MODE_PE | MODE_VM86)) == MODE_PE) {
-		if ((s->ar & SEG_AR_UNUSABLE) || !(s->ar & SEG_AR_P))
-			seg_fault(c, seg);
-		if (s->ar & 8) { /* code */
-			if (write || !(s->ar & 2))
-				seg_fault(c, seg);
-		} else {
-			if (write && !(s->ar & 2))
-				seg_fault(c, seg);
-			if (s->ar & 4) { /* expand-down: valid above the limit */
-				if (off <= s->limit || last > (s->ar & SEG_AR_DB ? 0xffffffffu : 0xffffu))
-					seg_fault(c, seg);
-				return (u32)(s->base + off);
-			}
-		}
-	}
-	if (last > s->limit)
-		seg_fault(c, seg);
-	return (u32)(s->base + off);
-}
-
-gva_t soft_ea(struct soft_cpu *c, const struct uop *op, unsigned bytes, bool write)
-{
-	return soft_seg_lin(c, op->seg, soft_ea_offset(c, op), bytes, write);
 }
 
 static void emit(struct decode *d, uop_fn *fn, bool end)

@@ -7,6 +7,7 @@
  * is not there. Zydis says no length for what it does not know. SDM 2A, appendix A; APM 3, appendix A.
  */
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/decode/decode.h"
 
 /* Immediates by opcode: what of them follows, with ModRM or without. */
 enum imm {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* decode_sys.c - from Zydis's mnemonics to the handlers of system instructions. */
 #include "cpu/soft/system/sys.h"
+#include "cpu/soft/decode/decode.h"
 
 /* Operand bytes of the instruction. */
 static u8 osize(const struct decode *d)

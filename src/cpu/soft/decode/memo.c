@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* memo.c - see memo.h. */
 #include "cpu/soft/decode/memo.h"
+#include "cpu/soft/decode/decode.h"
 
 #define MEMO_BITS 12
 #define MEMO_SIZE (1u << MEMO_BITS)

@@ -15,7 +15,9 @@
 #ifndef MICA_SOFT_MEMO_H
 #define MICA_SOFT_MEMO_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/vm.h"
+
+#include <Zydis/Zydis.h>
 
 #define MEMO_OPS 6 /* instructions of more operands are not kept */
 #define MEMO_NONE 0xff

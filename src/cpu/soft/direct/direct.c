@@ -2,7 +2,9 @@
 /* direct.c - direct execution: who gets a runner, registers in and out, and what its stops mean. See direct.h. */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/vector/fpu.h"
 
 #include <signal.h>
 #include <ucontext.h>
@@ -11,16 +13,6 @@
  * entered no more often since than once in ... */
 #define WINDOW_NS 2000000ull
 #define PER_ENTRY_NS 60000ull
-/*
- * From then on both ways are tried, a leg of some returns to CPL 3 each, and the one taken for longer that needs less
- * time from one return to the next; how long goes by what trying the other one costs. Where guest code runs for FAR_NS
- * from one return to the next direct execution needs no proof.
- */
-#define TRY 12u
-#define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
-#define TRY_SHARE 40u
-#define LEG_MAX 1000000u
-#define FAR_NS 200000ull
 #define IDLE_NS 50000000ull /* a runner not used for so long may be given to somebody else */
 
 #define USER_CS 0x33
@@ -31,14 +23,6 @@
 #define LOST_FLAGS (FL_NT | FL_ID)
 
 /* ---- who has which ---- */
-
-static void leg(struct direct_way *w, bool direct, u64 returns)
-{
-	w->direct = direct;
-	w->leg = (u32)MIN(returns, LEG_MAX);
-	w->n = w->part_n = 0;
-	w->ns = w->part_ns = w->inside = 0;
-}
 
 /* Time that c did not sleep. */
 static u64 awake_ns(const struct soft_cpu *c)
@@ -114,8 +98,7 @@ static struct runner *take(struct soft_cpu *c)
 		pthread_mutex_unlock(&c->tlb_lock);
 		best->space = c->space;
 		best->cr3 = root_of(c);
-		best->way = (struct direct_way){ .since = awake_ns(c) };
-		leg(&best->way, true, TRY);
+		direct_way_begin(best, awake_ns(c));
 		best->fault.waits = false;
 		best->used_ns = now;
 		c->direct.of[c->space] = best;
@@ -169,51 +152,6 @@ void direct_switched(struct soft_cpu *c)
 	spare(c, r ? r->way.left : c->vm->direct.always ? 0 : DIRECT_NEVER);
 }
 
-/* A leg is over, or is not worth its rest. each: ns from return to return. */
-static void next_leg(struct direct_way *w, u64 each)
-{
-	bool was = w->direct;
-
-	w->cost[was] = each;
-	if (was && w->inside >= FAR_NS * w->n) {
-		leg(w, true, TRY);
-		return;
-	}
-	if (!w->cost[!was]) {
-		leg(w, !was, was ? MAX(MIN(TRY_NS / each, (u64)TRY), 2ull) : TRY);
-		return;
-	}
-	bool direct = w->cost[1] <= w->cost[0];
-	u64 price = TRY * (w->cost[!direct] - w->cost[direct]);
-	leg(w, direct, TRY + TRY_SHARE * price / w->cost[direct]);
-	w->cost[!direct] = 0; /* tried again afterwards */
-}
-
-/* At the n-th return to CPL 3 since the last time: how does it go on? True: directly. */
-static bool choose(struct soft_cpu *c, struct runner *r, u32 n)
-{
-	struct direct_way *w = &r->way;
-	u64 now = awake_ns(c);
-
-	w->ns += now - w->since;
-	w->since = now;
-	w->n += n;
-	u64 each = MAX(w->ns / MAX(w->n, 1u), 1ull);
-	if (w->n >= w->leg) {
-		next_leg(w, each);
-	} else if (w->direct && w->cost[0] && w->n >= 3 && each > 4 * w->cost[0]) {
-		next_leg(w, each); /* hopeless */
-	} else if (w->direct && w->n - w->part_n >= 32) {
-		/* Returns come much faster than when this was found to be right. */
-		u64 part = (w->ns - w->part_ns) / (w->n - w->part_n);
-		w->part_n = w->n;
-		w->part_ns = w->ns;
-		if (w->cost[1] && part < w->cost[1] / 4)
-			next_leg(w, part);
-	}
-	return w->direct;
-}
-
 /* 64-bit code of a kernel that keeps its segments as all do, and nothing that wants to see each instruction. */
 static bool possible(const struct soft_cpu *c)
 {
@@ -232,7 +170,7 @@ static bool possible(const struct soft_cpu *c)
 
 static void let_in(struct soft_cpu *c)
 {
-	if (c->direct.of[c->space] || !possible(c) || !take(c))
+	if (c->direct.of[c->space] || !possible(c) || direct_way_barred(c, root_of(c)) || !take(c))
 		return;
 	c->direct.st.let_in++;
 	c->direct.now = c->direct.of[c->space];
@@ -259,8 +197,9 @@ void direct_interrupt(struct soft_cpu *c)
 			let_in(c);
 		return;
 	}
-	/* The rest of a leg in translated code is not waited for. */
-	if (computes && !c->direct.now->way.direct) {
+	/* It computes for longer than it did when translated code was found to be right: the rest of the leg is not
+	 * waited for. */
+	if (computes && direct_way_outdated(&c->direct.now->way, took, (u64)entries)) {
 		c->direct.spare_from -= c->direct.spare;
 		c->direct.spare = 0;
 		c->direct.now->way.leg = 1;
@@ -487,9 +426,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			break;
 		}
 		c->direct.st.starts++;
-		u64 from = clock_mono_ns();
+		r->way.stops++;
 		code = runner_go(r);
-		r->way.inside += clock_mono_ns() - from;
 		atomic_store(&c->direct.running, NULL);
 		if (code < 0) {
 			dead = true;
@@ -539,10 +477,19 @@ bool direct_run(struct soft_cpu *c)
 		spare(c, r || always ? 0 : DIRECT_NEVER);
 		return false;
 	}
-	if (!r->resumes && !choose(c, r, r->way.direct ? 1 : (u32)(c->direct.spare_from - c->direct.spare)) &&
-	    !always) {
-		spare(c, r->way.leg);
-		return false;
+	if (!r->resumes) {
+		u32 n = r->way.direct ? 1 : (u32)(c->direct.spare_from - c->direct.spare);
+		enum direct_choice how = direct_choose(c, r, n, awake_ns(c));
+		if (how == CHOICE_BAR) {
+			c->direct.st.barred++;
+			give_back(c, r);
+			spare(c, DIRECT_NEVER);
+			return false;
+		}
+		if (how != CHOICE_DIRECT && !always) {
+			spare(c, r->way.leg);
+			return false;
+		}
 	}
 	spare(c, 0);
 	u64 from = clock_mono_ns();

@@ -63,26 +63,18 @@
  *
  * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
  *
- * Files: direct.c who is let in, and the loop; direct_map.c the mappings, direct_tables.c the page tables that they
- * need; direct_runner.c the process, direct_zygote.c new ones; direct_scan.c and direct_code.c what is not executed
- * directly.
+ * Files: direct.c who is let in, and the loop; direct_choose.c when it pays; direct_map.c the mappings, direct_tables.c
+ * the page tables that they need; direct_runner.c the process, direct_zygote.c new ones; direct_scan.c and
+ * direct_code.c what is not executed directly.
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H
 
-#include "base/base.h"
 #include "base/err.h"
-#include "cpu/soft/jit/jit.h"
+#include "cpu/soft/vm.h"
 
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <pthread.h>
 #include <ucontext.h>
-
-struct soft_cpu;
-struct soft_vm;
-struct runner;
 
 /* ---- for the engine (direct.c) ---- */
 /* Makes the runners, where the host and the options allow it; else *why says what is missing. Before the system-call
@@ -99,7 +91,7 @@ void direct_kick(struct soft_cpu *c);
 /* CPL 3 executed CPUID or XGETBV, at c->rip. */
 void direct_saw_host(struct soft_cpu *c);
 
-/* ---- for mmu.c (direct_map.c) ---- */
+/* ---- for memory/ (direct_map.c) ---- */
 /* CR3 or what belongs to it changed. */
 void direct_switched(struct soft_cpu *c);
 void direct_flush(struct soft_cpu *c, unsigned space);
@@ -109,36 +101,7 @@ void direct_protect(struct soft_cpu *c, u64 page);
 
 #define USER_TOP 0x7ffffffff000ull /* of a process of the host */
 
-enum direct_exit {
-	DX_KICK, /* something is pending */
-	DX_SYSCALL,
-	DX_FAULT, /* a page fault that is the guest's, or a page that may not be mapped */
-	DX_GP,    /* #GP, #UD, #DE, #BP... */
-	DX_TSC,   /* RDTSC, emulated here */
-	DX_MAP,   /* a page was mapped */
-	DX_LOST,  /* the runner is dead */
-	DX_COUNT,
-};
-struct direct_stats {
-	u64 ns, starts, maps, pages, checks, drops, let_in;
-	u64 exit[DX_COUNT];
-};
-
-/* Part of struct soft_cpu. */
-struct direct_cpu {
-	s64 spare;          /* returns to CPL 3 left before one is looked at */
-	s64 spare_from;     /* ... counted from */
-	bool seen_user;     /* it was at CPL 3 */
-	s64 seen_spare;     /* of spare then */
-	u64 seen_ns;        /* time awake at the last interrupt that counted */
-	struct runner *now; /* of the address space in use */
-	struct runner *of[JIT_SPACES];
-	unsigned own; /* runners that are this vCPU's */
-	_Atomic(struct runner *) running;
-	struct direct_stats st;
-};
 #define DIRECT_NOWHERE (~0u)
-#define DIRECT_NEVER (INT64_MAX / 2)
 
 /* ---- a runner (direct_runner.c) ---- */
 #define RUNNER_BASE 0x3a5c00000000ull /* where no Linux process has anything */
@@ -184,20 +147,27 @@ _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the sign
 
 enum { RUNNER_ES, RUNNER_DS, RUNNER_FS, RUNNER_GS };
 
-/* Which way an address space goes, see choose(). */
+/* ---- directly, or in translated code? (direct_choose.c) ---- */
 struct direct_way {
-	bool direct;
-	u32 leg;                /* returns to CPL 3 until it is looked at again */
+	bool direct;            /* in this leg */
+	bool trial;             /* it is there to see what the way that lost costs now */
+	u32 leg;                /* returns to CPL 3 until it is over */
 	u32 n, part_n;          /* ... since it began */
 	u64 ns, since, part_ns; /* time since then; until `since` it is in ns */
-	u64 inside;             /* of that in the runner */
-	u64 cost[2];            /* ns from one return to the next: translated, direct; 0: not known */
-	s64 left;               /* of c->direct.spare, when another address space came */
+	u32 stops;              /* of the runner in this leg */
+	struct {
+		u64 awake_ns, thread_ns, runner_ns; /* time awake, CPU time of the vCPU's thread and of the runner */
+	} began;
+	struct direct_cost {
+		u64 ns, n; /* of so many returns; n is 0: not known */
+	} cost[2];         /* translated, direct */
+	u32 lost;          /* comparisons in a row that direct execution has lost */
+	s64 left;          /* of c->direct.spare, when another address space came */
 };
-
-/* What the host's kernel can do for its processes. */
-struct direct_host {
-	bool cpuid_faults, tsc_faults, fsgsbase;
+enum direct_choice {
+	CHOICE_TRANSLATED,
+	CHOICE_DIRECT,
+	CHOICE_BAR, /* translated, and it is to give its runner back */
 };
 
 struct runner {
@@ -281,13 +251,20 @@ int runner_go(struct runner *r);
 /* Stopped: nothing is left of what it was used for. */
 void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
+/* CPU time that its process has used; 0: not known. */
+u64 runner_cpu_ns(const struct runner *r);
+
+/* A runner is given to an address space, which begins in it. */
+void direct_way_begin(struct runner *r, u64 now_ns);
+/* At the n-th return to CPL 3 since the last time: how does it go on? now_ns: time that c did not sleep. */
+enum direct_choice direct_choose(struct soft_cpu *c, struct runner *r, u32 n, u64 now_ns);
+/* In a leg of translated code: there were so few returns to CPL 3 in took_ns that what was found out before does not
+ * hold any more. */
+bool direct_way_outdated(const struct direct_way *w, u64 took_ns, u64 returns);
+/* May the address space of these page tables not have a runner now? */
+bool direct_way_barred(const struct soft_cpu *c, u64 root);
 
 /* ---- runners in the place of dead ones (direct_zygote.c) ---- */
-struct direct_zygote {
-	int pidfd, socket; /* -1: there is none */
-	bool asked;
-	u64 not_before_ns; /* to ask for the next one */
-};
 /* A process that makes runners, as we cannot behind the system-call filter. */
 void direct_zygote_new(struct direct_zygote *z, int ram_fd);
 void direct_zygote_free(struct direct_zygote *z);
@@ -340,22 +317,5 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 void direct_map_forget(struct runner *r);
 /* It is dead, and nothing of it is left. */
 void direct_map_lost(struct soft_cpu *c, struct runner *r);
-
-#define DIRECT_MAX 16 /* runners of a VM */
-struct direct {
-	unsigned n;
-	const char *why; /* there are none */
-	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
-	struct direct_zygote zygote;
-	struct direct_host host;
-	_Atomic u32 *code;    /* by RAM page, see direct_code.c; NULL: there are no runners */
-	u64 base_end;         /* segment bases must be below, unless 0 */
-	bool always;          /* for tests: everybody is let in at once */
-	_Atomic u64 bytes;    /* of the host's memory that their mappings take, see direct_map.c */
-	pthread_mutex_t lock; /* who has which */
-	struct runner *r[DIRECT_MAX];
-	/* Pages, by hash and plus 1, in which translated code executed CPUID or XGETBV. */
-	u64 shown[1024];
-};
 
 #endif

@@ -12,6 +12,8 @@
  *               who maps a page for executing looks at mark and bytes under that lock.
  */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
 
 #include <string.h>
 #include <sys/mman.h>

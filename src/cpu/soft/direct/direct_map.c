@@ -16,6 +16,8 @@
  */
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/direct/direct_tables.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/memory/mmu.h"
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -534,6 +534,16 @@ void runner_signal(const struct runner *r, int sig)
 	syscall(SYS_pidfd_send_signal, r->pidfd, sig, NULL, 0);
 }
 
+u64 runner_cpu_ns(const struct runner *r)
+{
+	struct timespec ts;
+	/* The kernel's number for "all that the process has used", which clock_getcpuclockid() makes (CPUCLOCK_SCHED).
+	 */
+	clockid_t clock = (clockid_t)((~(unsigned)r->pid << 3) | 2);
+
+	return r->alive && clock_gettime(clock, &ts) == 0 ? (u64)ts.tv_sec * 1000000000u + (u64)ts.tv_nsec : 0;
+}
+
 /* Its process ends, and what we have of it. */
 static void release(struct runner *r)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_bits.c - bit strings in memory, exchanges, and flags moved to and from AH. */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/decode/decode.h"
 
 static bool cmpxchg_ok(const struct jinsn *i)
 {

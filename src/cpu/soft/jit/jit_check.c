@@ -30,6 +30,8 @@
 #include "base/err.h"
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/run/ends.h"
 
 #include <inttypes.h>
 

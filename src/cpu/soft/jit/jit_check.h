@@ -4,6 +4,7 @@
 #define MICA_SOFT_JIT_CHECK_H
 
 #include "base/base.h"
+#include "cpu/soft/vm.h"
 
 #include <stdio.h>
 

@@ -6,6 +6,7 @@
  * pays, see native_home(); else they are loaded, and stored, around the instruction.
  */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/decode/decode.h"
 
 /* Guest R10, R11 and R15 are used least: the last ones compilers take. rax and rcx are scratch. */
 const u8 jit_hreg[16] = { H_R10, H_R11, H_RDX,  H_RBX,  H_R15, H_RBP, H_RSI, H_RDI,

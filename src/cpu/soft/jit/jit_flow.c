@@ -2,6 +2,7 @@
 /* jit_flow.c - near branches: inside the page by links, to everywhere else by the jump cache. */
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/decode/decode.h"
 
 static const struct uop *uop_of(struct jit *j, const struct jinsn *i)
 {

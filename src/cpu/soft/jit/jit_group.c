@@ -19,6 +19,7 @@
  */
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/decode/decode.h"
 
 struct base {
 	struct jinsn *leader; /* NULL: none yet */

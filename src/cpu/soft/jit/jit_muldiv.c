@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_muldiv.c - MUL and IMUL by one operand, DIV, IDIV, MULX: implied RAX and RDX. */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/decode/decode.h"
 
 /* MUL, IMUL r/m: rdx is the guest's, rax not. */
 static bool mul_ok(const struct jinsn *i)

@@ -5,8 +5,11 @@
  */
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/run/ends.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {
@@ -367,7 +370,7 @@ static struct block *target(struct soft_cpu *c)
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {
 		vec_out(c);
-		struct block *b = cache_get(c, lin);
+		struct block *b = c->hooks->block_at(c, lin);
 		jc_set(c, e, lin, b);
 	}
 	struct block *b = e->block;

@@ -6,7 +6,7 @@
  *
  * run() is where a vCPU stands when it is not inside a block. Each turn: look at c->pending (requests
  * of other threads, or our own wish to single-step); sleep if halted; take an interrupt if one can be
- * taken; then soft_leave() into the chain of blocks, which returns when something is pending again.
+ * taken; then run_leave() into the chain of blocks, which returns when something is pending again.
  * Exceptions come back to run() by longjmp with c->exc filled, and are delivered from there.
  *
  * Single steps: TF, instruction breakpoints, the instruction after STI or MOV SS, and an instruction
@@ -14,112 +14,18 @@
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/system/sys.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/run/core.h"
+#include "cpu/soft/run/fetch.h"
+#include "cpu/soft/run/hooks.h"
+#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/handler.h"
 
 #include <inttypes.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-
-/* ---- raising ---- */
-
-void soft_raise(struct soft_cpu *c, enum soft_exc vec, s64 error)
-{
-	c->exc.vec = (u8)vec;
-	c->exc.has_error = error != EXC_NO_ERROR;
-	c->exc.error = (u32)error;
-	c->exc.is_trap = false;
-	_longjmp(c->jb, 1);
-}
-
-void soft_raise_pf(struct soft_cpu *c, gva_t cr2, u32 error)
-{
-	c->exc.cr2 = cr2;
-	soft_raise(c, EXC_PF, error);
-}
-
-void soft_raise_db(struct soft_cpu *c, u64 dr6, bool trap)
-{
-	c->exc.vec = EXC_DB;
-	c->exc.has_error = false;
-	c->exc.dr6 = dr6;
-	c->exc.is_trap = trap;
-	_longjmp(c->jb, 1);
-}
-
-void core_redo_stepped(struct soft_cpu *c)
-{
-	_longjmp(c->jb, 2);
-}
-
-/* ---- flags, modes ---- */
-
-u64 soft_get_rflags(struct soft_cpu *c)
-{
-	return c->sysflags | soft_get_status(c) | 2;
-}
-
-void soft_set_rflags(struct soft_cpu *c, u64 v)
-{
-	u32 old = c->sysflags;
-
-	soft_set_status(c, (u32)v);
-	c->sysflags =
-	    ((u32)v & (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2;
-	if (!(c->dr7 & 0xff))
-		c->sysflags &= ~FL_RF; /* only instruction breakpoints would ever look at it */
-	u32 diff = old ^ c->sysflags;
-	if (diff & FL_VM)
-		soft_mode_changed(c);
-	else if (diff & FL_AC)
-		c->tlb = c->tlbs[mmu_index(c)];
-	if ((diff | c->sysflags) & (FL_TF | FL_RF))
-		soft_step_changed(c);
-}
-
-void soft_mode_changed(struct soft_cpu *c)
-{
-	const struct cpu_seg *cs = &c->seg[SEG_CS];
-	u32 mode = 0;
-
-	if (c->cr0 & CR0_PE) {
-		mode |= MODE_PE;
-		if (c->sysflags & FL_VM)
-			mode |= MODE_VM86;
-	}
-	if (c->efer & EFER_LMA)
-		mode |= MODE_LMA;
-	if ((mode & MODE_LMA) && (cs->ar & SEG_AR_L))
-		mode |= MODE_CODE64;
-	else if (cs->ar & SEG_AR_DB)
-		mode |= MODE_CODE32;
-	if (c->seg[SEG_SS].ar & SEG_AR_DB)
-		mode |= MODE_SS32;
-	if ((c->mode ^ mode) & (MODE_PE | MODE_VM86))
-		soft_vec_changed(c);
-	c->mode = mode;
-
-	if (!(mode & MODE_PE))
-		c->cpl = 0;
-	else if (mode & MODE_VM86)
-		c->cpl = 3;
-
-	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		c->eff_base[i] = (mode & MODE_CODE64) && i < SEG_FS ? 0 : c->seg[i].base;
-	c->tlb = c->tlbs[mmu_index(c)];
-	c->jc = c->jcs[c->cpl == 3];
-	c->jc_salt = mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1ull << 62 : 1ull << 61;
-}
-
-void soft_step_changed(struct soft_cpu *c)
-{
-	/* An instruction being run alone may change all of the reasons; it still must come back. */
-	bool step = c->stepping || (c->sysflags & (FL_TF | FL_RF)) || c->shadow || c->one_step || (c->dr7 & 0xff) ||
-		    (c->trace & TRACE_EXEC);
-
-	if (step)
-		atomic_fetch_or_explicit(&c->pending, PEND_STEP, memory_order_relaxed);
-	else
-		atomic_fetch_and_explicit(&c->pending, ~PEND_STEP, memory_order_relaxed);
-}
 
 /* ---- from block to block ---- */
 
@@ -128,7 +34,7 @@ static inline gva_t lin_rip(const struct soft_cpu *c)
 	return c->mode & MODE_CODE64 ? c->rip : (u32)(c->eff_base[SEG_CS] + c->rip);
 }
 
-void soft_leave(struct soft_cpu *c, const struct uop *op)
+void run_leave(struct soft_cpu *c, const struct uop *op)
 {
 	(void)op;
 	if (unlikely(c->jit.in_uop))
@@ -141,7 +47,7 @@ void soft_leave(struct soft_cpu *c, const struct uop *op)
 	struct block *b = e->block;
 
 	if (unlikely(e->key != (lin ^ c->jc_salt) || b->dead)) {
-		b = cache_get(c, lin);
+		b = fetch_block(c, lin);
 		jc_set(c, e, lin, b);
 	}
 	if (unlikely(!(c->mode & MODE_CODE64)) && c->rip + b->bytes - 1 > c->seg[SEG_CS].limit) {
@@ -167,7 +73,7 @@ static void enter_chain(struct soft_cpu *c)
 #ifdef SOFT_TRAMPOLINE
 	c->next_op = NULL;
 	burn(c); /* also where no uop is reached: faults of the fetch, over and over */
-	soft_leave(c, NULL);
+	run_leave(c, NULL);
 	while (c->next_op) {
 		const struct uop *o = c->next_op;
 		c->next_op = NULL;
@@ -175,7 +81,7 @@ static void enter_chain(struct soft_cpu *c)
 		o->fn(c, o);
 	}
 #else
-	soft_leave(c, NULL);
+	run_leave(c, NULL);
 #endif
 }
 
@@ -287,20 +193,6 @@ static void step(struct soft_cpu *c)
 }
 
 /* ---- sleeping and waking ---- */
-
-static void wake(struct soft_cpu *c)
-{
-	atomic_fetch_add(&c->wake_seq, 1);
-	if (atomic_load(&c->sleeping))
-		syscall(SYS_futex, &c->wake_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-}
-
-void core_request(struct soft_cpu *c, u32 bits)
-{
-	atomic_fetch_or(&c->pending, bits);
-	direct_kick(c);
-	wake(c);
-}
 
 static bool awake(struct soft_cpu *c)
 {

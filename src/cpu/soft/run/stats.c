@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/run/core.h"
 
 #include <inttypes.h>
 
@@ -147,6 +148,7 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		const struct direct_stats *d = &vm->cpu[i]->direct.st;
 		LINE("direct_us", d->ns / 1000);
 		LINE("direct_let_in", d->let_in);
+		LINE("direct_barred", d->barred);
 		LINE("direct_starts", d->starts);
 		LINE("direct_maps", d->maps);
 		LINE("direct_pages", d->pages);
@@ -229,6 +231,8 @@ static void report_of_direct(const struct soft_vm *vm, FILE *f)
 	}
 	fprintf(f, "# direct execution: %.2f s in %u processes\n", (double)SUM(direct.st.ns) / 1e9, d->n);
 	row(f, "address spaces let in", SUM(direct.st.let_in), "");
+	if (SUM(direct.st.barred))
+		row(f, "sent back", SUM(direct.st.barred), "which do better in translated code");
 	row(f, "started", SUM(direct.st.starts), "");
 	for (unsigned k = 0; k < DX_COUNT; k++)
 		if (SUM(direct.st.exit[k]))

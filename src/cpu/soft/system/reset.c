@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reset.c - what a vCPU holds after power-on and after INIT (SDM 3A table 9-1). */
+#include "cpu/soft/system/desc.h"
 #include "cpu/soft/system/sys.h"
 
 #define PAT_RESET 0x0007040600070406ull

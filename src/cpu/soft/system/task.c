@@ -7,6 +7,9 @@
  * registers are all loaded, and checking the selectors among them raises in the new task, at its
  * first instruction.
  */
+#include "cpu/soft/system/debug.h"
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
 struct tss {

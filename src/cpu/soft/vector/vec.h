@@ -16,7 +16,11 @@
 #ifndef MICA_SOFT_VEC_H
 #define MICA_SOFT_VEC_H
 
-#include "cpu/soft/soft.h"
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/ea.h"
+#include "cpu/soft/handler.h"
+#include "cpu/soft/memory/access.h"
+#include "cpu/soft/vector/fpu.h"
 
 #include <assert.h>
 

@@ -13,6 +13,7 @@
  * With CR0.NE = 0 a real machine reports x87 errors through FERR# and IRQ 13. We raise #MF then too.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/hooks.h"
 
 #include <signal.h>
 #include <ucontext.h>
@@ -52,7 +53,7 @@ static void on_sigfpe(int sig, siginfo_t *si, void *uc_)
 	u64 rip = (u64)g[REG_RIP];
 
 	if (si->si_code > 0 && c && g[REG_TRAPNO] <= TRAP_XM &&
-	    jit_fault_landing(c, &rip, (u64)g[REG_EFL], (unsigned)g[REG_TRAPNO])) {
+	    c->hooks->fault_landing(c, &rip, (u64)g[REG_EFL], (unsigned)g[REG_TRAPNO])) {
 		g[REG_RIP] = (greg_t)rip;
 		return;
 	}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * access.c - guest memory as instructions access it, where the TLB does not serve: page crossings, devices, alignment
+ * checks, data breakpoints, and pages with code on them.
+ *
+ * A store that misses may be to a page with decoded code on it. If it hits the very block that is
+ * running, the instruction is abandoned before the store and run again alone (core_redo_stepped), so
+ * that the next instruction is decoded from the new bytes; else it stores and drops the blocks it
+ * overlaps (INV-CACHE-2).
+ *
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ */
+#include "cpu/soft/memory/slow.h"
+
+void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes)
+{
+	if (!c->redo_step && cache_running_overlaps(c, (u64)(host - c->ram->host), bytes))
+		core_redo_stepped(c);
+}
+
+void mmu_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned kind = dr7_kind(c->dr7, i);
+		u64 len = dr7_bytes(c->dr7, i), at = c->dr[i] & ~(len - 1);
+
+		if (!dr7_enabled(c->dr7, i) || (kind != DR7_ACCESS && !(kind == DR7_WRITE && write)))
+			continue;
+		if (lin < at + len && at < lin + bytes)
+			c->dr6_pending |= 1u << i;
+	}
+}
+
+static u64 host_ld(const u8 *p, unsigned bytes)
+{
+	switch (bytes) {
+	case 1:
+		return *(const volatile u8 *)p;
+	case 2:
+		return *(const volatile guest_u16 *)(const void *)p;
+	case 4:
+		return *(const volatile guest_u32 *)(const void *)p;
+	default:
+		return *(const volatile guest_u64 *)(const void *)p;
+	}
+}
+
+static void host_st(u8 *p, unsigned bytes, u64 v)
+{
+	switch (bytes) {
+	case 1:
+		*(volatile u8 *)p = (u8)v;
+		break;
+	case 2:
+		*(volatile guest_u16 *)(void *)p = (u16)v;
+		break;
+	case 4:
+		*(volatile guest_u32 *)(void *)p = (u32)v;
+		break;
+	default:
+		*(volatile guest_u64 *)(void *)p = v;
+		break;
+	}
+}
+
+static u64 ld_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)
+{
+	gpa_t gpa;
+
+	data_bp(c, lin, bytes, false);
+	if (likely(!crosses(lin, bytes))) {
+		u8 *p = mmu_translate(c, idx, lin, ACC_R, &gpa);
+		check_align(c, idx, lin, bytes);
+		return p ? host_ld(p, bytes) : mmio_read(c, gpa, bytes);
+	}
+	unsigned n1 = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+	gpa_t gpa2;
+	u8 *p1 = mmu_translate(c, idx, lin, ACC_R, &gpa);
+	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_R, &gpa2);
+	check_align(c, idx, lin, bytes);
+	u64 v = 0;
+	for (unsigned i = 0; i < bytes; i++) {
+		u64 b = i < n1 ? (p1 ? p1[i] : mmio_read(c, gpa + i, 1))
+			       : (p2 ? p2[i - n1] : mmio_read(c, gpa2 + i - n1, 1));
+		v |= b << (8 * i);
+	}
+	return v;
+}
+
+static void st_ram(struct soft_cpu *c, u8 *p, unsigned bytes, u64 v)
+{
+	if (likely(!is_code(c, p))) {
+		host_st(p, bytes, v);
+		return;
+	}
+	mmu_code_check(c, p, bytes);
+	host_st(p, bytes, v);
+	code_written(c, p, bytes);
+}
+
+static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, u64 v)
+{
+	gpa_t gpa;
+
+	data_bp(c, lin, bytes, true);
+	if (likely(!crosses(lin, bytes))) {
+		u8 *p = translate_w(c, idx, lin, &gpa);
+		check_align(c, idx, lin, bytes);
+		if (p)
+			st_ram(c, p, bytes, v);
+		else
+			mmio_write(c, gpa, bytes, v);
+		return;
+	}
+	unsigned n1 = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+	gpa_t gpa2;
+	u8 *p1 = mmu_translate(c, idx, lin, ACC_W, &gpa);
+	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_W, &gpa2);
+	check_align(c, idx, lin, bytes);
+	if (p1 && is_code(c, p1))
+		mmu_code_check(c, p1, n1);
+	if (p2 && is_code(c, p2))
+		mmu_code_check(c, p2, bytes - n1);
+	for (unsigned i = 0; i < bytes; i++, v >>= 8) {
+		u8 *p = i < n1 ? p1 : p2;
+		unsigned off = i < n1 ? i : i - n1;
+		gpa_t g = (i < n1 ? gpa : gpa2) + off;
+		if (p)
+			st_ram(c, p + off, 1, v & 0xff);
+		else
+			mmio_write(c, g, 1, v & 0xff);
+	}
+}
+
+static inline u64 ld(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)
+{
+	const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == e->rtag))
+		return host_ld((const u8 *)(uintptr_t)(lin + e->addend), bytes);
+	return ld_slow(c, idx, lin, bytes);
+}
+
+static inline void st(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, u64 v)
+{
+	const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+
+	if (likely(((lin + bytes - 1) & PAGE_MASK) == e->wtag))
+		host_st((u8 *)(uintptr_t)(lin + e->addend), bytes, v);
+	else
+		st_slow(c, idx, lin, bytes, v);
+}
+
+u8 soft_ld8(struct soft_cpu *c, gva_t lin)
+{
+	return (u8)ld(c, table_in_use(c), lin, 1);
+}
+u16 soft_ld16(struct soft_cpu *c, gva_t lin)
+{
+	return (u16)ld(c, table_in_use(c), lin, 2);
+}
+u32 soft_ld32(struct soft_cpu *c, gva_t lin)
+{
+	return (u32)ld(c, table_in_use(c), lin, 4);
+}
+u64 soft_ld64(struct soft_cpu *c, gva_t lin)
+{
+	return ld(c, table_in_use(c), lin, 8);
+}
+void soft_st8(struct soft_cpu *c, gva_t lin, u8 v)
+{
+	st(c, table_in_use(c), lin, 1, v);
+}
+void soft_st16(struct soft_cpu *c, gva_t lin, u16 v)
+{
+	st(c, table_in_use(c), lin, 2, v);
+}
+void soft_st32(struct soft_cpu *c, gva_t lin, u32 v)
+{
+	st(c, table_in_use(c), lin, 4, v);
+}
+void soft_st64(struct soft_cpu *c, gva_t lin, u64 v)
+{
+	st(c, table_in_use(c), lin, 8, v);
+}
+u64 soft_ld(struct soft_cpu *c, gva_t lin, unsigned bytes)
+{
+	return ld(c, table_in_use(c), lin, bytes);
+}
+void soft_st(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v)
+{
+	st(c, table_in_use(c), lin, bytes, v);
+}
+
+u64 soft_ld_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool user)
+{
+	return ld(c, user ? TLB_USER : TLB_SUPER, lin, bytes);
+}
+void soft_st_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, u64 v, bool user)
+{
+	st(c, user ? TLB_USER : TLB_SUPER, lin, bytes, v);
+}
+
+void mmu_probe(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, bool write)
+{
+	gpa_t gpa;
+
+	do {
+		unsigned n = (unsigned)MIN((u64)bytes, PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
+		const struct tlb_entry *e = &c->tlbs[idx][tlb_hash(lin)];
+		if ((write ? e->wtag : e->rtag) != (lin & PAGE_MASK))
+			mmu_translate(c, idx, lin, write ? ACC_W : ACC_R, &gpa);
+		bytes -= n;
+		lin = wrap(c, lin + n);
+	} while (bytes);
+}
+void soft_probe(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write)
+{
+	mmu_probe(c, table_in_use(c), lin, bytes, write);
+}
+void soft_probe_priv(struct soft_cpu *c, gva_t lin, unsigned bytes, bool write, bool user)
+{
+	mmu_probe(c, user ? TLB_USER : TLB_SUPER, lin, bytes, write);
+}
+
+void soft_check_align(struct soft_cpu *c, gva_t lin, unsigned bytes, unsigned align, bool write)
+{
+	enum tlb_index idx = table_in_use(c);
+
+	if (unlikely(idx == TLB_USER_ALIGN) && (lin & (align - 1))) {
+		mmu_probe(c, idx, lin, bytes, write);
+		check_align(c, idx, lin, align);
+	}
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * walk.c - page walks: what the guest's paging structures say of a linear address.
+ *
+ * The guest's vector registers may be live in the host's: no vector instruction here (meson.build, tests/engine).
+ */
+#include "cpu/soft/memory/walk.h"
+
+#include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/hooks.h"
+
+/* Set bits in a paging entry as the processor does: atomically, and only if it is unchanged. */
+static bool pte_set(struct soft_cpu *c, u8 *p, unsigned bytes, u64 old, u64 bits)
+{
+	(void)c;
+	if (bytes == 8)
+		return __atomic_compare_exchange_n((u64 *)(void *)p, &old, old | bits, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
+	u32 o = (u32)old;
+	return __atomic_compare_exchange_n((u32 *)(void *)p, &o, o | (u32)bits, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+static u64 phys_reserved(const struct soft_cpu *c)
+{
+	(void)c;
+	/* MAXPHYADDR of every model is at most 46 (leaf 0x80000008); bits up to 51 are reserved. */
+	return 0x000fc00000000000ull;
+}
+
+bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		const u8 *p = ram_ptr(c->ram, (cr3 & 0xffffffe0ull) + 8 * i, 8);
+		u64 v = p ? __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED) : 0;
+
+		if ((v & PTE_P) && (v & (phys_reserved(c) | PDPTE_RSVD)))
+			return false;
+	}
+	return true;
+}
+
+u32 mmu_walk(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, struct walk *w)
+{
+	bool pae = c->cr4 & CR4_PAE, lma = c->efer & EFER_LMA, nxe = c->efer & EFER_NXE;
+	bool user = is_user(idx), write = acc == ACC_W;
+	u32 err = 1u << 31 | (user ? PF_U : 0) | (write ? PF_W : 0) |
+		  (acc == ACC_X && ((pae && nxe) || (c->cr4 & CR4_SMEP)) ? PF_I : 0);
+	u64 rsvd = phys_reserved(c) | (nxe ? 0 : PTE_NX);
+	struct {
+		u8 *p;
+		u64 v;
+	} lv[4];
+	unsigned esize = pae ? 8 : 4, bits = pae ? 9 : 10;
+	int top = lma ? 3 : pae ? 2 : 1, level;
+	gpa_t table = lma ? c->cr3 & PTE_ADDR : pae ? c->cr3 & 0xffffffe0ull : c->cr3 & 0xfffff000ull;
+
+	c->st.page_walk++;
+again:
+	w->writable = true;
+	w->user = true;
+	w->nx = false;
+	for (level = top;; level--) {
+		unsigned shift = PAGE_SHIFT + bits * (unsigned)level;
+		u64 i = (lin >> shift) & ((1u << bits) - 1);
+		gpa_t t = level == top ? table : lv[level + 1].v & PTE_ADDR;
+		if (level == 2 && top == 2)
+			i &= 3; /* PAE: 4 PDPTEs */
+		u8 *p = ram_ptr(c->ram, t + i * esize, esize);
+		u64 v;
+
+		if (!p)
+			return err; /* tables outside RAM read as not present */
+		const u8 *real = p;
+		if (unlikely(c->jit.ref))
+			p = c->hooks->ref_view(c, p);
+		v = esize == 8 ? __atomic_load_n((u64 *)(void *)p, __ATOMIC_RELAXED)
+			       : __atomic_load_n((u32 *)(void *)p, __ATOMIC_RELAXED);
+		lv[level].p = (u8 *)(uintptr_t)real;
+		lv[level].v = v;
+		if (!(v & PTE_P))
+			return err;
+		if (level == 2 && top == 2) {
+			if (v & (rsvd | PDPTE_RSVD))
+				return err | PF_P | PF_RSVD;
+			continue; /* a PDPTE has no rights */
+		}
+		if (esize == 8 && (v & rsvd))
+			return err | PF_P | PF_RSVD;
+		w->writable &= !!(v & PTE_W);
+		w->user &= !!(v & PTE_U);
+		w->nx |= esize == 8 && (v & PTE_NX);
+		if (level == 0)
+			break;
+		if (v & PTE_PS) {
+			if (level == 3)
+				return err | PF_P | PF_RSVD;
+			if (esize == 4 && !(c->cr4 & CR4_PSE))
+				continue;
+			/* reserved address bits of a large page; bit 12 is PAT */
+			u64 low = esize == 8 ? ((1ull << shift) - 1) & ~0x1fffull : 0x200000ull;
+			if (v & low)
+				return err | PF_P | PF_RSVD;
+			break;
+		}
+	}
+
+	u64 leaf = lv[level].v;
+	unsigned shift = PAGE_SHIFT + bits * (unsigned)level;
+	u64 base;
+	if (esize == 4 && level == 1) /* PSE-36 */
+		base = (leaf & 0xffc00000ull) | ((leaf & 0x1fe000ull) << 19);
+	else
+		base = leaf & PTE_ADDR & ~((1ull << shift) - 1);
+	w->gpa = (base | (lin & ((1ull << shift) - 1))) & PAGE_MASK;
+	w->global = (c->cr4 & CR4_PGE) && (leaf & PTE_G);
+	w->shift = (u8)shift;
+
+	/* Rights (SDM 3A 4.6). */
+	if (user) {
+		if (!w->user || (write && !w->writable) || (acc == ACC_X && w->nx))
+			return err | PF_P;
+	} else {
+		if (write && !w->writable && (c->cr0 & CR0_WP))
+			return err | PF_P;
+		if (acc == ACC_X) {
+			if (w->nx || (w->user && (c->cr4 & CR4_SMEP)))
+				return err | PF_P;
+		} else if (w->user && (c->cr4 & CR4_SMAP) && idx != TLB_SUPER_AC) {
+			return err | PF_P;
+		}
+	}
+
+	for (int i = top; i >= level; i--) {
+		u64 want = PTE_A | (i == level && write ? PTE_D : 0);
+		if (i == 2 && top == 2)
+			continue; /* PDPTEs have no A */
+		if (unlikely(c->jit.ref) && (lv[i].v & want) != want) {
+			/* The copy, if there is one, and the original, which nobody will look at again. */
+			u8 *copy = c->hooks->ref_view(c, lv[i].p);
+			if (copy != lv[i].p) {
+				pte_set(c, lv[i].p, esize, lv[i].v, want);
+				pte_set(c, copy, esize, lv[i].v, want);
+				lv[i].v |= want;
+			}
+		}
+		if ((lv[i].v & want) != want) {
+			if (!pte_set(c, lv[i].p, esize, lv[i].v, want))
+				goto again; /* changed under us */
+			u64 off = (u64)(lv[i].p - c->ram->host);
+			if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed)))
+				dirty_mark(&c->vm->dirty, off >> PAGE_SHIFT);
+			if (cache_page_flags(c->vm, off >> PAGE_SHIFT) & PAGE_CODE) {
+				c->hooks->vec_out(c);
+				cache_wrote(c->vm, off, esize);
+			}
+			lv[i].v |= want;
+		}
+	}
+	w->dirty = lv[level].v & PTE_D;
+	return 0;
+}
+
+/* ---- for direct execution: what user code may do, beside the TLB ---- */
+
+bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc)
+{
+	struct walk w;
+
+	return !mmu_walk(c, TLB_USER, lin, acc, &w);
+}
+
+void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out)
+{
+	u64 rsvd = phys_reserved(c) | (c->efer & EFER_NXE ? 0 : PTE_NX), all = PTE_W, nx = 0, v = 0;
+	gpa_t table = c->cr3 & PTE_ADDR;
+	const u8 *p = NULL;
+	unsigned shift;
+
+	for (unsigned i = 0; i < n; i++)
+		out[i].rights = 0;
+	for (shift = PAGE_SHIFT + 27;; shift -= 9) {
+		p = ram_ptr(c->ram, table + ((lin >> shift & 511) * 8), 8);
+		if (!p)
+			return;
+		if (shift == PAGE_SHIFT)
+			break;
+		v = __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED);
+		if ((v & (PTE_P | PTE_U | PTE_A)) != (PTE_P | PTE_U | PTE_A) || (v & rsvd))
+			return;
+		if (v & PTE_PS)
+			break;
+		all &= v;
+		nx |= v;
+		table = v & PTE_ADDR;
+	}
+	for (unsigned i = 0; i < n; i++, lin += PAGE_BYTES) {
+		if (shift == PAGE_SHIFT)
+			v = __atomic_load_n((const u64 *)(const void *)p + i, __ATOMIC_RELAXED);
+		if ((v & (PTE_P | PTE_U | PTE_A)) != (PTE_P | PTE_U | PTE_A) || (v & rsvd))
+			continue;
+		u64 low = (1ull << shift) - 1;
+		u64 page = ram_page(c->ram, ((v & PTE_ADDR & ~low) | (lin & low)) & PAGE_MASK);
+		if (page == UINT64_MAX)
+			continue;
+		out[i].page = page;
+		out[i].shift = (u8)shift;
+		out[i].global = (c->cr4 & CR4_PGE) && (v & PTE_G);
+		out[i].rights = (u8)(MMU_USER_R | ((v & all & PTE_W) && (v & PTE_D) ? MMU_USER_W : 0) |
+				     ((nx | v) & PTE_NX ? 0 : MMU_USER_X));
+	}
+}
