@@ -75,10 +75,12 @@ static int start(struct spawned *s, const struct vmm_config *cfg, int stderr_fd,
 	if (pipe2(why, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot start mica-vmm");
 	auto_free char **env = process_environment();
-	const int given[] = { fd, cfg->console_fd, cfg->virtio_console_fd, cfg->control_fd, cfg->restore_fd };
+	int given[VMM_FDS_MAX + 1];
+	unsigned n = vmm_config_fds(cfg, given);
+	given[n++] = fd;
 	s->pid = fork();
 	if (s->pid == 0)
-		become(path, argv, env, given, ARRAY_LEN(given), stderr_fd, why[1]);
+		become(path, argv, env, given, n, stderr_fd, why[1]);
 	code = s->pid < 0 ? errno : 0;
 	close(why[1]);
 	if (s->pid > 0 && read(why[0], &code, sizeof(code)) < 0)

@@ -143,7 +143,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (program_find(path, sizeof(path), name, &e) < 0) {
-		send(NET_FRAMES_FD, e.msg, strlen(e.msg), MSG_NOSIGNAL);
+		net_say_failed(NET_FRAMES_FD, &e);
 		return NET_EXIT_REFUSED;
 	}
 	auto_free char **args = xcalloc((size_t)argc + 2, sizeof(*args));

@@ -2,8 +2,7 @@
 /*
  * net_user.c - start the user network (mica-net, which starts mica-slirp) and learn whether it works.
  *
- * The helpers get their end of the socket as fd 3. The first message is the status: one zero byte
- * (NET_MSG_READY) when ready, else the text of what is wrong. Frames follow.
+ * The helpers get their end of the socket as fd 3; what is said on it first is net.h's.
  */
 #include "net/net.h"
 #include "base/log.h"
@@ -11,7 +10,6 @@
 #include "base/program_path.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -46,33 +44,12 @@ static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
 	return -r;
 }
 
-/* The helper's first message. */
-static int await_ready(int fd, struct err *e)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char text[400];
-	int r;
-
-	do
-		r = poll(&p, 1, START_TIMEOUT_MS);
-	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return err_set(e, ETIMEDOUT, "the user network's process did not become ready in %d s",
-			       START_TIMEOUT_MS / 1000);
-	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
-	if (n <= 0)
-		return err_set(e, EIO, "the user network's process (mica-slirp) ended before it was ready");
-	text[n] = 0;
-	if (text[0])
-		return err_set(e, EADDRNOTAVAIL, "%s", text);
-	return 0;
-}
-
-int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e)
+int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e)
 {
 	auto_close int ours = -1, theirs = -1;
 	char path[4200];
 	int sv[2], bytes = SOCKET_BYTES, r;
+	pid_t pid;
 
 	r = program_find(path, sizeof(path), "mica-net", e);
 	if (r < 0)
@@ -92,20 +69,21 @@ int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned 
 	for (unsigned i = 0; i < nfwd; i++)
 		argv[n++] = xasprintf("%s:%s:%u-:%u", fwd[i].udp ? "udp" : "tcp", fwd[i].host_addr, fwd[i].host_port,
 				      fwd[i].guest_port);
-	r = spawn(pid, path, argv, theirs);
+	r = spawn(&pid, path, argv, theirs);
 	while (n)
 		free(argv[--n]);
 	free(argv);
 	if (r < 0)
 		return err_sys(e, -r, "cannot start %s", path);
 	close(steal_fd(&theirs));
-	r = await_ready(ours, e);
+	r = net_backend_open(b, ours, START_TIMEOUT_MS, e);
 	if (r < 0) {
-		kill(*pid, SIGKILL);
-		while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
-		return r;
+		return err_prefix(e, "the user network");
 	}
-	*fd = steal_fd(&ours);
+	steal_fd(&ours);
+	b->pid = pid;
 	return 0;
 }

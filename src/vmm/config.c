@@ -60,13 +60,10 @@ static const struct field disk_fields[] = {
 };
 
 static const struct field net_fields[] = {
-	FIELD(vmm_net, F_STR, type),
-	FIELD(vmm_net, F_STR, mac),
-	FIELDV(vmm_net, hostfwd, nhostfwd),
-	FIELD(vmm_net, F_STR, id),
-	FIELD(vmm_net, F_STR, model),
-	FIELDV(vmm_net, params, nparams),
-	{ NULL },
+	FIELD(vmm_net, F_STR, type),      FIELD(vmm_net, F_INT, fd),
+	FIELD(vmm_net, F_STR, mac),       FIELDV(vmm_net, hostfwd, nhostfwd),
+	FIELD(vmm_net, F_STR, id),        FIELD(vmm_net, F_STR, model),
+	FIELDV(vmm_net, params, nparams), { NULL },
 };
 
 static const struct field device_fields[] = {
@@ -287,6 +284,20 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 		r = list_from_json(c, i, a, e);
 	}
 	return r < 0 ? r : vmm_config_check(c, e);
+}
+
+unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX])
+{
+	const int all[] = { c->console_fd, c->virtio_console_fd, c->control_fd, c->restore_fd };
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (all[i] >= 0)
+			fds[n++] = all[i];
+	for (unsigned i = 0; i < c->nnets; i++)
+		if (!strcmp(c->nets[i].type, "fd"))
+			fds[n++] = c->nets[i].fd;
+	return n;
 }
 
 /* ---- life ---- */

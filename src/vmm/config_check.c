@@ -73,7 +73,12 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_set(e, EINVAL, "nets: %u are too many; at most %d", c->nnets, VMM_NETS_MAX);
 	for (unsigned i = 0; i < c->nnets; i++) {
 		u8 mac[6];
-		if (!c->nets[i].type || strcmp(c->nets[i].type, "user"))
+		if (c->nets[i].type && !strcmp(c->nets[i].type, "fd") &&
+		    (c->nets[i].fd <= STDERR_FILENO || c->nets[i].nhostfwd))
+			return err_set(
+			    e, EINVAL,
+			    "net: type fd has the descriptor of a connected network, above 2, and no hostfwd");
+		if (!c->nets[i].type || (strcmp(c->nets[i].type, "user") && strcmp(c->nets[i].type, "fd")))
 			return err_set(e, EINVAL, "net: '%s' is not known; write user or none",
 				       c->nets[i].type ? c->nets[i].type : "");
 		if (c->nets[i].mac && (r = vmm_mac_parse(mac, c->nets[i].mac, e)) < 0)

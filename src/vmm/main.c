@@ -11,6 +11,7 @@
 #include "vmm/control.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
+#include "vmm/net_backends.h"
 #include "vmm/sandbox.h"
 #include "vmm/exit_status.h"
 #include "vmm/vm.h"
@@ -116,6 +117,7 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 
 static int run(const struct vmm_config *cfg, struct err *e)
 {
+	struct net_backend nets[VMM_NETS_MAX];
 	struct signals signals = { .fd = -1 };
 	struct control *control = NULL;
 	struct loop *loop;
@@ -124,7 +126,9 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r == 0)
 		r = watch_signals(&signals, loop, e);
 	if (r == 0)
-		r = vm_new(&signals.vm, loop, cfg, &status, e);
+		r = net_backends_open(nets, cfg, e);
+	if (r == 0)
+		r = vm_new(&signals.vm, loop, cfg, nets, &status, e);
 	if (r < 0)
 		return status;
 	r = open_control(&control, loop, signals.vm, cfg, e);
@@ -167,12 +171,11 @@ int main(int argc, char **argv)
 	small_stacks();
 	int status = STATUS_HOST;
 	if (read_config(&cfg, argv[2], &e) == 0) {
-		const int given[] = { cfg.console_fd, cfg.virtio_console_fd, cfg.control_fd, cfg.restore_fd };
-		process_alone(given, ARRAY_LEN(given));
-		keep_private(cfg.console_fd);
-		keep_private(cfg.virtio_console_fd);
-		keep_private(cfg.control_fd);
-		keep_private(cfg.restore_fd);
+		int given[VMM_FDS_MAX];
+		unsigned n = vmm_config_fds(&cfg, given);
+		process_alone(given, n);
+		for (unsigned i = 0; i < n; i++)
+			keep_private(given[i]);
 		log_level = cfg.verbose ? LOG_LVL_INFO : LOG_LVL_WARN;
 		status = run(&cfg, &e);
 	}

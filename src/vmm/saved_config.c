@@ -49,6 +49,7 @@ static void strip(json_t *o, const char *cwd)
 
 	for (i = 0; i < ARRAY_LEN(gone); i++)
 		json_object_del(o, gone[i]);
+	json_array_foreach(json_object_get(o, "nets"), i, v) json_object_del(v, "fd");
 	set_absolute(o, "kernel", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);

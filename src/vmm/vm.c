@@ -137,11 +137,13 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int *status, struct err *e)
+int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
+	   int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
 	v->cfg = cfg;
+	v->nets = nets;
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
 	loop_timer_init(loop, &v->settle, vm_go_on, v);

@@ -11,6 +11,7 @@
 #include "base/ram.h"
 #include "base/state.h"
 #include "cpu/cpu.h"
+#include "net/net.h"
 #include "vmm/boot_files.h"
 #include "vmm/gate.h"
 #include "vmm/vm.h"
@@ -48,6 +49,7 @@ struct vm {
 	struct state_file *restore;       /* what to go on from, while building */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
+	const struct net_backend *nets; /* by number of the card */
 	struct {
 		vm_listen_fn *fn;
 		void *opaque;

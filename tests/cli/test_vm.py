@@ -309,6 +309,7 @@ class Vm(unittest.TestCase):
                     (["run", "--kernel", good, "--cpu", "mica-v2,-frob"], "mica cpu FEATURE frob"),
                     (["run", "--kernel", good, "--control", control], "mica VM korean"),
                     (["run", "--kernel", good, "--control", "/nowhere/sock"], "mica nowhere sock"),
+                    (["run", "--kernel", good, "--net", f"user,hostfwd=tcp::{port}-:22"], "mica tcp"),
                     (["run", "--kernel", good, "--net", "user,hostfwd=tcp:x"], "mica run net tcp udp x"),
                     (["save", "--control", "/nowhere/sock", "--output", "f"], "mica save nowhere sock VM"),
                     (["save", "--control", control, "--output", notdir], "mica save bad state")):
