@@ -47,6 +47,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_BOOL, stats),
 	FIELD(vmm_config, F_BOOL, verbose),
 	FIELD(vmm_config, F_INT, restore_fd),
+	FIELD(vmm_config, F_INT, restore_head_fd),
 	FIELD(vmm_config, F_BOOL, restore_disks),
 	{ NULL },
 };
@@ -288,7 +289,7 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 
 unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX])
 {
-	const int all[] = { c->console_fd, c->virtio_console_fd, c->control_fd, c->restore_fd };
+	const int all[] = { c->console_fd, c->virtio_console_fd, c->control_fd, c->restore_fd, c->restore_head_fd };
 	unsigned n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -317,6 +318,7 @@ void vmm_config_init(struct vmm_config *c)
 		.virtio_console_fd = -1,
 		.control_fd = -1,
 		.restore_fd = -1,
+		.restore_head_fd = -1,
 	};
 }
 

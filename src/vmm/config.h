@@ -78,8 +78,9 @@ struct vmm_config {
 	char **trace;
 	unsigned ntrace;
 	bool no_reboot, debug_exit, stats, verbose;
-	int restore_fd;     /* a saved state to go on from, open for reading; -1: boot */
-	bool restore_disks; /* disks are not those of the saved configuration, whoever gives them answers for them */
+	int restore_fd;      /* a saved state to go on from, open for reading; -1: boot */
+	int restore_head_fd; /* what was read from it already, where that cannot be read again; -1: nothing */
+	bool restore_disks;  /* disks are not those of the saved configuration, whoever gives them answers for them */
 };
 
 /* Defaults: 1 CPU, 512 MiB, no console, no network. */
@@ -89,7 +90,7 @@ void vmm_config_fini(struct vmm_config *c);
 void vmm_strv_add(char ***v, unsigned *n, const char *s);
 
 /* The descriptors that c names, for who starts the VM and for it to keep. */
-#define VMM_FDS_MAX (4 + VMM_NETS_MAX)
+#define VMM_FDS_MAX (5 + VMM_NETS_MAX)
 unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX]);
 /* New reference; NULL when a string is not UTF-8 (JSON cannot carry it). */
 json_t *vmm_config_to_json(const struct vmm_config *c);

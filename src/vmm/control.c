@@ -22,7 +22,9 @@ static void drop(struct control_client *cl)
 	free(steal(&cl->out));
 	if (c->saver == cl) {
 		c->saver = NULL;
-		if (!cl->waiting)
+		if (cl->waiting)
+			vm_save_give_up(c->vm);
+		else
 			vm_release(c->vm); /* who had it saved is gone without a word */
 	}
 	if (cl->role == CONTROL_PARENT)

@@ -108,10 +108,10 @@ static json_t *cmd_save(struct control_client *cl, const json_t *req, struct err
 		err_set(e, EBADF, "save: no file came along: pass its descriptor with the command (SCM_RIGHTS)");
 		return fail(e, "no-descriptor");
 	}
-	/* What can block would stop the VM's loop. */
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) ||
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
 		close(fd);
-		err_set(e, EINVAL, "save: the descriptor is not a regular file that can be written");
+		err_set(e, EINVAL, "save: the descriptor is not a regular file, pipe or socket that can be written");
 		return fail(e, "wrong-kind");
 	}
 	int r = cl->c->saver ? err_set(e, EBUSY, "save: the VM is being saved already")

@@ -14,8 +14,10 @@
 #define WATCH_NS NSEC_PER_SEC
 
 static const char *const names[] = {
-	[VM_EVENT_STATE] = "state", [VM_EVENT_RESET] = "reset",       [VM_EVENT_DISK] = "disk",
-	[VM_EVENT_NET] = "net",     [VM_EVENT_PROGRESS] = "progress",
+	[VM_EVENT_STATE] = "state",
+	[VM_EVENT_RESET] = "reset",
+	[VM_EVENT_DISK] = "disk",
+	[VM_EVENT_PROGRESS] = "progress",
 };
 _Static_assert(ARRAY_LEN(names) == VM_EVENT_KINDS, "each has a name");
 
@@ -50,10 +52,6 @@ static json_t *data_of(const struct vm_event *ev, const struct control_client *c
 	case VM_EVENT_DISK:
 		json_object_set_new(o, "disk", json_integer(ev->index));
 		json_object_set_new(o, "errors", json_integer((json_int_t)ev->count));
-		break;
-	case VM_EVENT_NET:
-		json_object_set_new(o, "net", json_integer(ev->index));
-		json_object_set_new(o, "up", json_boolean(ev->up));
 		break;
 	case VM_EVENT_PROGRESS:
 		json_object_set_new(o, "command", json_string("save"));

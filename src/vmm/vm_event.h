@@ -12,8 +12,7 @@ enum vm_event_kind {
 	VM_EVENT_STATE,    /* state; ended: why, status, err */
 	VM_EVENT_RESET,    /* it has been reset: why */
 	VM_EVENT_DISK,     /* requests that the host failed: index, count since the last one told */
-	VM_EVENT_NET,      /* the network behind a card: index, up */
-	VM_EVENT_PROGRESS, /* of a save: done, total bytes */
+	VM_EVENT_PROGRESS, /* of a save: done bytes, of at most total */
 	VM_EVENT_KINDS,
 };
 
@@ -24,7 +23,6 @@ struct vm_event {
 	int status;            /* the exit status */
 	const struct err *err; /* NULL: none */
 	unsigned index;
-	bool up;
 	u64 count, done, total;
 };
 

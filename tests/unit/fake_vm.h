@@ -61,7 +61,7 @@ json_t *vm_stats_json(struct vm *v)
 }
 
 static bool held;
-static unsigned released;
+static unsigned released, given_up;
 static int save_fd = -1;
 static vm_saved_fn *save_done;
 static void *save_opaque;
@@ -72,6 +72,10 @@ int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e
 	save_done = done;
 	save_opaque = opaque;
 	return 0;
+}
+void vm_save_give_up(struct vm *v)
+{
+	given_up++;
 }
 bool vm_held(struct vm *v)
 {

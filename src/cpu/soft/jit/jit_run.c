@@ -9,7 +9,7 @@
 #include "cpu/soft/vector/vec.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/memory/mmu.h"
-#include "cpu/soft/run/ends.h"
+#include "cpu/soft/decode/decode.h"
 
 static inline struct block *block_at(const struct soft_cpu *c, u32 ref)
 {
@@ -106,10 +106,11 @@ static void ran(struct soft_cpu *c, const struct uop *op)
 	c->jit.ran = true;
 }
 
-/* Execute the instruction at b's uop `uop`. False: it was left. */
+/* Execute the instruction at b's uop `uop`. False: it was left, c->rip says where to. */
 static bool execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuops)
 {
 	struct uop *run = c->jit.run;
+	u64 remaps = c->remaps;
 
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	c->jit.in_block = b;
@@ -121,6 +122,11 @@ static bool execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned 
 	c->jit.in_uop = true;
 	run->fn(c, run);
 	c->jit.in_uop = false;
+	/* What the block has checked of its next accesses does not hold any more (memory/remap.c). */
+	if (unlikely(c->remaps != remaps) && c->jit.ran) {
+		c->rip = c->gpr[GPR_BLK] + run[nuops].rip_off;
+		return false;
+	}
 	return c->jit.ran;
 }
 
@@ -178,7 +184,7 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
 	bool misaligned = (s->how & JSLOW_ALIGNED) && (lin & (s->bytes - 1u));
 
-	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS)) == JSLOW_WRITE && !misaligned) {
+	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS | JSLOW_RUN)) == JSLOW_WRITE && !misaligned) {
 		u8 *host = beside_code(c, lin, s);
 		if (host)
 			return (u64)(uintptr_t)host;
@@ -369,15 +375,20 @@ static struct block *target(struct soft_cpu *c)
 		return NULL;
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {
+		u64 remaps = c->remaps;
 		vec_out(c);
 		struct block *b = c->hooks->block_at(c, lin);
 		jc_set(c, e, lin, b);
+		if (unlikely(c->remaps != remaps)) { /* nothing of it may be linked to: the page is another one now */
+			c->jit.n.exit[JX_PENDING]++;
+			return NULL;
+		}
 	}
 	struct block *b = e->block;
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
 		c->jit.n.exit[JX_COLD]++;
 		/* Coming and going costs more than a few executions. */
-		if (b->op[0].fn == op_jit_heat && b->op[0].imm > JIT_HEAT_OUT)
+		if (b->op[0].fn == c->vm->ends->first && b->op[0].imm > JIT_HEAT_OUT)
 			b->op[0].imm -= JIT_HEAT_OUT;
 		return NULL;
 	}
