@@ -334,9 +334,11 @@ int state_end(struct state_file *s, struct err *e)
 	s->open = false;
 	if (!s->loading)
 		return write_section(s, e);
-	if (s->bad)
+	if (s->bad) {
+		auto_free char *why = xasprintf(ERR_MARK "%s", s->bad); /* a phrase of ours */
 		return err_set(e, EBADMSG, "the saved state makes no sense: section %s %u: %s", s->now.name,
-			       s->now.instance, s->bad);
+			       s->now.instance, why);
+	}
 	if (s->at != s->now.len)
 		return err_set(e, EBADMSG, "the saved state makes no sense: section %s %u is %zu bytes too long",
 			       s->now.name, s->now.instance, s->now.len - s->at);

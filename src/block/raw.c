@@ -211,10 +211,15 @@ static int explain(struct err *e, int code, const char *path, bool readonly)
 			       path, path);
 	case EACCES:
 	case EPERM:
-		return err_set(e, code, "cannot open disk image '%s' for %s: permission denied; let user %u %s it%s",
-			       path, readonly ? "reading" : "writing", (unsigned)geteuid(),
-			       readonly ? "read" : "read and write",
-			       readonly ? "" : ", or add readonly=on or snapshot=on");
+		if (readonly)
+			return err_set(
+			    e, code, "cannot open disk image '%s' for reading: permission denied; let user %u read it",
+			    path, (unsigned)geteuid());
+		return err_set(
+		    e, code,
+		    "cannot open disk image '%s' for writing: permission denied; let user %u read and write it, "
+		    "or add readonly=on or snapshot=on",
+		    path, (unsigned)geteuid());
 	case EROFS:
 		return err_set(e, code,
 			       "cannot open disk image '%s' for writing: its file system is read-only; add "

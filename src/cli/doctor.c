@@ -4,7 +4,7 @@
 #include "cli/cmd.h"
 #include "cpu/cpu.h"
 #include "cpu/probe.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/cpu_promise_json.h"
 #include "vmm/exit_status.h"
 

@@ -3,7 +3,7 @@
 #include "base/process.h"
 #include "cli/cmd.h"
 #include "cli/options.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/exit_status.h"
 
 static const struct {

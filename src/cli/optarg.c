@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* optarg.c - see optarg.h. */
 #include "cli/optarg.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <ctype.h>
 
@@ -27,9 +27,9 @@ int optarg_size(u64 *out, const char *s, struct err *e)
 		goto large;
 	return 0;
 bad:
-	return err_set(e, EINVAL, _("'%s' is not a size; write 512M or 2G"), s);
+	return err_set(e, EINVAL, "'%s' is not a size; write 512M or 2G", s);
 large:
-	return err_set(e, ERANGE, _("'%s' is larger than any machine"), s);
+	return err_set(e, ERANGE, "'%s' is larger than any machine", s);
 }
 
 int optarg_uint(unsigned *out, const char *s, unsigned lo, unsigned hi, struct err *e)
@@ -39,9 +39,9 @@ int optarg_uint(unsigned *out, const char *s, unsigned lo, unsigned hi, struct e
 	errno = 0;
 	unsigned long n = strtoul(s, &end, 10);
 	if (!isdigit((unsigned char)s[0]) || *end)
-		return err_set(e, EINVAL, _("'%s' is not a number; write %u to %u"), s, lo, hi);
+		return err_set(e, EINVAL, "'%s' is not a number; write %u to %u", s, lo, hi);
 	if (errno || n < lo || n > hi)
-		return err_set(e, ERANGE, _("%s is out of range; write %u to %u"), s, lo, hi);
+		return err_set(e, ERANGE, "%s is out of range; write %u to %u", s, lo, hi);
 	*out = (unsigned)n;
 	return 0;
 }
@@ -52,7 +52,7 @@ int optarg_switch(bool *out, const char *key, const char *s, struct err *e)
 		*out = s[1] == 'n';
 		return 0;
 	}
-	return err_set(e, EINVAL, _("%s=%s: write %s=on or %s=off"), key, s, key, key);
+	return err_set(e, EINVAL, "%s=%s: write %s=on or %s=off", key, s, key, key);
 }
 
 char **optarg_split(const char *s)

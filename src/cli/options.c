@@ -5,7 +5,7 @@
 #include "cli/options_int.h"
 #include "cpu/cpu.h"
 #include "vmm/engine_options.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <getopt.h>
 
@@ -36,7 +36,7 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 	while (v[n + 1])
 		n++;
 	if (strcmp(v[0], "auto") && strcmp(v[0], "kvm") && strcmp(v[0], "soft"))
-		r = err_set(e, EINVAL, _("'%s' is not known; write auto, kvm or soft"), v[0]);
+		r = err_set(e, EINVAL, "'%s' is not known; write auto, kvm or soft", v[0]);
 	if (r == 0 && (r = engine_options_allowed(v[0], n, e)) == 0)
 		r = engine_options_parse(&so, v + 1, n, e);
 	if (r == 0) {
@@ -53,7 +53,7 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 static int set_irqchip(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (strcmp(arg, "split") && strcmp(arg, "kernel"))
-		return err_set(e, EINVAL, _("'%s' is not known; write split or kernel"), arg);
+		return err_set(e, EINVAL, "'%s' is not known; write split or kernel", arg);
 	options_put(&o->cfg.irqchip, arg);
 	return 0;
 }
@@ -85,14 +85,14 @@ static int set_memory(struct run_opts *o, const char *arg, struct err *e)
 	if (r < 0)
 		return r;
 	if (bytes < VMM_MEMORY_MIN)
-		return err_set(e, ERANGE, _("%s is too little; a guest needs at least 1M"), arg);
+		return err_set(e, ERANGE, "%s is too little; a guest needs at least 1M", arg);
 	if (bytes > VMM_MEMORY_MAX)
-		return err_set(e, ERANGE, _("%s is too much; at most 1T"), arg);
+		return err_set(e, ERANGE, "%s is too much; at most 1T", arg);
 	if (host && bytes > host)
-		return err_set(e, ERANGE, _("%s is more than this machine has (%llu MiB of memory and swap)"), arg,
+		return err_set(e, ERANGE, "%s is more than this machine has (%llu MiB of memory and swap)", arg,
 			       (unsigned long long)(host / MIB));
 	if (bytes % PAGE_BYTES)
-		return err_set(e, EINVAL, _("%s is not a multiple of 4K"), arg);
+		return err_set(e, EINVAL, "%s is not a multiple of 4K", arg);
 	o->cfg.memory_bytes = bytes;
 	return 0;
 }
@@ -104,7 +104,7 @@ static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 	auto_free char *base = xasprintf("%.*s", (int)n, arg);
 
 	if (strcmp(base, "mica-v2") && strcmp(base, "mica-v3") && strcmp(base, "host"))
-		return err_set(e, EINVAL, _("'%s' is no CPU model; write mica-v2, mica-v3 or host"), base);
+		return err_set(e, EINVAL, "'%s' is no CPU model; write mica-v2, mica-v3 or host", base);
 	options_put(&o->cfg.cpu, arg);
 	return 0;
 }
@@ -112,7 +112,7 @@ static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 static int set_file(char **where, const char *arg, struct err *e)
 {
 	if (access(arg, R_OK) < 0)
-		return err_sys(e, errno, _("%s: cannot read it"), arg);
+		return err_sys(e, errno, "%s: cannot read it", arg);
 	options_put(where, arg);
 	return 0;
 }
@@ -140,7 +140,7 @@ static int set_module(struct run_opts *o, const char *arg, struct err *e)
 
 	file[strcspn(file, " ")] = '\0';
 	if (access(file, R_OK) < 0)
-		return err_sys(e, errno, _("%s: cannot read it"), file);
+		return err_sys(e, errno, "%s: cannot read it", file);
 	vmm_strv_add(&o->cfg.modules, &o->cfg.nmodules, arg);
 	return 0;
 }
@@ -158,8 +158,8 @@ static int set_chardev(enum run_console *kind, char **path, const char *arg, boo
 		*kind = CONSOLE_NONE;
 	} else {
 		return err_set(e, EINVAL,
-			       wide ? _("'%s' is not known; write stdio, pty, unix:PATH or none")
-				    : _("'%s' is not known; write pty, unix:PATH or none"),
+			       wide ? N_("'%s' is not known; write stdio, pty, unix:PATH or none")
+				    : N_("'%s' is not known; write pty, unix:PATH or none"),
 			       arg);
 	}
 	return 0;
@@ -178,7 +178,7 @@ static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e
 static int set_name(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg || strlen(arg) > 63)
-		return err_set(e, EINVAL, _("'%s': a name has 1 to 63 bytes"), arg);
+		return err_set(e, EINVAL, "'%s': a name has 1 to 63 bytes", arg);
 	options_put(&o->cfg.name, arg);
 	return 0;
 }
@@ -186,7 +186,7 @@ static int set_name(struct run_opts *o, const char *arg, struct err *e)
 static int set_control(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg)
-		return err_set(e, EINVAL, _("no path given"));
+		return err_set(e, EINVAL, "no path given");
 	options_put(&o->cfg.control_path, arg);
 	return 0;
 }
@@ -203,7 +203,7 @@ static int set_restore(struct run_opts *o, const char *arg, struct err *e)
 	for (unsigned i = 1; v[i] && r == 0; i++) {
 		const char *on = optarg_key(v[i], "trust");
 		r = on ? optarg_switch(&o->restore_trust, "trust", on, e)
-		       : err_set(e, EINVAL, _("'%s' is not known; write trust=on"), v[i]);
+		       : err_set(e, EINVAL, "'%s' is not known; write trust=on", v[i]);
 	}
 	optarg_split_free(v);
 	return r;
@@ -220,7 +220,7 @@ static int set_trace(struct run_opts *o, const char *arg, struct err *e)
 		while (k < ARRAY_LEN(known) && strcmp(known[k], v[i]))
 			k++;
 		if (k == ARRAY_LEN(known))
-			r = err_set(e, EINVAL, _("'%s' is not known; write exec, exc, intr or block"), v[i]);
+			r = err_set(e, EINVAL, "'%s' is not known; write exec, exc, intr or block", v[i]);
 		else
 			vmm_strv_add(&o->cfg.trace, &o->cfg.ntrace, v[i]);
 	}
@@ -324,13 +324,13 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 			continue;
 		}
 		if (c == ':')
-			return err_set(e, EINVAL, _("%s: needs a value; see mica run --help"), shown);
+			return err_set(e, EINVAL, "%s: needs a value; see mica run --help", shown);
 		if (c == '?') {
 			if (optopt >= 256)
-				return err_set(e, EINVAL, _("--%s: takes no value"), table[optopt - 256].name);
+				return err_set(e, EINVAL, "--%s: takes no value", table[optopt - 256].name);
 			if (optopt)
-				return err_set(e, EINVAL, _("-%c: no such option; see mica run --help"), optopt);
-			return err_set(e, EINVAL, _("%s: no such option; see mica run --help"), shown);
+				return err_set(e, EINVAL, "-%c: no such option; see mica run --help", optopt);
+			return err_set(e, EINVAL, "%s: no such option; see mica run --help", shown);
 		}
 		const struct opt *t = &table[c - 256];
 		o->given |= 1ull << (c - 256);
@@ -346,17 +346,17 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 		return 0;
 	if (optind < argc)
 		return err_set(e, EINVAL,
-			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
+			       "'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE",
 			       argv[optind]);
 	if ((r = options_check_devices(o, e)) < 0)
 		return r;
 	struct soft_options so;
 	if (engine_options_parse(&so, o->cfg.engine_options, o->cfg.nengine_options, e) == 0 && so.check &&
 	    o->cfg.cpus > 1)
-		return err_set(e, EINVAL, _("--engine: check= compares one CPU only; write --cpus 1"));
+		return err_set(e, EINVAL, "--engine: check= compares one CPU only; write --cpus 1");
 	if (!o->cfg.kernel && !o->restore && (o->cfg.initrd || o->cfg.append || o->cfg.nmodules))
 		return err_set(e, EINVAL,
-			       _("--initrd, --append and --module belong to a kernel; give it with --kernel FILE"));
+			       "--initrd, --append and --module belong to a kernel; give it with --kernel FILE");
 	return 0;
 }
 

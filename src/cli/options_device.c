@@ -7,7 +7,7 @@
 #include "cli/options_int.h"
 #include "net/net.h"
 #include "vmm/device_plan.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 /* What disks, cards and devices have in common. */
 struct front {
@@ -70,7 +70,7 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 
 	if ((v = optarg_key(item, "format"))) {
 		if (strcmp(v, "raw"))
-			return err_set(e, EINVAL, _("format=%s is not known; write format=raw"), v);
+			return err_set(e, EINVAL, "format=%s is not known; write format=raw", v);
 		options_put(&d->format, v);
 	} else if ((v = optarg_key(item, "readonly"))) {
 		r = optarg_switch(&d->readonly, "readonly", v, e);
@@ -80,7 +80,7 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 		r = optarg_switch(&d->direct, "direct", v, e);
 	} else if ((v = optarg_key(item, "serial"))) {
 		if (strlen(v) > VMM_SERIAL_MAX)
-			return err_set(e, EINVAL, _("serial=%s is too long; at most %d bytes"), v, VMM_SERIAL_MAX);
+			return err_set(e, EINVAL, "serial=%s is too long; at most %d bytes", v, VMM_SERIAL_MAX);
 		options_put(&d->serial, v);
 	} else {
 		return 0;
@@ -111,16 +111,16 @@ int options_set_disk(struct run_opts *o, const char *arg, struct err *e)
 	int r = 0;
 
 	if (o->cfg.ndisks == VMM_DISKS_MAX) {
-		r = err_set(e, EINVAL, _("too many disks; at most %d"), VMM_DISKS_MAX);
+		r = err_set(e, EINVAL, "too many disks; at most %d", VMM_DISKS_MAX);
 	} else if (!v[0][0]) {
-		r = err_set(e, EINVAL, _("no file given; write --disk FILE"));
+		r = err_set(e, EINVAL, "no file given; write --disk FILE");
 	} else {
 		o->cfg.disks = xrealloc(o->cfg.disks, (o->cfg.ndisks + 1) * sizeof(*o->cfg.disks));
 		struct vmm_disk *d = &o->cfg.disks[o->cfg.ndisks++];
 		*d = (struct vmm_disk){ .path = xstrdup(v[0]), .format = xstrdup("raw") };
 		r = read_disk(d, v + 1, e);
 		if (r == 0 && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
-			r = err_sys(e, errno, _("%s: cannot use it"), d->path);
+			r = err_sys(e, errno, "%s: cannot use it", d->path);
 	}
 	optarg_split_free(v);
 	return r;
@@ -159,11 +159,11 @@ int options_set_net(struct run_opts *o, const char *arg, struct err *e)
 	if (!strcmp(v[0], "none")) {
 		o->net_none = true;
 		if (v[1])
-			r = err_set(e, EINVAL, _("none takes nothing after it"));
+			r = err_set(e, EINVAL, "none takes nothing after it");
 	} else if (strcmp(v[0], "user")) {
-		r = err_set(e, EINVAL, _("'%s' is not known; write user or none"), v[0]);
+		r = err_set(e, EINVAL, "'%s' is not known; write user or none", v[0]);
 	} else if (o->cfg.nnets == VMM_NETS_MAX) {
-		r = err_set(e, EINVAL, _("too many network cards; at most %d"), VMM_NETS_MAX);
+		r = err_set(e, EINVAL, "too many network cards; at most %d", VMM_NETS_MAX);
 	} else {
 		o->cfg.nets = xrealloc(o->cfg.nets, (o->cfg.nnets + 1) * sizeof(*o->cfg.nets));
 		struct vmm_net *n = &o->cfg.nets[o->cfg.nnets++];
@@ -171,7 +171,7 @@ int options_set_net(struct run_opts *o, const char *arg, struct err *e)
 		r = read_net(n, v + 1, e);
 	}
 	if (r == 0 && o->net_none && o->cfg.nnets)
-		r = err_set(e, EINVAL, _("none and user exclude each other"));
+		r = err_set(e, EINVAL, "none and user exclude each other");
 	optarg_split_free(v);
 	return r;
 }
@@ -180,9 +180,8 @@ int options_set_device(struct run_opts *o, const char *arg, struct err *e)
 {
 	char **v = optarg_split(arg);
 	const struct device_class *cls;
-	int r = o->cfg.ndevices < VMM_DEVICES_MAX
-		    ? vmm_class_addable(&cls, v[0], e)
-		    : err_set(e, EINVAL, _("too many devices; at most %d"), VMM_DEVICES_MAX);
+	int r = o->cfg.ndevices < VMM_DEVICES_MAX ? vmm_class_addable(&cls, v[0], e)
+						  : err_set(e, EINVAL, "too many devices; at most %d", VMM_DEVICES_MAX);
 
 	if (r == 0) {
 		o->cfg.devices = xrealloc(o->cfg.devices, (o->cfg.ndevices + 1) * sizeof(*o->cfg.devices));

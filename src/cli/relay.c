@@ -15,7 +15,8 @@
  */
 #include "cli/relay.h"
 #include "base/clock.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
+#include "cli/terminal.h"
 #include "vmm/exit_status.h"
 
 #include <fcntl.h>
@@ -24,64 +25,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <termios.h>
 
 #define QUIT_MS 5000
 #define AGAIN_MS 500    /* timeout(1) and service managers signal twice in one breath */
 #define KEY_ESCAPE 0x01 /* Ctrl-a */
 
-/* ---- the terminal ---- */
-
-static struct termios term_saved;
-static volatile sig_atomic_t term_raw;
-static bool term_ours;
-
-static void set_raw(void)
-{
-	struct termios t = term_saved;
-
-	cfmakeraw(&t);
-	if (tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0)
-		term_raw = 1;
-}
-
-void relay_term_restore(void)
-{
-	if (term_raw) {
-		term_raw = 0;
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &term_saved);
-	}
-}
-
-static void on_crash(int sig)
-{
-	relay_term_restore();
-	raise(sig); /* SA_RESETHAND: now it kills */
-}
-
-/* In the background the terminal belongs to somebody else, until SIGCONT brings us forward. One that is not our
- * controlling terminal (ENOTTY) knows no foreground. */
-static bool foreground(void)
-{
-	pid_t fg = tcgetpgrp(STDIN_FILENO);
-
-	return fg == getpgrp() || (fg < 0 && errno == ENOTTY);
-}
-
-bool relay_term_raw(void)
-{
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
-	struct sigaction sa = { .sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND | SA_NODEFER };
-
-	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &term_saved) < 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-		sigaction(crashes[i], &sa, NULL);
-	term_ours = true;
-	if (foreground())
-		set_raw();
-	return true;
-}
+/* ---- signals ---- */
 
 static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGCHLD };
 
@@ -104,7 +53,7 @@ void relay_init(void)
 
 /* ---- state ---- */
 
-struct state_file {
+struct relay_state {
 	struct relay *r;
 	int sigfd;
 	bool tty, stdin_open, stdout_open, escape;
@@ -115,36 +64,37 @@ struct state_file {
 	bool line_start; /* of errors, raw mode */
 	u64 kill_at_ns;  /* 0: nobody asked it to quit */
 	int status;      /* ours instead of mica-vmm's; -1: none */
+	bool failed;     /* the VM did not start, and said why */
 };
 
-/* A line of our own, whatever mode the terminal is in. */
-static void say(const char *text)
+/* A VM that takes no commands hangs, and quitting has its deadline. */
+static void command(struct relay_state *s, const char *name)
 {
-	for (const char *p = text; *p;) {
-		size_t n = strcspn(p, "\n");
-		fprintf(stderr, "%.*s%s", (int)n, p, p[n] ? (term_raw ? "\r\n" : "\n") : "");
-		p += n + (p[n] == '\n');
-	}
+	client_request(s->r->vm->client, name, NULL, -1, 0, NULL, NULL, NULL);
 }
 
-static void command(struct state_file *s, const char *name)
+/* The VM says how its start went. */
+static void on_event(void *opaque, const char *name, const json_t *data)
 {
-	char line[64];
-	int n = snprintf(line, sizeof(line), "{\"command\":\"%s\"}\n", name);
+	struct relay_state *s = opaque;
+	struct err e;
+	int status;
 
-	/* mica-vmm reads at once; a full socket means that it hangs, and quitting has its deadline. */
-	ssize_t w = send(s->r->control, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	(void)w;
+	if (spawn_heard(name, data, &e, &status) != SPAWN_FAILED)
+		return;
+	auto_free char *line = xasprintf("mica: %s\n", err_local(&e));
+	terminal_say(line);
+	s->failed = true;
 }
 
-static void quit(struct state_file *s, int status)
+static void quit(struct relay_state *s, int status)
 {
 	if (status >= 0 && s->status < 0)
 		s->status = status;
 	u64 now = clock_mono_ns();
 	if (s->kill_at_ns) { /* asked once more: at once */
 		if (now >= s->kill_at_ns - (QUIT_MS - AGAIN_MS) * 1000000ull)
-			kill(s->r->pid, SIGKILL);
+			kill(s->r->vm->pid, SIGKILL);
 		return;
 	}
 	s->kill_at_ns = now + QUIT_MS * 1000000ull;
@@ -153,13 +103,13 @@ static void quit(struct state_file *s, int status)
 
 /* ---- keys ---- */
 
-static void guest_key(struct state_file *s, u8 c)
+static void guest_key(struct relay_state *s, u8 c)
 {
 	if (s->in_len < sizeof(s->in))
 		s->in[s->in_len++] = c;
 }
 
-static void key(struct state_file *s, u8 c)
+static void key(struct relay_state *s, u8 c)
 {
 	if (!s->escape) {
 		if (c == KEY_ESCAPE)
@@ -172,17 +122,17 @@ static void key(struct state_file *s, u8 c)
 	switch (c) {
 	case 'x':
 	case 'X':
-		say(_("\nmica: quit\n"));
+		terminal_say(_("\nmica: quit\n"));
 		quit(s, STATUS_QUIT);
 		break;
 	case 'b':
 	case 'B':
-		say(_("\nmica: power button pressed\n"));
+		terminal_say(_("\nmica: power button pressed\n"));
 		command(s, "stop");
 		break;
 	case 'k':
 	case 'K':
-		say(_("\nmica: BREAK sent\n"));
+		terminal_say(_("\nmica: BREAK sent\n"));
 		command(s, "break");
 		break;
 	case KEY_ESCAPE:
@@ -192,19 +142,19 @@ static void key(struct state_file *s, u8 c)
 	case 'h':
 	case 'H':
 	case '?':
-		say(_("\nmica: Ctrl-a x       quit: end the VM at once\n"
-		      "mica: Ctrl-a b       press the power button: the guest shuts down\n"
-		      "mica: Ctrl-a k       send a BREAK to the serial port (SysRq in Linux)\n"
-		      "mica: Ctrl-a Ctrl-a  send Ctrl-a to the guest\n"
-		      "mica: Ctrl-a h       this help\n"));
+		terminal_say(_("\nmica: Ctrl-a x       quit: end the VM at once\n"
+			       "mica: Ctrl-a b       press the power button: the guest shuts down\n"
+			       "mica: Ctrl-a k       send a BREAK to the serial port (SysRq in Linux)\n"
+			       "mica: Ctrl-a Ctrl-a  send Ctrl-a to the guest\n"
+			       "mica: Ctrl-a h       this help\n"));
 		break;
 	default:
-		say(_("\nmica: no such key; Ctrl-a h helps\n"));
+		terminal_say(_("\nmica: no such key; Ctrl-a h helps\n"));
 		break;
 	}
 }
 
-static void read_stdin(struct state_file *s)
+static void read_stdin(struct relay_state *s)
 {
 	u8 buf[4096];
 	size_t room = s->tty ? sizeof(buf) : MIN(sizeof(buf), sizeof(s->in) - s->in_len);
@@ -225,7 +175,7 @@ static void read_stdin(struct state_file *s)
 
 /* ---- bytes ---- */
 
-static void write_guest(struct state_file *s)
+static void write_guest(struct relay_state *s)
 {
 	ssize_t n = send(s->r->console, s->in, s->in_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -236,7 +186,7 @@ static void write_guest(struct state_file *s)
 	memmove(s->in, s->in + done, s->in_len);
 }
 
-static void write_stdout(struct state_file *s)
+static void write_stdout(struct relay_state *s)
 {
 	ssize_t n = write(STDOUT_FILENO, s->out, s->out_len);
 
@@ -254,7 +204,7 @@ static void write_stdout(struct state_file *s)
 }
 
 /* False at the end of the stream, or when nothing is there (the fd is read without waiting). */
-static bool read_guest(struct state_file *s)
+static bool read_guest(struct relay_state *s)
 {
 	ssize_t n = recv(s->r->console, s->out, sizeof(s->out), MSG_DONTWAIT);
 
@@ -265,7 +215,7 @@ static bool read_guest(struct state_file *s)
 }
 
 /* mica-vmm's messages, in raw mode with the carriage returns the terminal then needs. */
-static bool read_errors(struct state_file *s)
+static bool read_errors(struct relay_state *s)
 {
 	char buf[1024], cooked[2 * sizeof(buf)];
 	size_t m = 0;
@@ -274,7 +224,7 @@ static bool read_errors(struct state_file *s)
 	if (n <= 0)
 		return false;
 	for (ssize_t i = 0; i < n; i++) {
-		if (buf[i] == '\n' && term_raw)
+		if (buf[i] == '\n' && terminal_is_raw())
 			cooked[m++] = '\r';
 		cooked[m++] = buf[i];
 	}
@@ -290,23 +240,22 @@ static bool read_errors(struct state_file *s)
 /* ---- signals ---- */
 
 /* True when mica-vmm has ended; *wstatus is how. */
-static bool on_signals(struct state_file *s, int *wstatus)
+static bool on_signals(struct relay_state *s, int *wstatus)
 {
 	struct signalfd_siginfo si;
 
 	while (read(s->sigfd, &si, sizeof(si)) == sizeof(si)) {
 		switch (si.ssi_signo) {
 		case SIGCHLD:
-			if (waitpid(s->r->pid, wstatus, WNOHANG) == s->r->pid)
+			if (spawn_reap(s->r->vm, wstatus))
 				return true;
 			break;
 		case SIGTSTP:
-			relay_term_restore();
+			terminal_restore();
 			raise(SIGSTOP);
 			break;
 		case SIGCONT:
-			if (term_ours && foreground())
-				set_raw();
+			terminal_again();
 			break;
 		default:
 			quit(s, STATUS_SIGNAL + (int)si.ssi_signo);
@@ -316,7 +265,7 @@ static bool on_signals(struct state_file *s, int *wstatus)
 	return false;
 }
 
-static int ended(struct state_file *s, int wstatus)
+static int ended(struct relay_state *s, int wstatus)
 {
 	if (WIFEXITED(wstatus))
 		return s->status >= 0 ? s->status : WEXITSTATUS(wstatus);
@@ -324,26 +273,20 @@ static int ended(struct state_file *s, int wstatus)
 		fprintf(stderr, _("mica: the VM did not end when asked and was killed\n"));
 		return s->status >= 0 ? s->status : STATUS_HOST;
 	}
-	if (WTERMSIG(wstatus) == SIGSYS)
-		fprintf(stderr,
-			_("mica: the VM process (mica-vmm, pid %d) was ended by its sandbox: it made a system call it "
-			  "must not make. This is a bug in Mica or an attack from the guest; the kernel's audit log "
-			  "(type=1326) names the call. Please report it.\n"),
-			(int)s->r->pid);
-	else
-		fprintf(stderr, _("mica: the VM process (mica-vmm, pid %d) was ended by signal %d (%s)\n"),
-			(int)s->r->pid, WTERMSIG(wstatus), strsignal(WTERMSIG(wstatus)));
+	struct err e;
+	if (spawn_why_ended(s->r->vm, wstatus, &e))
+		fprintf(stderr, "mica: %s\n", err_local(&e));
 	return s->status >= 0 ? s->status : STATUS_HOST;
 }
 
 int relay_run(struct relay *r)
 {
-	static struct state_file s;
+	static struct relay_state s;
 	sigset_t sigs;
 	int wstatus = 0;
 	bool gone = false;
 
-	s = (struct state_file){ .r = r, .stdout_open = true, .status = -1, .tty = term_ours };
+	s = (struct relay_state){ .r = r, .stdout_open = true, .status = -1, .tty = terminal_ours() };
 	s.stdin_open = r->console >= 0;
 	taken_set(&sigs);
 	s.sigfd = signalfd(-1, &sigs, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -351,7 +294,8 @@ int relay_run(struct relay *r)
 	if (r->errors >= 0)
 		fcntl(r->errors, F_SETFL, fcntl(r->errors, F_GETFL) | O_NONBLOCK);
 
-	enum { P_SIG, P_IN, P_OUT, P_CONSOLE, P_ERRORS, P_N };
+	client_set_ops(r->vm->client, &(struct client_ops){ .event = on_event, .opaque = &s });
+	enum { P_SIG, P_IN, P_OUT, P_CONSOLE, P_ERRORS, P_CONTROL, P_N };
 	bool console_open = r->console >= 0, errors_open = r->errors >= 0;
 	/* A child that ended before the signals were blocked in this loop shows here as well. */
 	while (!gone) {
@@ -361,7 +305,7 @@ int relay_run(struct relay *r)
 		for (unsigned i = 0; i < P_N; i++)
 			p[i] = (struct pollfd){ .fd = -1 };
 		p[P_SIG] = (struct pollfd){ s.sigfd, POLLIN, 0 };
-		if (s.stdin_open && (s.tty ? term_raw : s.in_len == 0))
+		if (s.stdin_open && (s.tty ? terminal_is_raw() : s.in_len == 0))
 			p[P_IN] = (struct pollfd){ STDIN_FILENO, POLLIN, 0 };
 		if (s.out_len)
 			p[P_OUT] = (struct pollfd){ STDOUT_FILENO, POLLOUT, 0 };
@@ -373,10 +317,11 @@ int relay_run(struct relay *r)
 			p[P_CONSOLE].fd = -1; /* a hang-up would be told again and again */
 		if (errors_open)
 			p[P_ERRORS] = (struct pollfd){ r->errors, POLLIN, 0 };
+		p[P_CONTROL] = (struct pollfd){ client_fd(r->vm->client), client_wants(r->vm->client), 0 };
 		if (s.kill_at_ns) {
 			u64 now = clock_mono_ns();
 			if (now >= s.kill_at_ns) {
-				kill(r->pid, SIGKILL);
+				kill(r->vm->pid, SIGKILL);
 				s.kill_at_ns = UINT64_MAX;
 			} else if (s.kill_at_ns != UINT64_MAX) {
 				timeout = (int)((s.kill_at_ns - now) / 1000000) + 1;
@@ -396,7 +341,13 @@ int relay_run(struct relay *r)
 			console_open = read_guest(&s);
 		if (p[P_ERRORS].revents)
 			errors_open = read_errors(&s);
+		if (p[P_CONTROL].revents)
+			client_step(r->vm->client);
 	}
+	/* What it said last. */
+	struct pollfd last = { client_fd(r->vm->client), POLLIN, 0 };
+	while (client_fd(r->vm->client) >= 0 && poll(&last, 1, 0) > 0)
+		client_step(r->vm->client);
 
 	/* Everything it wrote is in the sockets by now. Our own reader may still be slow, or not want it. */
 	while (s.stdout_open && (s.out_len || (r->console >= 0 && read_guest(&s)))) {
@@ -417,7 +368,7 @@ int relay_run(struct relay *r)
 	}
 	while (errors_open && read_errors(&s))
 		;
-	relay_term_restore();
+	terminal_restore();
 	close(s.sigfd);
 	return ended(&s, wstatus);
 }

@@ -5,21 +5,13 @@
 #ifndef MICA_RELAY_H
 #define MICA_RELAY_H
 
-#include "base/base.h"
-
-#include <sys/types.h>
+#include "client/spawn.h"
 
 struct relay {
-	pid_t pid;   /* mica-vmm */
-	int control; /* connected control socket (docs/control-socket.md) */
+	struct spawned *vm;
 	int console; /* stream of the guest's console; -1: not on this terminal */
 	int errors;  /* what mica-vmm writes to standard error; -1: it goes there directly */
 };
-
-/* Take the terminal over, when standard input is one; before signals may come, at most once. */
-bool relay_term_raw(void);
-/* Give it back; any time, also in a signal handler. */
-void relay_term_restore(void);
 
 /* Block the signals relay_run() takes; before mica-vmm is started. */
 void relay_init(void);

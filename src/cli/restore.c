@@ -8,7 +8,7 @@
  */
 #include "cli/restore.h"
 #include "base/plain.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/saved_config.h"
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@ static int check_given(const struct run_opts *o, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
-			return err_set(e, EINVAL, _("--%s: a restored VM has this from its saved state"), fixed[i]);
+			return err_set(e, EINVAL, "--%s: a restored VM has this from its saved state", fixed[i]);
 	return 0;
 }
 
@@ -92,11 +92,10 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 			*p++ = ',';
 		*p++ = *s;
 	}
-	err_set(
-	    e, EPERM,
-	    _("whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-	      "yours with --kernel, --initrd, --module, --disk and --net"),
-	    doubled);
+	err_set(e, EPERM,
+		"whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
+		"yours with --kernel, --initrd, --module, --disk and --net",
+		doubled);
 	free(doubled);
 	return -EPERM;
 }
@@ -150,22 +149,20 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 static int fits(const struct run_opts *o, const struct saved_config *was, struct err *e)
 {
 	if (was->virtio_console && o->virtio_console == CONSOLE_NONE)
-		return err_set(e, EINVAL,
-			       _("the saved VM has a virtio console; say where it goes with --virtio-console"));
+		return err_set(e, EINVAL, "the saved VM has a virtio console; say where it goes with --virtio-console");
 	if (!was->virtio_console && o->virtio_console != CONSOLE_NONE)
-		return err_set(e, EINVAL, _("--virtio-console: the saved VM has none"));
+		return err_set(e, EINVAL, "--virtio-console: the saved VM has none");
 	if (o->cfg.initrd && !was->cfg.initrd)
-		return err_set(e, EINVAL, _("--initrd: the saved VM has none"));
+		return err_set(e, EINVAL, "--initrd: the saved VM has none");
 	if (o->cfg.nmodules && o->cfg.nmodules != was->cfg.nmodules)
 		return err_set(e, EINVAL,
-			       _("--module: the saved VM has %u modules; give as many, in the same order, or none"),
+			       "--module: the saved VM has %u modules; give as many, in the same order, or none",
 			       was->cfg.nmodules);
 	if (o->cfg.ndisks && o->cfg.ndisks != was->cfg.ndisks)
-		return err_set(e, EINVAL,
-			       _("--disk: the saved VM has %u disks; give as many, in the same order, or none"),
+		return err_set(e, EINVAL, "--disk: the saved VM has %u disks; give as many, in the same order, or none",
 			       was->cfg.ndisks);
 	if ((o->cfg.nnets || o->net_none) && o->cfg.nnets != was->cfg.nnets)
-		return err_set(e, EINVAL, _("--net: the saved VM has %u network cards; give as many, or say nothing"),
+		return err_set(e, EINVAL, "--net: the saved VM has %u network cards; give as many, or say nothing",
 			       was->cfg.nnets);
 	return 0;
 }
@@ -195,8 +192,8 @@ static int open_state(const char *name, struct err *e)
 	/* A pipe by its name may be anybody's; to wait for it is only right where it was handed over. */
 	if (!S_ISREG(st.st_mode) && (given < 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))))
 		return err_set(e, EINVAL,
-			       given < 0 ? _("--restore: %s: not a regular file")
-					 : _("--restore: %s: neither a regular file nor a pipe or socket"),
+			       given < 0 ? "--restore: %s: not a regular file"
+					 : "--restore: %s: neither a regular file nor a pipe or socket",
 			       name);
 	return steal_fd(&fd);
 }

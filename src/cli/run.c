@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* run.c - mica run: one VM, no daemon. Starts mica-vmm and stays between it and the terminal. */
 #include "cli/cmd.h"
-#include "cli/launch.h"
 #include "cli/options.h"
 #include "cli/relay.h"
 #include "cli/restore.h"
-#include "vmm/i18n.h"
+#include "cli/terminal.h"
+#include "base/i18n.h"
 #include "vmm/exit_status.h"
 
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 
 /* Descriptors of both sides while the VM runs. */
 struct ends {
-	int console, control, errors; /* ours */
-	int vmm_console, vmm_virtio, vmm_control, vmm_errors;
+	int console, errors; /* ours */
+	int vmm_console, vmm_virtio, vmm_errors;
 	int slave[2]; /* of pseudo-terminals: held open so that a person may come and go */
 };
 
@@ -24,7 +24,7 @@ static int pair(int *ours, int *theirs, struct err *e)
 	int sv[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
-		return err_sys(e, errno, _("cannot make a socket pair"));
+		return err_sys(e, errno, "cannot make a socket pair");
 	*ours = sv[0];
 	*theirs = sv[1];
 	return 0;
@@ -37,7 +37,7 @@ static int open_pty(int *master, int *slave, const char *what, struct err *e)
 
 	*master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (*master < 0 || grantpt(*master) < 0 || unlockpt(*master) < 0 || ptsname_r(*master, name, sizeof(name)))
-		return err_sys(e, errno, _("cannot make a pseudo-terminal"));
+		return err_sys(e, errno, "cannot make a pseudo-terminal");
 	*slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (*slave < 0 || tcgetattr(*slave, &t) < 0)
 		return err_sys(e, errno, "%s", name);
@@ -51,9 +51,9 @@ static int open_ends(struct run_opts *o, struct ends *x, struct err *e)
 {
 	struct vmm_config *c = &o->cfg;
 	const char *kinds[] = { "fd", "fd", "unix", "none" };
-	int r = pair(&x->control, &x->vmm_control, e);
+	int r = 0;
 
-	if (r == 0 && o->console == CONSOLE_STDIO)
+	if (o->console == CONSOLE_STDIO)
 		r = pair(&x->console, &x->vmm_console, e);
 	if (r == 0 && o->console == CONSOLE_PTY)
 		r = open_pty(&x->vmm_console, &x->slave[0], _("the console"), e);
@@ -67,7 +67,6 @@ static int open_ends(struct run_opts *o, struct ends *x, struct err *e)
 	c->virtio_console = xstrdup(kinds[o->virtio_console]);
 	c->console_fd = x->vmm_console;
 	c->virtio_console_fd = x->vmm_virtio;
-	c->control_fd = x->vmm_control;
 	return 0;
 }
 
@@ -80,7 +79,8 @@ static void close_fd(int *fd)
 
 static int run(struct run_opts *o, struct err *e)
 {
-	struct ends x = { -1, -1, -1, -1, -1, -1, -1, { -1, -1 } };
+	struct ends x = { -1, -1, -1, -1, -1, { -1, -1 } };
+	struct spawned vm;
 	struct relay relay;
 	int r = open_ends(o, &x, e);
 
@@ -91,23 +91,23 @@ static int run(struct run_opts *o, struct err *e)
 		int p[2];
 		/* Raw mode asks for carriage returns in what mica-vmm says. */
 		if (pipe2(p, O_CLOEXEC) < 0)
-			return err_sys(e, errno, _("cannot make a pipe"));
+			return err_sys(e, errno, "cannot make a pipe");
 		x.errors = p[0];
 		x.vmm_errors = p[1];
 	}
-	relay = (struct relay){ .control = x.control, .console = x.console, .errors = x.errors };
-	r = launch_vmm(&relay.pid, &o->cfg, x.vmm_errors, e);
+	relay = (struct relay){ .vm = &vm, .console = x.console, .errors = x.errors };
+	r = spawn_vmm(&vm, &o->cfg, &(struct spawn_params){ .stderr_fd = x.vmm_errors }, e);
 	if (o->console != CONSOLE_PTY)
 		close_fd(&x.vmm_console);
-	close_fd(&x.vmm_control);
 	close_fd(&x.vmm_errors);
 	if (r < 0)
 		return r;
 	if (o->console == CONSOLE_STDIO && isatty(STDIN_FILENO) && o->cfg.verbose)
 		fprintf(stderr, _("mica: Ctrl-a x quits, Ctrl-a h helps\n"));
 	if (o->console == CONSOLE_STDIO)
-		relay_term_raw();
+		terminal_take();
 	r = relay_run(&relay);
+	spawn_fini(&vm);
 
 	/* The VMM could not remove them: its root directory was empty. */
 	if (o->cfg.control_path && r != STATUS_HOST)
@@ -147,7 +147,7 @@ int cmd_run(int argc, char **argv)
 		status = r;
 fail:
 	if (r < 0)
-		fprintf(stderr, "mica run: %s\n", e.msg);
+		fprintf(stderr, "mica run: %s\n", err_local(&e));
 out:
 	run_opts_fini(&o);
 	return status;

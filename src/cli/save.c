@@ -8,7 +8,8 @@
  */
 #include "cli/cmd.h"
 #include "base/err.h"
-#include "vmm/i18n.h"
+#include "client/client.h"
+#include "base/i18n.h"
 #include "vmm/cpu_promise_json.h"
 #include "vmm/exit_status.h"
 
@@ -16,8 +17,8 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <libgen.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+
+#define ANSWER_MS 30000 /* what is not a save is answered at once */
 
 struct save_opts {
 	const char *control, *output, *target;
@@ -82,84 +83,23 @@ static int parse(struct save_opts *o, int argc, char **argv, struct err *e)
 			o->help = true;
 			return 0;
 		case ':':
-			return err_set(e, EINVAL, _("%s: needs a value; see mica save --help"), argv[optind - 1]);
+			return err_set(e, EINVAL, "%s: needs a value; see mica save --help", argv[optind - 1]);
 		default:
-			return err_set(e, EINVAL, _("%s: no such option; see mica save --help"), argv[optind - 1]);
+			return err_set(e, EINVAL, "%s: no such option; see mica save --help", argv[optind - 1]);
 		}
 	}
 	if (optind < argc)
-		return err_set(e, EINVAL, _("'%s': not an option; the file is given with --output FILE"), argv[optind]);
+		return err_set(e, EINVAL, "'%s': not an option; the file is given with --output FILE", argv[optind]);
 	if (!o->control)
-		return err_set(e, EINVAL, _("no VM: name its control socket with --control PATH"));
+		return err_set(e, EINVAL, "no VM: name its control socket with --control PATH");
 	if (!o->output || !*o->output)
-		return err_set(e, EINVAL, _("no file: say where the state goes with --output FILE"));
+		return err_set(e, EINVAL, "no file: say where the state goes with --output FILE");
 	return 0;
-}
-
-/* ---- the control socket ---- */
-
-static int connect_control(const char *path, struct err *e)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return err_sys(e, errno, _("cannot make a socket"));
-	if (strlen(path) >= sizeof(a.sun_path))
-		return err_set(e, ENAMETOOLONG, _("%s: the path of a socket has at most %zu bytes"), path,
-			       sizeof(a.sun_path) - 1);
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return err_sys(e, errno, _("%s: cannot reach a VM there"), path);
-	return steal_fd(&fd);
-}
-
-/* Send a command, with a descriptor when pass >= 0, and take its result (a new reference). */
-static int ask(json_t **result, int sock, const char *command, int pass, struct err *e)
-{
-	auto_free char *line = xasprintf("{\"command\":\"%s\"}\n", command);
-	struct iovec iov = { line, strlen(line) };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} cmsg = { .bytes = { 0 } };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	char buf[8192];
-	size_t len = 0;
-
-	if (pass >= 0) {
-		mh.msg_control = &cmsg;
-		mh.msg_controllen = sizeof(cmsg);
-		struct cmsghdr *h = CMSG_FIRSTHDR(&mh);
-		h->cmsg_level = SOL_SOCKET;
-		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(h), &pass, sizeof(pass));
-	}
-	if (sendmsg(sock, &mh, MSG_NOSIGNAL) != (ssize_t)iov.iov_len)
-		return err_sys(e, errno, _("cannot talk to the VM"));
-	while (!len || buf[len - 1] != '\n') {
-		ssize_t n = recv(sock, buf + len, sizeof(buf) - len, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0 || len + (size_t)n == sizeof(buf))
-			return err_set(e, EPIPE, _("the VM ended without an answer"));
-		len += (size_t)n;
-	}
-	json_t *j = json_loadb(buf, len, 0, NULL);
-	const char *why = json_string_value(json_object_get(j, "error"));
-	int r = 0;
-	if (json_is_true(json_object_get(j, "ok")))
-		*result = json_incref(json_object_get(j, "result"));
-	else
-		r = err_set(e, EIO, "%s", why ? why : _("the VM gave an answer that makes no sense"));
-	json_decref(j);
-	return r;
 }
 
 /* ---- the other host ---- */
 
-static int check_target(int sock, const struct save_opts *o, struct err *e)
+static int check_target(struct client *vm, const struct save_opts *o, struct err *e)
 {
 	struct cpu_model_promise p;
 	char engines[64];
@@ -168,11 +108,11 @@ static int check_target(int sock, const struct save_opts *o, struct err *e)
 
 	if (!host)
 		return err_set(e, EINVAL, "--for: %s: %s", o->target, je.text);
-	int r = ask(&promise, sock, "promise", -1, e);
+	int r = client_call(vm, &promise, "promise", NULL, -1, ANSWER_MS, e);
 	if (r == 0)
 		r = promise_from_json(&p, promise, e);
 	if (r == 0 && (r = promise_find_engine(json_object_get(host, "engines"), &p, engines, sizeof(engines), e)) < 0)
-		err_prefix(e, _("the VM cannot go on there, and runs on here"));
+		err_prefix(e, "the VM cannot go on there, and runs on here");
 	if (r == 0)
 		printf(_("it can go on there, engine: %s\n"), engines);
 	json_decref(promise);
@@ -190,10 +130,10 @@ static int sync_dir(const char *path)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-static int save_to(int sock, int fd, const char *temp, const struct save_opts *o, struct err *e)
+static int save_to(struct client *vm, int fd, const char *temp, const struct save_opts *o, struct err *e)
 {
 	json_t *res = NULL;
-	int r = ask(&res, sock, "save", fd, e);
+	int r = client_call(vm, &res, "save", NULL, fd, 0, e);
 
 	if (r < 0)
 		return r;
@@ -203,34 +143,34 @@ static int save_to(int sock, int fd, const char *temp, const struct save_opts *o
 	if (rename(temp, o->output) < 0)
 		return err_sys(e, errno, "%s", o->output);
 	if (sync_dir(o->output) < 0)
-		return err_sys(e, errno, _("%s: cannot make its name safe on the disk"), o->output);
+		return err_sys(e, errno, "%s: cannot make its name safe on the disk", o->output);
 	printf(_("saved to %s, %llu MiB\n"), o->output, (unsigned long long)(bytes + MIB - 1) / MIB);
 	fflush(stdout);
-	r = ask(&res, sock, o->quit ? "quit" : "resume", -1, e);
-	json_decref(r < 0 ? NULL : res);
-	if (r == 0 && o->quit) {
-		char c;
-		while (recv(sock, &c, 1, 0) > 0) /* its end is the VM's */
-			;
-	}
+	res = NULL;
+	r = client_call(vm, &res, o->quit ? "quit" : "resume", NULL, -1, ANSWER_MS, e);
+	json_decref(res);
+	if (r == 0 && o->quit)
+		client_wait_end(vm);
 	return r;
 }
 
-static int save(const struct save_opts *o, struct err *e)
+static int save(struct client *vm, const struct save_opts *o, struct err *e)
 {
-	auto_close int sock = connect_control(o->control, e);
+	struct client_peer peer;
+	int r = client_hello(vm, &peer, ANSWER_MS, e);
 
-	if (sock < 0)
-		return sock;
-	int checked = o->target ? check_target(sock, o, e) : 0;
-	if (checked < 0)
-		return checked;
+	if (r < 0)
+		return r;
+	client_peer_fini(&peer);
+	r = o->target ? check_target(vm, o, e) : 0;
+	if (r < 0)
+		return r;
 	auto_free char *temp = xasprintf("%s.XXXXXX", o->output);
 	/* Mode 0600: guest memory holds secrets. */
 	auto_close int fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0)
-		return err_sys(e, errno, _("%s: cannot make a file there"), o->output);
-	int r = save_to(sock, fd, temp, o, e);
+		return err_sys(e, errno, "%s: cannot make a file there", o->output);
+	r = save_to(vm, fd, temp, o, e);
 	if (r < 0)
 		unlink(temp); /* gone already when it has its name */
 	return r;
@@ -242,15 +182,20 @@ int cmd_save(int argc, char **argv)
 	struct err e;
 
 	if (parse(&o, argc, argv, &e) < 0) {
-		fprintf(stderr, "mica save: %s\n", e.msg);
+		fprintf(stderr, "mica save: %s\n", err_local(&e));
 		return STATUS_USAGE;
 	}
 	if (o.help) {
 		save_help(stdout);
 		return STATUS_OK;
 	}
-	if (save(&o, &e) < 0) {
-		fprintf(stderr, "mica save: %s\n", e.msg);
+	struct client *vm = NULL;
+	int r = client_connect(&vm, o.control, &e);
+	if (r == 0)
+		r = save(vm, &o, &e);
+	client_free(vm);
+	if (r < 0) {
+		fprintf(stderr, "mica save: %s\n", err_local(&e));
 		return STATUS_HOST;
 	}
 	return STATUS_OK;

@@ -19,6 +19,7 @@
  * stuffing, retpolines) cost much and guard nothing; what guards the host is the process border.
  */
 #include "cpu/cpu.h"
+#include "base/i18n.h"
 
 #include <cpuid.h>
 
@@ -207,8 +208,11 @@ static int choose_features(struct cpu_model *m, const char *name, struct err *e)
 		}
 		/* "host" is whatever the host has, but never less than the lowest level. */
 		if (f->runs == NEED && (m->level != HOST || f->level == V2))
-			return err_set(e, ENOTSUP, "CPU model %s needs %s, which this host's CPU lacks%s", name,
-				       f->name, f->level == V3 ? "; use --cpu mica-v2" : "");
+			return err_set(e, ENOTSUP,
+				       f->level == V3
+					   ? N_("CPU model %s needs %s, which this host's CPU lacks; use --cpu mica-v2")
+					   : N_("CPU model %s needs %s, which this host's CPU lacks"),
+				       name, f->name);
 	}
 	hang_together(m);
 	m->xcr0 = 3 | (m->l1_ecx >> 28 & 1 ? 4 : 0);

@@ -192,7 +192,7 @@ int boot_modules(struct ram *ram, const struct boot_params *p, gpa_t from, struc
 	if (p->nmodules > BOOT_MODULES_MAX - 1)
 		return err_set(e, E2BIG, "%u modules are too many: at most %d", p->nmodules, BOOT_MODULES_MAX - 1);
 	if (p->initrd) {
-		rc = load_module(ram, p, "initrd", p->initrd, "", &next, &m[n++], e);
+		rc = load_module(ram, p, MSG("initrd"), p->initrd, "", &next, &m[n++], e);
 		if (rc < 0)
 			return rc;
 	}
@@ -200,7 +200,7 @@ int boot_modules(struct ram *ram, const struct boot_params *p, gpa_t from, struc
 		auto_free char *path = xstrdup(p->modules[i]);
 
 		path[strcspn(path, " ")] = 0;
-		rc = load_module(ram, p, "module", path, p->modules[i], &next, &m[n++], e);
+		rc = load_module(ram, p, MSG("module"), path, p->modules[i], &next, &m[n++], e);
 		if (rc < 0)
 			return rc;
 	}
@@ -215,7 +215,7 @@ int boot_initrd(struct ram *ram, const struct boot_params *p, gpa_t lowest, gpa_
 	*base = *bytes = 0;
 	if (!p->initrd)
 		return 0;
-	int rc = boot_file_open(&f, p, "initrd", p->initrd, e);
+	int rc = boot_file_open(&f, p, MSG("initrd"), p->initrd, e);
 	if (rc < 0)
 		return rc;
 	limit = MIN(limit, memory_low_end(ram)) & PAGE_MASK;

@@ -20,11 +20,11 @@ static int read_phdrs(const struct boot_file *f, struct boot_elf *elf, u64 off, 
 		      struct err *e)
 {
 	if (entry_bytes != (elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))
-		return damaged(f, "its program headers have an unknown size", e);
+		return damaged(f, MSG("its program headers have an unknown size"), e);
 	if (n == 0)
-		return damaged(f, "it has no program headers (an object file?)", e);
+		return damaged(f, MSG("it has no program headers (an object file?)"), e);
 	if (n > BOOT_PHDRS_MAX)
-		return damaged(f, "it has more than 128 program headers", e);
+		return damaged(f, MSG("it has more than 128 program headers"), e);
 	for (unsigned i = 0; i < n; i++) {
 		struct boot_segment *g = &elf->seg[i];
 		int rc;
@@ -61,13 +61,13 @@ int boot_elf_read(const struct boot_file *f, struct boot_elf *elf, struct err *e
 	if (rc < 0)
 		return rc;
 	if (u.ident[EI_DATA] != ELFDATA2LSB)
-		return damaged(f, "it is not little-endian", e);
+		return damaged(f, MSG("it is not little-endian"), e);
 	if (u.ident[EI_CLASS] != ELFCLASS32 && u.ident[EI_CLASS] != ELFCLASS64)
-		return damaged(f, "its class is neither 32 nor 64 bits", e);
+		return damaged(f, MSG("its class is neither 32 nor 64 bits"), e);
 	elf->is64 = u.ident[EI_CLASS] == ELFCLASS64;
 	/* type and machine stand at the same place in both */
 	if (u.h32.e_type != ET_EXEC && u.h32.e_type != ET_DYN)
-		return damaged(f, "it is not an executable", e);
+		return damaged(f, MSG("it is not an executable"), e);
 	if (u.h32.e_machine != EM_X86_64 && u.h32.e_machine != EM_386)
 		return err_set(e, ENOEXEC,
 			       "kernel %s is for another kind of CPU (ELF machine %u): this is an x86-64 machine",
@@ -81,7 +81,7 @@ int boot_elf_read(const struct boot_file *f, struct boot_elf *elf, struct err *e
 		return rc;
 	elf->entry = u.h64.e_entry;
 	if (u.h64.e_phoff > f->bytes)
-		return damaged(f, "its program headers lie after its end", e);
+		return damaged(f, MSG("its program headers lie after its end"), e);
 	return read_phdrs(f, elf, u.h64.e_phoff, u.h64.e_phnum, u.h64.e_phentsize, e);
 }
 
@@ -98,18 +98,18 @@ int boot_elf_load(struct ram *ram, const struct boot_file *f, const struct boot_
 		if (g->type != PT_LOAD || g->memsz == 0)
 			continue;
 		if (g->filesz > g->memsz)
-			return damaged(f, "a segment has more bytes in the file than in memory", e);
+			return damaged(f, MSG("a segment has more bytes in the file than in memory"), e);
 		if ((rc = boot_check_range(ram, f, g->paddr, g->memsz, e)) < 0)
 			return rc;
 		/* Overlapping segments must not make us write all of memory once for each. */
 		total += g->memsz;
 		if (total > memory_low_end(ram))
-			return damaged(f, "its segments overlap", e);
+			return damaged(f, MSG("its segments overlap"), e);
 		if ((rc = boot_file_to_ram(f, g->off, ram, g->paddr, g->filesz, e)) < 0)
 			return rc;
 		must(ram_zero(ram, g->paddr + g->filesz, g->memsz - g->filesz) == 0);
 		*end = MAX(*end, g->paddr + g->memsz);
 		any = true;
 	}
-	return any ? 0 : damaged(f, "it has nothing to load", e);
+	return any ? 0 : damaged(f, MSG("it has nothing to load"), e);
 }

@@ -13,24 +13,25 @@ static const struct {
 	u8 n;
 	const char *magic, *what, *hint;
 } mistakes[] = {
-	{ 0, 2, "\x1f\x8b", "gzip-compressed", "decompress it first (gunzip), or pass the bzImage" },
+	{ 0, 2, "\x1f\x8b", MSG("gzip-compressed"), MSG("decompress it first (gunzip), or pass the bzImage") },
 	{ 0, 6,
 	  "\xfd"
 	  "7zXZ",
-	  "xz-compressed", "decompress it first (unxz)" },
-	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed", "decompress it first (unzstd)" },
-	{ 0, 3, "BZh", "bzip2-compressed", "decompress it first (bunzip2)" },
-	{ 0, 4, "\x02\x21\x4c\x18", "lz4-compressed", "decompress it first (lz4 -d)" },
-	{ 0, 4, "\x04\x22\x4d\x18", "lz4-compressed", "decompress it first (lz4 -d)" },
-	{ 0, 4, "QFI\xfb", "a qcow2 disk image", "pass it as a disk" },
-	{ 0, 5, "070701", "a cpio archive", "pass it as the initrd" },
-	{ 56, 4, "ARM\x64", "an arm64 kernel", "this is an x86-64 machine" },
-	{ 36, 4, "\x18\x28\x6f\x01", "a 32-bit ARM kernel", "this is an x86-64 machine" },
-	{ 56, 4, "RSC\x05", "a RISC-V kernel", "this is an x86-64 machine" },
-	{ 0, 8, "!<arch>\n", "an archive (a Debian package?)", "unpack it and pass the kernel that is in it" },
-	{ 0, 2, "#!", "a script", "pass the kernel itself" },
-	{ 0, 2, "MZ", "an EFI program without a Linux setup header", "pass the kernel itself" },
-	{ 510, 2, "\x55\xaa", "a boot sector or a disk image", "pass it as a disk" },
+	  MSG("xz-compressed"), MSG("decompress it first (unxz)") },
+	{ 0, 4, "\x28\xb5\x2f\xfd", MSG("zstd-compressed"), MSG("decompress it first (unzstd)") },
+	{ 0, 3, "BZh", MSG("bzip2-compressed"), MSG("decompress it first (bunzip2)") },
+	{ 0, 4, "\x02\x21\x4c\x18", MSG("lz4-compressed"), MSG("decompress it first (lz4 -d)") },
+	{ 0, 4, "\x04\x22\x4d\x18", MSG("lz4-compressed"), MSG("decompress it first (lz4 -d)") },
+	{ 0, 4, "QFI\xfb", MSG("a qcow2 disk image"), MSG("pass it as a disk") },
+	{ 0, 5, "070701", MSG("a cpio archive"), MSG("pass it as the initrd") },
+	{ 56, 4, "ARM\x64", MSG("an arm64 kernel"), MSG("this is an x86-64 machine") },
+	{ 36, 4, "\x18\x28\x6f\x01", MSG("a 32-bit ARM kernel"), MSG("this is an x86-64 machine") },
+	{ 56, 4, "RSC\x05", MSG("a RISC-V kernel"), MSG("this is an x86-64 machine") },
+	{ 0, 8, "!<arch>\n", MSG("an archive (a Debian package?)"),
+	  MSG("unpack it and pass the kernel that is in it") },
+	{ 0, 2, "#!", MSG("a script"), MSG("pass the kernel itself") },
+	{ 0, 2, "MZ", MSG("an EFI program without a Linux setup header"), MSG("pass the kernel itself") },
+	{ 510, 2, "\x55\xaa", MSG("a boot sector or a disk image"), MSG("pass it as a disk") },
 };
 
 static bool is_text(const u8 *head, size_t n)
@@ -122,7 +123,7 @@ int boot_load(struct ram *ram, const struct boot_params *p, struct cpu_state *st
 	if (memory_low_end(ram) < RAM_MIN)
 		return err_set(e, EINVAL, "guest memory of %llu bytes is too small: at least 2M",
 			       (unsigned long long)ram->bytes);
-	int rc = boot_file_open(&f, p, "kernel", p->kernel, e);
+	int rc = boot_file_open(&f, p, MSG("kernel"), p->kernel, e);
 	if (rc < 0)
 		return rc;
 	write_bios_data(ram);

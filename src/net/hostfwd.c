@@ -19,7 +19,7 @@ static int port(const char **s, u16 *out)
 
 int net_hostfwd_parse(struct net_hostfwd *out, const char *text, struct err *e)
 {
-	static const char form[] = "use tcp:[ADDR]:PORT-:PORT or udp:[ADDR]:PORT-:PORT, as in tcp::2222-:22";
+	static const char form[] = MSG("use tcp:[ADDR]:PORT-:PORT or udp:[ADDR]:PORT-:PORT, as in tcp::2222-:22");
 	struct net_hostfwd f = { 0 };
 	struct in_addr a;
 	const char *s = text;

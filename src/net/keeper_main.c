@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/program_path.h"
 #include "net/net.h"
 
 #include <poll.h>
@@ -141,8 +142,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (net_helper_path(path, sizeof(path), name, &e) < 0) {
-		send(NET_FRAMES_FD, e.msg, strlen(e.msg), MSG_NOSIGNAL);
+	if (program_find(path, sizeof(path), name, &e) < 0) {
+		net_say_failed(NET_FRAMES_FD, &e);
 		return NET_EXIT_REFUSED;
 	}
 	auto_free char **args = xcalloc((size_t)argc + 2, sizeof(*args));

@@ -2,15 +2,14 @@
 /*
  * net_user.c - start the user network (mica-net, which starts mica-slirp) and learn whether it works.
  *
- * The helpers get their end of the socket as fd 3. The first message is the status: one zero byte
- * (NET_MSG_READY) when ready, else the text of what is wrong. Frames follow.
+ * The helpers get their end of the socket as fd 3; what is said on it first is net.h's.
  */
 #include "net/net.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/program_path.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -18,32 +17,6 @@
 
 #define START_TIMEOUT_MS 20000
 #define SOCKET_BYTES (1 << 20) /* asked for; the kernel gives what wmem_max allows */
-
-int net_helper_path(char *buf, size_t bytes, const char *name, struct err *e)
-{
-	static const char *const where[] = { "", "/../libexec/mica" };
-	const char *dir = secure_getenv("MICA_HELPER_DIR");
-	char exe[4096];
-	ssize_t n;
-
-	if (dir) {
-		if ((size_t)snprintf(buf, bytes, "%s/%s", dir, name) < bytes && access(buf, X_OK) == 0)
-			return 0;
-		return err_set(e, ENOENT, "there is no program %s in %s, which MICA_HELPER_DIR names", name, dir);
-	}
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	if (n < 0)
-		return err_sys(e, errno, "cannot find the program %s: /proc/self/exe", name);
-	exe[n] = 0;
-	char *slash = strrchr(exe, '/');
-	if (slash)
-		*slash = 0;
-	for (size_t i = 0; i < ARRAY_LEN(where); i++)
-		if ((size_t)snprintf(buf, bytes, "%s%s/%s", exe, where[i], name) < bytes && access(buf, X_OK) == 0)
-			return 0;
-	return err_set(e, ENOENT, "cannot find the program %s beside %s or in its ../libexec/mica: install it again",
-		       name, exe);
-}
 
 static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
 {
@@ -71,35 +44,14 @@ static int spawn(pid_t *pid, const char *path, char *const argv[], int fd)
 	return -r;
 }
 
-/* The helper's first message. */
-static int await_ready(int fd, struct err *e)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char text[400];
-	int r;
-
-	do
-		r = poll(&p, 1, START_TIMEOUT_MS);
-	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return err_set(e, ETIMEDOUT, "the user network's process did not become ready in %d s",
-			       START_TIMEOUT_MS / 1000);
-	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
-	if (n <= 0)
-		return err_set(e, EIO, "the user network's process (mica-slirp) ended before it was ready");
-	text[n] = 0;
-	if (text[0])
-		return err_set(e, EADDRNOTAVAIL, "%s", text);
-	return 0;
-}
-
-int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e)
+int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e)
 {
 	auto_close int ours = -1, theirs = -1;
 	char path[4200];
 	int sv[2], bytes = SOCKET_BYTES, r;
+	pid_t pid;
 
-	r = net_helper_path(path, sizeof(path), "mica-net", e);
+	r = program_find(path, sizeof(path), "mica-net", e);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
@@ -117,20 +69,21 @@ int net_user_start(int *fd, pid_t *pid, const struct net_hostfwd *fwd, unsigned 
 	for (unsigned i = 0; i < nfwd; i++)
 		argv[n++] = xasprintf("%s:%s:%u-:%u", fwd[i].udp ? "udp" : "tcp", fwd[i].host_addr, fwd[i].host_port,
 				      fwd[i].guest_port);
-	r = spawn(pid, path, argv, theirs);
+	r = spawn(&pid, path, argv, theirs);
 	while (n)
 		free(argv[--n]);
 	free(argv);
 	if (r < 0)
 		return err_sys(e, -r, "cannot start %s", path);
 	close(steal_fd(&theirs));
-	r = await_ready(ours, e);
+	r = net_backend_open(b, ours, START_TIMEOUT_MS, e);
 	if (r < 0) {
-		kill(*pid, SIGKILL);
-		while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
-		return r;
+		return err_prefix(e, "the user network");
 	}
-	*fd = steal_fd(&ours);
+	steal_fd(&ours);
+	b->pid = pid;
 	return 0;
 }

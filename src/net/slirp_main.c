@@ -17,18 +17,17 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "net/net.h"
+#include "net/slirp_host.h"
 #include "net/slirp_limit.h"
 #include "net/slirp_sandbox.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <glib.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <slirp/libslirp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #define QUEUE_FRAMES 1024u
 #define QUEUE_BYTES (8u << 20)
@@ -56,43 +55,6 @@ struct net {
 	struct pollfd *pfd;
 	unsigned npfd, cap;
 };
-
-/* ---- resolv.conf: libslirp looks at it again and again; it gets what it was at the start ---- */
-
-static char resolv[4096];
-static size_t resolv_bytes;
-
-static void load_resolv(void)
-{
-	auto_close int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-
-	ssize_t n = fd >= 0 ? read(fd, resolv, sizeof(resolv)) : 0;
-	resolv_bytes = n > 0 ? (size_t)n : 0;
-}
-
-/* These two take libc's place for libslirp, which runs in a process that can open nothing. */
-FILE *fopen64(const char *path, const char *mode);
-FILE *fopen64(const char *path, const char *mode)
-{
-	if (strcmp(path, "/etc/resolv.conf") != 0 || mode[0] != 'r' || !resolv_bytes) {
-		errno = ENOENT;
-		return NULL;
-	}
-	return fmemopen(resolv, resolv_bytes, "r");
-}
-
-int stat64(const char *path, struct stat64 *st)
-{
-	if (strcmp(path, "/etc/resolv.conf") != 0 || !resolv_bytes) {
-		errno = ENOENT;
-		return -1;
-	}
-	memset(st, 0, sizeof(*st));
-	st->st_mode = S_IFREG | 0444;
-	st->st_size = (off_t)resolv_bytes;
-	st->st_mtime = 1; /* not the zeros that libslirp's cache starts with */
-	return 0;
-}
 
 /* ---- frames to the VMM ---- */
 
@@ -312,58 +274,8 @@ noreturn_ static void fail(const struct err *e)
 	if (again) /* mica-vmm takes frames now; mica-net tries once more */
 		log_error("%s", e->msg);
 	else
-		send(NET_FRAMES_FD, e->msg, strlen(e->msg), MSG_NOSIGNAL);
+		net_say_failed(NET_FRAMES_FD, e);
 	exit(NET_EXIT_REFUSED);
-}
-
-/* Ask the host for the port without SO_REUSEADDR, which libslirp sets: two UDP sockets would share it. */
-static int probe(const struct net_hostfwd *f, struct in_addr addr)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(f->host_port), .sin_addr = addr };
-	auto_close int fd = socket(AF_INET, SOCK_CLOEXEC | (f->udp ? SOCK_DGRAM : SOCK_STREAM), 0);
-	int one = 1;
-
-	if (fd < 0)
-		return -errno;
-	if (!f->udp)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)); /* connections in TIME_WAIT are no owner */
-	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
-}
-
-static void forward(struct net *n, const char *text)
-{
-	struct net_hostfwd f;
-	struct err e;
-	struct in_addr host, guest;
-
-	if (net_hostfwd_parse(&f, text, &e) < 0)
-		fail(&e);
-	inet_pton(AF_INET, f.host_addr[0] ? f.host_addr : "127.0.0.1", &host);
-	inet_pton(AF_INET, "10.0.2.15", &guest);
-	int r = probe(&f, host);
-	if (!r && slirp_add_hostfwd(n->slirp, f.udp, host, f.host_port, guest, f.guest_port) < 0)
-		r = errno ? -errno : -EADDRINUSE;
-	if (!r)
-		return;
-	const char *hint = r == -EADDRINUSE      ? "; another program has this port: choose another"
-			   : r == -EACCES        ? "; ports below 1024 are for root: choose another"
-			   : r == -EADDRNOTAVAIL ? "; no network interface of this host has that address"
-						 : "";
-	err_set(&e, -r, "cannot forward %s port %u of %s to the guest's port %u: %s%s", f.udp ? "udp" : "tcp",
-		f.host_port, f.host_addr[0] ? f.host_addr : "127.0.0.1", f.guest_port, strerror(-r), hint);
-	if (!again)
-		fail(&e);
-	log_warn("%s; the network goes on without it", e.msg); /* somebody took it in the moment between */
-}
-
-/* Give the guest IPv6 only where the host itself has a way out: it would try it first, in vain. */
-static bool host_has_ipv6(void)
-{
-	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = htons(53) };
-	auto_close int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	inet_pton(AF_INET6, "2000::1", &sa.sin6_addr);
-	return fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0; /* a route look-up; sends nothing */
 }
 
 static void glib_log(const gchar *domain, GLogLevelFlags level, const gchar *msg, gpointer opaque)
@@ -412,14 +324,14 @@ int main(int argc, char **argv)
 		i++;
 	}
 	g_log_set_default_handler(glib_log, NULL);
-	load_resolv();
+	slirp_host_init();
 
 	inet_pton(AF_INET, "10.0.2.0", &cfg.vnetwork);
 	inet_pton(AF_INET, "255.255.255.0", &cfg.vnetmask);
 	inet_pton(AF_INET, "10.0.2.2", &cfg.vhost);
 	inet_pton(AF_INET, "10.0.2.3", &cfg.vnameserver);
 	inet_pton(AF_INET, "10.0.2.15", &cfg.vdhcp_start);
-	cfg.in6_enabled = host_has_ipv6();
+	cfg.in6_enabled = slirp_host_has_ipv6();
 	inet_pton(AF_INET6, "fec0::", &cfg.vprefix_addr6);
 	cfg.vprefix_len = 64;
 	inet_pton(AF_INET6, "fec0::2", &cfg.vhost6);
@@ -431,14 +343,18 @@ int main(int argc, char **argv)
 		fail(&e);
 	}
 	for (; i < argc; i++)
-		forward(&n, argv[i]);
+		if (slirp_forward(n.slirp, argv[i], &e) < 0) {
+			if (!again)
+				fail(&e);
+			/* Somebody took it in the moment between. */
+			log_warn("%s; the network goes on without it", e.msg);
+		}
 	slirp_limit_init();
 	if (slirp_sandbox(&e) < 0)
 		fail(&e);
 	u64 one = 1;
-	u8 ready = NET_MSG_READY;
 	ssize_t w = write(NET_READY_FD, &one, sizeof(one));
 	(void)w;
-	send(NET_FRAMES_FD, &ready, 1, MSG_NOSIGNAL);
+	net_say_hello(NET_FRAMES_FD, NET_USER_MTU, 0);
 	run(&n);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* boot_files.c - see boot_files.h. */
 #include "vmm/boot_files.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,17 +10,17 @@ static int not_a_file(const char *option, const char *path, mode_t mode, struct 
 {
 	switch (mode & S_IFMT) {
 	case S_IFDIR:
-		return err_set(e, EISDIR, _("%s: %s is a directory; name the file in it"), option, path);
+		return err_set(e, EISDIR, "%s: %s is a directory; name the file in it", option, path);
 	case S_IFBLK:
-		return err_set(e, EINVAL, _("%s: %s is a block device; a disk is given with --disk"), option, path);
+		return err_set(e, EINVAL, "%s: %s is a block device; a disk is given with --disk", option, path);
 	case S_IFIFO:
 		return err_set(
 		    e, EINVAL,
-		    _("%s: %s is a pipe, which can be read only once, and a guest may boot again; write it to a "
-		      "file first"),
+		    "%s: %s is a pipe, which can be read only once, and a guest may boot again; write it to a "
+		    "file first",
 		    option, path);
 	default:
-		return err_set(e, EINVAL, _("%s: %s is a device or a socket; a regular file is needed"), option, path);
+		return err_set(e, EINVAL, "%s: %s is a device or a socket; a regular file is needed", option, path);
 	}
 }
 
@@ -30,18 +30,18 @@ static int open_one(struct boot_files *f, const char *option, const char *path, 
 	struct stat st;
 
 	if (stat(path, &st) < 0)
-		return err_sys(e, errno, _("%s: %s: cannot open it"), option, path);
+		return err_sys(e, errno, "%s: %s: cannot open it", option, path);
 	if (!S_ISREG(st.st_mode))
 		return not_a_file(option, path, st.st_mode, e);
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return err_sys(e, errno, _("%s: %s: cannot open it"), option, path);
+		return err_sys(e, errno, "%s: %s: cannot open it", option, path);
 	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, _("%s: %s: cannot open it"), option, path);
+		return err_sys(e, errno, "%s: %s: cannot open it", option, path);
 	if (!S_ISREG(st.st_mode))
 		return not_a_file(option, path, st.st_mode, e);
 	if (st.st_size == 0)
-		return err_set(e, ENOEXEC, _("%s: %s is empty; was it downloaded or built completely?"), option, path);
+		return err_set(e, ENOEXEC, "%s: %s is empty; was it downloaded or built completely?", option, path);
 	f->file = xrealloc(f->file, (f->n + 1) * sizeof(*f->file));
 	f->file[f->n++] = (struct boot_file_open){ xstrdup(path), steal_fd(&fd) };
 	return 0;

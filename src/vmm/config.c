@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config.c - see config.h. Three tables of fields serve reading, writing and freeing. */
 #include "vmm/config.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 enum field_type { F_STR, F_BOOL, F_UINT, F_INT, F_U64, F_STRV };
 
@@ -39,6 +39,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, virtio_console_path),
 	FIELD(vmm_config, F_INT, virtio_console_fd),
 	FIELD(vmm_config, F_INT, control_fd),
+	FIELD(vmm_config, F_BOOL, detached),
 	FIELD(vmm_config, F_STR, control_path),
 	FIELDV(vmm_config, trace, ntrace),
 	FIELD(vmm_config, F_BOOL, no_reboot),
@@ -60,13 +61,10 @@ static const struct field disk_fields[] = {
 };
 
 static const struct field net_fields[] = {
-	FIELD(vmm_net, F_STR, type),
-	FIELD(vmm_net, F_STR, mac),
-	FIELDV(vmm_net, hostfwd, nhostfwd),
-	FIELD(vmm_net, F_STR, id),
-	FIELD(vmm_net, F_STR, model),
-	FIELDV(vmm_net, params, nparams),
-	{ NULL },
+	FIELD(vmm_net, F_STR, type),      FIELD(vmm_net, F_INT, fd),
+	FIELD(vmm_net, F_STR, mac),       FIELDV(vmm_net, hostfwd, nhostfwd),
+	FIELD(vmm_net, F_STR, id),        FIELD(vmm_net, F_STR, model),
+	FIELDV(vmm_net, params, nparams), { NULL },
 };
 
 static const struct field device_fields[] = {
@@ -173,7 +171,7 @@ void vmm_strv_add(char ***v, unsigned *n, const char *s)
 
 static int wrong(struct err *e, const char *where, const char *key, const char *want)
 {
-	return err_set(e, EINVAL, _("configuration: %s%s: not %s"), where, key, want);
+	return err_set(e, EINVAL, "configuration: %s%s: not %s", where, key, want);
 }
 
 static int get_int(const json_t *v, json_int_t lo, json_int_t hi, json_int_t *out)
@@ -191,37 +189,37 @@ static int field_from_json(void *s, const struct field *f, const json_t *v, cons
 	switch (f->type) {
 	case F_STR:
 		if (!json_is_string(v))
-			return wrong(e, where, f->key, _("a string"));
+			return wrong(e, where, f->key, MSG("a string"));
 		free(*(char **)at(s, f->off));
 		*(char **)at(s, f->off) = xstrdup(json_string_value(v));
 		return 0;
 	case F_BOOL:
 		if (!json_is_boolean(v))
-			return wrong(e, where, f->key, _("true or false"));
+			return wrong(e, where, f->key, MSG("true or false"));
 		*(bool *)at(s, f->off) = json_is_true(v);
 		return 0;
 	case F_UINT:
 		if (get_int(v, 0, INT32_MAX, &n) < 0)
-			return wrong(e, where, f->key, _("a whole number"));
+			return wrong(e, where, f->key, MSG("a whole number"));
 		*(unsigned *)at(s, f->off) = (unsigned)n;
 		return 0;
 	case F_INT:
 		if (get_int(v, -1, INT32_MAX, &n) < 0)
-			return wrong(e, where, f->key, _("a whole number"));
+			return wrong(e, where, f->key, MSG("a whole number"));
 		*(int *)at(s, f->off) = (int)n;
 		return 0;
 	case F_U64:
 		if (get_int(v, 0, INT64_MAX, &n) < 0)
-			return wrong(e, where, f->key, _("a whole number"));
+			return wrong(e, where, f->key, MSG("a whole number"));
 		*(u64 *)at(s, f->off) = (u64)n;
 		return 0;
 	case F_STRV:
 		if (!json_is_array(v))
-			return wrong(e, where, f->key, _("a list of strings"));
+			return wrong(e, where, f->key, MSG("a list of strings"));
 		for (size_t i = 0; i < json_array_size(v); i++) {
 			const char *item = json_string_value(json_array_get(v, i));
 			if (!item)
-				return wrong(e, where, f->key, _("a list of strings"));
+				return wrong(e, where, f->key, MSG("a list of strings"));
 			vmm_strv_add(at(s, f->off), at(s, f->off_n), item);
 		}
 		return 0;
@@ -237,7 +235,7 @@ static int fields_from_json(void *s, const struct field *fields, const json_t *o
 	json_t *v;
 
 	if (!json_is_object(o))
-		return wrong(e, where, "", _("an object"));
+		return wrong(e, where, "", MSG("an object"));
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
 	{
 		const struct field *f = fields;
@@ -253,7 +251,7 @@ static int fields_from_json(void *s, const struct field *fields, const json_t *o
 		while (k && *k && strcmp(*k, key))
 			k++;
 		if (!k || !*k)
-			return err_set(e, EINVAL, _("configuration: %s%s: no such key"), where, key);
+			return err_set(e, EINVAL, "configuration: %s%s: no such key", where, key);
 	}
 	return 0;
 }
@@ -283,10 +281,24 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 	for (unsigned i = 0; r == 0 && i < ARRAY_LEN(lists); i++) {
 		const json_t *a = json_object_get(j, lists[i].key);
 		if (a && !json_is_array(a))
-			return wrong(e, "", lists[i].key, _("a list"));
+			return wrong(e, "", lists[i].key, MSG("a list"));
 		r = list_from_json(c, i, a, e);
 	}
 	return r < 0 ? r : vmm_config_check(c, e);
+}
+
+unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX])
+{
+	const int all[] = { c->console_fd, c->virtio_console_fd, c->control_fd, c->restore_fd, c->restore_head_fd };
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (all[i] >= 0)
+			fds[n++] = all[i];
+	for (unsigned i = 0; i < c->nnets; i++)
+		if (!strcmp(c->nets[i].type, "fd"))
+			fds[n++] = c->nets[i].fd;
+	return n;
 }
 
 /* ---- life ---- */

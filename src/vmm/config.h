@@ -31,7 +31,8 @@ struct vmm_disk {
 };
 
 struct vmm_net {
-	char *type; /* "user" */
+	char *type; /* "user", or "fd" */
+	int fd;     /* of "fd": a connected back end (net/net.h) */
 	char *mac;  /* NULL: chosen */
 	char **hostfwd;
 	unsigned nhostfwd;
@@ -71,7 +72,8 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
-	int control_fd;     /* a connected control socket; its end ends the VM; -1: none */
+	int control_fd;     /* a connected control socket of who starts it, told "ready" or "failed"; -1: none */
+	bool detached;      /* the VM outlives the end of control_fd */
 	char *control_path; /* listen here too */
 	char **trace;
 	unsigned ntrace;
@@ -87,6 +89,9 @@ void vmm_config_fini(struct vmm_config *c);
 /* Append a copy of s to a list of strings. */
 void vmm_strv_add(char ***v, unsigned *n, const char *s);
 
+/* The descriptors that c names, for who starts the VM and for it to keep. */
+#define VMM_FDS_MAX (5 + VMM_NETS_MAX)
+unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX]);
 /* New reference; NULL when a string is not UTF-8 (JSON cannot carry it). */
 json_t *vmm_config_to_json(const struct vmm_config *c);
 /* c is initialised here, also on failure. */

@@ -2,7 +2,7 @@
 /* cpu_promise_json.c - see cpu_promise_json.h. */
 #include "vmm/cpu_promise_json.h"
 #include "base/plain.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 json_t *promise_to_json(const struct cpu_model_promise *p)
 {
@@ -24,7 +24,7 @@ int promise_from_json(struct cpu_model_promise *p, const json_t *j, struct err *
 	*p = (struct cpu_model_promise){ .words = CPU_MODEL_WORDS };
 	if (!vendor || strlen(vendor) != sizeof(p->vendor) || !model || strlen(model) >= sizeof(p->name) ||
 	    json_array_size(words) != CPU_MODEL_WORDS || !json_is_integer(xcr0))
-		return err_set(e, EBADMSG, _("not a description of CPUs that this version knows"));
+		return err_set(e, EBADMSG, "not a description of CPUs that this version knows");
 	memcpy(p->vendor, vendor, sizeof(p->vendor));
 	memcpy(p->name, model, strlen(model));
 	p->xcr0 = (u64)json_integer_value(xcr0);
@@ -32,7 +32,7 @@ int promise_from_json(struct cpu_model_promise *p, const json_t *j, struct err *
 		json_int_t v = json_integer_value(json_array_get(words, i));
 
 		if (v < 0 || v > UINT32_MAX)
-			return err_set(e, EBADMSG, _("not a description of CPUs that this version knows"));
+			return err_set(e, EBADMSG, "not a description of CPUs that this version knows");
 		p->word[i] = (u32)v;
 	}
 	return 0;
@@ -94,5 +94,5 @@ int promise_find_engine(const json_t *engines, const struct cpu_model_promise *p
 	plain_text(buf); /* the names are the other host's words */
 	if (buf[0])
 		return 0;
-	return err_set(e, ENOTSUP, "%s", why[0] ? why : _("that host has no engine"));
+	return err_set(e, ENOTSUP, "%s", why[0] ? why : "that host has no engine");
 }

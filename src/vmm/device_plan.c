@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* device_plan.c - see device_plan.h. */
 #include "vmm/device_plan.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <ctype.h>
 
@@ -29,7 +29,7 @@ int vmm_class_of(const struct device_class **out, enum device_role role, const c
 		return 0;
 	for (unsigned i = 0; (c = device_class_next(role, &i));)
 		list(known, sizeof(known), c->field);
-	return err_set(e, EINVAL, _("%s=%s is not known; there is: %s"), field_key(role), field, known);
+	return err_set(e, EINVAL, "%s=%s is not known; there is: %s", field_key(role), field, known);
 }
 
 int vmm_class_addable(const struct device_class **out, const char *name, struct err *e)
@@ -41,15 +41,15 @@ int vmm_class_addable(const struct device_class **out, const char *name, struct 
 	if (c && device_class_addable(c))
 		return 0;
 	if (c && c->role == DEVICE_PLAIN)
-		return err_set(e, EINVAL, _("every machine has one %s, and no second one"), name);
+		return err_set(e, EINVAL, "every machine has one %s, and no second one", name);
 	if (c && c->role == DEVICE_DISK)
-		return err_set(e, EINVAL, _("%s is a disk; write --disk FILE,bus=%s"), name, c->field);
+		return err_set(e, EINVAL, "%s is a disk; write --disk FILE,bus=%s", name, c->field);
 	if (c && c->role == DEVICE_NIC)
-		return err_set(e, EINVAL, _("%s is a network card; write --net user,model=%s"), name, c->field);
+		return err_set(e, EINVAL, "%s is a network card; write --net user,model=%s", name, c->field);
 	for (unsigned i = 0; (c = device_class_next(DEVICE_PLAIN, &i));)
 		if (device_class_addable(c))
 			list(known, sizeof(known), c->name);
-	return err_set(e, EINVAL, _("'%s' is no device that can be added; there is: %s"), name, known);
+	return err_set(e, EINVAL, "'%s' is no device that can be added; there is: %s", name, known);
 }
 
 /* ---- parameters ---- */
@@ -62,8 +62,8 @@ static int number_check(const struct device_param *p, const char *value, struct 
 	u64 n = strtoull(value, &end, 10);
 	if (isdigit((unsigned char)*value) && !*end && !errno && n >= p->lo && n <= p->hi)
 		return 0;
-	return err_set(e, EINVAL, _("%s=%s: write a number from %llu to %llu"), p->name, value,
-		       (unsigned long long)p->lo, (unsigned long long)p->hi);
+	return err_set(e, EINVAL, "%s=%s: write a number from %llu to %llu", p->name, value, (unsigned long long)p->lo,
+		       (unsigned long long)p->hi);
 }
 
 int vmm_param_check(const struct device_class *c, const char *item, struct err *e)
@@ -79,9 +79,8 @@ int vmm_param_check(const struct device_class *c, const char *item, struct err *
 			auto_free char *one = xasprintf("%s=%s", p->name, p->shown);
 			list(known, sizeof(known), one);
 		}
-		return known[0]
-			   ? err_set(e, EINVAL, _("'%s' is not known; %s takes %s"), item, c->name, known)
-			   : err_set(e, EINVAL, _("'%s' is not known; %s takes nothing of its own"), item, c->name);
+		return known[0] ? err_set(e, EINVAL, "'%s' is not known; %s takes %s", item, c->name, known)
+				: err_set(e, EINVAL, "'%s' is not known; %s takes nothing of its own", item, c->name);
 	}
 	switch (p->value) {
 	case DEVICE_NUMBER:
@@ -89,11 +88,11 @@ int vmm_param_check(const struct device_class *c, const char *item, struct err *
 	case DEVICE_SWITCH:
 		if (!strcmp(value, "on") || !strcmp(value, "off"))
 			return 0;
-		return err_set(e, EINVAL, _("%s=%s: write %s=on or %s=off"), p->name, value, p->name, p->name);
+		return err_set(e, EINVAL, "%s=%s: write %s=on or %s=off", p->name, value, p->name, p->name);
 	case DEVICE_TEXT:
 		if (strlen(value) <= p->hi)
 			return 0;
-		return err_set(e, EINVAL, _("%s=%s is too long; at most %llu bytes"), p->name, value,
+		return err_set(e, EINVAL, "%s=%s is too long; at most %llu bytes", p->name, value,
 			       (unsigned long long)p->hi);
 	}
 	return -EINVAL;
@@ -107,8 +106,8 @@ int vmm_id_check(const char *id, struct err *e)
 	for (size_t i = 0; i < n; i++)
 		ok &= isalnum((unsigned char)id[i]) || strchr("-_.", id[i]);
 	return ok ? 0
-		  : err_set(e, EINVAL, _("id=%s: write a letter, then letters, digits, '-', '_' or '.'; at most %d"),
-			    id, DEVICE_ID_MAX);
+		  : err_set(e, EINVAL, "id=%s: write a letter, then letters, digits, '-', '_' or '.'; at most %d", id,
+			    DEVICE_ID_MAX);
 }
 
 /* ---- the plan ---- */
@@ -153,11 +152,11 @@ static int add(struct plan *p, const struct device_class *cls, const char *id, u
 		r = vmm_param_check(cls, params[i], e);
 		for (unsigned k = 0; r == 0 && k < i; k++)
 			if (!strncmp(params[k], params[i], key + 1))
-				r = err_set(e, EINVAL, _("'%s' and '%s': once is enough"), params[k], params[i]);
+				r = err_set(e, EINVAL, "'%s' and '%s': once is enough", params[k], params[i]);
 	}
 	for (unsigned i = 0; r == 0 && i + 1 < p->n; i++)
 		if (!strcmp(p->v[i].id, d->id))
-			r = err_set(e, EINVAL, _("two devices are called '%s'; give one of them another id="), d->id);
+			r = err_set(e, EINVAL, "two devices are called '%s'; give one of them another id=", d->id);
 	return r;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* engine_options.c - see engine_options.h. */
 #include "vmm/engine_options.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 static const char *value(const char *item, const char *key)
 {
@@ -61,43 +61,43 @@ static int parse_one(struct soft_options *o, const char *item, struct err *e)
 
 	if ((v = value(item, "translate"))) {
 		if ((k = choose(translate, ARRAY_LEN(translate), v)) < 0)
-			return err_set(e, EINVAL, _("%s: write translate=on, off or exact"), item);
+			return err_set(e, EINVAL, "%s: write translate=on, off or exact", item);
 		o->translate = (enum soft_translate)k;
 		return 0;
 	}
 	if ((v = value(item, "heat"))) {
 		u64 n;
 		if (!size(&n, v) || n < 1 || n > SOFT_HEAT_MAX)
-			return err_set(e, EINVAL, _("%s: write heat=1 to heat=%u"), item, SOFT_HEAT_MAX);
+			return err_set(e, EINVAL, "%s: write heat=1 to heat=%u", item, SOFT_HEAT_MAX);
 		o->heat = (u32)n;
 		return 0;
 	}
 	if ((v = value(item, "cache"))) {
 		if (!size(&o->cache_bytes, v) || o->cache_bytes < SOFT_CACHE_MIN || o->cache_bytes > SOFT_CACHE_MAX)
-			return err_set(e, EINVAL, _("%s: write a size from %lluK to %lluM"), item, SOFT_CACHE_MIN / KIB,
+			return err_set(e, EINVAL, "%s: write a size from %lluK to %lluM", item, SOFT_CACHE_MIN / KIB,
 				       SOFT_CACHE_MAX / MIB);
 		return 0;
 	}
 	if ((v = value(item, "check"))) {
 		if ((k = choose(check, ARRAY_LEN(check), v)) < 0)
-			return err_set(e, EINVAL, _("%s: write check=off, on, all or report"), item);
+			return err_set(e, EINVAL, "%s: write check=off, on, all or report", item);
 		o->check = (enum soft_check)k;
 		return 0;
 	}
 	if ((v = value(item, "direct"))) {
 		if ((k = choose(direct, ARRAY_LEN(direct), v)) < 0)
-			return err_set(e, EINVAL, _("%s: write direct=on, off or always"), item);
+			return err_set(e, EINVAL, "%s: write direct=on, off or always", item);
 		o->direct = (enum soft_direct)k;
 		return 0;
 	}
 	if ((v = value(item, "perfmap"))) {
 		if ((k = choose(onoff, ARRAY_LEN(onoff), v)) < 0)
-			return err_set(e, EINVAL, _("%s: write perfmap=on or perfmap=off"), item);
+			return err_set(e, EINVAL, "%s: write perfmap=on or perfmap=off", item);
 		o->perf_map = k;
 		return 0;
 	}
-	return err_set(e, EINVAL, _("'%s' is not known; write translate=, direct=, heat=, cache=, check= or perfmap="),
-		       item);
+	return err_set(e, EINVAL,
+		       "'%s' is not known; write translate=, direct=, heat=, cache=, check= or perfmap=", item);
 }
 
 int engine_options_parse(struct soft_options *o, char *const *items, unsigned n, struct err *e)
@@ -109,15 +109,14 @@ int engine_options_parse(struct soft_options *o, char *const *items, unsigned n,
 			return r;
 	}
 	if (o->translate == SOFT_TRANSLATE_OFF && (o->check || o->heat || o->cache_bytes || o->perf_map))
-		return err_set(e, EINVAL,
-			       _("translate=off leaves heat=, cache=, check= and perfmap= without a meaning"));
+		return err_set(e, EINVAL, "translate=off leaves heat=, cache=, check= and perfmap= without a meaning");
 	return 0;
 }
 
 int engine_options_allowed(const char *engine, unsigned n, struct err *e)
 {
 	if (n && strcmp(engine, "soft"))
-		return err_set(e, EINVAL,
-			       _("%s takes nothing after it; only the software engine has options: soft,..."), engine);
+		return err_set(e, EINVAL, "%s takes nothing after it; only the software engine has options: soft,...",
+			       engine);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* listen.c - see listen.h. */
 #include "vmm/listen.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,9 +13,9 @@ int unix_listen(const char *path, struct err *e)
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
-		return err_sys(e, errno, _("cannot make a socket"));
+		return err_sys(e, errno, "cannot make a socket");
 	if (strlen(path) >= sizeof(sa.sun_path))
-		return err_set(e, ENAMETOOLONG, _("%s: a socket's path has at most %zu bytes"), path,
+		return err_set(e, ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,
 			       sizeof(sa.sun_path) - 1);
 	strcpy(sa.sun_path, path);
 	/* A socket nobody listens at is a dead VM's; a live one, or a file, is left alone. */
@@ -29,8 +29,8 @@ int unix_listen(const char *path, struct err *e)
 	int r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0 ? -errno : 0;
 	umask(old);
 	if (r == -EADDRINUSE)
-		return err_set(e, EADDRINUSE, _("%s: exists already; another VM uses it, or it is not a socket"), path);
+		return err_set(e, EADDRINUSE, "%s: exists already; another VM uses it, or it is not a socket", path);
 	if (r < 0)
-		return err_sys(e, -r, _("cannot listen at %s"), path);
+		return err_sys(e, -r, "cannot listen at %s", path);
 	return steal_fd(&fd);
 }

@@ -9,8 +9,9 @@
 #include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/listen.h"
+#include "vmm/net_backends.h"
 #include "vmm/sandbox.h"
 #include "vmm/exit_status.h"
 #include "vmm/vm.h"
@@ -31,13 +32,13 @@ static int read_config(struct vmm_config *cfg, const char *fd_text, struct err *
 
 	vmm_config_init(cfg);
 	if (!*fd_text || *end || fd < 0 || fd > INT32_MAX)
-		return err_set(e, EINVAL, _("--config-fd: '%s' is not a descriptor"), fd_text);
+		return err_set(e, EINVAL, "--config-fd: '%s' is not a descriptor", fd_text);
 	auto_fclose FILE *f = fdopen((int)fd, "r"); /* json_loadfd() makes a system call for each byte */
 	if (!f)
-		return err_sys(e, errno, _("configuration: %s"), fd_text);
+		return err_sys(e, errno, "configuration: %s", fd_text);
 	json_t *j = json_loadf(f, JSON_REJECT_DUPLICATES, &je);
 	if (!j)
-		return err_set(e, EINVAL, _("configuration: %s"), je.text);
+		return err_set(e, EINVAL, "configuration: %s", je.text);
 	vmm_config_fini(cfg);
 	int r = vmm_config_from_json(cfg, j, e);
 	json_decref(j);
@@ -92,7 +93,7 @@ static int watch_signals(struct signals *s, struct loop *loop, struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 	s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->fd < 0 || loop_add(loop, &s->lf, s->fd, EPOLLIN, on_signal, s) < 0)
-		return err_sys(e, errno, _("cannot watch for signals"));
+		return err_sys(e, errno, "cannot watch for signals");
 	return 0;
 }
 
@@ -103,8 +104,9 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 
 	if (r == 0 && cfg->control_fd >= 0) {
 		/* Whoever started us is at the other end: its death is ours, even should this loop hang. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		r = control_client(*out, cfg->control_fd, true, e);
+		if (!cfg->detached)
+			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		r = control_client(*out, cfg->control_fd, cfg->detached ? CONTROL_STARTER : CONTROL_PARENT, e);
 	}
 	if (r == 0 && cfg->control_path) {
 		int fd = unix_listen(cfg->control_path, e);
@@ -115,6 +117,7 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 
 static int run(const struct vmm_config *cfg, struct err *e)
 {
+	struct net_backend nets[VMM_NETS_MAX];
 	struct signals signals = { .fd = -1 };
 	struct control *control = NULL;
 	struct loop *loop;
@@ -123,7 +126,9 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r == 0)
 		r = watch_signals(&signals, loop, e);
 	if (r == 0)
-		r = vm_new(&signals.vm, loop, cfg, &status, e);
+		r = net_backends_open(nets, cfg, e);
+	if (r == 0)
+		r = vm_new(&signals.vm, loop, cfg, nets, &status, e);
 	if (r < 0)
 		return status;
 	r = open_control(&control, loop, signals.vm, cfg, e);
@@ -136,6 +141,7 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r < 0)
 		return STATUS_HOST;
 	vm_go(signals.vm);
+	control_ready(control);
 	loop_run(loop);
 
 	control_free(control);
@@ -165,19 +171,17 @@ int main(int argc, char **argv)
 	small_stacks();
 	int status = STATUS_HOST;
 	if (read_config(&cfg, argv[2], &e) == 0) {
-		const int given[] = { cfg.console_fd, cfg.virtio_console_fd, cfg.control_fd, cfg.restore_fd,
-				      cfg.restore_head_fd };
-		process_alone(given, ARRAY_LEN(given));
-		keep_private(cfg.console_fd);
-		keep_private(cfg.virtio_console_fd);
-		keep_private(cfg.control_fd);
-		keep_private(cfg.restore_fd);
-		keep_private(cfg.restore_head_fd);
+		int given[VMM_FDS_MAX];
+		unsigned n = vmm_config_fds(&cfg, given);
+		process_alone(given, n);
+		for (unsigned i = 0; i < n; i++)
+			keep_private(given[i]);
 		log_level = cfg.verbose ? LOG_LVL_INFO : LOG_LVL_WARN;
 		status = run(&cfg, &e);
 	}
-	if (e.msg[0])
-		fprintf(stderr, "mica: %s\n", e.msg);
+	/* Whoever started us shows it, in its own language; else we do. */
+	if (e.msg[0] && (cfg.control_fd < 0 || !control_failed(cfg.control_fd, &e, status)))
+		fprintf(stderr, "mica: %s\n", err_local(&e));
 	vmm_config_fini(&cfg);
 	return status;
 }

@@ -3,7 +3,7 @@
 #include "vmm/sandbox.h"
 #include "base/log.h"
 #include "vmm/filter.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -179,7 +179,6 @@ int sandbox_lock(struct err *e)
 	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG,
 			 &program);
 	if (r != 0) /* -1, or a thread that has a filter of its own */
-		return err_sys(e, r < 0 ? errno : ESRCH,
-			       _("cannot enter the sandbox: the system-call filter is refused"));
+		return err_sys(e, r < 0 ? errno : ESRCH, "cannot enter the sandbox: the system-call filter is refused");
 	return 0;
 }

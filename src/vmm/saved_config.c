@@ -2,7 +2,7 @@
 /* saved_config.c - see saved_config.h. */
 #include "vmm/saved_config.h"
 #include "vmm/device_plan.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 
 #define NAMES_MAX 256u
 
@@ -27,17 +27,30 @@ static void set_absolute(json_t *o, const char *key, const char *cwd)
 /* What another host, process and terminal will have of its own. */
 static void strip(json_t *o, const char *cwd)
 {
-	static const char *const gone[] = {
-		"console",           "console_path", "console_fd",      "virtio_console", "virtio_console_path",
-		"virtio_console_fd", "control_fd",   "control_path",    "trace",          "stats",
-		"verbose",           "restore_fd",   "restore_head_fd", "restore_disks",  "engine",
-		"engine_options",    "irqchip"
-	};
+	static const char *const gone[] = { "console",
+					    "console_path",
+					    "console_fd",
+					    "virtio_console",
+					    "virtio_console_path",
+					    "virtio_console_fd",
+					    "control_fd",
+					    "detached",
+					    "control_path",
+					    "trace",
+					    "stats",
+					    "verbose",
+					    "restore_fd",
+					    "restore_head_fd",
+					    "restore_disks",
+					    "engine",
+					    "engine_options",
+					    "irqchip" };
 	json_t *v;
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(gone); i++)
 		json_object_del(o, gone[i]);
+	json_array_foreach(json_object_get(o, "nets"), i, v) json_object_del(v, "fd");
 	set_absolute(o, "kernel", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
@@ -51,7 +64,7 @@ static void strip(json_t *o, const char *cwd)
 int saved_config_save(struct state_file *s, const struct vmm_config *cfg, const char *cwd, struct err *e)
 {
 	json_t *o = vmm_config_to_json(cfg);
-	int r = o ? state_section(s, "config", 0, 1, e) : err_set(e, EILSEQ, _("a file name is not valid UTF-8"));
+	int r = o ? state_section(s, "config", 0, 1, e) : err_set(e, EILSEQ, "a file name is not valid UTF-8");
 
 	if (r == 0) {
 		strip(o, cwd);
@@ -74,7 +87,7 @@ static int check_path(const char *path, struct err *e)
 {
 	if (!path || *path == '/')
 		return 0;
-	return err_set(e, EBADMSG, _("the path '%s' is not absolute"), path);
+	return err_set(e, EBADMSG, "the path '%s' is not absolute", path);
 }
 
 /* More than any machine has: what a person may be asked to read through. */
@@ -88,7 +101,7 @@ static int check_names(const struct vmm_config *c, struct err *e)
 	for (unsigned i = 0; i < c->nnets; i++)
 		names += MIN(c->nets[i].nhostfwd, NAMES_MAX + 1);
 	if (names > NAMES_MAX)
-		return err_set(e, EBADMSG, _("more than %u modules and ports"), NAMES_MAX);
+		return err_set(e, EBADMSG, "more than %u modules and ports", NAMES_MAX);
 	for (unsigned i = 0; i < c->nmodules && r == 0; i++)
 		r = check_path(c->modules[i], e);
 	for (unsigned i = 0; i < c->ndisks && r == 0; i++)
@@ -101,14 +114,14 @@ static int from_json(struct saved_config *c, const json_t *whole, struct err *e)
 	const json_t *o = json_object_get(whole, "config"), *vcon = json_object_get(whole, "virtio_console");
 
 	if (!json_is_object(o) || !json_is_boolean(vcon))
-		return err_set(e, EBADMSG, _("the saved state has no configuration"));
+		return err_set(e, EBADMSG, "the saved state has no configuration");
 	c->virtio_console = json_is_true(vcon);
 	int r = vmm_config_from_json(&c->cfg, o, e);
 	if (r == 0)
 		r = check_names(&c->cfg, e);
 	if (r < 0)
 		vmm_config_fini(&c->cfg);
-	return r < 0 ? err_prefix(e, _("the saved state")) : 0;
+	return r < 0 ? err_prefix(e, "the saved state") : 0;
 }
 
 int saved_config_load(struct state_file *s, struct saved_config *c, struct err *e)
@@ -166,9 +179,8 @@ static int devices_fit(const struct vmm_config *was, const struct vmm_config *cf
 		if (!x && !y)
 			break;
 		if (!x || !y || !same_device(x, y))
-			r = err_set(
-			    e, EINVAL, _("device %s: the saved VM has %s there, not %s, or with other parameters"),
-			    y ? y->id : x->id, x ? x->cls->name : _("nothing"), y ? y->cls->name : _("nothing"));
+			r = err_set(e, EINVAL, "device %s: the saved VM has %s there, not %s, or with other parameters",
+				    y ? y->id : x->id, x ? x->cls->name : "nothing", y ? y->cls->name : "nothing");
 	}
 	free(a);
 	free(b);
@@ -180,30 +192,30 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 	const struct vmm_config *was = &c->cfg;
 
 	if (was->cpus != cfg->cpus)
-		return err_set(e, EINVAL, _("the saved VM has %u CPUs, not %u"), was->cpus, cfg->cpus);
+		return err_set(e, EINVAL, "the saved VM has %u CPUs, not %u", was->cpus, cfg->cpus);
 	if (was->memory_bytes != cfg->memory_bytes)
-		return err_set(e, EINVAL, _("the saved VM has %llu MiB of memory, not %llu"),
+		return err_set(e, EINVAL, "the saved VM has %llu MiB of memory, not %llu",
 			       (unsigned long long)(was->memory_bytes / MIB),
 			       (unsigned long long)(cfg->memory_bytes / MIB));
 	if (strcmp(was->cpu, cfg->cpu))
-		return err_set(e, EINVAL, _("the saved VM has the CPU model %s, not %s"), was->cpu, cfg->cpu);
+		return err_set(e, EINVAL, "the saved VM has the CPU model %s, not %s", was->cpu, cfg->cpu);
 	if (was->ndisks != cfg->ndisks)
-		return err_set(e, EINVAL, _("the saved VM has %u disks, not %u"), was->ndisks, cfg->ndisks);
+		return err_set(e, EINVAL, "the saved VM has %u disks, not %u", was->ndisks, cfg->ndisks);
 	if (was->nnets != cfg->nnets)
-		return err_set(e, EINVAL, _("the saved VM has %u network cards, not %u"), was->nnets, cfg->nnets);
+		return err_set(e, EINVAL, "the saved VM has %u network cards, not %u", was->nnets, cfg->nnets);
 	if (c->virtio_console != (strcmp(cfg->virtio_console, "none") != 0))
 		return err_set(e, EINVAL,
-			       c->virtio_console ? _("the saved VM has a virtio console; say where it goes with "
-						     "--virtio-console")
-						 : _("the saved VM has no virtio console"));
+			       c->virtio_console
+				   ? N_("the saved VM has a virtio console; say where it goes with --virtio-console")
+				   : N_("the saved VM has no virtio console"));
 	if (was->debug_exit != cfg->debug_exit)
-		return err_set(e, EINVAL, _("the saved VM differs in --debug-exit"));
+		return err_set(e, EINVAL, "the saved VM differs in --debug-exit");
 	int r = devices_fit(was, cfg, e);
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < was->ndisks; i++)
 		if (was->disks[i].readonly != cfg->disks[i].readonly)
-			return err_set(e, EINVAL, _("disk %s: the saved VM has it %s"), cfg->disks[i].path,
+			return err_set(e, EINVAL, "disk %s: the saved VM has it %s", cfg->disks[i].path,
 				       was->disks[i].readonly ? "readonly=on" : "readonly=off");
 	return 0;
 }

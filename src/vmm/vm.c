@@ -7,7 +7,7 @@
 #include "machine/machine.h"
 #include "machine/memory.h"
 #include "vmm/exit_status.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/vm_int.h"
 
 #include <fcntl.h>
@@ -82,7 +82,7 @@ static int restore(struct vm *v, struct err *e)
 
 	state_free(steal(&v->restore));
 	free(steal(&v->restore_head));
-	return r < 0 ? err_prefix(e, _("restore")) : 0;
+	return r < 0 ? err_prefix(e, "restore") : 0;
 }
 
 static int open_restore(struct vm *v, struct err *e)
@@ -114,13 +114,13 @@ static int build(struct vm *v, int *status, struct err *e)
 
 	r = boot_files_open(&v->files, c, e);
 	if (r < 0 && c->restore_fd >= 0) {
-		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), e->msg);
+		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), err_local(e));
 		r = 0;
 	}
 	if (r < 0)
 		return r;
 	if (c->restore_fd >= 0 && (r = open_restore(v, e)) < 0)
-		return err_prefix(e, _("restore"));
+		return err_prefix(e, "restore");
 	if ((r = vm_choose_engine(v, status, e)) < 0)
 		return r;
 	if ((r = ram_new_with_room(&v->ram, c->memory_bytes, MEMORY_ROOM, e)) < 0)
@@ -154,11 +154,13 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int *status, struct err *e)
+int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
+	   int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
 	v->cfg = cfg;
+	v->nets = nets;
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
 	loop_timer_init(loop, &v->settle, vm_go_on, v);
@@ -188,7 +190,7 @@ int vm_start(struct vm *v, struct err *e)
 		struct vcpu *c = &v->vcpu[v->nthreads];
 		int r = pthread_create(&c->thread, NULL, vcpu_main, c);
 		if (r)
-			return err_sys(e, r, _("cannot start the thread of CPU %u"), c->index);
+			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);
@@ -203,6 +205,7 @@ void vm_go(struct vm *v)
 	v->start_cpu_us = (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 	v->started_ns = clock_mono_ns();
 	gate_go(&v->gate);
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
 }
 
 /* ---- buttons ---- */

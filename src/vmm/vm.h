@@ -11,14 +11,16 @@
 #include "base/loop.h"
 #include "vmm/config.h"
 
+struct net_backend; /* net/net.h */
 struct vm;
 
 /* What ends or restarts a VM, whoever wants it. */
 enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILED, VM_QUIT };
 
-/* Open and build all that cfg names (borrowed, outlives the VM) and put the kernel into memory. Failing leaves
- * nothing. *status: what to exit with then. */
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, int *status, struct err *e);
+/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards) and put the
+ * kernel into memory. Failing leaves nothing. *status: what to exit with then. */
+int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
+	   int *status, struct err *e);
 /* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
 int vm_start(struct vm *v, struct err *e);
 void vm_go(struct vm *v);
@@ -46,6 +48,8 @@ void vm_power_button(struct vm *v);
 void vm_break(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */
 bool vm_balloon(struct vm *v, u64 bytes);
+/* Requests of its disk i that the host failed so far; false: there is no such disk. */
+bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);
 /* New references. */
 json_t *vm_status_json(struct vm *v);
 /* What its CPUs were promised (cpu_promise_json.h). */

@@ -9,7 +9,7 @@
 #include "machine/pci.h"
 #include "net/net.h"
 #include "vmm/device_plan.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/vm_int.h"
 
@@ -55,19 +55,11 @@ static int open_net(struct vm *v, unsigned i, struct device_args *a, struct err 
 	const struct vmm_net *n = &v->cfg->nets[i];
 	/* Locally administered; "mica" and the card's number. */
 	const u8 mac[6] = { 0x02, 'm', 'i', 'c', 'a', (u8)i };
-	struct net_hostfwd *fwd = xcalloc(n->nhostfwd + 1, sizeof(*fwd));
-	pid_t pid;
-	int r = n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 
-	if (!n->mac)
-		memcpy(a->mac, mac, sizeof(mac));
-	for (unsigned k = 0; r == 0 && k < n->nhostfwd; k++)
-		r = net_hostfwd_parse(&fwd[k], n->hostfwd[k], e);
-	if (r == 0)
-		r = net_user_start(&a->fd, &pid, fwd, n->nhostfwd, e);
-	a->mtu = NET_USER_MTU;
-	free(fwd);
-	return r;
+	memcpy(a->mac, mac, sizeof(mac));
+	a->fd = v->nets[i].fd;
+	a->mtu = v->nets[i].mtu;
+	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
 
 static int open_back_end(struct vm *v, const struct vmm_planned *p, struct device_args *a, struct err *e)

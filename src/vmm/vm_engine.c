@@ -5,7 +5,7 @@
 #include "machine/machine.h"
 #include "vmm/engine_options.h"
 #include "vmm/exit_status.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/vm_int.h"
 
 static unsigned trace_mask(const struct vmm_config *c)
@@ -33,7 +33,7 @@ static int new_model(struct vm *v, enum cpu_engine_kind kind, struct err *e)
 		return err_prefix(e, "cpu");
 	r = cpu_engine_limit(kind, v->model, e);
 	if (r == 0 && v->restore && (r = cpu_model_keep(v->model, &v->promise, e)) < 0)
-		r = err_prefix(e, _("restore"));
+		r = err_prefix(e, "restore");
 	return r;
 }
 

@@ -11,9 +11,11 @@
 #include "base/ram.h"
 #include "base/state.h"
 #include "cpu/cpu.h"
+#include "net/net.h"
 #include "vmm/boot_files.h"
 #include "vmm/gate.h"
 #include "vmm/vm.h"
+#include "vmm/vm_event.h"
 #include "vmm/vm_state.h"
 
 #include <pthread.h>
@@ -44,6 +46,8 @@ struct vm_saving {
 	int rc;
 	struct err err;
 	_Atomic bool given_up; /* any thread */
+	_Atomic u64 written;   /* bytes, as was last looked */
+	u64 tell_ns;           /* when to look again; who writes */
 };
 
 struct vm {
@@ -66,6 +70,11 @@ struct vm {
 	u8 *restore_head;                 /* what was read of it before */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
+	const struct net_backend *nets; /* by number of the card */
+	struct {
+		vm_listen_fn *fn;
+		void *opaque;
+	} listener;
 	struct vcpu vcpu[CPU_MAX];
 	unsigned nthreads;
 	int proc_status; /* /proc/self/status, for our own memory */
@@ -83,6 +92,7 @@ struct vm {
 	struct loop_timer settle; /* vm_go_on() looks again */
 	int reset_result;         /* of the errand, for go_on_after_reset() */
 	bool was_reset;           /* since act_at_rest() began */
+	const char *reset_why;
 	struct err reset_err;
 	struct vm_saving save; /* what gate_save() is for */
 	pthread_mutex_t lock;  /* guards what follows */

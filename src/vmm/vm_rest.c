@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "machine/machine.h"
 #include "vmm/exit_status.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/vm_int.h"
 
 #define DISCARD_BYTES (64 * MIB) /* of memory given back, between two looks at the wishes */
@@ -65,8 +65,10 @@ static int reset(struct vm *v, struct err *e)
 	return gate_must_end(&v->gate) ? 0 : vm_boot(v, e);
 }
 
-static void finish(struct vm *v, int status)
+static void finish(struct vm *v, int status, const char *why, const struct err *e)
 {
+	vm_tell(v,
+		&(struct vm_event){ .kind = VM_EVENT_STATE, .state = "ended", .why = why, .status = status, .err = e });
 	v->status = status;
 	v->ended = true;
 	gate_leave(&v->gate);
@@ -85,15 +87,16 @@ static void reset_here(void *opaque)
 }
 
 /* True: the reset is under way, and go_on_after_reset() follows. */
-static bool reset_or_finish(struct vm *v, int status, const char *why)
+static bool reset_or_finish(struct vm *v, int status, const char *why, const char *text)
 {
 	if (v->cfg->no_reboot) {
-		log_info("%s", why);
-		finish(v, status);
+		log_info("%s", text);
+		finish(v, status, why, NULL);
 		return false;
 	}
 	v->resets++;
 	v->was_reset = true;
+	v->reset_why = why;
 	gate_errand(&v->gate, reset_here);
 	return true;
 }
@@ -121,8 +124,10 @@ static void go_on_after_reset(void *opaque)
 	struct vm *v = opaque;
 
 	if (v->reset_result < 0) {
-		log_error(_("the VM cannot boot again: %s"), v->reset_err.msg);
-		finish(v, STATUS_HOST);
+		log_error(_("the VM cannot boot again: %s"), err_local(&v->reset_err));
+		finish(v, STATUS_HOST, "boot-failed", &v->reset_err);
+	} else {
+		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_RESET, .why = v->reset_why });
 	}
 	vm_go_on(v);
 }
@@ -134,21 +139,22 @@ static bool carry_out(struct vm *v, const struct gate_wishes *w)
 	case VM_NOTHING:
 		break;
 	case VM_POWEROFF:
-		finish(v, STATUS_OK);
+		finish(v, STATUS_OK, "poweroff", NULL);
 		break;
 	case VM_RESET:
-		return reset_or_finish(v, STATUS_RESET, _("the guest reset the machine"));
+		return reset_or_finish(v, STATUS_RESET, "reset", _("the guest reset the machine"));
 	case VM_TRIPLE_FAULT:
-		return reset_or_finish(v, STATUS_TRIPLE_FAULT, _("the guest's CPU shut down (triple fault)"));
+		return reset_or_finish(v, STATUS_TRIPLE_FAULT, "triple-fault",
+				       _("the guest's CPU shut down (triple fault)"));
 	case VM_DEBUG_EXIT:
-		finish(v, STATUS_DEBUG((int)w->value));
+		finish(v, STATUS_DEBUG((int)w->value), "debug-exit", NULL);
 		break;
 	case VM_ENGINE_FAILED:
-		log_error(_("the CPU engine failed: %s"), v->engine_err.msg);
-		finish(v, STATUS_ENGINE);
+		log_error(_("the CPU engine failed: %s"), err_local(&v->engine_err));
+		finish(v, STATUS_ENGINE, "engine-failed", &v->engine_err);
 		break;
 	case VM_QUIT:
-		finish(v, (int)w->value);
+		finish(v, (int)w->value, "quit", NULL);
 		break;
 	}
 	return false;

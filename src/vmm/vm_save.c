@@ -15,10 +15,11 @@
 #include "base/clock.h"
 #include "block/block.h"
 #include "machine/machine.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/vm_int.h"
 
 #define SETTLE_NS 1000000ull
+#define PROGRESS_NS (NSEC_PER_SEC / 5) /* between two words about it */
 
 struct snapshot_vm vm_parts(struct vm *v)
 {
@@ -41,7 +42,7 @@ int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e
 	if (r < 0)
 		return r;
 	if (!gate_save(&v->gate))
-		return err_set(e, EBUSY, _("the VM is being saved already, or ends"));
+		return err_set(e, EBUSY, "the VM is being saved already, or ends");
 	v->save = (struct vm_saving){ .fd = fd, .done = done, .opaque = opaque, .step = SAVE_SETTLE };
 	return 0;
 }
@@ -53,9 +54,13 @@ bool vm_held(struct vm *v)
 
 void vm_release(struct vm *v)
 {
-	if (vm_held(v))
+	bool held = vm_held(v);
+
+	if (held)
 		machine_resume(v->machine);
 	gate_release(&v->gate);
+	if (held)
+		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
 }
 
 void vm_save_give_up(struct vm *v)
@@ -78,7 +83,7 @@ static void flushed(struct blk_req *r, int res)
 	struct vm_saving *s = &f->v->save;
 
 	if (res < 0 && s->rc == 0)
-		s->rc = err_sys(&s->err, -res, _("disk %s: cannot flush it"), f->v->cfg->disks[f->disk].path);
+		s->rc = err_sys(&s->err, -res, "disk %s: cannot flush it", f->v->cfg->disks[f->disk].path);
 	if (!--s->flushing)
 		loop_timer_arm(&f->v->settle, 0);
 }
@@ -100,10 +105,26 @@ static void start_flush(struct vm *v)
 
 /* ---- writing ---- */
 
-static bool give_up(void *opaque)
+static void tell_progress(void *opaque)
 {
 	struct vm *v = opaque;
 
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PROGRESS,
+				       .done = atomic_load(&v->save.written),
+				       .total = v->cfg->memory_bytes });
+}
+
+/* Between two pieces of what an errand writes. */
+static bool give_up(void *opaque)
+{
+	struct vm *v = opaque;
+	u64 now = clock_mono_ns();
+
+	if (v->save.state && now >= v->save.tell_ns) {
+		v->save.tell_ns = now + PROGRESS_NS;
+		atomic_store(&v->save.written, state_offset(v->save.state));
+		loop_post(v->loop, tell_progress, v);
+	}
 	return atomic_load(&v->save.given_up) || gate_must_end(&v->gate);
 }
 
@@ -157,10 +178,12 @@ static bool finish(struct vm *v)
 	free(steal(&s->flush));
 	close(s->fd);
 	/* While it is held nothing moves: what waits in the rings is in the saved state, and is done by who goes on. */
-	if (s->rc == 0)
+	if (s->rc == 0) {
 		gate_hold(&v->gate);
-	else if (!v->ended)
+		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
+	} else if (!v->ended) {
 		machine_resume(v->machine);
+	}
 	s->done(s->opaque, s->rc < 0 ? &s->err : NULL, bytes, s->memory_bytes);
 	return true;
 }
@@ -172,9 +195,9 @@ bool vm_save_at_rest(struct vm *v)
 	if (s->step == SAVE_FLUSH && s->flushing)
 		return false; /* whatever else: the requests are ours until they have ended */
 	if (v->ended)
-		s->rc = err_set(&s->err, ESHUTDOWN, _("the VM ended before it could be saved"));
+		s->rc = err_set(&s->err, ESHUTDOWN, "the VM ended before it could be saved");
 	else if (s->rc == 0 && atomic_load(&s->given_up))
-		s->rc = err_set(&s->err, ECANCELED, _("saving was given up"));
+		s->rc = err_set(&s->err, ECANCELED, "saving was given up");
 	if (s->rc < 0)
 		return finish(v);
 	switch (s->step) {

@@ -13,7 +13,7 @@
 #include "cpu/cpu.h"
 #include "cpu/state.h"
 #include "machine/machine.h"
-#include "vmm/i18n.h"
+#include "base/i18n.h"
 #include "vmm/saved_config.h"
 
 int snapshot_possible(const struct snapshot_vm *v, struct err *e)
@@ -21,9 +21,9 @@ int snapshot_possible(const struct snapshot_vm *v, struct err *e)
 	for (unsigned i = 0; i < v->cfg->ndisks; i++)
 		if (blk_is_snapshot(v->disks[i]))
 			return err_set(e, ENOTSUP,
-				       _("disk %s has snapshot=on: its writes are in a temporary file that ends with "
-					 "the VM, and the "
-					 "saved state would need them; start the VM with a copy of the image instead"),
+				       "disk %s has snapshot=on: its writes are in a temporary file that ends with "
+				       "the VM, and the "
+				       "saved state would need them; start the VM with a copy of the image instead",
 				       v->cfg->disks[i].path);
 	return 0;
 }
@@ -44,13 +44,13 @@ static int disk_section(const struct snapshot_vm *v, unsigned i, struct state_fi
 	if ((r = state_end(s, e)) < 0)
 		return r;
 	if (bytes != now_bytes)
-		return err_set(e, ESTALE, _("disk %s has %llu bytes; when the VM was saved it had %llu"), d->path,
+		return err_set(e, ESTALE, "disk %s has %llu bytes; when the VM was saved it had %llu", d->path,
 			       (unsigned long long)now_bytes, (unsigned long long)bytes);
 	if (mtime != now_mtime && !d->readonly && !v->cfg->restore_disks)
 		return err_set(
 		    e, ESTALE,
-		    _("disk %s was written after the VM was saved: the guest would destroy its file systems. Only "
-		      "if it is a copy of that time, give it anew with --disk"),
+		    "disk %s was written after the VM was saved: the guest would destroy its file systems. Only "
+		    "if it is a copy of that time, give it anew with --disk",
 		    d->path);
 	return 0;
 }
@@ -71,7 +71,7 @@ static int vcpu_sections(const struct snapshot_vm *v, struct state_file *s, stru
 		r = cpu_state_section(s, i, c, e);
 		if (r == 0 && state_loading(s)) {
 			u64 lacks = c->xcr0 & ~cpu_model_xcr0(v->model);
-			r = lacks ? err_set(e, EBADMSG, _("CPU %u: XCR0 bits %#llx are not its model's"), i,
+			r = lacks ? err_set(e, EBADMSG, "CPU %u: XCR0 bits %#llx are not its model's", i,
 					    (unsigned long long)lacks)
 				  : cpu_set_state(cpu, c, e);
 		}

@@ -45,6 +45,14 @@ static void add_health(struct vm *v, json_t *o)
 	json_object_set_new(o, "disk_errors", json_integer((json_int_t)errors));
 }
 
+bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors)
+{
+	if (i >= v->ndisks)
+		return false;
+	*errors = blk_errors(v->disks[i]);
+	return true;
+}
+
 static void add_loop(struct vm *v, json_t *o)
 {
 	struct loop_stats s;

@@ -94,6 +94,27 @@ class Documents(unittest.TestCase):
             self.assertRegex(section, rf"(?m)^\.It {value}$")
 
 
+    def test_control_socket_tables(self):
+        """docs/control-socket.md against the tables of the source."""
+        doc = source("docs/control-socket.md")
+
+        def rows(first):
+            table = doc[doc.index(f"| {first} |"):].split("\n\n")[0]
+            return [name for line in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", line.split("|")[1])]
+        commands = source("src/vmm/control_command.c")
+        self.assertEqual(sorted(rows("command")), sorted(re.findall(r'\{ "(\w+)", cmd_', commands)))
+        events = source("src/vmm/control_event.c")
+        self.assertEqual(sorted(rows("event")), sorted(re.findall(r'\[VM_EVENT_\w+\] = "(\w+)"', events)))
+        names = set(re.findall(r'\{ E\w+, "([\w-]+)"', source("src/base/err_names.c")))
+        for folder, _, files in os.walk(os.path.join(SRC, "src")):
+            for name in files:
+                if name.endswith(".c"):
+                    text = source(os.path.relpath(os.path.join(folder, name), SRC))
+                    names.update(re.findall(r'\berr_named\(&?\w+, "([a-z-]+)"\)', text))
+        names.update(re.findall(r'\bfail\(e, "([a-z-]+)"\)', commands))
+        self.assertEqual(sorted(rows("code")), sorted(names))
+
+
 class Commands(unittest.TestCase):
     def test_version(self):
         r = mica("--version")
@@ -151,7 +172,7 @@ class Korean(unittest.TestCase):
     def test_all_is_translated(self):
         try:
             files = [os.path.join(SRC, f) for f in source("po/POTFILES").split()]
-            pot = subprocess.run(["xgettext", "--keyword=_", "--keyword=N_", "--from-code=UTF-8", "-o", "-", *files],
+            pot = subprocess.run(["xgettext", *source("po/options").split(), "-o", "-", *files],
                                  capture_output=True, check=True, timeout=patience.seconds(30)).stdout
             po = os.path.join(SRC, "po/ko.po")
             merged = subprocess.run(["msgmerge", "-q", "--no-fuzzy-matching", "-o", "-", po, "-"], input=pot,
@@ -163,13 +184,22 @@ class Korean(unittest.TestCase):
             self.assertEqual(left.decode(), "", "messages without a Korean translation")
         subprocess.run(["msgfmt", "--check", "-o", "/dev/null", po], check=True)
 
+    def sources(self):
+        for folder, _, names in os.walk(os.path.join(SRC, "src")):
+            for name in sorted(names):
+                if name.endswith(".c"):
+                    yield os.path.relpath(os.path.join(folder, name), SRC)
+
     def test_every_file_with_messages_is_listed(self):
-        listed = set(source("po/POTFILES").split())
-        for room in ("src/cli", "src/vmm"):
-            for name in os.listdir(os.path.join(SRC, room)):
-                path = f"{room}/{name}"
-                if name.endswith(".c") and re.search(r"\bN?_\(\"", source(path)):
-                    self.assertIn(path, listed)
+        listed = source("po/POTFILES").split()
+        have = [path for path in self.sources() if re.search(r"\b(err_set|err_sys|err_prefix|state_bad|MSG|N?_)\(", source(path))]
+        self.assertEqual(sorted(have), sorted(listed))
+
+    def test_errors_are_translated_where_they_are_shown(self):
+        """Not where they are made: what goes into struct err is English (base/err.h)."""
+        for path in self.sources():
+            for call in re.findall(r"\berr_(?:set|sys|prefix)\([^;]*;", source(path)):
+                self.assertNotRegex(call, r"\W_\(", path)
 
 
 if __name__ == "__main__":

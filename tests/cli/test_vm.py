@@ -255,6 +255,71 @@ class Vm(unittest.TestCase):
         self.assertEqual(p.wait(patience.seconds(10)), 130)
         self.assertFalse(os.path.exists(path))
 
+    def connect(self, path):
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.settimeout(patience.seconds(20))
+        s.connect(path)
+        return s.makefile("rw", encoding="utf-8")
+
+    def test_events(self):
+        path = os.path.join(self.dir, "events")
+        p, _ = self.start(HANG, "--control", path)
+        one, other = self.connect(path), self.connect(path)
+        for f in (one, other):
+            f.write('{"command":"hello","versions":[1],"id":1}\n{"command":"subscribe","id":2}\n{"command":"frob","id":3}\n')
+            f.flush()
+            hello, subscribed, frob = (json.loads(f.readline()) for _ in range(3))
+            self.assertEqual((hello["result"]["version"], subscribed["result"]["status"]["state"]), (1, "running"))
+            self.assertEqual((frob["id"], frob["code"], frob["message"][0]["args"]), (3, "unknown-command", ["frob"]))
+        one.write('{"command":"reset","id":4}\n')
+        one.flush()
+        self.assertEqual(json.loads(one.readline()), {"id": 4, "ok": True, "result": {}})
+        one.write('{"command":"quit","id":5}\n')
+        for f in (one, other):
+            event = json.loads(f.readline())
+            self.assertEqual((event["event"], event["data"]), ("reset", {"why": "reset"}))
+        one.flush()
+        self.assertEqual(json.loads(one.readline())["id"], 5)
+        for f in (one, other):
+            event = json.loads(f.readline())
+            self.assertEqual((event["event"], event["data"]), ("state", {"state": "ended", "why": "quit", "status": 130}))
+            self.assertEqual(f.readline(), "")
+        self.assertEqual(p.wait(patience.seconds(10)), 130)
+
+    # ---- another language ----
+    def test_korean_has_no_english(self):
+        """Whoever an error comes from: this process, mica-vmm by its socket, mica-slirp through mica-vmm, another VM."""
+        bad, control = os.path.join(self.dir, "bad"), os.path.join(self.dir, "korean")
+        with open(bad, "wb") as f:
+            f.write(b"no kernel" * 1000)
+        good = self.args(HANG)[3]
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.start(HANG, "--control", control)
+            notdir = os.path.join(self.dir, "bad", "state")
+            # What remains of each message: names, paths, numbers, options, programs.
+            for args, left in (
+                    (["run", "--kernel", bad], "mica bad"),
+                    (["run", "--kernel", good, "--disk", "/nowhere/disk"], "mica run disk nowhere"),
+                    (["run", "--kernel", good, "--disk", self.dir], "mica"),
+                    (["run", "--kernel", good, "--initrd", "/dev/null"], "mica initrd dev null"),
+                    (["run", "--kernel", good, "--cpu", "mica-v2,-frob"], "mica cpu FEATURE frob"),
+                    (["run", "--kernel", good, "--control", control], "mica VM korean"),
+                    (["run", "--kernel", good, "--control", "/nowhere/sock"], "mica nowhere sock"),
+                    (["run", "--kernel", good, "--net", f"user,hostfwd=tcp::{port}-:22"], "mica tcp"),
+                    (["run", "--kernel", good, "--net", "user,hostfwd=tcp:x"], "mica run net tcp udp x"),
+                    (["save", "--control", "/nowhere/sock", "--output", "f"], "mica save nowhere sock VM"),
+                    (["save", "--control", control, "--output", notdir], "mica save bad state")):
+                r = subprocess.run([MICA, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT,
+                                   env={**os.environ, "LANGUAGE": "ko", "LC_ALL": "C.UTF-8"}, check=False)
+                self.assertNotEqual(r.returncode, 0, args)
+                self.assertRegex(r.stderr, "[가-힣]")
+                words = set(re.findall("[A-Za-z]+", r.stderr.replace(self.dir, "")))
+                self.assertLessEqual(words, set(left.split()), r.stderr)
+
     def test_guest_messages_are_counted(self):
         # The first device's BAR 0 is moved over the second one's and away again, for ever: a line each time.
         path = os.path.join(self.dir, "noisy")

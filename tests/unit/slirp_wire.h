@@ -265,8 +265,14 @@ static inline struct net *start(const struct net_hostfwd *fwd, unsigned nfwd)
 	struct net *n = calloc(1, sizeof(*n));
 	struct err e = { 0 };
 
-	if (net_user_start(&n->fd, &n->pid, fwd, nfwd, &e) < 0)
+	struct net_backend b;
+
+	if (net_user_start(&b, fwd, nfwd, &e) < 0)
 		fail_msg("%s", e.msg);
+	assert_int_equal(b.mtu, NET_USER_MTU);
+	assert_int_equal(b.offloads, 0);
+	n->fd = b.fd;
+	n->pid = b.pid;
 	arp_gateway(n);
 	return n;
 }

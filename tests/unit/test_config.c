@@ -22,14 +22,15 @@ static const char full[] =
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,"
-    "\"control_fd\":9,\"control_path\":\"/ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
-    "\"restore_fd\":11,\"restore_head_fd\":12,\"restore_disks\":true,"
+    "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
+    "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
+    "\"restore_fd\":11,\"restore_head_fd\":13,\"restore_disks\":true,"
     "\"stats\":true,\"verbose\":true,"
     "\"disks\":[{\"path\":\"/"
     "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true,"
     "\"id\":\"system\",\"bus\":\"virtio\",\"params\":[\"queues=2\"]}],"
     "\"devices\":[{\"class\":\"virtio-rng\",\"id\":\"more\"}],"
-    "\"nets\":[{\"type\":\"user\",\"mac\":\"02:00:00:00:00:01\",\"hostfwd\":[\"tcp::1-:2\"],"
+    "\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"02:00:00:00:00:01\",\"hostfwd\":[\"tcp::1-:2\"],"
     "\"id\":\"lan\",\"model\":\"virtio\"}]}";
 
 static void test_round_trip(void **state)
@@ -98,12 +99,18 @@ static void test_refused(void **state)
 		  "too long" },
 		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"readonly\":1}]}", "disks: readonly: not true" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"tap\"}]}", "net: 'tap'" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"hostfwd\":[1]}]}", "hostfwd: not a list" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"mac\":\"02:00:00:00:00\"}]}",
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"fd\"}]}", "net: type fd has the descriptor" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"fd\",\"fd\":2}]}", "net: type fd has the descriptor" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"fd\",\"fd\":9,\"hostfwd\":[\"tcp::1-:2\"]}]}",
+		  "no hostfwd" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"hostfwd\":[1]}]}",
+		  "hostfwd: not a list" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"02:00:00:00:00\"}]}",
 		  "is not an address" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"mac\":\"02:00:00:00:00:0g\"}]}",
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"02:00:00:00:00:0g\"}]}",
 		  "is not an address" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"mac\":\"01:00:00:00:00:00\"}]}", "multicast" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"01:00:00:00:00:00\"}]}",
+		  "multicast" },
 		{ "{\"kernel\":\"/k\",\"console\":\"fd\"}", "console: no descriptor" },
 		{ DISK("\"bus\":\"ide\""), "disk: /d: bus=ide is not known; there is: virtio" },
 		{ DISK("\"params\":[\"queues=0\"]"), "disk: /d: queues=0: write a number from 1 to 32" },
@@ -115,11 +122,11 @@ static void test_refused(void **state)
 		{ DISK("\"id\":\"\""), "id=: write a letter" },
 		{ DISK("\"id\":\"a/b\""), "id=a/b: write a letter" },
 		{ DISK("\"id\":\"serial0\""), "two devices are called 'serial0'" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"model\":\"e1000\"}]}",
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"model\":\"e1000\"}]}",
 		  "net: model=e1000 is not known" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"params\":[\"x=1\"]}]}",
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"params\":[\"x=1\"]}]}",
 		  "virtio-net takes nothing of its own" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"id\":\"net1\"},{\"type\":\"user\"}]}",
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"id\":\"net1\"},{\"type\":\"user\"}]}",
 		  "two devices are called 'net1'" },
 		{ "{\"kernel\":\"/k\",\"devices\":[{}]}", "device: '' is no device" },
 		{ DEVICE("floppy"), "device: 'floppy' is no device that can be added; there is: virtio-rng" },

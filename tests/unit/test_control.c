@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_control.c - the control socket's protocol, its bounds, and what a client's end means. */
-#include "vmm/control.h"
-#include "vmm/vm.h"
+#include "fake_vm.h"
+#include "base/clock.h"
+#include "vmm/err_json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,74 +11,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-
-/* ---- a VM that notes what it is asked ---- */
-
-struct vm {
-	enum vm_ask asked;
-	unsigned value, buttons, breaks;
-	u64 balloon;
-};
-
-void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
-{
-	v->asked = what;
-	v->value = value;
-}
-void vm_power_button(struct vm *v)
-{
-	v->buttons++;
-}
-void vm_break(struct vm *v)
-{
-	v->breaks++;
-}
-bool vm_balloon(struct vm *v, u64 bytes)
-{
-	if (bytes > 1000)
-		return false;
-	v->balloon = bytes;
-	return true;
-}
-json_t *vm_status_json(struct vm *v)
-{
-	return json_pack("{s:s}", "state", "running");
-}
-json_t *vm_promise_json(struct vm *v)
-{
-	return json_pack("{s:s}", "vendor", "x");
-}
-json_t *vm_stats_json(struct vm *v)
-{
-	return json_pack("{s:i}", "blocks", 7);
-}
-
-static bool held;
-static unsigned released, given_up;
-static int save_fd = -1;
-static vm_saved_fn *save_done;
-static void *save_opaque;
-
-int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e)
-{
-	save_fd = fd;
-	save_done = done;
-	save_opaque = opaque;
-	return 0;
-}
-void vm_save_give_up(struct vm *v)
-{
-	given_up++;
-}
-bool vm_held(struct vm *v)
-{
-	return held;
-}
-void vm_release(struct vm *v)
-{
-	released++;
-	held = false;
-}
 
 /* ---- helpers ---- */
 
@@ -94,7 +27,8 @@ static int setup(void **state)
 	if (loop_new(&loop, NULL) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
 		return -1;
 	client = sv[0];
-	return control_new(&control, loop, &vm, NULL) < 0 || control_client(control, sv[1], *state != NULL, NULL) < 0;
+	return control_new(&control, loop, &vm, NULL) < 0 ||
+	       control_client(control, sv[1], *state ? CONTROL_PARENT : CONTROL_ANYBODY, NULL) < 0;
 }
 
 static int setup_parent(void **state)
@@ -126,16 +60,32 @@ static void turn(void)
 	}
 }
 
-static json_t *ask(const char *line)
+/* The next line that is there. */
+static json_t *heard(void)
 {
 	static char buf[70000];
-	assert_int_equal(send(client, line, strlen(line), MSG_NOSIGNAL), strlen(line));
-	turn();
-	ssize_t n = recv(client, buf, sizeof(buf), MSG_DONTWAIT);
-	assert_true(n > 0 && buf[n - 1] == '\n');
-	json_t *j = json_loadb(buf, (size_t)n, 0, NULL);
+	size_t n = 0;
+
+	while (recv(client, buf + n, 1, MSG_DONTWAIT) == 1 && buf[n] != '\n')
+		n++;
+	assert_true(n > 0 && buf[n] == '\n');
+	json_t *j = json_loadb(buf, n, 0, NULL);
 	assert_non_null(j);
 	return j;
+}
+
+static bool silence(void)
+{
+	char c;
+
+	return recv(client, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
+}
+
+static json_t *ask(const char *line)
+{
+	assert_int_equal(send(client, line, strlen(line), MSG_NOSIGNAL), strlen(line));
+	turn();
+	return heard();
 }
 
 static void ok(const char *line)
@@ -146,10 +96,16 @@ static void ok(const char *line)
 	json_decref(j);
 }
 
-static void fails(const char *line, const char *words)
+static void fails(const char *line, const char *code, const char *words)
 {
 	json_t *j = ask(line);
 	const char *text = json_string_value(json_object_get(j, "error"));
+	struct err e;
+	assert_string_equal(json_string_value(json_object_get(j, "code")), code);
+	/* What it is made of makes the same text. */
+	err_from_json(&e, j);
+	assert_string_equal(e.msg, text);
+	assert_string_equal(err_name(&e), code);
 	assert_true(json_is_false(json_object_get(j, "ok")));
 	if (!text || !strstr(text, words))
 		fail_msg("%s: %s", line, text);
@@ -180,16 +136,57 @@ static void test_commands(void **state)
 
 static void test_errors(void **state)
 {
-	fails("hello\n", "not a JSON object");
-	fails("[1]\n", "not a JSON object");
-	fails("{\"command\":\n", "not a JSON object");
-	fails("{}\n", "no command");
-	fails("{\"command\":1}\n", "no command");
-	fails("{\"command\":\"frob\"}\n", "frob: no such command");
-	fails("{\"command\":\"balloon\"}\n", "bytes: not a whole number");
-	fails("{\"command\":\"balloon\",\"bytes\":-1}\n", "bytes: not a whole number");
-	fails("{\"command\":\"balloon\",\"bytes\":2000}\n", "more than the guest has");
+	fails("hello\n", "bad-json", "not a JSON object (at byte 5)");
+	fails("[1]\n", "bad-json", "not a JSON object, but another value");
+	fails("{\"command\":\n", "bad-json", "not a JSON object");
+	fails("{\"command\":\"stop\",\"command\":\"stop\"}\n", "bad-json", "not a JSON object");
+	fails("{}\n", "no-command", "no command: send {\"command\": NAME}");
+	fails("{\"command\":1}\n", "no-command", "no command");
+	fails("{\"command\":\"frob\"}\n", "unknown-command", "frob: no such command; hello lists");
+	fails("{\"command\":\"balloon\"}\n", "bad-argument", "balloon: bytes: not a whole number");
+	fails("{\"command\":\"balloon\",\"bytes\":-1}\n", "bad-argument", "bytes: not a whole number");
+	fails("{\"command\":\"balloon\",\"bytes\":\"1\"}\n", "bad-argument", "bytes: not a whole number");
+	fails("{\"command\":\"balloon\",\"bytes\":2000}\n", "out-of-range", "more than the guest has");
+	fails("{\"command\":\"subscribe\",\"events\":\"state\"}\n", "bad-argument", "events: not a list of at most 16");
+	fails("{\"command\":\"subscribe\",\"events\":[1]}\n", "bad-argument", "events: not a list of at most 16");
+	fails("{\"command\":\"subscribe\",\"events\":[\"frob\"]}\n", "unknown-event", "frob: no such event");
+	fails("{\"command\":\"hello\",\"versions\":[2,3]}\n", "bad-version", "this VM speaks version 1");
+	fails("{\"command\":\"hello\",\"versions\":1}\n", "bad-argument", "versions: not a list");
 	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+/* Bytes that are no UTF-8, as paths may have them, do not cost the answer. */
+static void test_any_bytes(void **state)
+{
+	json_t *o = json_object();
+	struct err e, got;
+
+	err_set(&e, ENOENT, "cannot open %s", "a\xff\xfe");
+	err_to_json(&e, o);
+	assert_int_equal(err_from_json(&got, o), -ENOENT);
+	assert_string_equal(got.msg, "cannot open a??");
+	json_decref(o);
+}
+
+static bool has(const json_t *list, const char *word)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (!strcmp(json_string_value(json_array_get(list, i)), word))
+			return true;
+	return false;
+}
+
+static void test_hello(void **state)
+{
+	json_t *j = ask("{\"command\":\"hello\",\"versions\":[7,1],\"client\":\"test\",\"id\":1}\n");
+	const json_t *r = json_object_get(j, "result");
+
+	assert_int_equal(json_integer_value(json_object_get(r, "version")), 1);
+	assert_string_equal(json_string_value(json_object_get(r, "mica")), MICA_VERSION);
+	assert_true(has(json_object_get(r, "commands"), "save") && has(json_object_get(r, "commands"), "hello"));
+	assert_true(has(json_object_get(r, "events"), "state") && has(json_object_get(r, "events"), "progress"));
+	assert_int_equal(json_integer_value(json_object_get(r, "line_max")), CONTROL_LINE_MAX);
+	json_decref(j);
 }
 
 static void test_pieces(void **state)
@@ -210,12 +207,14 @@ static void test_pieces(void **state)
 
 static void test_long_line_drops(void **state)
 {
-	char junk[CONTROL_LINE_MAX];
-	char c;
+	char junk[CONTROL_LINE_MAX], c;
 
 	memset(junk, 'x', sizeof(junk));
 	assert_int_equal(send(client, junk, sizeof(junk), 0), sizeof(junk));
 	turn();
+	json_t *j = heard();
+	assert_string_equal(json_string_value(json_object_get(j, "code")), "too-long");
+	json_decref(j);
 	assert_int_equal(recv(client, &c, 1, MSG_DONTWAIT), 0);
 	assert_int_equal(vm.asked, VM_NOTHING);
 }
@@ -238,7 +237,7 @@ static void test_clients_come_and_go(void **state)
 	for (int i = 0; i < 100; i++) {
 		int sv[2];
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-		assert_int_equal(control_client(control, sv[1], false, NULL), 0);
+		assert_int_equal(control_client(control, sv[1], CONTROL_ANYBODY, NULL), 0);
 		close(sv[0]);
 		turn();
 	}
@@ -248,7 +247,8 @@ static void test_clients_come_and_go(void **state)
 		int sv[2];
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 		fds[i] = sv[0];
-		assert_int_equal(control_client(control, sv[1], false, NULL), i < CONTROL_CLIENTS_MAX - 1 ? 0 : -EBUSY);
+		assert_int_equal(control_client(control, sv[1], CONTROL_ANYBODY, NULL),
+				 i < CONTROL_CLIENTS_MAX - 1 ? 0 : -EBUSY);
 	}
 	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		close(fds[i]);
@@ -315,7 +315,7 @@ static void test_save(void **state)
 	struct err e;
 	int p[2];
 
-	fails("{\"command\":\"save\"}\n", "no file came along");
+	fails("{\"command\":\"save\"}\n", "no-descriptor", "no file came along");
 	assert_int_equal(pipe(p), 0);
 	send_with("{\"command\":\"save\"}\n", p[0]);
 	assert_true(answered("that can be written"));
@@ -325,7 +325,7 @@ static void test_save(void **state)
 	send_with("{\"command\":\"save\"}\n", ro);
 	assert_true(answered("not a regular file"));
 	close(ro);
-	fails("{\"command\":\"resume\"}\n", "not paused");
+	fails("{\"command\":\"resume\"}\n", "not-paused", "not paused");
 
 	/* Until it is saved there is no answer, and what comes meanwhile waits. */
 	begin_save();
@@ -373,7 +373,7 @@ static void test_saver_gone(void **state)
 	int sv[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	client = sv[0];
-	assert_int_equal(control_client(control, sv[1], false, NULL), 0);
+	assert_int_equal(control_client(control, sv[1], CONTROL_ANYBODY, NULL), 0);
 	begin_save();
 	end_save(NULL);
 	assert_int_equal(released, 0);
@@ -382,6 +382,158 @@ static void test_saver_gone(void **state)
 	turn();
 	assert_int_equal(released, 1);
 	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+/* Who said hello is answered as it comes, and hears how far the save is. */
+static void test_any_order(void **state)
+{
+	static const char more[] = "{\"command\":\"stop\",\"id\":6}\n{\"command\":\"save\",\"id\":7}\n";
+
+	ok("{\"command\":\"hello\",\"versions\":[1]}\n");
+	ok("{\"command\":\"subscribe\",\"events\":[\"progress\"]}\n");
+	begin_save();
+	assert_int_equal(send(client, more, strlen(more), 0), strlen(more));
+	turn();
+	assert_int_equal(vm.buttons, 1);
+	json_t *j = heard();
+	assert_int_equal(json_integer_value(json_object_get(j, "id")), 6);
+	json_decref(j);
+	j = heard();
+	assert_string_equal(json_string_value(json_object_get(j, "code")), "no-descriptor");
+	assert_int_equal(json_integer_value(json_object_get(j, "id")), 7);
+	json_decref(j);
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = 10, .total = 30 });
+	j = heard();
+	const json_t *data = json_object_get(j, "data");
+	assert_string_equal(json_string_value(json_object_get(j, "event")), "progress");
+	assert_string_equal(json_string_value(json_object_get(data, "command")), "save");
+	assert_int_equal(json_integer_value(json_object_get(data, "id")), 5);
+	assert_int_equal(json_integer_value(json_object_get(data, "done")), 10);
+	assert_int_equal(json_integer_value(json_object_get(data, "total")), 30);
+	json_decref(j);
+	end_save(NULL);
+	j = heard();
+	assert_int_equal(json_integer_value(json_object_get(j, "id")), 5);
+	json_decref(j);
+	ok("{\"command\":\"resume\"}\n");
+}
+
+static void expect(const char *event, const char *data)
+{
+	json_t *j = heard(), *want = json_loads(data, 0, NULL);
+
+	assert_string_equal(json_string_value(json_object_get(j, "event")), event);
+	assert_true(json_integer_value(json_object_get(j, "time_ms")) > 1600000000000);
+	if (!json_equal(json_object_get(j, "data"), want))
+		fail_msg("%s", json_dumps(j, 0));
+	json_decref(j);
+	json_decref(want);
+}
+
+static void test_events(void **state)
+{
+	struct err e;
+
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = "running" });
+	assert_true(silence()); /* nobody asked for it */
+	json_t *j = ask("{\"command\":\"subscribe\"}\n");
+	const json_t *r = json_object_get(j, "result");
+	assert_int_equal(json_array_size(json_object_get(r, "events")), VM_EVENT_KINDS);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(r, "status"), "state")), "running");
+	json_decref(j);
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = "paused" });
+	expect("state", "{\"state\":\"paused\"}");
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_RESET, .why = "triple-fault" });
+	expect("reset", "{\"why\":\"triple-fault\"}");
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = "ended", .why = "poweroff" });
+	expect("state", "{\"state\":\"ended\",\"why\":\"poweroff\",\"status\":0}");
+	err_sys(&e, ENOENT, "x %d", 1);
+	happens(&vm, &(struct vm_event){
+			 .kind = VM_EVENT_STATE, .state = "ended", .why = "boot-failed", .status = 1, .err = &e });
+	expect("state", "{\"state\":\"ended\",\"why\":\"boot-failed\",\"status\":1,\"code\":\"not-found\",\"errno\":2,"
+			"\"error\":\"x 1: No such file or directory\",\"message\":[{\"id\":\"x %d\",\"args\":[\"1\"]},"
+			"{\"errno\":2}]}");
+	ok("{\"command\":\"subscribe\",\"events\":[\"disk\"]}\n");
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = "running" });
+	assert_true(silence());
+}
+
+/* Failed requests are told once a second and a disk, however many there are. */
+static void test_disk_errors(void **state)
+{
+	vm.disk_errors[0] = 5; /* before somebody listens */
+	ok("{\"command\":\"subscribe\",\"events\":[\"disk\"]}\n");
+	vm.disk_errors[1] = 3;
+	for (u64 end = clock_mono_ns() + 5 * NSEC_PER_SEC; silence() && clock_mono_ns() < end;)
+		turn();
+	expect("disk", "{\"disk\":1,\"errors\":3}");
+	turn();
+	assert_true(silence());
+}
+
+/* One who subscribes and does not read is cut off, and the VM's memory stays as it is. */
+static void test_slow_subscriber(void **state)
+{
+	ok("{\"command\":\"subscribe\"}\n");
+	for (int i = 0; i < 100000; i++)
+		happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = 10, .total = 30 });
+	char buf[65536];
+	ssize_t n;
+	size_t got = 0;
+	while ((n = recv(client, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		got += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_true(got < 100000 * 50);
+	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+/* A burst that fits in its queue is all there, in order, when it reads late. */
+static void test_late_reader(void **state)
+{
+	const unsigned events = 2000;
+
+	ok("{\"command\":\"subscribe\"}\n");
+	int small = 4096;
+	for (unsigned i = 0; i < events; i++)
+		happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = i, .total = events });
+	setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (unsigned i = 0; i < events; i++) {
+		if (silence())
+			turn();
+		json_t *j = heard();
+		assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "data"), "done")), i);
+		json_decref(j);
+	}
+}
+
+static void test_starter(void **state)
+{
+	struct err e;
+	char buf[1000];
+	int sv[2];
+
+	control_ready(control);
+	json_t *j = heard();
+	assert_string_equal(json_string_value(json_object_get(j, "event")), "ready");
+	json_decref(j);
+	/* It hears less, but is not cut off. */
+	ok("{\"command\":\"subscribe\"}\n");
+	for (int i = 0; i < 100000; i++)
+		happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = 10, .total = 30 });
+	assert_int_equal(send(client, "{\"command\":\"stop\"}\n", 19, 0), 19);
+	turn();
+	assert_int_equal(vm.buttons, 1);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	err_set(&e, ENOENT, "no kernel %s", "x");
+	assert_true(control_failed(sv[0], &e, 2));
+	buf[recv(sv[1], buf, sizeof(buf) - 1, 0)] = '\0';
+	assert_non_null(strstr(buf, "\"event\":\"failed\""));
+	assert_non_null(strstr(buf, "\"status\":2"));
+	assert_non_null(strstr(buf, "no kernel x"));
+	close(sv[1]);
+	assert_false(control_failed(sv[0], &e, 2));
+	close(sv[0]);
 }
 
 static void test_parent_gone(void **state)
@@ -404,6 +556,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_clients_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_save, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_saver_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any_bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hello, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disk_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_subscriber, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_starter, setup_parent, teardown),
 		cmocka_unit_test_setup_teardown(test_parent_gone, setup_parent, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -384,7 +384,7 @@ static void wire_cut(void **state)
 static void wire_down_and_up(void **state)
 {
 	u8 st[2], buf[200];
-	u8 down = NET_MSG_DOWN, ready = NET_MSG_READY;
+	u8 down = NET_MSG_DOWN, ready = NET_MSG_HELLO;
 	u32 id, len;
 
 	virtio_rig_start(&F.v, 64, F_STATUS);

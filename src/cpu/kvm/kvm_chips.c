@@ -29,9 +29,9 @@ static const struct {
 	int cap;
 	const char *name;
 } needed[] = {
-	{ KVM_CAP_IRQCHIP, "interrupt controllers of its own" },
-	{ KVM_CAP_PIT2, "a PIT of its own" },
-	{ KVM_CAP_PIT_STATE2, "the state of its PIT" },
+	{ KVM_CAP_IRQCHIP, MSG("interrupt controllers of its own") },
+	{ KVM_CAP_PIT2, MSG("a PIT of its own") },
+	{ KVM_CAP_PIT_STATE2, MSG("the state of its PIT") },
 };
 
 int kvm_chips_make(struct kvm_vm *vm, struct err *e)

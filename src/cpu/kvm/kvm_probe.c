@@ -31,18 +31,18 @@ static const struct {
 	int cap;
 	const char *name;
 } needed[] = {
-	{ KVM_CAP_USER_MEMORY, "user memory slots" },
-	{ KVM_CAP_READONLY_MEM, "read-only memory slots (Linux 3.7)" },
-	{ KVM_CAP_SPLIT_IRQCHIP, "a split interrupt controller (Linux 4.4)" },
-	{ KVM_CAP_SIGNAL_MSI, "message-signalled interrupts" },
-	{ KVM_CAP_IRQ_ROUTING, "interrupt routing" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exits (Linux 4.11)" },
-	{ KVM_CAP_EXT_CPUID, "extended CPUID" },
-	{ KVM_CAP_XSAVE, "XSAVE state" },
-	{ KVM_CAP_VCPU_EVENTS, "event state" },
-	{ KVM_CAP_DEBUGREGS, "debug registers" },
-	{ KVM_CAP_MP_STATE, "run states" },
-	{ KVM_CAP_GET_TSC_KHZ, "the TSC's frequency" },
+	{ KVM_CAP_USER_MEMORY, MSG("user memory slots") },
+	{ KVM_CAP_READONLY_MEM, MSG("read-only memory slots (Linux 3.7)") },
+	{ KVM_CAP_SPLIT_IRQCHIP, MSG("a split interrupt controller (Linux 4.4)") },
+	{ KVM_CAP_SIGNAL_MSI, MSG("message-signalled interrupts") },
+	{ KVM_CAP_IRQ_ROUTING, MSG("interrupt routing") },
+	{ KVM_CAP_IMMEDIATE_EXIT, MSG("immediate exits (Linux 4.11)") },
+	{ KVM_CAP_EXT_CPUID, MSG("extended CPUID") },
+	{ KVM_CAP_XSAVE, MSG("XSAVE state") },
+	{ KVM_CAP_VCPU_EVENTS, MSG("event state") },
+	{ KVM_CAP_DEBUGREGS, MSG("debug registers") },
+	{ KVM_CAP_MP_STATE, MSG("run states") },
+	{ KVM_CAP_GET_TSC_KHZ, MSG("the TSC's frequency") },
 };
 
 int kvm_check_caps(int fd, struct err *e)

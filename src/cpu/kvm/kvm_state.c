@@ -311,17 +311,17 @@ static int set_regs(struct kvm_cpu *c, const struct cpu_state *s, struct err *e)
 	sr.efer = s->efer;
 	memset(sr.interrupt_bitmap, 0, sizeof(sr.interrupt_bitmap));
 	if (ioctl(c->fd, KVM_SET_SREGS, &sr) < 0)
-		return failed(c, "segment and control registers", e);
+		return failed(c, MSG("segment and control registers"), e);
 #define TO(i, name) r.name = s->gpr[i];
 	GPRS(TO)
 #undef TO
 	if (ioctl(c->fd, KVM_SET_REGS, &r) < 0)
-		return failed(c, "general registers", e);
+		return failed(c, MSG("general registers"), e);
 	memcpy(d.db, s->dr, sizeof(d.db));
 	if (s->exc.valid && s->exc.has_payload && s->exc.vector == 1)
 		d.dr6 |= s->exc.payload;
 	if (ioctl(c->fd, KVM_SET_DEBUGREGS, &d) < 0)
-		return failed(c, "debug registers", e);
+		return failed(c, MSG("debug registers"), e);
 	return 0;
 }
 
@@ -352,11 +352,11 @@ static int set_fpu(struct kvm_cpu *c, const struct cpu_state *s, struct err *e)
 	struct kvm_xsave x;
 
 	if (cpu_model_xcr0(c->vm->model) && s->xcr0 && ioctl(c->fd, KVM_SET_XCRS, &xc) < 0)
-		return failed(c, "XCR0", e);
+		return failed(c, MSG("XCR0"), e);
 	memset(&x, 0, sizeof(x));
 	memcpy(x.region, s->xsave, sizeof(s->xsave));
 	if (ioctl(c->fd, KVM_SET_XSAVE, &x) < 0)
-		return failed(c, "XSAVE area", e);
+		return failed(c, MSG("XSAVE area"), e);
 	return 0;
 }
 
@@ -383,9 +383,9 @@ static int set_events(struct kvm_cpu *c, const struct cpu_state *s, struct err *
 	};
 
 	if (ioctl(c->fd, KVM_SET_VCPU_EVENTS, &ev) < 0)
-		return failed(c, "pending events", e);
+		return failed(c, MSG("pending events"), e);
 	if (ioctl(c->fd, KVM_SET_MP_STATE, &mp) < 0)
-		return failed(c, "run state", e);
+		return failed(c, MSG("run state"), e);
 	/* As messages: the kernel has no other way to take them. */
 	if (s->init_pending)
 		cpu_vm_msi(&c->vm->head, 0xfee00000 | c->index << 12, 5 << 8);
@@ -414,7 +414,7 @@ int kvm_set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 	if (r == 0)
 		r = set_events(c, s, e);
 	if (r == 0 && s->tsc && kvm_set_msr(c, MSR_TSC, s->tsc) < 0)
-		r = failed(c, "TSC", e);
+		r = failed(c, MSG("TSC"), e);
 	c->io_pending = false;
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* kvm_vm.c - a VM of the KVM engine: opening /dev/kvm, memory, interrupt messages, doorbells (kvm.h). */
 #include "base/clock.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "cpu/kvm/kvm.h"
 #include "cpu/probe.h"
@@ -67,19 +68,21 @@ static int build(struct kvm_vm *vm, struct err *e)
 
 	vm->sys_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vm->sys_fd < 0)
-		return err_sys(e, errno, "cannot open /dev/kvm%s",
-			       errno == EACCES ? " (is this user in the group kvm?)"
-			       : errno == ENOENT
-				   ? " (no KVM module is loaded, or the processor's virtualization is off)"
-				   : "");
+		return err_sys(
+		    e, errno,
+		    errno == EACCES ? N_("cannot open /dev/kvm (is this user in the group kvm?)")
+		    : errno == ENOENT
+			? N_("cannot open /dev/kvm (no KVM module is loaded, or the processor's virtualization is off)")
+			: N_("cannot open /dev/kvm"));
 	if ((r = check_caps(vm, e)) < 0)
 		return r;
 	do
 		vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM, 0ul);
 	while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
-		return err_sys(e, errno, "KVM cannot make a VM%s",
-			       errno == EBUSY ? " (another hypervisor holds the processor)" : "");
+		return err_sys(e, errno,
+			       errno == EBUSY ? N_("KVM cannot make a VM (another hypervisor holds the processor)")
+					      : N_("KVM cannot make a VM"));
 	fcntl(vm->fd, F_SETFD, FD_CLOEXEC);
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
 		return err_sys(e, errno, "KVM refuses the address of its own pages");

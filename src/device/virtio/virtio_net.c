@@ -241,7 +241,7 @@ static void receive(struct vnet *n)
 				wire_ended(n);
 				break;
 			}
-			if (r == 1)
+			if (r < NET_FRAME_MIN && n->frame[0] <= NET_MSG_DOWN)
 				set_link(n, n->frame[0] != NET_MSG_DOWN);
 			if (r < NET_FRAME_MIN || r > NET_FRAME_MAX)
 				continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* i18n.c - see i18n.h. */
-#include "vmm/i18n.h"
-#include "vmm/self.h"
+#include "base/i18n.h"
+#include "base/program_path.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -26,7 +26,7 @@ void i18n_init(void)
 	snprintf(path, sizeof(path), "%s", MICA_LOCALEDIR);
 	if (env && *env) {
 		snprintf(path, sizeof(path), "%s", env);
-	} else if (self_dir(dir, sizeof(dir)) == 0) {
+	} else if (program_dir(dir, sizeof(dir)) == 0) {
 		static const char *const near[] = { "po", "../share/locale" };
 		for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
 			char probe[4200];

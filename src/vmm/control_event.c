@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * control_event.c - what the clients of the control socket are told without asking.
+ *
+ * Failed disk requests are counted by the block layer on any thread, and a guest may cause as many as it likes: so they
+ * are looked at once a second, while somebody wants to hear of them, and told in one line a disk.
+ */
+#include "base/clock.h"
+#include "vmm/control_int.h"
+#include "vmm/err_json.h"
+
+#include <sys/socket.h>
+
+#define WATCH_NS NSEC_PER_SEC
+
+static const char *const names[] = {
+	[VM_EVENT_STATE] = "state",
+	[VM_EVENT_RESET] = "reset",
+	[VM_EVENT_DISK] = "disk",
+	[VM_EVENT_PROGRESS] = "progress",
+};
+_Static_assert(ARRAY_LEN(names) == VM_EVENT_KINDS, "each has a name");
+
+const char *control_event_name(unsigned kind)
+{
+	return kind < ARRAY_LEN(names) ? names[kind] : NULL;
+}
+
+static json_t *event(const char *name, json_t *data)
+{
+	return json_pack("{s:s s:I s:o}", "event", name, "time_ms", (json_int_t)(clock_real_ns() / 1000000), "data",
+			 data);
+}
+
+static json_t *data_of(const struct vm_event *ev, const struct control_client *cl)
+{
+	json_t *o = json_object();
+
+	switch (ev->kind) {
+	case VM_EVENT_STATE:
+		json_object_set_new(o, "state", json_string(ev->state));
+		if (ev->why) {
+			json_object_set_new(o, "why", json_string(ev->why));
+			json_object_set_new(o, "status", json_integer(ev->status));
+		}
+		if (ev->err)
+			err_to_json(ev->err, o);
+		break;
+	case VM_EVENT_RESET:
+		json_object_set_new(o, "why", json_string(ev->why));
+		break;
+	case VM_EVENT_DISK:
+		json_object_set_new(o, "disk", json_integer(ev->index));
+		json_object_set_new(o, "errors", json_integer((json_int_t)ev->count));
+		break;
+	case VM_EVENT_PROGRESS:
+		json_object_set_new(o, "command", json_string("save"));
+		if (cl->waiting && cl->id)
+			json_object_set(o, "id", cl->id);
+		json_object_set_new(o, "done", json_integer((json_int_t)ev->done));
+		json_object_set_new(o, "total", json_integer((json_int_t)ev->total));
+		break;
+	case VM_EVENT_KINDS:
+		break;
+	}
+	return o;
+}
+
+void control_on_event(void *opaque, const struct vm_event *ev)
+{
+	struct control *c = opaque;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *cl = &c->clients[i];
+		if (cl->fd >= 0 && cl->events & 1u << ev->kind)
+			control_send(cl, event(names[ev->kind], data_of(ev, cl)));
+	}
+}
+
+void control_ready(struct control *c)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (c->clients[i].fd >= 0 && c->clients[i].role != CONTROL_ANYBODY)
+			control_send(&c->clients[i], event("ready", json_object()));
+}
+
+bool control_failed(int fd, const struct err *e, int status)
+{
+	json_t *data = json_pack("{s:i}", "status", status);
+
+	err_to_json(e, data);
+	json_t *o = event("failed", data);
+	auto_free char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	auto_free char *line = xasprintf("%s\n", text ? text : "");
+	ssize_t n = (ssize_t)strlen(line);
+	return text && send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
+}
+
+/* ---- disks ---- */
+
+static bool wanted(const struct control *c)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (c->clients[i].fd >= 0 && c->clients[i].events & 1u << VM_EVENT_DISK)
+			return true;
+	return false;
+}
+
+static void look(struct control *c, bool tell)
+{
+	u64 n;
+
+	for (unsigned i = 0; i < VMM_DISKS_MAX && vm_disk_errors(c->vm, i, &n); i++) {
+		u64 more = n - c->disk_errors[i];
+		c->disk_errors[i] = n;
+		if (tell && more)
+			control_on_event(c, &(struct vm_event){ .kind = VM_EVENT_DISK, .index = i, .count = more });
+	}
+}
+
+void control_on_watch(void *opaque)
+{
+	struct control *c = opaque;
+
+	c->watching = wanted(c);
+	if (!c->watching)
+		return;
+	look(c, true);
+	loop_timer_arm(&c->watch, clock_mono_ns() + WATCH_NS);
+}
+
+void control_watch(struct control *c)
+{
+	if (c->watching || !wanted(c))
+		return;
+	c->watching = true;
+	look(c, false); /* from now on */
+	loop_timer_arm(&c->watch, clock_mono_ns() + WATCH_NS);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fake_vm.h - a VM for the control socket, that notes what it is asked and says what a test wants. */
+#ifndef MICA_FAKE_VM_H
+#define MICA_FAKE_VM_H
+
+#include "vmm/control.h"
+#include "vmm/vm.h"
+#include "vmm/vm_event.h"
+
+struct vm {
+	enum vm_ask asked;
+	unsigned value, buttons, breaks;
+	u64 balloon, disk_errors[2];
+	vm_listen_fn *listen;
+	void *listen_opaque;
+};
+
+void vm_ask(struct vm *v, enum vm_ask what, unsigned value)
+{
+	v->asked = what;
+	v->value = value;
+}
+void vm_power_button(struct vm *v)
+{
+	v->buttons++;
+}
+void vm_break(struct vm *v)
+{
+	v->breaks++;
+}
+bool vm_balloon(struct vm *v, u64 bytes)
+{
+	if (bytes > 1000)
+		return false;
+	v->balloon = bytes;
+	return true;
+}
+bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors)
+{
+	if (i >= 2)
+		return false;
+	*errors = v->disk_errors[i];
+	return true;
+}
+void vm_listen(struct vm *v, vm_listen_fn *fn, void *opaque)
+{
+	v->listen = fn;
+	v->listen_opaque = opaque;
+}
+json_t *vm_status_json(struct vm *v)
+{
+	return json_pack("{s:s}", "state", "running");
+}
+json_t *vm_promise_json(struct vm *v)
+{
+	return json_pack("{s:s}", "vendor", "x");
+}
+json_t *vm_stats_json(struct vm *v)
+{
+	return json_pack("{s:i}", "blocks", 7);
+}
+
+static bool held;
+static unsigned released, given_up;
+static int save_fd = -1;
+static vm_saved_fn *save_done;
+static void *save_opaque;
+
+int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e)
+{
+	save_fd = fd;
+	save_done = done;
+	save_opaque = opaque;
+	return 0;
+}
+void vm_save_give_up(struct vm *v)
+{
+	given_up++;
+}
+bool vm_held(struct vm *v)
+{
+	return held;
+}
+void vm_release(struct vm *v)
+{
+	released++;
+	held = false;
+}
+
+/* Something happens to it. */
+static void happens(struct vm *v, const struct vm_event *ev)
+{
+	if (v->listen)
+		v->listen(v->listen_opaque, ev);
+}
+
+#endif
