@@ -8,6 +8,8 @@
  */
 #include "direct_rig.h"
 #include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_code.h"
+#include "cpu/soft/direct/direct_runner.h"
 #include "cpu/soft/system/system.h"
 
 #include <dirent.h>

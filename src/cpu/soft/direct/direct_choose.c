@@ -21,7 +21,8 @@
  * again.
  */
 #include "base/clock.h"
-#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_runner.h"
+#include "cpu/soft/vm.h"
 
 #define TRY 12u          /* returns of a leg that tries a way */
 #define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
