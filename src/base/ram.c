@@ -112,17 +112,19 @@ static bool make_tmpfs(struct tmpfs *t)
 	return t->file >= 0;
 }
 
-int ram_new(struct ram **out, u64 bytes, struct err *e)
+/* The mapping is as large as the file, all of it a hole: address space, not memory. */
+int ram_new_with_room(struct ram **out, u64 bytes, u64 room, struct err *e)
 {
 	must(bytes && bytes % PAGE_BYTES == 0);
+	u64 capacity = ROUND_UP(bytes, RAM_PIECE_ALIGN) + RAM_PIECE_ALIGN + ROUND_UP(room, RAM_PIECE_ALIGN);
 	struct tmpfs t;
 	bool large = make_tmpfs(&t);
 	auto_close int context = t.context, fd = large ? t.file : memfd_create(FILE_NAME, MFD_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot create guest memory (memfd)");
-	if (ftruncate(fd, (off_t)bytes) < 0)
+	if (ftruncate(fd, (off_t)capacity) < 0)
 		return err_sys(e, errno, "cannot size guest memory to %llu MiB", (unsigned long long)(bytes / MIB));
-	u8 *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	u8 *p = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (p == MAP_FAILED)
 		return err_sys(e, errno, "cannot map %llu MiB of guest memory", (unsigned long long)(bytes / MIB));
 	struct ram *r = xcalloc(1, sizeof(*r));
@@ -130,10 +132,16 @@ int ram_new(struct ram **out, u64 bytes, struct err *e)
 	r->tmpfs = steal_fd(&context);
 	r->tmpfs_rest = t.rest;
 	r->bytes = bytes;
+	r->capacity = capacity;
 	r->host = p;
-	r->low_bytes = MIN(bytes, RAM_LOW_MAX);
+	ram_init(r);
 	*out = r;
 	return 0;
+}
+
+int ram_new(struct ram **out, u64 bytes, struct err *e)
+{
+	return ram_new_with_room(out, bytes, 0, e);
 }
 
 /* The kernel may refuse (no huge pages built in, or forbidden on this host): then pages come one by one, as ever. */
@@ -155,7 +163,7 @@ bool ram_load_begin(const struct ram *r, u64 off)
 void ram_load_end(const struct ram *r)
 {
 	take(r, r->tmpfs_rest);
-	must(ftruncate(r->memfd, (off_t)r->bytes) == 0);
+	must(ftruncate(r->memfd, (off_t)r->capacity) == 0);
 }
 
 void ram_settle(struct ram *r)
@@ -169,48 +177,91 @@ void ram_free(struct ram *r)
 {
 	if (!r)
 		return;
-	munmap(r->host, r->bytes);
+	munmap(r->host, r->capacity);
 	close(r->memfd);
 	ram_settle(r);
+	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
 
-int ram_get(const struct ram *r, gpa_t gpa, void *buf, u64 bytes)
+int ram_take(struct ram *r, u64 bytes, u64 *off, struct err *e)
 {
-	const u8 *p = ram_ptr(r, gpa, bytes);
-	if (!p)
-		return -EFAULT;
-	memcpy(buf, p, bytes);
-	return 0;
+	u64 size = ROUND_UP(bytes, RAM_PIECE_ALIGN);
+	int rc = 0;
+
+	must(bytes && bytes % PAGE_BYTES == 0);
+	pthread_mutex_lock(&r->lock);
+	if (size < bytes || size > r->capacity - r->used) {
+		rc = err_set(e, ENOSPC, "there is no room for %llu KiB more of guest memory: %llu KiB are left",
+			     (unsigned long long)(bytes / KIB), (unsigned long long)((r->capacity - r->used) / KIB));
+	} else {
+		*off = r->used;
+		r->used += size;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return rc;
 }
 
-int ram_put(const struct ram *r, gpa_t gpa, const void *buf, u64 bytes)
+u64 ram_ones(struct ram *r)
 {
-	u8 *p = ram_ptr(r, gpa, bytes);
-	if (!p)
-		return -EFAULT;
-	memcpy(p, buf, bytes);
-	ram_wrote(r, gpa, bytes);
-	return 0;
+	pthread_mutex_lock(&r->lock);
+	if (!r->ones_ready)
+		memset(r->host + r->ones_off, 0xff, PAGE_BYTES);
+	r->ones_ready = true;
+	pthread_mutex_unlock(&r->lock);
+	return r->ones_off;
 }
 
-int ram_zero(const struct ram *r, gpa_t gpa, u64 bytes)
+int ram_discard_at(const struct ram *r, u64 off, u64 bytes)
 {
-	u8 *p = ram_ptr(r, gpa, bytes);
-	if (!p)
-		return -EFAULT;
-	memset(p, 0, bytes);
-	ram_wrote(r, gpa, bytes);
+	if (fallocate(r->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)bytes) < 0)
+		return -errno;
+	ram_wrote_at(r, off, bytes);
 	return 0;
 }
 
 int ram_discard(const struct ram *r, gpa_t gpa, u64 bytes)
 {
 	u8 *p = ram_ptr(r, gpa, bytes);
+
+	return p ? ram_discard_at(r, (u64)(p - r->host), bytes) : -EFAULT;
+}
+
+int ram_get(const struct ram *r, gpa_t gpa, void *buf, u64 bytes)
+{
+	const u8 *p = ram_ptr_ro(r, gpa, bytes);
+
 	if (!p)
 		return -EFAULT;
-	if (fallocate(r->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(p - r->host), (off_t)bytes) < 0)
-		return -errno;
-	ram_wrote(r, gpa, bytes);
+	memcpy(buf, p, bytes);
 	return 0;
+}
+
+static int put(const struct ram *r, u8 *p, const void *buf, u64 bytes)
+{
+	if (!p)
+		return -EFAULT;
+	if (buf)
+		memcpy(p, buf, bytes);
+	else
+		memset(p, 0, bytes);
+	ram_wrote_at(r, (u64)(p - r->host), bytes);
+	return 0;
+}
+
+int ram_put(const struct ram *r, gpa_t gpa, const void *buf, u64 bytes)
+{
+	return put(r, ram_ptr(r, gpa, bytes), buf, bytes);
+}
+
+int ram_put_rom(const struct ram *r, gpa_t gpa, const void *buf, u64 bytes)
+{
+	bool readonly;
+
+	return put(r, ram_find_checked(r, gpa, bytes, &readonly), buf, bytes);
+}
+
+int ram_zero(const struct ram *r, gpa_t gpa, u64 bytes)
+{
+	return put(r, ram_ptr(r, gpa, bytes), NULL, bytes);
 }

@@ -8,19 +8,16 @@
  */
 #include "base/ram_state.h"
 
-#include <assert.h>
 #include <zstd.h>
 
 #define CHUNK_BYTES (1 * MIB)
 #define CHUNK_PAGES (CHUNK_BYTES / PAGE_BYTES)
 #define ZSTD_LEVEL 1
 
-static_assert(RAM_LOW_MAX % CHUNK_BYTES == 0, "chunks end at the PCI hole");
-
 enum encoding { RAW, ZSTD };
 
 struct chunk {
-	u64 index; /* offset / CHUNK_BYTES in RAM as ram->host has it */
+	u64 index; /* offset in the file / CHUNK_BYTES */
 	u64 pages[CHUNK_PAGES / 64];
 	u8 encoding;
 };
@@ -165,9 +162,7 @@ static void load_chunk(const struct ram *r, struct state_file *s, struct loader 
 			memcpy(r->host + off + p * (u64)PAGE_BYTES, data, PAGE_BYTES);
 			data += PAGE_BYTES;
 		}
-	/* No chunk lies on both sides of the PCI hole. */
-	ram_wrote(r, off < r->low_bytes ? off : RAM_HIGH_BASE + (off - r->low_bytes),
-		  here * PAGE_BYTES); /* INV-RAM-1 */
+	ram_wrote_at(r, off, here * PAGE_BYTES); /* INV-RAM-1 */
 	l->next = c.index + 1;
 	l->chunks++;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * overlay.c - snapshot=on: the image is only read; writes go to an unlinked temporary file and are
- * gone at close.
+ * overlay.c - a layer whose writes go to an unlinked temporary file, and are gone at close: snapshot=on, and what a
+ * running disk gets on top when what is below shall not change any more.
  *
  * Theory: the temporary file is sparse and as large as the disk, each byte at its own offset. Which
  * sectors live there is said by a map: for each 64 KiB cluster one bit a sector. So a write smaller than
@@ -10,10 +10,12 @@
  *
  * INV-SN-1: a sector's bit is set after its bytes are in the temporary file, and never cleared.
  *
- * A request is forwarded as it is where it can be (a read that lies in one of the two files); else a
- * struct step carries it through, one run of sectors after another.
+ * A request is passed on as it is where it can be (a read that lies in one of the two); else its frame carries it
+ * through, one run of sectors after another.
+ *
+ * A flush goes below: the temporary file has no future, but writes that ended below before this layer came have.
  */
-#include "block/node.h"
+#include "block/format.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -24,28 +26,22 @@ struct cluster {
 	u64 have[2]; /* a bit a sector */
 };
 
-struct snapshot {
-	struct blk_node n;
-	struct blk_node *base, *over;
+enum { BASE, OVER };
+
+struct overlay {
+	struct blk_node n; /* its children: BASE, OVER */
 	u64 nclusters;
 	pthread_mutex_t lock;
 	struct cluster *map; /* under lock */
 };
 
-struct step {
-	struct blk_req sub;
-	struct blk_req *parent;
-	u64 pos;
-	struct iovec iov[]; /* the part of the parent's under way */
-};
-
-static bool have(const struct snapshot *s, u64 sector)
+static bool have(const struct overlay *s, u64 sector)
 {
 	return s->map[sector / CLUSTER_SECTORS].have[sector / 64 % 2] >> (sector % 64) & 1;
 }
 
 /* Where the run of sectors at off lives, and how many bytes of `bytes` it has. */
-static bool run_at(struct snapshot *s, u64 off, u64 bytes, u64 *run)
+static bool run_at(struct overlay *s, u64 off, u64 bytes, u64 *run)
 {
 	u64 first = off / BLK_SECTOR, n = bytes / BLK_SECTOR, i = 1;
 
@@ -67,7 +63,7 @@ static bool run_at(struct snapshot *s, u64 off, u64 bytes, u64 *run)
 	return over;
 }
 
-static void set_have(struct snapshot *s, u64 off, u64 bytes)
+static void set_have(struct overlay *s, u64 off, u64 bytes)
 {
 	u64 i = off / BLK_SECTOR, end = i + bytes / BLK_SECTOR;
 
@@ -85,107 +81,74 @@ static void set_have(struct snapshot *s, u64 off, u64 bytes)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static struct step *step_new(struct blk_req *r, unsigned niov)
-{
-	struct step *st = xcalloc(1, sizeof(*st) + niov * sizeof(struct iovec));
-
-	st->parent = r;
-	return st;
-}
-
-static void step_end(struct step *st, int res)
-{
-	struct blk_req *r = st->parent;
-
-	free(st);
-	node_done(r, res);
-}
-
 /* ---- reads ---- */
 
-static void read_done(struct blk_req *sub, int res);
-
-/* The next run of a read that lies in both files. */
-static void read_next(struct snapshot *s, struct step *st)
+/* The next run of a read that lies in both: frame->own[0] bytes have been read. */
+static void read_next(struct overlay *s, struct blk_req *r)
 {
-	struct blk_req *r = st->parent;
-	u64 run, skip = st->pos, left;
-	unsigned n = 0;
-	bool over = run_at(s, r->off + st->pos, r->bytes - st->pos, &run);
+	struct blk_frame *f = node_frame(r);
+	u64 pos = f->own[0], run;
+	bool over = run_at(s, f->off + pos, f->bytes - pos, &run);
 
-	left = run;
-	for (unsigned i = 0; i < r->niov && left; i++) {
-		u64 len = r->iov[i].iov_len;
-		if (skip >= len) {
-			skip -= len;
-			continue;
-		}
-		st->iov[n].iov_base = (u8 *)r->iov[i].iov_base + skip;
-		st->iov[n].iov_len = MIN(len - skip, left);
-		left -= st->iov[n++].iov_len;
-		skip = 0;
-	}
-	st->sub = (struct blk_req){ .op = BLK_READ, .off = r->off + st->pos, .bytes = run, .iov = st->iov, .niov = n };
-	st->sub.complete = read_done;
-	st->pos += run;
-	struct blk_node *to = over ? s->over : s->base;
-	to->drv->submit(to, &st->sub);
+	r->off = f->off + pos;
+	r->skip = f->skip + pos;
+	r->bytes = run;
+	f->own[0] += run;
+	node_submit(s->n.child[over ? OVER : BASE], r);
 }
 
-static void read_done(struct blk_req *sub, int res)
+static void read_back(struct blk_node *n, struct blk_req *r, int res)
 {
-	struct step *st = container_of(sub, struct step, sub);
-	struct snapshot *s = container_of(st->parent->node, struct snapshot, n);
+	struct blk_frame *f = node_frame(r);
 
-	if (res < 0 || st->pos == st->parent->bytes)
-		step_end(st, res);
+	if (res < 0 || f->own[0] == f->bytes)
+		node_return(r, res);
 	else
-		read_next(s, st);
+		read_next(container_of(n, struct overlay, n), r);
+}
+
+static void start_read(struct overlay *s, struct blk_req *r)
+{
+	u64 run;
+	bool over = run_at(s, r->off, r->bytes, &run);
+
+	if (run == r->bytes) {
+		node_submit(s->n.child[over ? OVER : BASE], r);
+		return;
+	}
+	node_enter(&s->n, r, read_back)->own[0] = 0;
+	read_next(s, r);
 }
 
 /* ---- writes ---- */
 
-static void write_done(struct blk_req *sub, int res)
+static void write_back(struct blk_node *n, struct blk_req *r, int res)
 {
-	struct step *st = container_of(sub, struct step, sub);
-	struct snapshot *s = container_of(st->parent->node, struct snapshot, n);
-
 	if (res == 0)
-		set_have(s, sub->off, sub->bytes); /* INV-SN-1 */
-	step_end(st, res);
+		set_have(container_of(n, struct overlay, n), r->off, r->bytes); /* INV-SN-1 */
+	node_return(r, res);
 }
 
-static void start_write(struct snapshot *s, struct blk_req *r)
+static void start_write(struct overlay *s, struct blk_req *r)
 {
-	struct step *st = step_new(r, 0);
-
-	st->sub = (struct blk_req){ .op = r->op, .off = r->off, .bytes = r->bytes, .iov = r->iov, .niov = r->niov };
+	node_enter(&s->n, r, write_back);
 	/* A discarded sector must not show the image's bytes again: it reads as zeros from then on. */
 	if (r->op == BLK_DISCARD)
-		st->sub.op = BLK_WRITE_ZEROES;
-	st->sub.may_unmap = true;
-	st->sub.complete = write_done;
-	s->over->drv->submit(s->over, &st->sub);
+		r->op = BLK_WRITE_ZEROES;
+	r->may_unmap = true;
+	node_submit(s->n.child[OVER], r);
 }
 
-static void snapshot_submit(struct blk_node *n, struct blk_req *r)
+static void overlay_submit(struct blk_node *n, struct blk_req *r)
 {
-	struct snapshot *s = container_of(n, struct snapshot, n);
-	u64 run;
+	struct overlay *s = container_of(n, struct overlay, n);
 
-	r->node = n;
 	switch (r->op) {
-	case BLK_READ: {
-		bool over = run_at(s, r->off, r->bytes, &run);
-		struct blk_node *to = over ? s->over : s->base;
-		if (run == r->bytes)
-			to->drv->submit(to, r);
-		else
-			read_next(s, step_new(r, r->niov));
+	case BLK_READ:
+		start_read(s, r);
 		return;
-	}
-	case BLK_FLUSH: /* nothing here outlives the process */
-		node_done_later(n, r, 0);
+	case BLK_FLUSH:
+		node_submit(n->child[BASE], r);
 		return;
 	case BLK_WRITE:
 	case BLK_DISCARD:
@@ -195,27 +158,25 @@ static void snapshot_submit(struct blk_node *n, struct blk_req *r)
 	}
 }
 
-static void snapshot_close(struct blk_node *n)
+static void overlay_close(struct blk_node *n)
 {
-	struct snapshot *s = container_of(n, struct snapshot, n);
+	struct overlay *s = container_of(n, struct overlay, n);
 
-	s->base->drv->close(s->base);
-	s->over->drv->close(s->over);
 	munmap(s->map, s->nclusters * sizeof(*s->map));
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
-static const struct blk_driver snapshot_driver = {
-	.name = "snapshot",
-	.submit = snapshot_submit,
-	.close = snapshot_close,
+static const struct blk_driver overlay_driver = {
+	.name = "overlay",
+	.submit = overlay_submit,
+	.close = overlay_close,
 };
 
-int blk_snapshot_open(struct blk_node **out, struct blk_node *base, struct err *e)
+static int overlay_open(struct blk_node **out, const struct blk_open *o, struct err *e)
 {
-	struct blk_node *over;
-	int rc = raw_open_temp(&over, base->en, base->bytes, e);
+	struct blk_node *over, *base = o->below;
+	int rc = raw_open_temp(&over, o->q, o->io, base->bytes, e);
 
 	if (rc < 0)
 		return rc;
@@ -224,16 +185,23 @@ int blk_snapshot_open(struct blk_node **out, struct blk_node *base, struct err *
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		rc = errno;
-		over->drv->close(over);
+		node_close(over);
 		return err_sys(e, rc, "cannot make the map for snapshot=on");
 	}
-	struct snapshot *s = xcalloc(1, sizeof(*s));
-	s->n = (struct blk_node){ .drv = &snapshot_driver, .en = base->en, .bytes = base->bytes, .can_discard = true };
-	s->base = base;
-	s->over = over;
+	struct overlay *s = xcalloc(1, sizeof(*s));
+	s->n = (struct blk_node){ .drv = &overlay_driver, .q = o->q, .bytes = base->bytes, .can_discard = true };
+	s->n.child[BASE] = base;
+	s->n.child[OVER] = over;
 	s->map = map;
 	s->nclusters = nclusters;
 	pthread_mutex_init(&s->lock, NULL);
 	*out = &s->n;
 	return 0;
 }
+
+const struct blk_format blk_format_overlay = {
+	.name = "overlay",
+	.title = "writes in a temporary file",
+	.layer = true,
+	.open = overlay_open,
+};

@@ -14,7 +14,9 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
-#include "block/node.h"
+#include "block/format.h"
+#include "block/hostio.h"
+#include "block/image_lock.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -28,6 +30,7 @@ static u8 zeros[ZEROS_BYTES] __attribute__((aligned(4096))); /* never written */
 
 struct raw {
 	struct blk_node n;
+	struct hostio *io;
 	int fd;  /* through the page cache */
 	int dfd; /* O_DIRECT, or -1 */
 	u64 align_mem, align_off;
@@ -41,21 +44,36 @@ static bool aligned(const struct raw *w, const struct blk_req *r)
 {
 	if ((r->off | r->bytes) & (w->align_off - 1))
 		return false;
-	for (unsigned i = 0; i < r->niov; i++)
-		if (((uintptr_t)r->iov[i].iov_base & (w->align_mem - 1)) || (r->iov[i].iov_len & (w->align_off - 1)))
+	u64 skip = r->skip, left = r->bytes;
+	for (unsigned i = 0; i < r->niov && left; i++) {
+		u64 cut = MIN(skip, r->iov[i].iov_len), n = MIN(r->iov[i].iov_len - cut, left);
+		if (n && ((((uintptr_t)r->iov[i].iov_base + cut) & (w->align_mem - 1)) || (n & (w->align_off - 1))))
 			return false;
+		skip -= cut;
+		left -= n;
+	}
 	return true;
 }
 
-static void raw_done(struct blk_io *io, int res);
+static void raw_done(struct blk_done *d, int res);
+
+static void start(struct raw *w, struct blk_req *r, enum blk_io_op op, int fd)
+{
+	struct blk_io *io = &r->io;
+
+	io->done.fn = raw_done;
+	io->op = op;
+	io->fd = fd;
+	io->zero_from = w->file_bytes % BLK_SECTOR ? w->file_bytes : UINT64_MAX;
+	hostio_submit(w->io, io);
+}
 
 static void start_fallocate(struct raw *w, struct blk_req *r, int mode)
 {
-	r->io =
-	    (struct blk_io){ .op = IO_FALLOCATE, .fd = w->fd, .mode = mode | FALLOC_FL_KEEP_SIZE, .done = raw_done };
+	r->io.mode = mode | FALLOC_FL_KEEP_SIZE;
 	r->io.off = r->off;
 	r->io.bytes = r->bytes;
-	engine_submit(w->n.en, &r->io);
+	start(w, r, IO_FALLOCATE, w->fd);
 }
 
 /* WRITE_ZEROES the long way: from r->pos, a piece at a time. */
@@ -64,16 +82,19 @@ static void start_zeros(struct raw *w, struct blk_req *r)
 	u64 n = MIN(r->bytes - r->pos, ZEROS_BYTES);
 
 	r->one = (struct iovec){ zeros, n };
-	r->io = (struct blk_io){ .op = IO_WRITE, .fd = w->fd, .iov = &r->one, .niov = 1, .done = raw_done };
+	r->io.iov = &r->one;
+	r->io.niov = 1;
+	r->io.skip = 0;
 	r->io.off = r->off + r->pos;
 	r->io.bytes = n;
 	r->pos += n;
-	engine_submit(w->n.en, &r->io);
+	start(w, r, IO_WRITE, w->fd);
 }
 
-static void raw_done(struct blk_io *io, int res)
+static void raw_done(struct blk_done *d, int res)
 {
-	struct blk_req *r = container_of(io, struct blk_req, io);
+	struct blk_req *r = container_of(d, struct blk_req, io.done);
+	struct blk_io *io = &r->io;
 	struct raw *w = container_of(r->node, struct raw, n);
 
 	if (io->op == IO_FALLOCATE && res < 0 && (res == -EOPNOTSUPP || res == -EINVAL || res == -ENODEV)) {
@@ -96,6 +117,18 @@ static void raw_done(struct blk_io *io, int res)
 	node_done(r, res);
 }
 
+static void start_rw(struct raw *w, struct blk_req *r)
+{
+	bool direct = w->dfd >= 0 && aligned(w, r) && (r->op == BLK_WRITE || r->off + r->bytes <= w->file_bytes);
+
+	r->io.off = r->off;
+	r->io.bytes = r->bytes;
+	r->io.iov = r->iov;
+	r->io.niov = r->niov;
+	r->io.skip = r->skip;
+	start(w, r, r->op == BLK_READ ? IO_READ : IO_WRITE, direct ? w->dfd : w->fd);
+}
+
 static void raw_submit(struct blk_node *n, struct blk_req *r)
 {
 	struct raw *w = container_of(n, struct raw, n);
@@ -105,23 +138,13 @@ static void raw_submit(struct blk_node *n, struct blk_req *r)
 	switch (r->op) {
 	case BLK_READ:
 	case BLK_WRITE:
-		r->io = (struct blk_io){ .op = r->op == BLK_READ ? IO_READ : IO_WRITE, .fd = w->fd, .done = raw_done };
-		if (w->dfd >= 0 && aligned(w, r) && (r->op == BLK_WRITE || r->off + r->bytes <= w->file_bytes))
-			r->io.fd = w->dfd;
-		r->io.zero_from = w->file_bytes % BLK_SECTOR ? w->file_bytes : UINT64_MAX;
-		r->io.off = r->off;
-		r->io.bytes = r->bytes;
-		r->io.iov = r->iov;
-		r->io.niov = r->niov;
-		engine_submit(n->en, &r->io);
+		start_rw(w, r);
 		return;
 	case BLK_FLUSH:
-		if (n->readonly) {
+		if (n->readonly || n->temporary)
 			node_done_later(n, r, 0);
-			return;
-		}
-		r->io = (struct blk_io){ .op = IO_DATASYNC, .fd = w->fd, .done = raw_done };
-		engine_submit(n->en, &r->io);
+		else
+			start(w, r, IO_DATASYNC, w->fd);
 		return;
 	case BLK_DISCARD:
 		if (atomic_load(&w->no_punch))
@@ -144,8 +167,6 @@ static int raw_sync(struct blk_node *n)
 {
 	struct raw *w = container_of(n, struct raw, n);
 
-	if (n->readonly)
-		return 0;
 	return fdatasync(w->fd) < 0 ? -errno : 0;
 }
 
@@ -215,65 +236,6 @@ static int check_kind(const struct stat *st, const char *path, struct err *e)
 		       path);
 }
 
-/*
- * Two VMs writing one image destroy it. The locks are QEMU's (block/file-posix.c there), so that each sees the other:
- * bytes of the file stand for what is done with it. A read lock on PERM + n says "I do n", one on UNSHARED + n "nobody
- * else may do n". Whoever has placed his own looks for those of others that forbid or contradict them. Locks are the
- * open file description's: they end with the last descriptor, however the process ends.
- */
-enum { LOCK_PERM = 100, LOCK_UNSHARED = 200 };
-enum { DOES_READ = 1 << 0, DOES_WRITE = 1 << 1, DOES_RESIZE = 1 << 3, DOES_BITS = 5 };
-
-static int lock_byte(int fd, int cmd, short type, off_t at)
-{
-	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
-
-	if (fcntl(fd, cmd, &l) < 0)
-		return -errno;
-	return cmd == F_OFD_GETLK && l.l_type != F_UNLCK ? -EAGAIN : 0;
-}
-
-static int lock_bytes(int fd, unsigned does, unsigned unshared)
-{
-	int r = 0;
-
-	for (unsigned i = 0; i < DOES_BITS && r == 0; i++) {
-		if (does >> i & 1)
-			r = lock_byte(fd, F_OFD_SETLK, F_RDLCK, LOCK_PERM + i);
-		if (r == 0 && unshared >> i & 1)
-			r = lock_byte(fd, F_OFD_SETLK, F_RDLCK, LOCK_UNSHARED + i);
-	}
-	/* Ours of the same description do not count here. */
-	for (unsigned i = 0; i < DOES_BITS && r == 0; i++) {
-		if (does >> i & 1)
-			r = lock_byte(fd, F_OFD_GETLK, F_WRLCK, LOCK_UNSHARED + i);
-		if (r == 0 && unshared >> i & 1)
-			r = lock_byte(fd, F_OFD_GETLK, F_WRLCK, LOCK_PERM + i);
-	}
-	return r;
-}
-
-static int lock_image(int fd, bool write, const char *path, struct err *e)
-{
-	int r = lock_bytes(fd, DOES_READ | (write ? DOES_WRITE | DOES_RESIZE : 0), DOES_WRITE | DOES_RESIZE);
-
-	if (r == 0)
-		return 0;
-	if (r == -EAGAIN || r == -EACCES) {
-		if (write)
-			return err_set(e, EBUSY,
-				       "disk image '%s' is in use by another VM or program; stop that first, or give "
-				       "this VM a copy",
-				       path);
-		return err_set(e, EBUSY,
-			       "disk image '%s' is being written by another VM or program; stop that first, or give "
-			       "this VM a copy",
-			       path);
-	}
-	log_warn("disk image '%s' cannot be locked (%s): nothing keeps two VMs from writing it", path, strerror(-r));
-	return 0;
-}
-
 static int image_bytes(int fd, const struct stat *st, const char *path, u64 *bytes, struct err *e)
 {
 	u64 n = (u64)st->st_size;
@@ -300,14 +262,43 @@ static void direct_align(struct raw *w)
 #endif
 }
 
-int raw_open(struct blk_node **out, struct hostio *en, const struct blk_params *p, struct err *e)
+static struct raw *new_raw(struct blk_queue *q, struct hostio *io, u64 bytes)
 {
+	struct raw *w = xcalloc(1, sizeof(*w));
+
+	w->n = (struct blk_node){ .drv = &raw_driver, .q = q, .bytes = ROUND_UP(bytes, BLK_SECTOR) };
+	w->io = io;
+	w->file_bytes = bytes;
+	w->fd = w->dfd = -1;
+	return w;
+}
+
+static int open_direct(int fd, bool ro, const char *path, struct err *e)
+{
+	char self[32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	int dfd = open(self, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT);
+	if (dfd < 0)
+		return err_sys(e, errno,
+			       "cannot open disk image '%s' with direct I/O (its file system may not know it); "
+			       "leave direct=on out",
+			       path);
+	return dfd;
+}
+
+static int raw_open(struct blk_node **out, const struct blk_open *o, struct err *e)
+{
+	const struct blk_params *p = o->p;
 	const char *path = p->path ? p->path : "(given descriptor)";
 	bool ro = p->readonly || p->snapshot;
 	auto_close int fd = -1, dfd = -1;
+	bool direct = false;
 	struct stat st;
 	u64 bytes = 0;
 
+	if (blk_option_switch(p, "direct", &direct, e) < 0)
+		return -EINVAL;
 	if (p->fd > 0) {
 		fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
 		int fl = fd < 0 ? -1 : fcntl(fd, F_GETFL);
@@ -330,22 +321,13 @@ int raw_open(struct blk_node **out, struct hostio *en, const struct blk_params *
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, errno, "cannot look at disk image '%s'", path);
 	int rc = check_kind(&st, path, e);
-	if (rc < 0 || (rc = lock_image(fd, !ro, path, e)) < 0 || (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
+	if (rc < 0 || (rc = image_lock(fd, !ro, path, e)) < 0 || (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
 		return rc;
-	if (p->direct) {
-		char self[32];
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-		dfd = open(self, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT);
-		if (dfd < 0)
-			return err_sys(e, errno,
-				       "cannot open disk image '%s' with direct I/O (its file system may not know it); "
-				       "leave direct=on out",
-				       path);
-	}
-	struct raw *w = xcalloc(1, sizeof(*w));
-	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .readonly = ro, .can_discard = !ro };
-	w->n.bytes = ROUND_UP(bytes, BLK_SECTOR);
-	w->file_bytes = bytes;
+	if (direct && (dfd = open_direct(fd, ro, path, e)) < 0)
+		return dfd;
+	struct raw *w = new_raw(o->q, o->io, bytes);
+	w->n.readonly = ro;
+	w->n.can_discard = !ro;
 	w->fd = steal_fd(&fd);
 	w->dfd = steal_fd(&dfd);
 	if (w->dfd >= 0)
@@ -353,6 +335,18 @@ int raw_open(struct blk_node **out, struct hostio *en, const struct blk_params *
 	*out = &w->n;
 	return 0;
 }
+
+static const struct blk_format_option raw_options[] = {
+	{ "direct", "on|off", "bypass the host's page cache (O_DIRECT)" },
+	{ 0 },
+};
+
+const struct blk_format blk_format_raw = {
+	.name = "raw",
+	.title = "the disk's bytes as they are",
+	.options = raw_options,
+	.open = raw_open,
+};
 
 static int temp_file(struct err *e)
 {
@@ -372,7 +366,7 @@ static int temp_file(struct err *e)
 	return fd;
 }
 
-int raw_open_temp(struct blk_node **out, struct hostio *en, u64 bytes, struct err *e)
+int raw_open_temp(struct blk_node **out, struct blk_queue *q, struct hostio *io, u64 bytes, struct err *e)
 {
 	auto_close int fd = temp_file(e);
 
@@ -383,11 +377,10 @@ int raw_open_temp(struct blk_node **out, struct hostio *en, u64 bytes, struct er
 			       "cannot size the temporary file for snapshot=on to %llu MiB; set TMPDIR to another "
 			       "directory",
 			       (unsigned long long)(bytes / MIB));
-	struct raw *w = xcalloc(1, sizeof(*w));
-	w->n = (struct blk_node){ .drv = &raw_driver, .en = en, .bytes = bytes, .can_discard = true };
-	w->file_bytes = bytes;
+	struct raw *w = new_raw(q, io, bytes);
+	w->n.can_discard = true;
+	w->n.temporary = true;
 	w->fd = steal_fd(&fd);
-	w->dfd = -1;
 	*out = &w->n;
 	return 0;
 }

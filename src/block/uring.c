@@ -1,50 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * uring.c - the io_uring engine.
+ * uring.c - host I/O by an io_uring.
  *
  * Theory: one ring a disk, used from several threads under one lock. At most URING_DEPTH requests are
  * in the kernel, so neither queue can overflow; the rest wait in a list, and so do the later pieces of large ones.
  *
- * The ring's event fd wakes the loop's thread. Many reads complete inside io_uring_enter() itself
- * (page cache); the submitter reaps these at once, and so that they don't wake the loop's thread for
- * nothing, the event fd is switched off from submission to reaping. INV-UR-1: after it is switched
- * on again, the completion queue is looked at once more, with a full barrier between: a completion
- * is either seen there or the kernel saw the switch.
+ * The completion queue's event fd, which the ring knows, wakes the loop's thread. Many reads complete inside
+ * io_uring_enter() itself (page cache); the submitter reaps these at once, and so that they don't wake the loop's
+ * thread for nothing, the event fd is switched off from submission to reaping. INV-UR-1: after it is switched on again,
+ * the completion queue is looked at once more, with a full barrier between: a completion is either seen there or the
+ * kernel saw the switch.
  *
  * A request belongs to the thread that submitted it: if that ends, the kernel cancels it (-ECANCELED)
  * and it is submitted again by whoever reaps.
  */
-#include "block/engine.h"
+#include "block/hostio.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <liburing.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 
 #define URING_DEPTH 256u
 #define BATCH_BYTES (1 * MIB) /* given to the kernel between two looks at the clock */
 
 struct uring {
-	struct hostio en;
+	struct hostio h;
 
 	pthread_mutex_t lock; /* guards what follows */
 	struct io_uring ring;
 	unsigned plugged, inflight;
 	bool cancel;
-	struct blk_io *wait, **wait_tail;
-	struct blk_io *cancelled; /* to be collected */
+	struct blk_done *wait, **wait_tail; /* io->done of those that are not started */
 };
 
 /* Returns the bytes it may transfer. */
 static u64 prep(struct uring *u, struct blk_io *io)
 {
 	struct io_uring_sqe *s = io_uring_get_sqe(&u->ring);
-	struct iovec cut;
 	const struct iovec *iov = io->iov;
 	u64 bytes = 0;
-	unsigned n = io->op == IO_READ || io->op == IO_WRITE ? blk_io_piece(io, &cut, &iov, &bytes) : 0;
+	unsigned n = io->op == IO_READ || io->op == IO_WRITE ? blk_io_piece(io, &iov, &bytes) : 0;
 
 	must(s); /* inflight <= URING_DEPTH, each has at most one entry */
 	switch (io->op) {
@@ -67,8 +64,7 @@ static u64 prep(struct uring *u, struct blk_io *io)
 		io_uring_prep_fallocate(s, io->fd, io->mode, (off_t)io->off, (off_t)io->bytes);
 		break;
 	default:
-		io_uring_prep_nop(s);
-		break;
+		must(!"an operation of host I/O");
 	}
 	io_uring_sqe_set_data(s, io);
 	return bytes;
@@ -76,26 +72,25 @@ static u64 prep(struct uring *u, struct blk_io *io)
 
 static void wait_locked(struct uring *u, struct blk_io *io)
 {
-	io->next = NULL;
-	*u->wait_tail = io;
-	u->wait_tail = &io->next;
+	io->done.next = NULL;
+	*u->wait_tail = &io->done;
+	u->wait_tail = &io->done.next;
+}
+
+static struct blk_io *next_locked(struct uring *u)
+{
+	struct blk_done *d = u->wait;
+
+	u->wait = d->next;
+	if (!u->wait)
+		u->wait_tail = &u->wait;
+	return container_of(d, struct blk_io, done);
 }
 
 static void cancel_locked(struct uring *u)
 {
-	for (struct blk_io *io = u->wait, *next; io; io = next) {
-		next = io->next;
-		if (io->op != IO_NOP)
-			io->res = -ECANCELED;
-		free(io->tail);
-		io->tail = NULL;
-		io->next = u->cancelled;
-		u->cancelled = io;
-	}
-	u->wait = NULL;
-	u->wait_tail = &u->wait;
-	if (u->cancelled)
-		engine_wake(&u->en);
+	while (u->wait)
+		blk_queue_push(u->h.src.q, &next_locked(u)->done, -ECANCELED);
 }
 
 static void start_locked(struct uring *u)
@@ -107,12 +102,8 @@ static void start_locked(struct uring *u)
 	for (;;) {
 		u64 bytes = 0;
 		while (u->wait && u->inflight < URING_DEPTH && bytes < BATCH_BYTES) {
-			struct blk_io *io = u->wait;
-			u->wait = io->next;
-			if (!u->wait)
-				u->wait_tail = &u->wait;
 			u->inflight++;
-			bytes += prep(u, io);
+			bytes += prep(u, next_locked(u));
 		}
 		while (io_uring_sq_ready(&u->ring)) {
 			int rc = io_uring_submit(&u->ring);
@@ -121,7 +112,7 @@ static void start_locked(struct uring *u)
 			if (rc <= 0) {
 				/* The kernel is short of memory: the loop's thread tries again. */
 				log_debug("io_uring_enter: %s", strerror(-rc));
-				engine_wake(&u->en);
+				blk_queue_wake(u->h.src.q);
 				return;
 			}
 		}
@@ -130,15 +121,15 @@ static void start_locked(struct uring *u)
 		if (!until) {
 			until = loop_until();
 		} else if (clock_mono_ns() >= until) {
-			engine_wake(&u->en);
+			blk_queue_wake(u->h.src.q);
 			return;
 		}
 	}
 }
 
-static void uring_submit(struct hostio *en, struct blk_io *io)
+static void uring_submit(struct hostio *h, struct blk_io *io)
 {
-	struct uring *u = container_of(en, struct uring, en);
+	struct uring *u = container_of(h, struct uring, h);
 
 	pthread_mutex_lock(&u->lock);
 	wait_locked(u, io);
@@ -147,18 +138,18 @@ static void uring_submit(struct hostio *en, struct blk_io *io)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_plug(struct hostio *en)
+static void uring_plug(struct blk_source *s)
 {
-	struct uring *u = container_of(en, struct uring, en);
+	struct uring *u = container_of(s, struct uring, h.src);
 
 	pthread_mutex_lock(&u->lock);
 	u->plugged++;
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_unplug(struct hostio *en, bool quiet)
+static void uring_unplug(struct blk_source *s, bool quiet)
 {
-	struct uring *u = container_of(en, struct uring, en);
+	struct uring *u = container_of(s, struct uring, h.src);
 
 	pthread_mutex_lock(&u->lock);
 	must(u->plugged);
@@ -170,19 +161,19 @@ static void uring_unplug(struct hostio *en, bool quiet)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_loud(struct hostio *en)
+static void uring_loud(struct blk_source *s)
 {
-	struct uring *u = container_of(en, struct uring, en);
+	struct uring *u = container_of(s, struct uring, h.src);
 
 	pthread_mutex_lock(&u->lock);
 	io_uring_cq_eventfd_toggle(&u->ring, true);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* INV-UR-1 */
-	if (io_uring_cq_ready(&u->ring) || u->cancelled)
-		engine_wake(en);
+	if (io_uring_cq_ready(&u->ring))
+		blk_queue_wake(s->q);
 	pthread_mutex_unlock(&u->lock);
 }
 
-/* True when io is finished, its result in io->res; false when it goes on. */
+/* True when io is finished, its result in io->done.res; false when it goes on. */
 static bool finished(struct blk_io *io, int res)
 {
 	if (res == -EINTR || res == -EAGAIN || res == -ECANCELED)
@@ -194,24 +185,17 @@ static bool finished(struct blk_io *io, int res)
 		}
 		res = blk_io_end_of_file(io);
 	}
-	if (io->op != IO_NOP)
-		io->res = res < 0 ? res : 0;
-	free(io->tail);
-	io->tail = NULL;
+	io->done.res = res < 0 ? res : 0;
 	return true;
 }
 
-static struct blk_io *uring_collect(struct hostio *en)
+static struct blk_done *uring_collect(struct blk_source *s)
 {
-	struct uring *u = container_of(en, struct uring, en);
-	struct blk_io *list, **tail = &list;
+	struct uring *u = container_of(s, struct uring, h.src);
+	struct blk_done *list = NULL, **tail = &list;
 	struct io_uring_cqe *cqe;
 
 	pthread_mutex_lock(&u->lock);
-	list = u->cancelled;
-	u->cancelled = NULL;
-	while (*tail)
-		tail = &(*tail)->next;
 	while (io_uring_peek_cqe(&u->ring, &cqe) == 0 && cqe) {
 		struct blk_io *io = io_uring_cqe_get_data(cqe);
 		int res = cqe->res;
@@ -223,9 +207,9 @@ static struct blk_io *uring_collect(struct hostio *en)
 			wait_locked(u, io);
 			continue;
 		}
-		io->next = NULL;
-		*tail = io;
-		tail = &io->next;
+		io->done.next = NULL;
+		*tail = &io->done;
+		tail = &io->done.next;
 	}
 	if (!u->plugged)
 		start_locked(u);
@@ -233,9 +217,9 @@ static struct blk_io *uring_collect(struct hostio *en)
 	return list;
 }
 
-static void uring_cancel(struct hostio *en, bool on)
+static void uring_cancel(struct blk_source *s, bool on)
 {
-	struct uring *u = container_of(en, struct uring, en);
+	struct uring *u = container_of(s, struct uring, h.src);
 
 	pthread_mutex_lock(&u->lock);
 	u->cancel = on;
@@ -244,32 +228,34 @@ static void uring_cancel(struct hostio *en, bool on)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void uring_free(struct hostio *en)
+static void uring_free(struct hostio *h)
 {
-	struct uring *u = container_of(en, struct uring, en);
+	struct uring *u = container_of(h, struct uring, h);
 
-	must(!u->inflight && !u->wait && !u->cancelled);
+	must(!u->inflight && !u->wait);
 	io_uring_queue_exit(&u->ring);
-	close(u->en.evfd);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
 
-static const struct engine_ops uring_ops = {
-	.name = "io_uring",
-	.submit = uring_submit,
+static const struct blk_source_ops uring_source = {
 	.plug = uring_plug,
 	.unplug = uring_unplug,
 	.loud = uring_loud,
 	.collect = uring_collect,
 	.cancel = uring_cancel,
+};
+
+static const struct hostio_ops uring_ops = {
+	.name = "io_uring",
+	.submit = uring_submit,
 	.free = uring_free,
 };
 
 /* The ring is for exactly these. Without restrictions it would be a way around the process's system-call
  * filter: io_uring opens files and sockets, too. */
-static const u8 allowed[] = { IORING_OP_NOP,   IORING_OP_READV, IORING_OP_WRITEV,   IORING_OP_READ,
-			      IORING_OP_WRITE, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
+static const u8 allowed[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_READ,
+			      IORING_OP_WRITE, IORING_OP_FSYNC,  IORING_OP_FALLOCATE };
 
 /* liburing 2.3's shared library leaves out the functions for the two uses here. */
 static int ring_register(struct io_uring *ring, unsigned op, void *arg, unsigned n)
@@ -288,7 +274,7 @@ static int restrict_ops(struct io_uring *ring)
 	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, r, ARRAY_LEN(r));
 }
 
-int hostio_uring_new(struct hostio **out, struct err *e)
+int hostio_uring_new(struct hostio **out, struct blk_queue *q, struct err *e)
 {
 	struct uring *u = xcalloc(1, sizeof(*u));
 	/* Disabled until the restrictions stand (Linux 5.10). */
@@ -301,22 +287,20 @@ int hostio_uring_new(struct hostio **out, struct err *e)
 		return err_sys(e, -rc, "io_uring is refused by this host (see sysctl kernel.io_uring_disabled)");
 	}
 	io_uring_ring_dontfork(&u->ring);
-	u->en.ops = &uring_ops;
-	u->en.evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	rc = u->en.evfd < 0 ? -errno : io_uring_register_eventfd(&u->ring, u->en.evfd);
+	u->h.ops = &uring_ops;
+	u->h.src.ops = &uring_source;
+	rc = io_uring_register_eventfd(&u->ring, q->evfd);
 	if (rc == 0)
 		rc = restrict_ops(&u->ring);
 	if (rc == 0)
 		rc = ring_register(&u->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	if (rc < 0) {
 		io_uring_queue_exit(&u->ring);
-		if (u->en.evfd >= 0)
-			close(u->en.evfd);
 		free(u);
 		return err_sys(e, -rc, "cannot set up io_uring");
 	}
 	pthread_mutex_init(&u->lock, NULL);
 	u->wait_tail = &u->wait;
-	*out = &u->en;
+	*out = &u->h;
 	return 0;
 }

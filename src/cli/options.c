@@ -2,8 +2,8 @@
 /* options.c - see options.h. */
 #include "cli/options.h"
 #include "cli/optarg.h"
+#include "cli/options_int.h"
 #include "cpu/cpu.h"
-#include "net/net.h"
 #include "vmm/engine_options.h"
 #include "vmm/i18n.h"
 
@@ -17,7 +17,7 @@ struct opt {
 	const char *help;
 };
 
-static void put(char **where, const char *s)
+void options_put(char **where, const char *s)
 {
 	free(*where);
 	*where = xstrdup(s);
@@ -40,7 +40,7 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 	if (r == 0 && (r = engine_options_allowed(v[0], n, e)) == 0)
 		r = engine_options_parse(&so, v + 1, n, e);
 	if (r == 0) {
-		put(&c->engine, v[0]);
+		options_put(&c->engine, v[0]);
 		while (c->nengine_options) /* given twice: the last counts */
 			free(c->engine_options[--c->nengine_options]);
 		for (unsigned i = 0; i < n; i++)
@@ -54,7 +54,7 @@ static int set_irqchip(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (strcmp(arg, "split") && strcmp(arg, "kernel"))
 		return err_set(e, EINVAL, _("'%s' is not known; write split or kernel"), arg);
-	put(&o->cfg.irqchip, arg);
+	options_put(&o->cfg.irqchip, arg);
 	return 0;
 }
 
@@ -105,7 +105,7 @@ static int set_cpu(struct run_opts *o, const char *arg, struct err *e)
 
 	if (strcmp(base, "mica-v2") && strcmp(base, "mica-v3") && strcmp(base, "host"))
 		return err_set(e, EINVAL, _("'%s' is no CPU model; write mica-v2, mica-v3 or host"), base);
-	put(&o->cfg.cpu, arg);
+	options_put(&o->cfg.cpu, arg);
 	return 0;
 }
 
@@ -113,7 +113,7 @@ static int set_file(char **where, const char *arg, struct err *e)
 {
 	if (access(arg, R_OK) < 0)
 		return err_sys(e, errno, _("%s: cannot read it"), arg);
-	put(where, arg);
+	options_put(where, arg);
 	return 0;
 }
 
@@ -130,7 +130,7 @@ static int set_initrd(struct run_opts *o, const char *arg, struct err *e)
 static int set_append(struct run_opts *o, const char *arg, struct err *e)
 {
 	(void)e;
-	put(&o->cfg.append, arg);
+	options_put(&o->cfg.append, arg);
 	return 0;
 }
 
@@ -145,102 +145,13 @@ static int set_module(struct run_opts *o, const char *arg, struct err *e)
 	return 0;
 }
 
-static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
-{
-	const char *v;
-
-	if ((v = optarg_key(item, "format"))) {
-		if (strcmp(v, "raw"))
-			return err_set(e, EINVAL, _("format=%s is not known; write format=raw"), v);
-		put(&d->format, v);
-		return 0;
-	}
-	if ((v = optarg_key(item, "readonly")))
-		return optarg_switch(&d->readonly, "readonly", v, e);
-	if ((v = optarg_key(item, "snapshot")))
-		return optarg_switch(&d->snapshot, "snapshot", v, e);
-	if ((v = optarg_key(item, "direct")))
-		return optarg_switch(&d->direct, "direct", v, e);
-	if ((v = optarg_key(item, "serial"))) {
-		if (strlen(v) > VMM_SERIAL_MAX)
-			return err_set(e, EINVAL, _("serial=%s is too long; at most %d bytes"), v, VMM_SERIAL_MAX);
-		put(&d->serial, v);
-		return 0;
-	}
-	return err_set(e, EINVAL,
-		       _("'%s' is not known; write format=, readonly=, snapshot=, direct= or serial= "
-			 "(a comma in a file name is written twice)"),
-		       item);
-}
-
-static int set_disk(struct run_opts *o, const char *arg, struct err *e)
-{
-	char **v = optarg_split(arg);
-	int r = 0;
-
-	if (o->cfg.ndisks == VMM_DISKS_MAX) {
-		r = err_set(e, EINVAL, _("too many disks; at most %d"), VMM_DISKS_MAX);
-	} else if (!v[0][0]) {
-		r = err_set(e, EINVAL, _("no file given; write --disk FILE"));
-	} else {
-		o->cfg.disks = xrealloc(o->cfg.disks, (o->cfg.ndisks + 1) * sizeof(*o->cfg.disks));
-		struct vmm_disk *d = &o->cfg.disks[o->cfg.ndisks++];
-		*d = (struct vmm_disk){ .path = xstrdup(v[0]), .format = xstrdup("raw") };
-		for (unsigned i = 1; r == 0 && v[i]; i++)
-			r = disk_item(d, v[i], e);
-		if (r == 0 && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
-			r = err_sys(e, errno, _("%s: cannot use it"), d->path);
-	}
-	optarg_split_free(v);
-	return r;
-}
-
-static int set_net(struct run_opts *o, const char *arg, struct err *e)
-{
-	char **v = optarg_split(arg);
-	int r = 0;
-
-	if (!strcmp(v[0], "none")) {
-		o->net_none = true;
-		if (v[1])
-			r = err_set(e, EINVAL, _("none takes nothing after it"));
-	} else if (strcmp(v[0], "user")) {
-		r = err_set(e, EINVAL, _("'%s' is not known; write user or none"), v[0]);
-	} else if (o->cfg.nnets == VMM_NETS_MAX) {
-		r = err_set(e, EINVAL, _("too many network cards; at most %d"), VMM_NETS_MAX);
-	} else {
-		o->cfg.nets = xrealloc(o->cfg.nets, (o->cfg.nnets + 1) * sizeof(*o->cfg.nets));
-		struct vmm_net *n = &o->cfg.nets[o->cfg.nnets++];
-		*n = (struct vmm_net){ .type = xstrdup("user") };
-		for (unsigned i = 1; r == 0 && v[i]; i++) {
-			const char *val;
-			struct net_hostfwd f;
-			if ((val = optarg_key(v[i], "hostfwd"))) {
-				r = net_hostfwd_parse(&f, val, e);
-				if (r == 0)
-					vmm_strv_add(&n->hostfwd, &n->nhostfwd, val);
-			} else if ((val = optarg_key(v[i], "mac"))) {
-				put(&n->mac, val);
-			} else {
-				r = err_set(e, EINVAL,
-					    _("'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT or mac=ADDRESS"),
-					    v[i]);
-			}
-		}
-	}
-	if (r == 0 && o->net_none && o->cfg.nnets)
-		r = err_set(e, EINVAL, _("none and user exclude each other"));
-	optarg_split_free(v);
-	return r;
-}
-
 static int set_chardev(enum run_console *kind, char **path, const char *arg, bool wide, struct err *e)
 {
 	if (!strcmp(arg, "pty")) {
 		*kind = CONSOLE_PTY;
 	} else if (!strncmp(arg, "unix:", 5) && arg[5]) {
 		*kind = CONSOLE_UNIX;
-		put(path, arg + 5);
+		options_put(path, arg + 5);
 	} else if (wide && !strcmp(arg, "stdio")) {
 		*kind = CONSOLE_STDIO;
 	} else if (!strcmp(arg, "none")) {
@@ -268,7 +179,7 @@ static int set_name(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg || strlen(arg) > 63)
 		return err_set(e, EINVAL, _("'%s': a name has 1 to 63 bytes"), arg);
-	put(&o->cfg.name, arg);
+	options_put(&o->cfg.name, arg);
 	return 0;
 }
 
@@ -276,7 +187,7 @@ static int set_control(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg)
 		return err_set(e, EINVAL, _("no path given"));
-	put(&o->cfg.control_path, arg);
+	options_put(&o->cfg.control_path, arg);
 	return 0;
 }
 
@@ -329,11 +240,14 @@ static const struct opt table[] = {
 	{ "initrd", "FILE", set_initrd, 0, N_("initial RAM disk for the kernel") },
 	{ "append", "STRING", set_append, 0, N_("kernel command line") },
 	{ "module", "\"FILE ARGS\"", set_module, 0, N_("Multiboot module with its arguments; repeatable") },
-	{ "disk", "FILE[,KEY=VALUE]...", set_disk, 0,
-	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT; "
-	     "repeatable") },
-	{ "net", "user[,KEY=VALUE]...|none", set_net, 0,
-	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS; repeatable; default none") },
+	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
+	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
+	     "id=NAME, bus=BUS; repeatable") },
+	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
+	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=NAME, model=MODEL; repeatable; "
+	     "default none") },
+	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
+	  N_("another device: id=NAME and what it takes, see below; repeatable") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,
@@ -430,6 +344,8 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 		return err_set(e, EINVAL,
 			       _("'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE"),
 			       argv[optind]);
+	if ((r = options_check_devices(o, e)) < 0)
+		return r;
 	struct soft_options so;
 	if (engine_options_parse(&so, o->cfg.engine_options, o->cfg.nengine_options, e) == 0 && so.check &&
 	    o->cfg.cpus > 1)
@@ -467,19 +383,27 @@ static void wrap(FILE *f, const char *text)
 	fputc('\n', f);
 }
 
+void options_help_line(FILE *f, const char *what, const char *text)
+{
+	int n = fprintf(f, "  %s", what);
+
+	if (n > HELP_COL - 2)
+		fprintf(f, "\n%*s", HELP_COL, "");
+	else
+		fprintf(f, "%*s", HELP_COL - n, "");
+	wrap(f, text);
+}
+
 void run_opts_help(FILE *f)
 {
 	fprintf(f, _("Usage: mica run --kernel FILE [OPTION]...\n"
 		     "Run a virtual machine here, with its serial console on this terminal.\n\n"));
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
-		int n =
-		    fprintf(f, "  --%s%s%s", table[i].name, table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
-		if (n > HELP_COL - 2)
-			fprintf(f, "\n%*s", HELP_COL, "");
-		else
-			fprintf(f, "%*s", HELP_COL - n, "");
-		wrap(f, _(table[i].help));
+		auto_free char *what =
+		    xasprintf("--%s%s%s", table[i].name, table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
+		options_help_line(f, what, _(table[i].help));
 	}
+	options_help_devices(f);
 	fprintf(f, _("\nAt the console: Ctrl-a x quits, Ctrl-a h helps.\n"
 		     "Exit status: 0 the guest powered off, 1 the VM or the host failed, 2 usage,\n"
 		     "3 reset and 4 triple fault under --no-reboot, 5 the CPU engine failed,\n"

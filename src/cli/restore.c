@@ -18,7 +18,7 @@
 /* What a saved machine is made of cannot be chosen anew. */
 static int check_given(const struct run_opts *o, struct err *e)
 {
-	static const char *const fixed[] = { "append", "cpus", "memory", "cpu", "debug-exit" };
+	static const char *const fixed[] = { "append", "cpus", "memory", "cpu", "debug-exit", "device" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
@@ -140,6 +140,9 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(nets);
 		TAKE(nnets);
 	}
+	/* They have nothing of this host (class.h). */
+	TAKE(devices);
+	TAKE(ndevices);
 }
 
 /* Is the console of that kind there when mica-vmm is started? Consoles are opened later. */

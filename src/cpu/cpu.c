@@ -170,19 +170,24 @@ int cpu_vm_set_board(struct cpu_vm *vm, const struct board_state *b, struct err 
 	return vm->engine->vm_set_board(vm, b, e);
 }
 
-int cpu_vm_dirty_start(struct cpu_vm *vm, struct err *e)
+int cpu_vm_commit_ram(struct cpu_vm *vm, struct err *e)
 {
-	return vm->engine->vm_dirty_start(vm, e);
+	return vm->engine->vm_commit_ram(vm, e);
 }
 
-int cpu_vm_dirty_collect(struct cpu_vm *vm, u64 *bitmap, struct err *e)
+int cpu_vm_dirty_start(struct cpu_vm *vm, enum cpu_log who, u64 off, u64 bytes, struct err *e)
 {
-	return vm->engine->vm_dirty_collect(vm, bitmap, e);
+	return vm->engine->vm_dirty_start(vm, who, off, bytes, e);
 }
 
-void cpu_vm_dirty_stop(struct cpu_vm *vm)
+int cpu_vm_dirty_collect(struct cpu_vm *vm, enum cpu_log who, u64 *bitmap, struct err *e)
 {
-	vm->engine->vm_dirty_stop(vm);
+	return vm->engine->vm_dirty_collect(vm, who, bitmap, e);
+}
+
+void cpu_vm_dirty_stop(struct cpu_vm *vm, enum cpu_log who)
+{
+	vm->engine->vm_dirty_stop(vm, who);
 }
 
 bool cpu_vm_has_doorbells(const struct cpu_vm *vm)

@@ -25,7 +25,9 @@ struct cpu_vm; /* all vCPUs of one VM */
 /* ---- what the engine asks of the machine ---- */
 struct cpu_bus {
 	void *opaque;
-	/* Physical accesses that are not RAM. bytes: 1, 2, 4, 8; naturally or not aligned. */
+	/* Physical accesses that are not memory, and writes to read-only memory. bytes: 1, 2, 4, 8; naturally or not
+	 * aligned. These and the ports may edit the table of guest memory (base/ram.h): it is in force before the
+	 * vCPU's next instruction. */
 	u64 (*mmio_read)(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes);
 	void (*mmio_write)(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u64 val);
 	/* I/O ports; bytes: 1, 2, 4. */
@@ -294,15 +296,31 @@ int cpu_vm_doorbell(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool o
 int cpu_vm_latch(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);
 
 /*
- * ---- dirty log ----
- * Which pages of guest RAM were written, by vCPUs or devices (INV-RAM-1). vCPUs may run meanwhile; one thread at a
- * time, and not one that a device's ops wait for (the event loop's) while vCPUs run: they are stopped shortly.
+ * ---- guest memory moves ----
+ * Bring edits of the table (base/ram.h) into force while vCPUs run: they are stopped shortly. Not inside of a bus
+ * callback, after which the engine does it by itself, nor on a thread that a device's ops wait for. No vCPU in
+ * cpu_run(): ram_commit() does.
  */
-int cpu_vm_dirty_start(struct cpu_vm *vm, struct err *e); /* from now on, nothing dirty yet */
-/* Adds to `bitmap` (a bit for each page, by ram_page(); ROUND_UP(pages, 64) bits) what was written since the last call
+int cpu_vm_commit_ram(struct cpu_vm *vm, struct err *e);
+
+/*
+ * ---- dirty log ----
+ * Which pages of guest memory were written, by vCPUs or devices (INV-RAM-1), wherever they are seen. vCPUs may run
+ * meanwhile; one thread at a time, and not one that a device's ops wait for (the event loop's) while vCPUs run: they
+ * are stopped shortly.
+ */
+enum cpu_log {
+	CPU_LOG_STATE,  /* who saves or moves the VM: all of the file */
+	CPU_LOG_SCREEN, /* who shows video memory */
+	CPU_LOGS
+};
+/* From now on, of [off, off + bytes) of the file, off a multiple of RAM_PIECE_ALIGN; nothing is dirty yet. The logs do
+ * not disturb each other. */
+int cpu_vm_dirty_start(struct cpu_vm *vm, enum cpu_log who, u64 off, u64 bytes, struct err *e);
+/* Adds to `bitmap` (a bit for each page from off on, ROUND_UP(pages, 64) bits) what was written since the last call
  * and forgets it: what is written after the return is told next time. */
-int cpu_vm_dirty_collect(struct cpu_vm *vm, u64 *bitmap, struct err *e);
-void cpu_vm_dirty_stop(struct cpu_vm *vm);
+int cpu_vm_dirty_collect(struct cpu_vm *vm, enum cpu_log who, u64 *bitmap, struct err *e);
+void cpu_vm_dirty_stop(struct cpu_vm *vm, enum cpu_log who);
 
 /* Counters for --stats and the control socket: appended as "name value\n" lines to f. */
 void cpu_vm_stats(struct cpu_vm *vm, FILE *f);

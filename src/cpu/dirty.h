@@ -1,16 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dirty.h - a bitmap of RAM pages that several threads set bits in and one takes them out of. For engines. */
+/*
+ * dirty.h - pages of the file that were written: a bitmap that several threads set bits in, and the logs that one
+ * thread makes of it. For engines.
+ *
+ * Each log (enum cpu_log) watches a piece of the file. They share one bitmap, since an engine can watch a page only
+ * once: who takes a bit leaves it to the other logs that watch the page, in `kept`.
+ *
+ * Threads: dirty_mark(), dirty_mark_range() and the questions: any. The logs: one at a time.
+ */
 #ifndef MICA_CPU_DIRTY_H
 #define MICA_CPU_DIRTY_H
 
-#include "base/ram.h"
+#include "cpu/cpu.h"
 
 #include <stdatomic.h>
 
+struct dirty_log {
+	_Atomic u64 first, words; /* of the bitmap; words 0: it is off */
+	u64 *kept;                /* what others took */
+};
+
 struct dirty {
-	_Atomic bool on;
-	u64 words;
-	_Atomic u64 *bits; /* made at the first start, kept until the end: late markers find it */
+	_Atomic bool on;   /* some log is */
+	_Atomic u64 *bits; /* by page number; made at the first start, kept until the end: late markers find it */
+	struct dirty_log log[CPU_LOGS];
 };
 
 static inline void dirty_mark(struct dirty *d, u64 page)
@@ -21,36 +34,30 @@ static inline void dirty_mark(struct dirty *d, u64 page)
 		atomic_fetch_or(&d->bits[page / 64], bit);
 }
 
-static inline bool dirty_has(const struct dirty *d, u64 page)
+static inline bool dirty_watched(const struct dirty *d, u64 page)
 {
-	return atomic_load(&d->bits[page / 64]) >> (page % 64) & 1;
+	for (unsigned i = 0; i < CPU_LOGS; i++)
+		if (page / 64 - atomic_load_explicit(&d->log[i].first, memory_order_relaxed) <
+		    atomic_load_explicit(&d->log[i].words, memory_order_relaxed))
+			return true;
+	return false;
 }
 
-/* A device wrote [gpa, gpa + bytes); RAM or not. */
-static inline void dirty_mark_range(struct dirty *d, const struct ram *r, gpa_t gpa, u64 bytes)
+/* May the page be written unseen: because that is known already, or nobody wants to know? */
+static inline bool dirty_known(const struct dirty *d, u64 page)
 {
-	for (u64 at = gpa & PAGE_MASK; at < gpa + bytes; at += PAGE_BYTES) {
-		u64 page = ram_page(r, at);
-
-		if (page != UINT64_MAX)
-			dirty_mark(d, page);
-	}
+	return (atomic_load(&d->bits[page / 64]) >> (page % 64) & 1) || !dirty_watched(d, page);
 }
 
-static inline void dirty_clear(struct dirty *d, const struct ram *r)
-{
-	d->words = ROUND_UP(r->bytes >> PAGE_SHIFT, 64) / 64;
-	if (!d->bits)
-		d->bits = xcalloc(d->words, sizeof(*d->bits));
-	for (u64 i = 0; i < d->words; i++)
-		atomic_store_explicit(&d->bits[i], 0, memory_order_relaxed);
-}
+/* [off, off + bytes) of the file was written. */
+void dirty_mark_range(struct dirty *d, u64 off, u64 bytes);
 
-static inline void dirty_take(struct dirty *d, u64 *bitmap)
-{
-	for (u64 i = 0; i < d->words; i++)
-		if (atomic_load_explicit(&d->bits[i], memory_order_relaxed))
-			bitmap[i] |= atomic_exchange(&d->bits[i], 0);
-}
+/* The logs as in cpu.h. What an engine keeps elsewhere (KVM's own bitmaps) is in `bits` before each of these. */
+void dirty_start(struct dirty *d, const struct ram *r, enum cpu_log who, u64 off, u64 bytes);
+void dirty_take(struct dirty *d, enum cpu_log who, u64 *bitmap);
+void dirty_stop(struct dirty *d, enum cpu_log who);
+void dirty_fini(struct dirty *d);
+/* Does any log watch some page of [off, off + bytes)? */
+bool dirty_watches(const struct dirty *d, u64 off, u64 bytes);
 
 #endif

@@ -43,9 +43,10 @@ struct cpu_engine {
 	int (*vm_route)(struct cpu_vm *vm, unsigned id, int fd, bool on, u64 addr, u32 data); /* NULL: none */
 	void (*vm_wire)(struct cpu_vm *vm, unsigned gsi, bool level); /* NULL: the other chips are the machine's */
 
-	int (*vm_dirty_start)(struct cpu_vm *vm, struct err *e);
-	int (*vm_dirty_collect)(struct cpu_vm *vm, u64 *bitmap, struct err *e);
-	void (*vm_dirty_stop)(struct cpu_vm *vm);
+	int (*vm_commit_ram)(struct cpu_vm *vm, struct err *e);
+	int (*vm_dirty_start)(struct cpu_vm *vm, enum cpu_log who, u64 off, u64 bytes, struct err *e);
+	int (*vm_dirty_collect)(struct cpu_vm *vm, enum cpu_log who, u64 *bitmap, struct err *e);
+	void (*vm_dirty_stop)(struct cpu_vm *vm, enum cpu_log who);
 
 	int (*vm_doorbell)(struct cpu_vm *vm, gpa_t gpa, unsigned bytes, int fd, bool on); /* NULL: none */
 	int (*vm_latch)(struct cpu_vm *vm, bool pio, u64 at, unsigned bytes, bool on);     /* NULL: none */

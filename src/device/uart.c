@@ -16,10 +16,7 @@
  *
  * OUT2 does not gate the interrupt, as on a PC it would: kernels written on other emulators forget it.
  */
-#include "device/uart.h"
-#include "base/state.h"
-
-#include <pthread.h>
+#include "device/uart_int.h"
 
 enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
@@ -37,7 +34,6 @@ enum {
 	IIR_TIMEOUT = 0x0c,
 	IIR_FIFO_ON = 0xc0,
 
-	FCR_ENABLE = 1,
 	FCR_CLEAR_RX = 2,
 
 	LCR_DLAB = 0x80,
@@ -51,7 +47,6 @@ enum {
 	LSR_DATA = 1,
 	LSR_OVERRUN = 2,
 	LSR_BREAK = 0x10,
-	LSR_ERRORS = 0x1e, /* overrun, parity, framing, break */
 	LSR_FIFO_ERROR = 0x80,
 	LSR_THRE = 0x20,
 	LSR_TEMT = 0x40,
@@ -63,32 +58,11 @@ enum {
 	MSR_DCD = 0x80,
 };
 
-#define FIFO_BYTES 16u
-
-struct uart {
-	struct bus *bus;
-	struct io_region io;
-	struct irq_line irq;
-	struct chr *chr;
-
-	pthread_mutex_t lock; /* guards what follows; the interrupt wire and chr are used with it held */
-	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
-	u8 lsr_errors;
-	u8 msr; /* lines and deltas as the guest reads them */
-	u8 rx[FIFO_BYTES];
-	unsigned rx_head, rx_count;
-	u16 rx_break;      /* which of rx[] are breaks that LSR has not told of */
-	bool break_waits;  /* for a place in the FIFO */
-	bool thre_pending; /* the transmitter-empty interrupt has not been seen */
-	bool starved;      /* the host has more bytes than the FIFO had room for */
-	bool line;
-};
-
 static const u8 trigger_level[4] = { 1, 4, 8, 14 };
 
 static unsigned capacity(const struct uart *u)
 {
-	return u->fcr & FCR_ENABLE ? FIFO_BYTES : 1;
+	return u->fcr & UART_FCR_ENABLE ? UART_FIFO_BYTES : 1;
 }
 
 static bool break_next(const struct uart *u)
@@ -99,7 +73,7 @@ static bool break_next(const struct uart *u)
 /* The highest-priority pending interrupt (8.6). */
 static u8 iir(const struct uart *u)
 {
-	unsigned level = u->fcr & FCR_ENABLE ? trigger_level[u->fcr >> 6] : 1;
+	unsigned level = u->fcr & UART_FCR_ENABLE ? trigger_level[u->fcr >> 6] : 1;
 
 	if (u->ier & IER_LINE && (u->lsr_errors || break_next(u)))
 		return IIR_LINE;
@@ -112,7 +86,7 @@ static u8 iir(const struct uart *u)
 	return IIR_NONE;
 }
 
-static void update_irq(struct uart *u)
+void uart_update_irq(struct uart *u)
 {
 	bool on = iir(u) != IIR_NONE;
 
@@ -126,11 +100,11 @@ static void rx_push(struct uart *u, u8 b)
 {
 	if (u->rx_count >= capacity(u)) {
 		u->lsr_errors |= LSR_OVERRUN;
-		if (!(u->fcr & FCR_ENABLE))
+		if (!(u->fcr & UART_FCR_ENABLE))
 			u->rx[u->rx_head] = b; /* RBR is overwritten; a full FIFO keeps what it has (8.4) */
 		return;
 	}
-	unsigned at = (u->rx_head + u->rx_count++) % FIFO_BYTES;
+	unsigned at = (u->rx_head + u->rx_count++) % UART_FIFO_BYTES;
 
 	u->rx[at] = b;
 	u->rx_break &= (u16) ~(1u << at);
@@ -141,7 +115,7 @@ static void take_break(struct uart *u)
 	if (u->break_waits && u->rx_count < capacity(u)) {
 		u->break_waits = false;
 		rx_push(u, 0);
-		u->rx_break |= (u16)(1u << (u->rx_head + u->rx_count - 1) % FIFO_BYTES);
+		u->rx_break |= (u16)(1u << (u->rx_head + u->rx_count - 1) % UART_FIFO_BYTES);
 	}
 }
 
@@ -158,7 +132,7 @@ static size_t on_recv(void *opaque, const u8 *buf, size_t bytes)
 			rx_push(u, buf[n++]);
 	}
 	u->starved = n < bytes;
-	update_irq(u);
+	uart_update_irq(u);
 	pthread_mutex_unlock(&u->lock);
 	return n;
 }
@@ -170,11 +144,11 @@ void uart_break(struct uart *u)
 		u->break_waits = true;
 		take_break(u);
 	}
-	update_irq(u);
+	uart_update_irq(u);
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void feed(struct uart *u)
+void uart_feed(struct uart *u)
 {
 	take_break(u);
 	if (u->starved && !u->rx_count && !(u->mcr & MCR_LOOP)) {
@@ -214,9 +188,9 @@ static u8 read_reg(struct uart *u, unsigned reg)
 		v = u->rx[u->rx_head];
 		if (u->rx_count) {
 			u->rx_break &= (u16) ~(1u << u->rx_head);
-			u->rx_head = (u->rx_head + 1) % FIFO_BYTES;
+			u->rx_head = (u->rx_head + 1) % UART_FIFO_BYTES;
 			u->rx_count--;
-			feed(u);
+			uart_feed(u);
 		}
 		return v;
 	case IER:
@@ -225,14 +199,14 @@ static u8 read_reg(struct uart *u, unsigned reg)
 		v = iir(u);
 		if (v == IIR_THRE)
 			u->thre_pending = false; /* reading it as the source resets it (8.6) */
-		return v | (u->fcr & FCR_ENABLE ? IIR_FIFO_ON : 0);
+		return v | (u->fcr & UART_FCR_ENABLE ? IIR_FIFO_ON : 0);
 	case LCR:
 		return u->lcr;
 	case MCR:
 		return u->mcr;
 	case LSR:
 		v = (u8)(LSR_THRE | LSR_TEMT | u->lsr_errors | (u->rx_count ? LSR_DATA : 0));
-		if (u->fcr & FCR_ENABLE && u->rx_break)
+		if (u->fcr & UART_FCR_ENABLE && u->rx_break)
 			v |= LSR_FIFO_ERROR;
 		if (break_next(u))
 			v |= LSR_BREAK;
@@ -251,10 +225,10 @@ static u8 read_reg(struct uart *u, unsigned reg)
 static void write_fcr(struct uart *u, u8 v)
 {
 	/* A change of the enable bit clears the FIFOs; the other bits count only with it set (8.4). */
-	if ((v ^ u->fcr) & FCR_ENABLE || (v & FCR_ENABLE && v & FCR_CLEAR_RX))
+	if ((v ^ u->fcr) & UART_FCR_ENABLE || (v & UART_FCR_ENABLE && v & FCR_CLEAR_RX))
 		u->rx_head = u->rx_count = u->rx_break = 0;
-	u->fcr = v & FCR_ENABLE ? v & 0xc9 : 0;
-	feed(u);
+	u->fcr = v & UART_FCR_ENABLE ? v & 0xc9 : 0;
+	uart_feed(u);
 }
 
 static void write_reg(struct uart *u, unsigned reg, u8 v)
@@ -270,7 +244,7 @@ static void write_reg(struct uart *u, unsigned reg, u8 v)
 		else if (u->chr)
 			chr_write(u->chr, &v, 1);
 		/* Full, then empty again: a new edge. A FIFO would not have drained since the last byte. */
-		if (!(u->fcr & FCR_ENABLE) && u->line && iir(u) == IIR_THRE) {
+		if (!(u->fcr & UART_FCR_ENABLE) && u->line && iir(u) == IIR_THRE) {
 			u->line = false;
 			irq_set(&u->irq, false);
 		}
@@ -295,7 +269,7 @@ static void write_reg(struct uart *u, unsigned reg, u8 v)
 	case MCR:
 		u->mcr = v & 0x1f;
 		update_modem(u);
-		feed(u);
+		uart_feed(u);
 		break;
 	case LSR: /* factory test and read only (8.3, 8.7) */
 	case MSR:
@@ -313,7 +287,7 @@ static u64 io_read(void *dev, u64 off, unsigned bytes)
 	pthread_mutex_lock(&u->lock);
 	for (unsigned i = 0; i < bytes; i++)
 		v |= (u64)(off + i < 8 ? read_reg(u, (unsigned)(off + i)) : 0xff) << (8 * i);
-	update_irq(u);
+	uart_update_irq(u);
 	pthread_mutex_unlock(&u->lock);
 	return v;
 }
@@ -325,7 +299,7 @@ static void io_write(void *dev, u64 off, unsigned bytes, u64 val)
 	pthread_mutex_lock(&u->lock);
 	for (unsigned i = 0; i < bytes && off + i < 8; i++)
 		write_reg(u, (unsigned)(off + i), (u8)(val >> (8 * i)));
-	update_irq(u);
+	uart_update_irq(u);
 	pthread_mutex_unlock(&u->lock);
 }
 
@@ -341,8 +315,8 @@ static void reset_locked(struct uart *u)
 	u->break_waits = false;
 	u->thre_pending = false;
 	u->msr = modem_lines(u);
-	update_irq(u);
-	feed(u);
+	uart_update_irq(u);
+	uart_feed(u);
 }
 
 void uart_reset(struct uart *u)
@@ -383,46 +357,4 @@ void uart_free(struct uart *u)
 	bus_unmap_pio(u->bus, &u->io);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
-}
-
-int uart_state(struct uart *u, u32 instance, struct state_file *s, struct err *e)
-{
-	int r = state_section(s, "uart", instance, 2, e);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&u->lock);
-	state_u8(s, &u->ier);
-	state_u8(s, &u->fcr);
-	state_u8(s, &u->lcr);
-	state_u8(s, &u->mcr);
-	state_u8(s, &u->scr);
-	state_u8(s, &u->dll);
-	state_u8(s, &u->dlm);
-	state_u8(s, &u->lsr_errors);
-	state_u8(s, &u->msr);
-	state_bytes(s, u->rx, sizeof(u->rx));
-	state_uint(s, &u->rx_head, FIFO_BYTES - 1);
-	state_uint(s, &u->rx_count, FIFO_BYTES);
-	state_bool(s, &u->thre_pending);
-	if (state_version(s) >= 2) {
-		state_u16(s, &u->rx_break);
-		state_bool(s, &u->break_waits);
-	} else {
-		u->rx_break = 0;
-		u->break_waits = false;
-	}
-	if (state_loading(s)) {
-		for (unsigned i = u->rx_count; i < FIFO_BYTES; i++) /* marks are of what is in the FIFO */
-			u->rx_break &= (u16) ~(1u << (u->rx_head + i) % FIFO_BYTES);
-		u->ier &= 0x0f;
-		u->fcr = u->fcr & FCR_ENABLE ? u->fcr & 0xc9 : 0;
-		u->mcr &= 0x1f;
-		u->lsr_errors &= LSR_ERRORS;
-		u->starved = true; /* whatever waits with the host is wanted as soon as there is room */
-		update_irq(u);
-		feed(u);
-	}
-	pthread_mutex_unlock(&u->lock);
-	return state_end(s, e);
 }

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "device/chr.h"
 #include "machine/bus.h"
+#include "machine/device.h"
 
 struct uart;
 
@@ -17,8 +18,9 @@ void uart_reset(struct uart *u);
 /* A break comes in on the line; after what is in the receive FIFO, before what waits with the host. Any thread. */
 void uart_break(struct uart *u);
 
+/* For machine_add_device(): this port, which is number `instance` of the board's. The board ends it. */
+struct device *uart_device(struct uart *u, u32 instance);
 /* Save or load; no vCPU runs, on the loop's thread. */
-struct state_file;
 int uart_state(struct uart *u, u32 instance, struct state_file *s, struct err *e);
 
 #endif

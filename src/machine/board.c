@@ -19,14 +19,14 @@
 #include "machine/machine.h"
 
 #include "base/clock.h"
-#include "base/state.h"
 #include "machine/acpi.h"
 #include "machine/acpi_pm.h"
-#include "machine/board_state.h"
+#include "machine/board_int.h"
 #include "machine/ioapic.h"
 #include "machine/irq_tables.h"
 #include "machine/lapic.h"
 #include "machine/layout.h"
+#include "machine/memory.h"
 #include "machine/lpc.h"
 #include "machine/pci.h"
 #include "machine/pic.h"
@@ -35,35 +35,6 @@
 #include "machine/reset_ports.h"
 #include "machine/rom.h"
 #include "machine/rtc.h"
-
-#define RESET_HOOKS_MAX 64
-
-struct machine {
-	struct machine_config cfg;
-	struct cpu_bus cpu_bus;
-	struct cpu_vm *vm;
-	struct bus *bus;
-	struct lapics *lapics;
-	struct ioapic *ioapic;
-	struct pic *pic;
-	struct pit *pit;
-	struct rtc *rtc;
-	struct acpi_pm *acpi;
-	struct reset *reset;
-	struct rom *rom;
-	struct pv *pv;
-	struct pci_bus *pci;
-	struct lpc *lpc;
-	struct {
-		void (*fn)(void *opaque);
-		void *opaque;
-	} on_reset[RESET_HOOKS_MAX];
-	unsigned nreset_hooks;
-	/* Interrupts that each vCPU took; its own thread counts. */
-	struct {
-		_Alignas(64) u64 n;
-	} taken[CPU_MAX];
-};
 
 /* ---- wiring ---- */
 
@@ -149,128 +120,6 @@ static void on_debug_exit(void *opaque, u32 value)
 	event(opaque, MACHINE_DEBUG_EXIT, value);
 }
 
-/* ---- what the vCPUs see (struct cpu_bus) ---- */
-
-/* Each vCPU has its own local APIC where it put it; the rest is the bus's. */
-static u64 mmio_read(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes)
-{
-	struct machine *m = opaque;
-	u64 v, off = gpa - lapic_page(m->lapics, cpu);
-
-	if (off <= PAGE_BYTES - bytes && !lapic_in_engine(m->lapics) &&
-	    lapic_mmio_read(m->lapics, cpu, (unsigned)off, bytes, &v))
-		return v;
-	return bus_mmio_read(m->bus, gpa, bytes);
-}
-
-static void mmio_write(void *opaque, unsigned cpu, gpa_t gpa, unsigned bytes, u64 val)
-{
-	struct machine *m = opaque;
-	u64 off = gpa - lapic_page(m->lapics, cpu);
-
-	if (off <= PAGE_BYTES - bytes && !lapic_in_engine(m->lapics) &&
-	    lapic_mmio_write(m->lapics, cpu, (unsigned)off, bytes, val))
-		return;
-	bus_mmio_write(m->bus, gpa, bytes, val);
-}
-
-static u32 pio_read(void *opaque, unsigned cpu, u16 port, unsigned bytes)
-{
-	struct machine *m = opaque;
-
-	return bus_pio_read(m->bus, port, bytes);
-}
-
-static void pio_write(void *opaque, unsigned cpu, u16 port, unsigned bytes, u32 val)
-{
-	struct machine *m = opaque;
-
-	bus_pio_write(m->bus, port, bytes, val);
-}
-
-static int intr_ack(void *opaque, unsigned cpu)
-{
-	struct machine *m = opaque;
-
-	pv_look(m->pv, cpu);
-	__atomic_store_n(&m->taken[cpu].n, m->taken[cpu].n + 1, __ATOMIC_RELAXED);
-	return lapic_intr_ack(m->lapics, cpu);
-}
-
-static bool msr_read(void *opaque, unsigned cpu, u32 msr, u64 *val)
-{
-	struct machine *m = opaque;
-
-	return pv_msr(msr) ? pv_msr_read(m->pv, cpu, msr, val) : lapic_msr_read(m->lapics, cpu, msr, val);
-}
-
-static bool msr_write(void *opaque, unsigned cpu, u32 msr, u64 val)
-{
-	struct machine *m = opaque;
-
-	return pv_msr(msr) ? pv_msr_write(m->pv, cpu, msr, val) : lapic_msr_write(m->lapics, cpu, msr, val);
-}
-
-static u8 tpr_get(void *opaque, unsigned cpu)
-{
-	struct machine *m = opaque;
-
-	return lapic_tpr_get(m->lapics, cpu);
-}
-
-static void tpr_set(void *opaque, unsigned cpu, u8 tpr)
-{
-	struct machine *m = opaque;
-
-	lapic_tpr_set(m->lapics, cpu, tpr);
-}
-
-static s64 hypercall(void *opaque, unsigned cpu, u64 nr, const u64 arg[4])
-{
-	struct machine *m = opaque;
-
-	return pv_hypercall(m->pv, cpu, nr, arg);
-}
-
-static u64 park(void *opaque, unsigned cpu)
-{
-	struct machine *m = opaque;
-
-	pv_park(m->pv, cpu);
-	return lapic_park(m->lapics, cpu);
-}
-
-static void unpark(void *opaque, unsigned cpu)
-{
-	struct machine *m = opaque;
-
-	pv_unpark(m->pv, cpu);
-	lapic_unpark(m->lapics, cpu);
-}
-
-static void eoi(void *opaque, u8 vector)
-{
-	struct machine *m = opaque;
-
-	ioapic_eoi(m->ioapic, vector);
-}
-
-static const struct cpu_bus cpu_bus_ops = {
-	.mmio_read = mmio_read,
-	.mmio_write = mmio_write,
-	.pio_read = pio_read,
-	.pio_write = pio_write,
-	.intr_ack = intr_ack,
-	.msr_read = msr_read,
-	.msr_write = msr_write,
-	.tpr_get = tpr_get,
-	.tpr_set = tpr_set,
-	.hypercall = hypercall,
-	.park = park,
-	.unpark = unpark,
-	.eoi = eoi,
-};
-
 /* ---- assembly ---- */
 
 struct irq_line machine_irq(struct machine *m, unsigned gsi)
@@ -299,6 +148,8 @@ static int add_chips(struct machine *m)
 	struct irq_line irq0 = machine_irq(m, LAYOUT_GSI_PIT), irq8 = machine_irq(m, LAYOUT_GSI_RTC);
 	int rc;
 
+	if ((rc = memory_lay_out(m->cfg.ram, NULL)) < 0)
+		return rc;
 	m->bus = bus_new();
 	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
 	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
@@ -306,7 +157,7 @@ static int add_chips(struct machine *m)
 	m->pci = pci_bus_new(m->bus, &msi, pci_wire, m);
 	if (!m->pci)
 		return -EBUSY;
-	pci_bus_set_memory_end(m->pci, m->cfg.ram->low_bytes);
+	pci_bus_set_memory_end(m->pci, memory_low_end(m->cfg.ram));
 	/* Wires end in the interrupt controllers and the bridge: they come before who drives them. */
 	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
 	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 || (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0 ||
@@ -328,8 +179,9 @@ int machine_new(struct machine **out, const struct machine_config *cfg, struct e
 	must(m);
 	memset(m, 0, sizeof(*m));
 	m->cfg = *cfg;
-	m->cpu_bus = cpu_bus_ops;
+	m->cpu_bus = board_cpu_bus;
 	m->cpu_bus.opaque = m;
+	m->last = &m->devices;
 	int rc = add_chips(m);
 	if (rc < 0) {
 		machine_free(m);
@@ -343,7 +195,14 @@ void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
-	pci_bus_free(m->pci); /* wires fall: the controllers are still there */
+	/* Wires fall: the controllers are still there. */
+	while (m->devices) {
+		struct device *d = m->devices;
+		m->devices = d->next;
+		if (d->ops && d->ops->free)
+			d->ops->free(d);
+	}
+	pci_bus_free(m->pci);
 	rom_free(m->rom);
 	reset_free(m->reset);
 	acpi_pm_free(m->acpi);
@@ -409,6 +268,11 @@ struct bus *machine_bus(struct machine *m)
 	return m->bus;
 }
 
+struct loop *machine_loop(struct machine *m)
+{
+	return m->cfg.loop;
+}
+
 struct ram *machine_ram(struct machine *m)
 {
 	return m->cfg.ram;
@@ -419,11 +283,29 @@ unsigned machine_ncpus(struct machine *m)
 	return m->cfg.ncpus;
 }
 
-void machine_on_reset(struct machine *m, void (*fn)(void *opaque), void *opaque)
+/* ---- devices ---- */
+
+void machine_add_device(struct machine *m, struct device *d)
 {
-	must(m->nreset_hooks < RESET_HOOKS_MAX);
-	m->on_reset[m->nreset_hooks].fn = fn;
-	m->on_reset[m->nreset_hooks++].opaque = opaque;
+	d->next = NULL;
+	*m->last = d;
+	m->last = &d->next;
+}
+
+bool machine_quiesce(struct machine *m)
+{
+	bool all = pci_bus_quiesce(m->pci);
+
+	for (struct device *d = m->devices; d; d = d->next)
+		all &= device_quiesce(d);
+	return all;
+}
+
+void machine_resume(struct machine *m)
+{
+	pci_bus_resume(m->pci);
+	for (struct device *d = m->devices; d; d = d->next)
+		device_resume(d);
 }
 
 void machine_power_button(struct machine *m)
@@ -452,8 +334,8 @@ int machine_firmware(struct machine *m, struct err *e)
 void machine_reset(struct machine *m)
 {
 	/* Devices first: they let go of their wires. Local APICs last: what arrived on the way is gone. */
-	for (unsigned i = 0; i < m->nreset_hooks; i++)
-		m->on_reset[i].fn(m->on_reset[i].opaque);
+	for (struct device *d = m->devices; d; d = d->next)
+		device_reset(d);
 	pci_bus_reset(m->pci);
 	lpc_reset(m->lpc);
 	pit_reset(m->pit);
@@ -465,71 +347,4 @@ void machine_reset(struct machine *m)
 	ioapic_reset(m->ioapic);
 	pv_reset(m->pv);
 	lapic_reset(m->lapics);
-}
-
-/* ---- saved state ---- */
-
-static void get_board(struct machine *m, struct board_state *b)
-{
-	pic_get_state(m->pic, b->pic);
-	ioapic_get_state(m->ioapic, &b->ioapic);
-	pit_get_state(m->pit, &b->pit);
-	if (!lapic_in_engine(m->lapics)) {
-		pv_get_state(m->pv, &b->pv);
-		for (unsigned i = 0; i < b->ncpus; i++)
-			lapic_get_state(m->lapics, i, &b->lapic[i]);
-	}
-	if (m->vm)
-		cpu_vm_get_board(m->vm, b);
-}
-
-/* The 8259s before the local APICs, which hear of their output; local APICs last: what moved on the way is gone. */
-static int set_board(struct machine *m, const struct board_state *b, struct err *e)
-{
-	if (!m->vm || !cpu_vm_has_chips(m->vm)) {
-		pit_set_state(m->pit, &b->pit);
-		ioapic_set_state(m->ioapic, &b->ioapic);
-		pic_set_state(m->pic, b->pic);
-	}
-	/* An engine with local APICs has the clock as well. */
-	if (!lapic_in_engine(m->lapics)) {
-		pv_set_state(m->pv, &b->pv);
-		for (unsigned i = 0; i < b->ncpus; i++)
-			lapic_set_state(m->lapics, i, &b->lapic[i]);
-	}
-	return m->vm ? cpu_vm_set_board(m->vm, b, e) : 0;
-}
-
-static int chip_sections(struct machine *m, struct state_file *s, struct err *e)
-{
-	int r = state_section(s, "rtc", 0, 1, e);
-
-	if (r < 0)
-		return r;
-	rtc_state(m->rtc, s);
-	if ((r = state_end(s, e)) < 0 || (r = state_section(s, "acpi-pm", 0, 1, e)) < 0)
-		return r;
-	acpi_pm_state(m->acpi, s);
-	if ((r = state_end(s, e)) < 0 || (r = state_section(s, "reset", 0, 1, e)) < 0)
-		return r;
-	reset_state(m->reset, s);
-	return state_end(s, e);
-}
-
-int machine_state(struct machine *m, struct state_file *s, struct err *e)
-{
-	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
-	int r = pci_bus_state(m->pci, s, e);
-
-	if (r == 0) {
-		lpc_loaded(m->lpc);
-		r = chip_sections(m, s, e);
-	}
-	if (r < 0)
-		return r;
-	b->ncpus = m->cfg.ncpus;
-	if (!state_loading(s))
-		get_board(m, b);
-	r = board_state_sections(s, b, e);
-	return r == 0 && state_loading(s) ? set_board(m, b, e) : r;
 }

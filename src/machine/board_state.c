@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* board_state.c - struct board_state (cpu/board_state.h) in a saved state. */
+/*
+ * board_state.c - the board in a saved state: devices, PCI configuration space, chips, struct board_state.
+ *
+ * Devices come before the chips, whose inputs they may still move while they are loaded.
+ */
 #include "machine/board_state.h"
+
+#include "machine/acpi_pm.h"
+#include "machine/board_int.h"
+#include "machine/ioapic.h"
+#include "machine/lapic.h"
+#include "machine/lpc.h"
+#include "machine/pci.h"
+#include "machine/pic.h"
+#include "machine/pit.h"
+#include "machine/pv.h"
+#include "machine/reset_ports.h"
+#include "machine/rtc.h"
 
 static void u32s(struct state_file *s, u32 *v, unsigned n)
 {
@@ -137,4 +153,75 @@ int board_state_sections(struct state_file *s, struct board_state *b, struct err
 		if ((r = lapic_section(s, i, &b->lapic[i], e)) < 0)
 			return r;
 	return 0;
+}
+
+/* ---- the chips, wherever they are ---- */
+
+static void get_board(struct machine *m, struct board_state *b)
+{
+	pic_get_state(m->pic, b->pic);
+	ioapic_get_state(m->ioapic, &b->ioapic);
+	pit_get_state(m->pit, &b->pit);
+	if (!lapic_in_engine(m->lapics)) {
+		pv_get_state(m->pv, &b->pv);
+		for (unsigned i = 0; i < b->ncpus; i++)
+			lapic_get_state(m->lapics, i, &b->lapic[i]);
+	}
+	if (m->vm)
+		cpu_vm_get_board(m->vm, b);
+}
+
+/* The 8259s before the local APICs, which hear of their output; local APICs last: what moved on the way is gone. */
+static int set_board(struct machine *m, const struct board_state *b, struct err *e)
+{
+	if (!m->vm || !cpu_vm_has_chips(m->vm)) {
+		pit_set_state(m->pit, &b->pit);
+		ioapic_set_state(m->ioapic, &b->ioapic);
+		pic_set_state(m->pic, b->pic);
+	}
+	/* An engine with local APICs has the clock as well. */
+	if (!lapic_in_engine(m->lapics)) {
+		pv_set_state(m->pv, &b->pv);
+		for (unsigned i = 0; i < b->ncpus; i++)
+			lapic_set_state(m->lapics, i, &b->lapic[i]);
+	}
+	return m->vm ? cpu_vm_set_board(m->vm, b, e) : 0;
+}
+
+static int chip_sections(struct machine *m, struct state_file *s, struct err *e)
+{
+	int r = state_section(s, "rtc", 0, 1, e);
+
+	if (r < 0)
+		return r;
+	rtc_state(m->rtc, s);
+	if ((r = state_end(s, e)) < 0 || (r = state_section(s, "acpi-pm", 0, 1, e)) < 0)
+		return r;
+	acpi_pm_state(m->acpi, s);
+	if ((r = state_end(s, e)) < 0 || (r = state_section(s, "reset", 0, 1, e)) < 0)
+		return r;
+	reset_state(m->reset, s);
+	return state_end(s, e);
+}
+
+int machine_state(struct machine *m, struct state_file *s, struct err *e)
+{
+	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
+	int r = pci_bus_devices_state(m->pci, s, e);
+
+	for (struct device *d = m->devices; r == 0 && d; d = d->next)
+		r = device_state(d, s, e);
+	if (r == 0)
+		r = pci_bus_state(m->pci, s, e);
+	if (r == 0) {
+		lpc_loaded(m->lpc);
+		r = chip_sections(m, s, e);
+	}
+	if (r < 0)
+		return r;
+	b->ncpus = m->cfg.ncpus;
+	if (!state_loading(s))
+		get_board(m, b);
+	r = board_state_sections(s, b, e);
+	return r == 0 && state_loading(s) ? set_board(m, b, e) : r;
 }

@@ -3,6 +3,7 @@
 #include "machine/boot.h"
 
 #include "machine/layout.h"
+#include "machine/memory.h"
 
 unsigned boot_mem_map(const struct ram *ram, struct boot_mem map[BOOT_MEM_MAX])
 {
@@ -10,10 +11,10 @@ unsigned boot_mem_map(const struct ram *ram, struct boot_mem map[BOOT_MEM_MAX])
 
 	map[n++] = (struct boot_mem){ 0, LAYOUT_EBDA, BOOT_MEM_RAM };
 	map[n++] = (struct boot_mem){ LAYOUT_EBDA, MIB - LAYOUT_EBDA, BOOT_MEM_RESERVED };
-	map[n++] = (struct boot_mem){ MIB, ram->low_bytes - MIB, BOOT_MEM_RAM };
+	map[n++] = (struct boot_mem){ MIB, memory_low_end(ram) - MIB, BOOT_MEM_RAM };
 	map[n++] = (struct boot_mem){ LAYOUT_ECAM, LAYOUT_ECAM_BYTES, BOOT_MEM_RESERVED };
-	if (ram->bytes > ram->low_bytes)
-		map[n++] = (struct boot_mem){ RAM_HIGH_BASE, ram->bytes - ram->low_bytes, BOOT_MEM_RAM };
+	if (memory_high_bytes(ram))
+		map[n++] = (struct boot_mem){ LAYOUT_RAM_HIGH, memory_high_bytes(ram), BOOT_MEM_RAM };
 	must(n <= BOOT_MEM_MAX);
 	return n;
 }
@@ -21,7 +22,7 @@ unsigned boot_mem_map(const struct ram *ram, struct boot_mem map[BOOT_MEM_MAX])
 int boot_check_range(const struct ram *ram, const struct boot_file *f, gpa_t gpa, u64 bytes, struct err *e)
 {
 	bool low = gpa >= 0x1000 && gpa <= BOOT_INFO && bytes <= BOOT_INFO - gpa;
-	bool main = gpa >= MIB && gpa <= ram->low_bytes && bytes <= ram->low_bytes - gpa;
+	bool main = gpa >= MIB && gpa <= memory_low_end(ram) && bytes <= memory_low_end(ram) - gpa;
 
 	if (low || main)
 		return 0;
@@ -33,7 +34,8 @@ int boot_check_range(const struct ram *ram, const struct boot_file *f, gpa_t gpa
 	return err_set(e, ENOMEM,
 		       "kernel %s wants %llu bytes at %#llx, where this guest has no memory: its memory below 4 GiB "
 		       "ends at %#llx",
-		       f->path, (unsigned long long)bytes, (unsigned long long)gpa, (unsigned long long)ram->low_bytes);
+		       f->path, (unsigned long long)bytes, (unsigned long long)gpa,
+		       (unsigned long long)memory_low_end(ram));
 }
 
 /* ---- CPU states ---- */
@@ -169,7 +171,7 @@ static int load_module(struct ram *ram, const struct boot_params *p, const char 
 	if (rc < 0)
 		return rc;
 	*m = (struct boot_module){ .base = ROUND_UP(*next, PAGE_BYTES), .bytes = f.bytes, .string = string };
-	if (m->base >= ram->low_bytes || f.bytes > ram->low_bytes - m->base)
+	if (m->base >= memory_low_end(ram) || f.bytes > memory_low_end(ram) - m->base)
 		rc = err_set(e, ENOMEM,
 			     "%s %s (%llu bytes) does not fit into guest memory below 3 GiB: give the guest "
 			     "more memory",
@@ -216,7 +218,7 @@ int boot_initrd(struct ram *ram, const struct boot_params *p, gpa_t lowest, gpa_
 	int rc = boot_file_open(&f, p, "initrd", p->initrd, e);
 	if (rc < 0)
 		return rc;
-	limit = MIN(limit, ram->low_bytes) & PAGE_MASK;
+	limit = MIN(limit, memory_low_end(ram)) & PAGE_MASK;
 	if (lowest > limit || ROUND_UP(f.bytes, PAGE_BYTES) > limit - lowest) {
 		rc = err_set(e, ENOMEM,
 			     "initrd %s (%llu bytes) does not fit into guest memory beside the kernel: give "

@@ -2,6 +2,8 @@
 /* boot_elf.c - ELF kernels, 32 and 64 bits (System V ABI chapters 4 and 5). */
 #include "machine/boot.h"
 
+#include "machine/memory.h"
+
 #include <elf.h>
 
 bool boot_is_elf(const u8 *head, size_t bytes)
@@ -101,7 +103,7 @@ int boot_elf_load(struct ram *ram, const struct boot_file *f, const struct boot_
 			return rc;
 		/* Overlapping segments must not make us write all of memory once for each. */
 		total += g->memsz;
-		if (total > ram->low_bytes)
+		if (total > memory_low_end(ram))
 			return damaged(f, "its segments overlap", e);
 		if ((rc = boot_file_to_ram(f, g->off, ram, g->paddr, g->filesz, e)) < 0)
 			return rc;

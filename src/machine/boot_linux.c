@@ -10,6 +10,7 @@
 #include "machine/boot.h"
 
 #include "machine/layout.h"
+#include "machine/memory.h"
 
 /* Setup header, offsets in the file and in boot_params */
 #define HDR_SETUP_SECTS 0x1f1
@@ -110,7 +111,7 @@ static int place(const struct ram *ram, const struct boot_file *f, struct linux_
 		       "kernel %s needs %llu MiB at %#llx to unpack itself, the guest's memory below 4 GiB ends at "
 		       "%#llx: give the guest more memory",
 		       f->path, (unsigned long long)(im->init_bytes >> 20), (unsigned long long)im->load,
-		       (unsigned long long)ram->low_bytes);
+		       (unsigned long long)memory_low_end(ram));
 }
 
 static int put_command_line(struct ram *ram, const struct boot_file *f, const struct linux_image *im,

@@ -3,6 +3,7 @@
 #include "machine/boot.h"
 
 #include "machine/layout.h"
+#include "machine/memory.h"
 
 #define RAM_MIN (2 * MIB)
 
@@ -118,7 +119,7 @@ int boot_load(struct ram *ram, const struct boot_params *p, struct cpu_state *st
 
 	if (!p->kernel)
 		return err_set(e, EINVAL, "no kernel given: there is no firmware yet that would boot from a disk");
-	if (ram->low_bytes < RAM_MIN)
+	if (memory_low_end(ram) < RAM_MIN)
 		return err_set(e, EINVAL, "guest memory of %llu bytes is too small: at least 2M",
 			       (unsigned long long)ram->bytes);
 	int rc = boot_file_open(&f, p, "kernel", p->kernel, e);

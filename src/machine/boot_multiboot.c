@@ -6,6 +6,8 @@
  */
 #include "machine/boot.h"
 
+#include "machine/memory.h"
+
 #include "base/log.h"
 
 #include <assert.h>
@@ -147,7 +149,7 @@ static int put_mmap(struct boot_room *room, struct mb_info *info, struct err *e)
 	info->mmap_addr = (u32)at;
 	info->mmap_length = (u32)(n * sizeof(list[0]));
 	info->mem_lower = (u32)(map[0].bytes / KIB);
-	info->mem_upper = (u32)((room->ram->low_bytes - MIB) / KIB);
+	info->mem_upper = (u32)((memory_low_end(room->ram) - MIB) / KIB);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "machine/boot.h"
 
 #include "machine/layout.h"
+#include "machine/memory.h"
 
 #include <assert.h>
 #include <elf.h>
@@ -132,7 +133,7 @@ int boot_pvh(struct ram *ram, const struct boot_file *f, const struct boot_elf *
 	} else {
 		/* An initrd alone goes high: the kernel may unpack and grow behind its end. */
 		mods[0].string = "";
-		rc = boot_initrd(ram, p, MAX(end, MIB), RAM_LOW_MAX, &mods[0].base, &mods[0].bytes, e);
+		rc = boot_initrd(ram, p, MAX(end, MIB), LAYOUT_RAM_LOW_MAX, &mods[0].base, &mods[0].bytes, e);
 		rc = rc < 0 ? rc : p->initrd != NULL;
 	}
 	if (rc < 0)

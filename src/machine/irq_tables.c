@@ -167,7 +167,7 @@ int irq_tables_write(struct ram *ram, unsigned ncpus, struct err *e)
 	build_pointer(mp);
 	size_t bytes = build_mp(mp + MP_POINTER, ncpus) + MP_POINTER;
 	must(bytes <= LAYOUT_MP_END - LAYOUT_MP);
-	if (ram_put(ram, LAYOUT_PIR, buf, LAYOUT_MP - LAYOUT_PIR + bytes) < 0)
+	if (ram_put_rom(ram, LAYOUT_PIR, buf, LAYOUT_MP - LAYOUT_PIR + bytes) < 0)
 		return err_set(e, EINVAL, "guest memory is too small for the interrupt tables: 1 MiB at least");
 	return 0;
 }

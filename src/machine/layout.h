@@ -3,13 +3,16 @@
 #ifndef MICA_LAYOUT_H
 #define MICA_LAYOUT_H
 
-/* Physical addresses. RAM is [0, 3 GiB) and [4 GiB, ...): see base/ram.h. */
-#define LAYOUT_EBDA 0x9fc00ull /* ACPI RSDP lives at 0xe0000; EBDA pointer for scanners */
+/* Physical addresses. Which of them are memory: memory.h. */
+#define LAYOUT_RAM_LOW_MAX 0xc0000000ull /* RAM below 4 GiB ends here at the latest, */
+#define LAYOUT_RAM_HIGH 0x100000000ull   /* ... and goes on here */
+#define LAYOUT_EBDA 0x9fc00ull           /* ACPI RSDP lives at 0xe0000; EBDA pointer for scanners */
 #define LAYOUT_RSDP 0xe0000ull
 #define LAYOUT_ACPI 0xe0100ull /* tables, up to 0xeffff */
-#define LAYOUT_ROM 0xf0000ull  /* where a PC has its BIOS, up to 0xfffff: see rom.h */
-#define LAYOUT_PIR 0xf0000ull  /* PCI IRQ routing table */
-#define LAYOUT_MP 0xf0400ull   /* MultiProcessor table */
+#define LAYOUT_ROM 0xf0000ull  /* where a PC has its BIOS: see rom.h */
+#define LAYOUT_ROM_END 0x100000ull
+#define LAYOUT_PIR 0xf0000ull /* PCI IRQ routing table */
+#define LAYOUT_MP 0xf0400ull  /* MultiProcessor table */
 #define LAYOUT_MP_END 0xf2000ull
 #define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
 #define LAYOUT_PCI_MMIO_END 0xdfffffffull

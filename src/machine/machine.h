@@ -3,8 +3,8 @@
  * machine.h - the board as a whole: what the VMM assembles a VM from.
  *
  * machine_new() puts bus, interrupt controllers, timers, PCI, ACPI registers together (the whole board
- * is visible in that one function, board.c); devices are then added by the VMM, to machine_pci() or
- * (the UART) to machine_bus() with a wire from machine_irq(); then
+ * is visible in that one function, board.c); devices are then added by the VMM, to machine_pci() or, at fixed
+ * addresses, to machine_bus() with a wire from machine_irq() and machine_add_device(); then
  * machine_boot() writes firmware tables and the kernel and sets the boot vCPU's state.
  */
 #ifndef MICA_MACHINE_H
@@ -16,6 +16,7 @@
 #include "base/ram.h"
 #include "cpu/cpu.h"
 #include "machine/bus.h"
+#include "machine/device.h"
 
 struct machine;
 struct pci_bus;
@@ -37,7 +38,7 @@ struct machine_config {
 };
 
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e);
-void machine_free(struct machine *m);
+void machine_free(struct machine *m); /* and its devices: loop, memory and vCPUs are still there */
 
 /* For the engine: valid from machine_new() on. */
 const struct cpu_bus *machine_cpu_bus(struct machine *m);
@@ -45,29 +46,30 @@ const struct cpu_bus *machine_cpu_bus(struct machine *m);
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm);
 struct pci_bus *machine_pci(struct machine *m);
 struct ram *machine_ram(struct machine *m);
+struct loop *machine_loop(struct machine *m);
 unsigned machine_ncpus(struct machine *m);
 /* The bus and the interrupt wires, for devices that sit at fixed addresses. gsi < LAYOUT_GSI_COUNT. */
 struct bus *machine_bus(struct machine *m);
 struct irq_line machine_irq(struct machine *m, unsigned gsi);
-/* Have fn(opaque) called by machine_reset(), in order of registration: devices go to power-on state.
- * Before vCPUs run. */
-void machine_on_reset(struct machine *m, void (*fn)(void *opaque), void *opaque);
+/* A device at a fixed address joins the board, which walks it for each step of its life (device.h), and ends it in
+ * machine_free(). Those at a PCI slot join by pci_register(). Before vCPUs run. */
+void machine_add_device(struct machine *m, struct device *d);
+/* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
+bool machine_quiesce(struct machine *m);
+/* All devices go on; also after machine_state() has loaded. */
+void machine_resume(struct machine *m);
 /* Press the ACPI power button. Any thread. */
 void machine_power_button(struct machine *m);
 /* Pulse every local APIC's LINT1: an NMI where the guest wired it so. Any thread. */
 void machine_nmi(struct machine *m);
-/* All chips and what machine_on_reset() knows to power-on state (system reset); no vCPU is in
- * cpu_run(). The vCPUs themselves are the caller's: cpu_reset(). */
+/* All devices and chips to power-on state (system reset); no vCPU is in cpu_run(). The vCPUs themselves are the
+ * caller's: cpu_reset(). */
 void machine_reset(struct machine *m);
 
 /* What firmware does before it boots a kernel: addresses and interrupt lines for PCI devices, tables in memory. */
 int machine_firmware(struct machine *m, struct err *e);
 
-/*
- * Save or load all chips, and PCI configuration space with MSI-X; no vCPU is in cpu_run(). What was added to the
- * board (virtio, UART) is its owner's to save: before this, as wires change while they are saved or loaded. The
- * vCPUs have their state already.
- */
+/* Save or load all devices, quiesced, and all chips; no vCPU is in cpu_run(). The vCPUs have their state already. */
 struct state_file;
 int machine_state(struct machine *m, struct state_file *s, struct err *e);
 

@@ -3,13 +3,15 @@
  * pci.h - the PCI host bridge (config ports 0xcf8/0xcfc and ECAM), functions on bus 0, BARs, MSI-X.
  *
  * A device embeds struct pci_dev, fills config space with the helpers, and registers. The bus
- * handles BAR decoding, command register, MSI-X table and pending bits, INTx.
+ * handles BAR decoding, command register, MSI-X table and pending bits, INTx; and it walks its slots for each step of
+ * a device's life (device.h).
  */
 #ifndef MICA_PCI_H
 #define MICA_PCI_H
 
 #include "base/err.h"
 #include "machine/bus.h"
+#include "machine/device.h"
 
 #include <pthread.h>
 
@@ -20,6 +22,8 @@ struct pci_bus;
 struct pci_dev;
 
 struct pci_dev_ops {
+	/* Config space and MSI-X are the bus's to reset and to save, after this. free() has pci_dev_fini() called. */
+	struct device_ops life;
 	/* Both run with the bus's config lock held; they may send interrupts, but not call back into
 	 * config space. */
 	/* Config bytes outside what pci.c handles changed (optional). */
@@ -29,8 +33,8 @@ struct pci_dev_ops {
 };
 
 struct pci_dev {
+	struct device dev; /* its ops: &ops->life */
 	const struct pci_dev_ops *ops;
-	const char *name;
 	struct pci_bus *bus;
 	u8 devfn;
 	u8 cfg[PCI_CFG_BYTES];
@@ -67,6 +71,17 @@ struct pci_dev {
 	bool intx_level, intx_out; /* what the device says, what reaches the wire */
 };
 
+static inline struct pci_dev *pci_dev_of(struct device *d)
+{
+	return container_of(d, struct pci_dev, dev);
+}
+
+/* The same for any device; NULL: it is not on the PCI bus. */
+static inline struct pci_dev *pci_dev_get(struct device *d)
+{
+	return d->pci ? pci_dev_of(d) : NULL;
+}
+
 /* ---- for devices ---- */
 void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *name, u16 vendor, u16 device,
 		  u32 class_rev /* class << 8 | revision */);
@@ -91,23 +106,35 @@ bool pci_msix_enabled(struct pci_dev *d);
 void pci_intx(struct pci_dev *d, bool level);
 
 /* Put d on the bus: devfn = slot << 3 | fn, or slot -1 for the next free one. Maps nothing until
- * the BARs have addresses: pci_bus_assign() gives them some, as firmware would. */
+ * the BARs have addresses: pci_bus_assign() gives them some, as firmware would. A device whose ops have free() is the
+ * bus's from then on: pci_unplug() and pci_bus_free() end it. */
 int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
 
 /* ---- for the board ---- */
 struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
-void pci_bus_free(struct pci_bus *b);
+void pci_bus_free(struct pci_bus *b); /* and the functions that have free() */
 /* Where RAM below 4 GiB ends, and memory BARs may begin (at LAYOUT_PCI_MMIO, if nothing is said). Before vCPUs run. */
 void pci_bus_set_memory_end(struct pci_bus *b, u64 end);
 /* MSI-X messages of functions registered from now on go by routes; *r is copied. */
 void pci_bus_use_routes(struct pci_bus *b, const struct msi_router *r);
-/* System reset: BARs, command register and MSI-X of every function as after power-on. */
+/* The function in a slot; NULL: none. */
+struct pci_dev *pci_bus_slot(struct pci_bus *b, unsigned slot);
+/*
+ * The steps of device.h for every function, in slot order; the same threads as there. Reset: BARs, command register
+ * and MSI-X as after power-on as well. Quiesce: true when all functions said so.
+ */
 void pci_bus_reset(struct pci_bus *b);
+bool pci_bus_quiesce(struct pci_bus *b);
+void pci_bus_resume(struct pci_bus *b);
+/* Take a function that has free() from its slot, and end it. Nothing answers there afterwards. Threads as free()'s. */
+void pci_unplug(struct pci_dev *d);
 /* Give every BAR an address in the window and switch memory decoding and bus mastering on. */
 int pci_bus_assign(struct pci_bus *b);
-/* Save or load every function's configuration space and MSI-X. Loading: the same functions must be there. */
+/* Save or load what functions have of their own; then every function's configuration space and MSI-X. Loading: the same
+ * functions must be there. */
 struct state_file;
+int pci_bus_devices_state(struct pci_bus *b, struct state_file *s, struct err *e);
 int pci_bus_state(struct pci_bus *b, struct state_file *s, struct err *e);
 
 #endif

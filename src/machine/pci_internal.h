@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pci_internal.h - between pci.c and pci_msix.c: config space offsets (PCI 3.0 chapter 6) and MSI-X. */
+/* pci_internal.h - between the files pci_*.c: the bus, and config space offsets (PCI 3.0 chapter 6). */
 #ifndef MICA_PCI_INTERNAL_H
 #define MICA_PCI_INTERNAL_H
 
@@ -26,20 +26,52 @@
 #define PCI_MSIX_CTL 2 /* in the capability */
 
 #define PCI_WIRES 8 /* GSIs LAYOUT_GSI_PCI and up */
+#define PCI_SLOTS 32
+#define PCI_ROUTES_MAX 1024u
 
-/* All with d->msix_lock held. */
+struct pci_bus {
+	struct bus *bus;
+	struct msi_target msi;
+	void (*intx)(void *opaque, unsigned gsi, bool level);
+	void *intx_opaque;
+	struct msi_router router; /* set NULL: nobody offers routes */
+
+	pthread_mutex_t lock;
+	u64 routes[PCI_ROUTES_MAX / 64]; /* a bit for each that a function has */
+	struct pci_dev *dev[256];
+	u32 latch; /* port 0xcf8 */
+
+	pthread_mutex_t intx_lock;
+	unsigned wire[PCI_WIRES]; /* how many functions assert it */
+
+	u64 memory_end; /* of RAM below 4 GiB */
+	struct io_region ports, ecam;
+	struct pci_dev bridge;
+};
+
+extern const struct io_ops pci_ports_ops, pci_ecam_ops; /* pci_cfg.c */
+
+/* The wire of pin A, which functions have. */
+unsigned pci_wire_of(const struct pci_dev *d);
+/* b->lock held: map and unmap BARs as the command register and they say. */
+void pci_update_bars_locked(struct pci_bus *b, struct pci_dev *d);
+/* What the command register and the MSI-X control word say goes to where senders look. */
+void pci_update_interrupts(struct pci_dev *d);
+
+/* ---- MSI-X; all with d->msix_lock held ---- */
 
 /* Take enable and mask from the control word; master: the function may write to memory. */
 void pci_msix_update_locked(struct pci_dev *d, const struct msi_target *t, bool master);
 bool pci_msix_send_locked(struct pci_dev *d, const struct msi_target *t, unsigned v);
-/* In pci.c: the bus's routes; NULL: none. */
+/* The bus's routes; NULL: none. */
 const struct msi_router *pci_router(const struct pci_dev *d);
 /* Send what is pending and no longer masked. */
 void pci_msix_flush_locked(struct pci_dev *d, const struct msi_target *t);
 void pci_msix_reset_locked(struct pci_dev *d);
-/* Give every vector a descriptor and a number of its own from *next on, as long as there are any. */
-void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, unsigned *next);
-void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r);
+/* Give every vector a descriptor and a number of its own, not yet in used[], as long as there are any; and back. Bus's
+ * lock held. */
+void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, u64 *used);
+void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r, u64 *used);
 /* Save or load the table and pending bits. */
 struct state_file;
 void pci_msix_state_locked(struct pci_dev *d, struct state_file *s);

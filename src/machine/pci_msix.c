@@ -107,19 +107,26 @@ void pci_msix_reset_locked(struct pci_dev *d)
 	d->msix_on = false;
 }
 
-void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, unsigned *next)
+void pci_msix_use_routes(struct pci_dev *d, const struct msi_router *r, u64 *used)
 {
-	for (unsigned v = 0; v < d->msix_n && *next < r->max; v++) {
-		d->msix[v].fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	unsigned id = 0, max = MIN(r->max, PCI_ROUTES_MAX);
+
+	for (unsigned v = 0; v < d->msix_n; v++) {
+		while (id < max && used[id / 64] >> id % 64 & 1)
+			id++;
+		d->msix[v].fd = id < max ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
 		if (d->msix[v].fd < 0)
 			return; /* messages go as ever */
-		d->msix[v].route = (*next)++;
+		d->msix[v].route = id;
+		used[id / 64] |= 1ull << id % 64;
 	}
 }
 
-void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r)
+void pci_msix_end_routes(struct pci_dev *d, const struct msi_router *r, u64 *used)
 {
 	for (unsigned v = 0; v < d->msix_n; v++) {
+		if (d->msix[v].fd >= 0)
+			used[d->msix[v].route / 64] &= ~(1ull << d->msix[v].route % 64);
 		if (d->msix[v].routed)
 			r->set(r->opaque, d->msix[v].route, d->msix[v].fd, false, 0, 0);
 		d->msix[v].routed = false;

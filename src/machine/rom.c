@@ -145,7 +145,7 @@ int rom_write(struct ram *ram, struct err *e)
 	}
 	memcpy(rom + COMMON, common, sizeof(common));
 	jump(rom + RESET_VECTOR, RESET_VECTOR, RESET_CODE);
-	if (ram_put(ram, LAYOUT_ROM, rom, ROM_BYTES) < 0 || ram_put(ram, 0, vectors, sizeof(vectors)) < 0)
+	if (ram_put_rom(ram, LAYOUT_ROM, rom, ROM_BYTES) < 0 || ram_put(ram, 0, vectors, sizeof(vectors)) < 0)
 		return err_set(e, EINVAL, "guest memory is too small: 1 MiB at least");
 	return 0;
 }

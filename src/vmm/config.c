@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config.c - see config.h. Three tables of fields serve reading, writing and freeing. */
 #include "vmm/config.h"
-#include "cpu/cpu.h"
-#include "vmm/engine_options.h"
 #include "vmm/i18n.h"
 
 enum field_type { F_STR, F_BOOL, F_UINT, F_INT, F_U64, F_STRV };
@@ -53,20 +51,42 @@ static const struct field config_fields[] = {
 };
 
 static const struct field disk_fields[] = {
-	FIELD(vmm_disk, F_STR, path),
-	FIELD(vmm_disk, F_STR, format),
-	FIELD(vmm_disk, F_STR, serial),
-	FIELD(vmm_disk, F_BOOL, readonly),
-	FIELD(vmm_disk, F_BOOL, snapshot),
-	FIELD(vmm_disk, F_BOOL, direct),
-	{ NULL },
+	FIELD(vmm_disk, F_STR, path),      FIELD(vmm_disk, F_STR, format),
+	FIELD(vmm_disk, F_STR, serial),    FIELD(vmm_disk, F_BOOL, readonly),
+	FIELD(vmm_disk, F_BOOL, snapshot), FIELD(vmm_disk, F_BOOL, direct),
+	FIELD(vmm_disk, F_STR, id),        FIELD(vmm_disk, F_STR, bus),
+	FIELDV(vmm_disk, params, nparams), { NULL },
 };
 
 static const struct field net_fields[] = {
 	FIELD(vmm_net, F_STR, type),
 	FIELD(vmm_net, F_STR, mac),
 	FIELDV(vmm_net, hostfwd, nhostfwd),
+	FIELD(vmm_net, F_STR, id),
+	FIELD(vmm_net, F_STR, model),
+	FIELDV(vmm_net, params, nparams),
 	{ NULL },
+};
+
+static const struct field device_fields[] = {
+	FIELD(vmm_device, F_STR, class),
+	FIELD(vmm_device, F_STR, id),
+	FIELDV(vmm_device, params, nparams),
+	{ NULL },
+};
+
+/* Lists of objects in the configuration. */
+static const struct {
+	const char *key, *where;
+	const struct field *fields;
+	size_t bytes, off, off_n; /* of an object; of the list and its count in struct vmm_config */
+} lists[] = {
+	{ "disks", "disks: ", disk_fields, sizeof(struct vmm_disk), offsetof(struct vmm_config, disks),
+	  offsetof(struct vmm_config, ndisks) },
+	{ "nets", "nets: ", net_fields, sizeof(struct vmm_net), offsetof(struct vmm_config, nets),
+	  offsetof(struct vmm_config, nnets) },
+	{ "devices", "devices: ", device_fields, sizeof(struct vmm_device), offsetof(struct vmm_config, devices),
+	  offsetof(struct vmm_config, ndevices) },
 };
 
 static void *at(const void *s, size_t off)
@@ -101,6 +121,8 @@ static json_t *fields_to_json(const void *s, const struct field *f)
 			v = json_integer((json_int_t) * (u64 *)at(s, f->off));
 			break;
 		case F_STRV:
+			if (!*(unsigned *)at(s, f->off_n))
+				continue;
 			v = json_array();
 			for (unsigned i = 0; i < *(unsigned *)at(s, f->off_n); i++)
 				if (json_array_append_new(v, json_string((*(char ***)at(s, f->off))[i])) < 0) {
@@ -121,15 +143,19 @@ static json_t *fields_to_json(const void *s, const struct field *f)
 
 json_t *vmm_config_to_json(const struct vmm_config *c)
 {
-	json_t *o = fields_to_json(c, config_fields), *disks = json_array(), *nets = json_array();
+	json_t *o = fields_to_json(c, config_fields);
 	int r = o ? 0 : -1;
 
-	for (unsigned i = 0; i < c->ndisks; i++)
-		r |= json_array_append_new(disks, fields_to_json(&c->disks[i], disk_fields));
-	for (unsigned i = 0; i < c->nnets; i++)
-		r |= json_array_append_new(nets, fields_to_json(&c->nets[i], net_fields));
-	r |= json_object_set_new(o, "disks", disks);
-	r |= json_object_set_new(o, "nets", nets);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		const char *item = *(char **)at(c, lists[i].off);
+		unsigned n = *(unsigned *)at(c, lists[i].off_n);
+		json_t *a = n ? json_array() : NULL;
+
+		for (unsigned k = 0; k < n; k++)
+			r |= json_array_append_new(a, fields_to_json(item + k * lists[i].bytes, lists[i].fields));
+		if (n)
+			r |= json_object_set_new(o, lists[i].key, a);
+	}
 	if (r == 0)
 		return o;
 	json_decref(o);
@@ -231,118 +257,35 @@ static int fields_from_json(void *s, const struct field *fields, const json_t *o
 	return 0;
 }
 
+static int list_from_json(struct vmm_config *c, unsigned i, const json_t *a, struct err *e)
+{
+	char *items = xcalloc(json_array_size(a) + 1, lists[i].bytes);
+	int r = 0;
+
+	*(char **)at(c, lists[i].off) = items;
+	for (size_t k = 0; r == 0 && k < json_array_size(a); k++) {
+		++*(unsigned *)at(c, lists[i].off_n);
+		r = fields_from_json(items + k * lists[i].bytes, lists[i].fields, json_array_get(a, k), NULL,
+				     lists[i].where, e);
+	}
+	return r;
+}
+
 int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 {
-	static const char *const lists[] = { "disks", "nets", NULL };
-	const json_t *disks, *nets;
+	const char *keys[ARRAY_LEN(lists) + 1] = { NULL };
 
 	vmm_config_init(c);
-	int r = fields_from_json(c, config_fields, j, lists, "", e);
-	if (r < 0)
-		return r;
-	disks = json_object_get(j, "disks");
-	nets = json_object_get(j, "nets");
-	if (disks && !json_is_array(disks))
-		return wrong(e, "", "disks", _("a list"));
-	if (nets && !json_is_array(nets))
-		return wrong(e, "", "nets", _("a list"));
-	c->disks = xcalloc(json_array_size(disks) + 1, sizeof(*c->disks));
-	for (size_t i = 0; i < json_array_size(disks); i++) {
-		c->ndisks++;
-		r = fields_from_json(&c->disks[i], disk_fields, json_array_get(disks, i), NULL, "disks: ", e);
-		if (r < 0)
-			return r;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		keys[i] = lists[i].key;
+	int r = fields_from_json(c, config_fields, j, keys, "", e);
+	for (unsigned i = 0; r == 0 && i < ARRAY_LEN(lists); i++) {
+		const json_t *a = json_object_get(j, lists[i].key);
+		if (a && !json_is_array(a))
+			return wrong(e, "", lists[i].key, _("a list"));
+		r = list_from_json(c, i, a, e);
 	}
-	c->nets = xcalloc(json_array_size(nets) + 1, sizeof(*c->nets));
-	for (size_t i = 0; i < json_array_size(nets); i++) {
-		c->nnets++;
-		r = fields_from_json(&c->nets[i], net_fields, json_array_get(nets, i), NULL, "nets: ", e);
-		if (r < 0)
-			return r;
-	}
-	return vmm_config_check(c, e);
-}
-
-/* ---- checking ---- */
-
-int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
-{
-	unsigned b[6];
-	char junk;
-
-	if (sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &junk) != 6 ||
-	    strlen(s) != 17)
-		return err_set(e, EINVAL, _("net: mac=%s is not an address; write mac=02:00:00:12:34:56"), s);
-	if (b[0] & 1)
-		return err_set(e, EINVAL, _("net: mac=%s is a multicast address; its first byte must be even"), s);
-	for (int i = 0; i < 6; i++)
-		mac[i] = (u8)b[i];
-	return 0;
-}
-
-static int check_chardev(const char *key, const char *type, const char *path, int fd, struct err *e)
-{
-	if (!strcmp(type, "none"))
-		return 0;
-	if (!strcmp(type, "fd"))
-		return fd >= 0 ? 0 : err_set(e, EINVAL, _("configuration: %s: no descriptor given"), key);
-	if (!strcmp(type, "unix"))
-		return path && *path ? 0 : err_set(e, EINVAL, _("configuration: %s: no socket path given"), key);
-	return err_set(e, EINVAL, _("configuration: %s: '%s' is not none, fd or unix"), key, type);
-}
-
-int vmm_config_check(const struct vmm_config *c, struct err *e)
-{
-	int r;
-
-	if (c->cpus < 1 || c->cpus > CPU_MAX)
-		return err_set(e, EINVAL, _("cpus: %u is out of range; write 1 to %d"), c->cpus, CPU_MAX);
-	if (c->memory_bytes < VMM_MEMORY_MIN || c->memory_bytes > VMM_MEMORY_MAX || c->memory_bytes % PAGE_BYTES)
-		return err_set(
-		    e, EINVAL,
-		    _("memory: %llu bytes will not do; write a multiple of 4K between %llu MiB and %llu GiB"),
-		    (unsigned long long)c->memory_bytes, VMM_MEMORY_MIN / MIB, VMM_MEMORY_MAX / GIB);
-	if (strcmp(c->engine, "auto") && strcmp(c->engine, "kvm") && strcmp(c->engine, "soft"))
-		return err_set(e, EINVAL, _("engine: '%s' is not known; write auto, kvm or soft"), c->engine);
-	struct soft_options so;
-	if ((r = engine_options_allowed(c->engine, c->nengine_options, e)) < 0 ||
-	    (r = engine_options_parse(&so, c->engine_options, c->nengine_options, e)) < 0)
-		return err_prefix(e, "engine");
-	if (so.check && c->cpus > 1)
-		return err_set(e, EINVAL, _("engine: check= compares one CPU only; %u will not do"), c->cpus);
-	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
-		return err_set(e, EINVAL, _("irqchip: '%s' is not known; write split or kernel"), c->irqchip);
-	if (!c->kernel)
-		return err_set(e, EINVAL,
-			       _("no kernel: booting from a disk's own boot loader is not there yet; give the kernel "
-				 "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')"));
-	if (c->ndisks > VMM_DISKS_MAX)
-		return err_set(e, EINVAL, _("disks: %u are too many; at most %d"), c->ndisks, VMM_DISKS_MAX);
-	for (unsigned i = 0; i < c->ndisks; i++) {
-		const struct vmm_disk *d = &c->disks[i];
-		if (!d->path || !*d->path)
-			return err_set(e, EINVAL, _("disk: no file given"));
-		if (d->format && strcmp(d->format, "raw"))
-			return err_set(e, EINVAL, _("disk: %s: format '%s' is not known; write format=raw"), d->path,
-				       d->format);
-		if (d->serial && strlen(d->serial) > VMM_SERIAL_MAX)
-			return err_set(e, EINVAL, _("disk: %s: serial '%s' is too long; at most %d bytes"), d->path,
-				       d->serial, VMM_SERIAL_MAX);
-	}
-	if (c->nnets > VMM_NETS_MAX)
-		return err_set(e, EINVAL, _("nets: %u are too many; at most %d"), c->nnets, VMM_NETS_MAX);
-	for (unsigned i = 0; i < c->nnets; i++) {
-		u8 mac[6];
-		if (!c->nets[i].type || strcmp(c->nets[i].type, "user"))
-			return err_set(e, EINVAL, _("net: '%s' is not known; write user or none"),
-				       c->nets[i].type ? c->nets[i].type : "");
-		if (c->nets[i].mac && (r = vmm_mac_parse(mac, c->nets[i].mac, e)) < 0)
-			return r;
-	}
-	r = check_chardev("console", c->console, c->console_path, c->console_fd, e);
-	if (r == 0)
-		r = check_chardev("virtio_console", c->virtio_console, c->virtio_console_path, c->virtio_console_fd, e);
-	return r;
+	return r < 0 ? r : vmm_config_check(c, e);
 }
 
 /* ---- life ---- */
@@ -381,12 +324,12 @@ static void fields_fini(void *s, const struct field *f)
 
 void vmm_config_fini(struct vmm_config *c)
 {
-	for (unsigned i = 0; i < c->ndisks; i++)
-		fields_fini(&c->disks[i], disk_fields);
-	for (unsigned i = 0; i < c->nnets; i++)
-		fields_fini(&c->nets[i], net_fields);
-	free(c->disks);
-	free(c->nets);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		char *items = *(char **)at(c, lists[i].off);
+		for (unsigned k = 0; k < *(unsigned *)at(c, lists[i].off_n); k++)
+			fields_fini(items + k * lists[i].bytes, lists[i].fields);
+		free(items);
+	}
 	fields_fini(c, config_fields);
 	memset(c, 0, sizeof(*c));
 }

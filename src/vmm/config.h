@@ -18,11 +18,16 @@
 #define VMM_MEMORY_MAX (1024 * GIB)
 #define VMM_DISKS_MAX 16
 #define VMM_NETS_MAX 8
+#define VMM_DEVICES_MAX 16
 #define VMM_SERIAL_MAX 20 /* bytes of a virtio-blk serial number */
 
 struct vmm_disk {
 	char *path, *format, *serial;
 	bool readonly, snapshot, direct;
+	char *id;  /* NULL: chosen */
+	char *bus; /* NULL: the default */
+	char **params;
+	unsigned nparams;
 };
 
 struct vmm_net {
@@ -30,6 +35,17 @@ struct vmm_net {
 	char *mac;  /* NULL: chosen */
 	char **hostfwd;
 	unsigned nhostfwd;
+	char *id;    /* NULL: chosen */
+	char *model; /* NULL: the default */
+	char **params;
+	unsigned nparams;
+};
+
+/* What is neither: --device. params, here and above: "key=value", of the class. */
+struct vmm_device {
+	char *class, *id; /* id NULL: chosen */
+	char **params;
+	unsigned nparams;
 };
 
 struct vmm_config {
@@ -48,6 +64,8 @@ struct vmm_config {
 	unsigned ndisks;
 	struct vmm_net *nets;
 	unsigned nnets;
+	struct vmm_device *devices;
+	unsigned ndevices;
 	/* "none", "fd" (console_fd) or "unix" (listen at console_path); the same for virtio-console */
 	char *console, *console_path;
 	int console_fd;

@@ -9,9 +9,14 @@
  * and the loop goes on serving disks meanwhile, so a vCPU that waits for a request to complete on the loop does get
  * there.
  *
- *   RUN     vCPUs are in cpu_run()
- *   PARK    each is on its way to the gate or waits there
- *   LEAVE   threads return and can be joined
+ * The states are at enum gate_state, each with what it allows. The words used there: a vCPU is *out* while it is in
+ * cpu_run(), or on its way into or out of it; *parked* while it waits in gate_pass(), and counted in nparked.
+ *
+ *            gate_go, gate_acted, gate_release: nothing is wished, nor is it held
+ *         .------------------------------------------.
+ *         v                                           |
+ *        RUN -- gate_ask, gate_save -------------->  PARK -- gate_leave --> LEAVE
+ *         '---------------- gate_leave ------------------------------------->'
  *
  * Wishes do not come one at a time: a person quits while the guest resets itself, a save is wanted when a CPU has
  * just shut down. None may be lost, so each kind has a rank (gate.c), and a wish of a higher rank takes the place of
@@ -41,8 +46,8 @@
 #include <pthread.h>
 
 struct gate_ops {
-	void (*post)(
-	    void *opaque); /* have act_at_rest() called soon, on the loop's thread. Called with the gate locked. */
+	/* Have act_at_rest() called soon, on the loop's thread. Called with the gate locked. */
+	void (*post)(void *opaque);
 	void (*stop)(void *opaque); /* cpu_stop() every vCPU. Called with the gate not locked. */
 	void *opaque;
 };
@@ -53,7 +58,34 @@ struct gate_ops {
  * meanwhile.
  */
 
-enum gate_state { GATE_RUN, GATE_PARK, GATE_LEAVE };
+enum gate_state {
+	/*
+	 * vCPUs are out. nparked is 0, or those are counted that have not woken since the gate opened.
+	 * Allowed: gate_ask(), gate_button(), gate_save() on any thread.
+	 * May be read: state, held (false), wished (nothing; but a button may wait for a reset that is asked for).
+	 * Forbidden: gate_take() and all else that is marked "in act_at_rest()"; touching a vCPU's state, a chip's or a
+	 * device's life (device.h), other than by their own functions for any thread.
+	 */
+	GATE_RUN,
+	/*
+	 * Each vCPU is on its way to the gate or parked; how it is from the outside, gate_name(), follows from the
+	 * fields: nparked < ncpus             stopping: as in RUN, the machine still moves nparked == ncpus, posted at
+	 * rest: act_at_rest() is on its way, or runs, or an errand of its does nparked == ncpus, held      paused: at
+	 * rest, and nothing is done Allowed at rest: everything, on the loop; on vCPU 0's thread while an errand is
+	 * there, and then not on the loop. May be read: at rest, all of the machine; before, only what RUN allows.
+	 * `errand`, `errands`, `posted`: under lock. Forbidden: gate_take() unless posted; a second errand before the
+	 * first has ended; opening the gate other than by gate_acted(), gate_go() and gate_release(), which look
+	 * whether something is wished.
+	 */
+	GATE_PARK,
+	/*
+	 * Threads return from gate_pass() with false and can be joined. There is no way back.
+	 * Allowed: gate_ask() and gate_button(), which change nothing any more; gate_fini() once all threads are
+	 * joined. May be read: state; the machine, once all threads are joined. Forbidden: gate_save() says no;
+	 * starting a vCPU.
+	 */
+	GATE_LEAVE,
+};
 
 /* What act_at_rest() has to do. */
 struct gate_wishes {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* saved_config.c - see saved_config.h. */
 #include "vmm/saved_config.h"
+#include "vmm/device_plan.h"
 #include "vmm/i18n.h"
 
 #define NAMES_MAX 256u
@@ -144,6 +145,46 @@ void saved_config_fini(struct saved_config *c)
 	vmm_config_fini(&c->cfg);
 }
 
+static bool same_device(const struct vmm_planned *a, const struct vmm_planned *b)
+{
+	bool same = a->cls == b->cls && a->nparams == b->nparams;
+
+	for (unsigned i = 0; same && i < a->nparams; i++)
+		same = !strcmp(a->params[i], b->params[i]);
+	return same;
+}
+
+/* Where the console is is not in the saved configuration, only that it is: see above. */
+static const struct vmm_planned *next_device(const struct vmm_planned *plan, unsigned n, unsigned *at)
+{
+	while (*at < n && plan[*at].cls->role == DEVICE_CONSOLE)
+		++*at;
+	return *at < n ? &plan[(*at)++] : NULL;
+}
+
+/* The same classes in the same order, with the same parameters: what a guest sees of them is in its memory. */
+static int devices_fit(const struct vmm_config *was, const struct vmm_config *cfg, struct err *e)
+{
+	struct vmm_planned *a = NULL, *b = NULL;
+	unsigned na, nb, ia = 0, ib = 0;
+	int r = vmm_device_plan(&a, &na, was, e);
+
+	if (r == 0)
+		r = vmm_device_plan(&b, &nb, cfg, e);
+	while (r == 0) {
+		const struct vmm_planned *x = next_device(a, na, &ia), *y = next_device(b, nb, &ib);
+		if (!x && !y)
+			break;
+		if (!x || !y || !same_device(x, y))
+			r = err_set(
+			    e, EINVAL, _("device %s: the saved VM has %s there, not %s, or with other parameters"),
+			    y ? y->id : x->id, x ? x->cls->name : _("nothing"), y ? y->cls->name : _("nothing"));
+	}
+	free(a);
+	free(b);
+	return r;
+}
+
 int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg, struct err *e)
 {
 	const struct vmm_config *was = &c->cfg;
@@ -167,6 +208,9 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 						 : _("the saved VM has no virtio console"));
 	if (was->debug_exit != cfg->debug_exit)
 		return err_set(e, EINVAL, _("the saved VM differs in --debug-exit"));
+	int r = devices_fit(was, cfg, e);
+	if (r < 0)
+		return r;
 	for (unsigned i = 0; i < was->ndisks; i++)
 		if (was->disks[i].readonly != cfg->disks[i].readonly)
 			return err_set(e, EINVAL, _("disk %s: the saved VM has it %s"), cfg->disks[i].path,

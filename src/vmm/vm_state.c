@@ -12,8 +12,6 @@
 #include "block/block.h"
 #include "cpu/cpu.h"
 #include "cpu/state.h"
-#include "device/uart.h"
-#include "device/virtio/virtio.h"
 #include "machine/machine.h"
 #include "vmm/i18n.h"
 #include "vmm/saved_config.h"
@@ -100,10 +98,6 @@ static int moment(const struct snapshot_vm *v, struct state_file *s, struct err 
 	int r = vcpu_sections(v, s, e);
 
 	if (r == 0)
-		r = virtio_pci_state_all(machine_pci(v->machine), s, e);
-	if (r == 0)
-		r = uart_state(v->uart, 0, s, e);
-	if (r == 0)
 		r = machine_state(v->machine, s, e);
 	return r < 0 ? r : state_finish(s, e);
 }
@@ -116,7 +110,6 @@ static int save(const struct snapshot_vm *v, struct state_file *s, struct snapsh
 	cpu_model_promise(v->model, &p);
 	if (r == 0)
 		r = cpu_promise_section(s, &p, e);
-	virtio_pci_quiesce_all(machine_pci(v->machine));
 	if (r == 0)
 		r = sync_disks(v, e);
 	for (unsigned i = 0; i < v->cfg->ndisks && r == 0; i++)
@@ -169,6 +162,7 @@ int snapshot_load(const struct snapshot_vm *v, struct state_file *s, struct err 
 {
 	int r = 0;
 
+	must(machine_quiesce(v->machine)); /* they are new */
 	for (unsigned i = 0; i < v->cfg->ndisks && r == 0; i++)
 		r = disk_section(v, i, s, e);
 	if (r == 0)
@@ -176,6 +170,6 @@ int snapshot_load(const struct snapshot_vm *v, struct state_file *s, struct err 
 	if (r == 0)
 		r = moment(v, s, e);
 	if (r == 0)
-		virtio_pci_resume_all(machine_pci(v->machine));
+		machine_resume(v->machine);
 	return r;
 }

@@ -15,7 +15,6 @@ struct blk;
 struct cpu_model;
 struct cpu_vm;
 struct machine;
-struct uart;
 
 /* The VM's parts, all borrowed. */
 struct snapshot_vm {
@@ -25,7 +24,6 @@ struct snapshot_vm {
 	const struct cpu_model *model;
 	struct machine *machine;
 	struct cpu_vm *cpus;
-	struct uart *uart;
 	struct blk *const *disks; /* cfg->ndisks */
 };
 
@@ -35,14 +33,15 @@ struct snapshot_size {
 
 /* Is there a reason why this VM can not be saved? Before anything is stopped. */
 int snapshot_possible(const struct snapshot_vm *v, struct err *e);
-/* Write all of it to fd, to stable storage. The VM may go on afterwards. */
+/* Write all of it to fd, to stable storage. The devices are quiesced (machine_quiesce()). The VM may go on afterwards.
+ */
 int snapshot_save(const struct snapshot_vm *v, int fd, struct snapshot_size *size, struct err *e);
 
 /* Two steps. First, before there is an engine: the configuration fits; what the guest's CPUs were promised is in *p. */
 struct cpu_model_promise;
 int snapshot_open(struct state_file **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p,
 		  struct err *e);
-/* Then, into a new VM with all its devices: everything else. */
+/* Then, into a new VM with all its devices: everything else; and the devices go on. */
 int snapshot_load(const struct snapshot_vm *v, struct state_file *s, struct err *e);
 
 #endif

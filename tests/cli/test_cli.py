@@ -48,6 +48,40 @@ class Documents(unittest.TestCase):
                              text=True, timeout=patience.seconds(20))
         self.assertEqual(out.stdout.split(), ["--memory"])
 
+    def test_devices_of_help_are_documented(self):
+        """One table of devices feeds help, completion and checks; man page and docs list the same."""
+        found = {}
+        for line in mica("run", "--help").stdout.splitlines():
+            m = re.match(r"  ((?:disk|net|device) \S+)", line)
+            if m:
+                name = m.group(1)
+                found[name] = []
+            m = re.match(r"      ([a-z]+)=", line)
+            if m:
+                found[name].append(m.group(1))
+        self.assertIn("disk bus=virtio", found)
+        man = source("man/mica-run.1")
+        man, listed, name = man[man.index(".Sh DEVICES"):man.index(".Sh EXIT")], {}, ""
+        for kind, text, key in re.findall(r"(?m)^\.It (?:(disk|net|device) (\S+)|Cm ([a-z]+)=)", man):
+            if kind:
+                name = f"{kind} {text}"
+                listed[name] = []
+            else:
+                listed[name].append(key)
+        self.assertEqual(found, listed)
+        docs = dict(re.findall(r"(?m)^\| `((?:disk|net|device) \S+)` \|[^|]*\|(.*)\|$", source("docs/run.md")))
+        self.assertEqual(found, {name: re.findall(r"`([a-z]+)=", takes) for name, takes in docs.items()})
+
+    def test_completion_knows_devices(self):
+        def completed(*words):
+            script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mica 2>/dev/null; echo "${COMPREPLY[@]}"'
+            return subprocess.run(["bash", "-c", script, "-", os.path.join(SRC, "completion/mica"), MICA, "run", *words],
+                                  capture_output=True, text=True, timeout=patience.seconds(20)).stdout.split()
+        self.assertIn("virtio-rng", completed("--device", ""))
+        self.assertEqual(completed("--disk", "x.img,bus=v"), ["x.img,bus=virtio"])
+        self.assertEqual(completed("--disk", "x.img,qu"), ["x.img,queues="])
+        self.assertEqual(completed("--net", "user,mo"), ["user,model=virtio"])
+
     def test_help_fits_a_terminal(self):
         for line in mica("run", "--help").stdout.splitlines():
             self.assertLessEqual(len(line), 80, line)

@@ -126,6 +126,20 @@ class Restore(unittest.TestCase):
         self.refused(self.restore(self.plain, "--kernel", self.kernel, "--initrd", self.kernel), "--initrd", "has none")
         self.refused(self.restore(self.plain, "--kernel", self.kernel, "--module", self.kernel), "--module", "0 modules")
 
+    def test_devices_are_those_of_the_file(self):
+        """Classes and parameters belong to the machine; ids and the virtio console's place do not."""
+        state = self.save(*self.named[:2], "--disk", self.named[3] + ",queues=2,id=system", "--device", "virtio-rng", "--virtio-console", "pty")
+        pty = ["--virtio-console", "pty"]
+        self.goes_on(self.restore(state, *pty, trust=",trust=on"))
+        self.goes_on(self.restore(state, *self.named[:2], "--disk", self.named[3] + ",queues=2", *pty))
+        r = self.restore(state, *self.named, *pty)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("device disk0: the saved VM has virtio-blk there", r.stderr.decode())
+        self.refused(self.restore(state, "--device", "virtio-rng", *pty, trust=",trust=on"), "--device: a restored VM has this")
+        state = self.save(*self.named)  # a file of before there were ids, buses and further devices has no such keys
+        self.assertNotIn(b'"params"', state)
+        self.assertNotIn(b'"devices"', state)
+
     # ---- somebody else's ----
     def test_forged_files(self):
         secret = os.path.join(self.dir, "secret")

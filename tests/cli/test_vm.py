@@ -241,10 +241,12 @@ class Vm(unittest.TestCase):
 
     def test_control(self):
         path = os.path.join(self.dir, "control")
-        p, vmm = self.start(HANG, "--control", path, "--name", "web", "--cpus", "2")
+        p, vmm = self.start(HANG, "--control", path, "--name", "web", "--cpus", "2", "--device", "virtio-rng,id=dice")
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         status = self.ask(path, command="status")["result"]
         self.assertEqual((status["name"], status["state"], status["cpus"], status["pid"]), ("web", "running", 2, vmm))
+        self.assertEqual([f"{d['id']} {d['class']} {d.get('slot')}" for d in status["devices"]],
+                         ["serial0 uart None", "virtio-rng0 virtio-rng 1", "virtio-balloon0 virtio-balloon 2", "dice virtio-rng 3"])
         self.assertGreater(self.ask(path, command="stats")["result"]["rss_bytes"], 0)
         self.assertTrue(self.ask(path, command="reset")["ok"])
         self.assertEqual(p.stdout.readline(), b"READY\n")

@@ -1512,7 +1512,7 @@ static void dirty_log(void **state)
 			break;
 	}
 	assert_true(*word(r, FRAME(PAGES - 1)) > 0);
-	assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(r->vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	memcpy(copy, r->ram->host, RAM_BYTES);
 	for (unsigned n = 0; n < 400; n++) {
 		if (n % 3)
@@ -1527,7 +1527,7 @@ static void dirty_log(void **state)
 			join_vcpu(&v);
 		}
 		memset(bits_of, 0, sizeof(bits_of));
-		assert_int_equal(cpu_vm_dirty_collect(r->vm, bits_of, &e), 0);
+		assert_int_equal(cpu_vm_dirty_collect(r->vm, CPU_LOG_STATE, bits_of, &e), 0);
 		for (u64 p = 0; p < RAM_BYTES / PAGE_BYTES; p++)
 			if (bits_of[p / 64] >> (p % 64) & 1) {
 				told++;
@@ -1538,7 +1538,7 @@ static void dirty_log(void **state)
 		if (memcmp(copy + p * PAGE_BYTES, r->ram->host + p * PAGE_BYTES, PAGE_BYTES))
 			fail_msg("page %llx was written, and not told", (unsigned long long)p);
 	assert_true(told > 400);
-	cpu_vm_dirty_stop(r->vm);
+	cpu_vm_dirty_stop(r->vm, CPU_LOG_STATE);
 	good_process(r, 1, true);
 	close_rig(r);
 }
@@ -1575,7 +1575,7 @@ static void two_vcpus(void **state)
 		u64 starts[2] = { cpu_of(r, 0)->direct.st.starts, cpu_of(r, 1)->direct.st.starts };
 		for (unsigned i = 0; i < 2; i++)
 			start_vcpu(r, &v[i], i);
-		assert_int_equal(cpu_vm_dirty_start(r->vm, &e), 0);
+		assert_int_equal(cpu_vm_dirty_start(r->vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 		u64 t0 = clock_mono_ns();
 		for (unsigned n = 0; !v[0].done || !v[1].done; n++) {
 			if (clock_mono_ns() - t0 > patient(60000000000ull)) {
@@ -1585,7 +1585,7 @@ static void two_vcpus(void **state)
 			usleep(300);
 			cpu_set_intr(v[n & 1].cpu, true); /* two runners and two vCPUs on few processors */
 			if (n % 4 == 0)
-				assert_int_equal(cpu_vm_dirty_collect(r->vm, bits_of, &e), 0);
+				assert_int_equal(cpu_vm_dirty_collect(r->vm, CPU_LOG_STATE, bits_of, &e), 0);
 		}
 		for (unsigned i = 0; i < 2; i++) {
 			join_vcpu(&v[i]);
@@ -1593,7 +1593,7 @@ static void two_vcpus(void **state)
 			assert_int_equal(cpu_of(r, i)->direct.st.starts > starts[i], only != i + 1);
 		}
 		assert_int_equal(r->frame[1]->r8, 0);
-		cpu_vm_dirty_stop(r->vm);
+		cpu_vm_dirty_stop(r->vm, CPU_LOG_STATE);
 	}
 	close_rig(r);
 }

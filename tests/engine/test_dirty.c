@@ -139,7 +139,7 @@ static void dirty_are(u64 first, u64 step, u64 n)
 	struct err e;
 
 	memset(bitmap, 0, sizeof(bitmap));
-	assert_int_equal(cpu_vm_dirty_collect(vm, bitmap, &e), 0);
+	assert_int_equal(cpu_vm_dirty_collect(vm, CPU_LOG_STATE, bitmap, &e), 0);
 	for (u64 p = 4; p < PAGES; p++) {
 		bool want = n && p >= first && (p - first) % step == 0 && (p - first) / step < n;
 		if (!!(bitmap[p / 64] >> (p % 64) & 1) != want)
@@ -153,7 +153,7 @@ static void test_pages(void **unused)
 	struct err e;
 
 	stores(FIRST, PAGE_BYTES, 64); /* fast entries from before */
-	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	dirty_are(0, 1, 0);
 	stores(FIRST, PAGE_BYTES, 100);
 	dirty_are(p, 1, 100);
@@ -165,11 +165,11 @@ static void test_pages(void **unused)
 	dirty_are(p, 1, 2);
 	stores(FIRST, 8, 1024);
 	dirty_are(p, 1, 2);
-	cpu_vm_dirty_stop(vm);
+	cpu_vm_dirty_stop(vm, CPU_LOG_STATE);
 	stores(FIRST, PAGE_BYTES, 100);
-	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	dirty_are(0, 1, 0);
-	cpu_vm_dirty_stop(vm);
+	cpu_vm_dirty_stop(vm, CPU_LOG_STATE);
 }
 
 static void test_devices(void **unused)
@@ -177,12 +177,12 @@ static void test_devices(void **unused)
 	static const u8 data[3 * PAGE_BYTES];
 	struct err e;
 
-	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	ram_put(ram, FIRST + 4095, data, 2);
 	dirty_are(FIRST / PAGE_BYTES, 1, 2);
 	ram_put(ram, FIRST + 4096, data, sizeof(data));
 	dirty_are(FIRST / PAGE_BYTES + 1, 1, 3);
-	cpu_vm_dirty_stop(vm);
+	cpu_vm_dirty_stop(vm, CPU_LOG_STATE);
 }
 
 /* Nothing is lost while the guest runs on. */
@@ -191,7 +191,7 @@ static void *collector(void *opaque)
 	struct err e;
 
 	for (int i = 0; i < 200; i++)
-		assert_int_equal(cpu_vm_dirty_collect(vm, bitmap, &e), 0);
+		assert_int_equal(cpu_vm_dirty_collect(vm, CPU_LOG_STATE, bitmap, &e), 0);
 	return NULL;
 }
 
@@ -200,16 +200,16 @@ static void test_running(void **unused)
 	pthread_t t;
 	struct err e;
 
-	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	memset(bitmap, 0, sizeof(bitmap));
 	pthread_create(&t, NULL, collector, NULL);
 	for (unsigned i = 0; i < 10; i++)
 		stores(FIRST + i * PAGE_BYTES, 10 * PAGE_BYTES, 100);
 	pthread_join(t, NULL);
-	assert_int_equal(cpu_vm_dirty_collect(vm, bitmap, &e), 0);
+	assert_int_equal(cpu_vm_dirty_collect(vm, CPU_LOG_STATE, bitmap, &e), 0);
 	for (u64 p = FIRST / PAGE_BYTES; p < FIRST / PAGE_BYTES + 1000; p++)
 		assert_true(bitmap[p / 64] >> (p % 64) & 1);
-	cpu_vm_dirty_stop(vm);
+	cpu_vm_dirty_stop(vm, CPU_LOG_STATE);
 }
 
 /* More pages than a ring of KVM's has entries. */
@@ -218,17 +218,17 @@ static void test_many(void **unused)
 	u64 n = PAGES - FIRST / PAGE_BYTES;
 	struct err e;
 
-	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	assert_int_equal(cpu_vm_dirty_start(vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	for (int i = 0; i < 2; i++) {
 		stores(FIRST, PAGE_BYTES, n);
 		dirty_are(FIRST / PAGE_BYTES, 1, n);
 		dirty_are(0, 1, 0);
 	}
 	stores(FIRST, PAGE_BYTES, n); /* and none of them is told after the next start */
-	cpu_vm_dirty_stop(vm);
-	assert_int_equal(cpu_vm_dirty_start(vm, &e), 0);
+	cpu_vm_dirty_stop(vm, CPU_LOG_STATE);
+	assert_int_equal(cpu_vm_dirty_start(vm, CPU_LOG_STATE, 0, RAM_BYTES, &e), 0);
 	dirty_are(0, 1, 0);
-	cpu_vm_dirty_stop(vm);
+	cpu_vm_dirty_stop(vm, CPU_LOG_STATE);
 }
 
 int main(void)

@@ -204,7 +204,7 @@ static void test_links(void **state)
 	/* The block dies: who came here must ask again, and its entries lead out. */
 	u64 unlinked = vm->jit->unlinked;
 	u8 far = *b->jit.far;
-	assert_true(cache_invalidate(vm, CODE_PHYS + OFF + 12, 1) >= 1);
+	assert_true(cache_invalidate_ram(vm, CODE_PHYS + OFF + 12, 1) >= 1);
 	assert_true(b->dead);
 	assert_int_equal(b->jit.in, 0);
 	assert_true(vm->jit->unlinked > unlinked);

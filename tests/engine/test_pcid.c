@@ -7,6 +7,7 @@
  */
 #include "test_engine.h"
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/memory/access.h"
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/system/system.h"

@@ -34,6 +34,9 @@ u64 fuzz_engine_fuel = 3000;
 
 #define RAM_PAGES 80u
 #define RAM_BYTES (RAM_PAGES * PAGE_BYTES)
+/* As ram_init() lays the file out. */
+#define RAM_FILE_BYTES (ROUND_UP(RAM_BYTES, RAM_PIECE_ALIGN) + RAM_PIECE_ALIGN)
+#define RAM_ONES (ROUND_UP(RAM_BYTES, RAM_PIECE_ALIGN) + RAM_PIECE_ALIGN / 2)
 #define GUARD_BYTES (16 * MIB)
 
 /* What lies where in guest RAM */
@@ -892,22 +895,29 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		pthread_t t;
 		must(!cpu_model_new(&models[0], "mica-v2", CPUS, &e) && !cpu_model_new(&models[1], "host", CPUS, &e));
 		memfd = memfd_create("fuzz-ram", 0);
-		must(memfd >= 0 && !ftruncate(memfd, RAM_BYTES));
+		must(memfd >= 0 && !ftruncate(memfd, RAM_FILE_BYTES));
 		/* RAM alone in the middle of nothing: who leaves it faults */
-		window = mmap(NULL, 2 * GUARD_BYTES + RAM_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		window = mmap(NULL, 2 * GUARD_BYTES + RAM_FILE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			      -1, 0);
 		must(window != MAP_FAILED);
 		must(mmap(window + GUARD_BYTES, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memfd, 0) !=
 		     MAP_FAILED);
+		/* ... but for the page that a fetch finds there */
+		must(mmap(window + GUARD_BYTES + RAM_ONES, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			  memfd, RAM_ONES) != MAP_FAILED);
 		must(!pthread_create(&t, NULL, watchdog, NULL));
 		pthread_detach(t);
 	}
 	for (size_t i = 0; i < size; i++)
 		f.seed = (f.seed ^ data[i]) * 0x100000001b3ull;
 	f.seed |= 1;
-	f.ram = (struct ram){
-		.memfd = memfd, .tmpfs = -1, .bytes = RAM_BYTES, .host = window + GUARD_BYTES, .low_bytes = RAM_BYTES
-	};
+	f.ram = (struct ram){ .memfd = memfd,
+			      .tmpfs = -1,
+			      .bytes = RAM_BYTES,
+			      .capacity = RAM_FILE_BYTES,
+			      .host = window + GUARD_BYTES };
+	ram_init(&f.ram);
+	must(f.ram.ones_off == RAM_ONES);
 	memset(f.ram.host, 0, RAM_BYTES);
 
 	f.mode = (enum fuzz_mode)below(&f, M_COUNT);

@@ -13,7 +13,7 @@
 #include "cpu/state.h"
 #include "device/chr.h"
 #include "device/uart.h"
-#include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "machine/pci.h"
@@ -49,14 +49,16 @@ static void prepare(void)
 	must(cpu_vm_new(&cpus, CPU_ENGINE_SOFT, machine_cpu_bus(machine), ram, model, 1, &e) == 0);
 	machine_attach_cpus(machine, cpus);
 	must(uart_new(&uart, machine_bus(machine), LAYOUT_UART1, machine_irq(machine, LAYOUT_GSI_UART1), NULL) == 0);
+	machine_add_device(machine, uart_device(uart, 0));
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0);
 	must(virtio_net_new(&d, ram, loop, sv[0], mac, &e) == 0 &&
-	     virtio_pci_add(machine_pci(machine), d, -1, &e) == 0);
+	     virtio_pci_add(machine_pci(machine), d, -1, NULL, &e) == 0);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	must(chr_new(&chr, loop, -1, null, &e) == 0);
-	must(virtio_console_new(&d, ram, loop, chr, &e) == 0 && virtio_pci_add(machine_pci(machine), d, -1, &e) == 0);
-	must(virtio_rng_new(&d, ram, loop, &e) == 0 && virtio_pci_add(machine_pci(machine), d, -1, &e) == 0);
-	must(virtio_balloon_new(&d, ram, loop, &e) == 0 && virtio_pci_add(machine_pci(machine), d, -1, &e) == 0);
+	must(virtio_console_new(&d, ram, loop, chr, &e) == 0 &&
+	     virtio_pci_add(machine_pci(machine), d, -1, NULL, &e) == 0);
+	must(virtio_rng_new(&d, ram, loop, &e) == 0 && virtio_pci_add(machine_pci(machine), d, -1, NULL, &e) == 0);
+	must(virtio_balloon_new(&d, ram, loop, &e) == 0 && virtio_pci_add(machine_pci(machine), d, -1, NULL, &e) == 0);
 	must(pci_bus_assign(machine_pci(machine)) == 0);
 }
 
@@ -75,10 +77,7 @@ static int everything(struct state_file *s, struct err *e)
 		r = cpu_state_section(s, 0, &c, e);
 	if (r == 0 && state_loading(s) && !(c.xcr0 & ~cpu_model_xcr0(model)))
 		r = cpu_set_state(cpu_vm_cpu(cpus, 0), &c, e);
-	if (r == 0)
-		r = virtio_pci_state_all(machine_pci(machine), s, e);
-	if (r == 0)
-		r = uart_state(uart, 0, s, e);
+	must(machine_quiesce(machine));
 	if (r == 0)
 		r = machine_state(machine, s, e);
 	return r < 0 ? r : state_finish(s, e);
@@ -110,8 +109,8 @@ static void learn(void)
 	static struct cpu_state c __attribute__((aligned(64)));
 	must(cpu_promise_section(s, &p, &e) == 0 && ram_save(ram, s, &nonzero, &e) == 0);
 	cpu_get_state(cpu_vm_cpu(cpus, 0), &c);
-	must(cpu_state_section(s, 0, &c, &e) == 0 && virtio_pci_state_all(machine_pci(machine), s, &e) == 0);
-	must(uart_state(uart, 0, s, &e) == 0 && machine_state(machine, s, &e) == 0 && state_finish(s, &e) == 0);
+	must(cpu_state_section(s, 0, &c, &e) == 0 && machine_quiesce(machine) && machine_state(machine, s, &e) == 0);
+	must(state_finish(s, &e) == 0);
 	state_free(s);
 	lseek(fd, 32, SEEK_SET);
 	while (read(fd, h, sizeof(h)) == sizeof(h)) {
@@ -159,7 +158,7 @@ static void use(void)
 	const struct cpu_bus *cb = machine_cpu_bus(machine);
 	u64 v;
 
-	virtio_pci_resume_all(machine_pci(machine));
+	machine_resume(machine);
 	for (unsigned port = 0x20; port < 0x400; port++)
 		if (port < 0x60 || port > 0x64)
 			cb->pio_read(cb->opaque, 0, (u16)port, 1);
@@ -201,7 +200,6 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	must(r == 0 || (r < 0 && e.code == -r && e.msg[0]));
 	use();
 	/* As after power-on, for the next input; memory as it was. */
-	virtio_pci_reset_all(machine_pci(machine));
 	machine_reset(machine);
 	cpu_reset(cpu_vm_cpu(cpus, 0));
 	must(pci_bus_assign(machine_pci(machine)) == 0);

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "device/chr.h"
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
+#include "device/virtio/virtio_transport.h"
 #include "net/net.h"
 
 #include <fcntl.h>

@@ -10,8 +10,9 @@
 #include "base/log.h"
 #include "block/block.h"
 #include "device/virtio/virtio.h"
-#include "machine/bus.h"
-#include "machine/pci.h"
+#include "device/virtio/virtio_devices.h"
+
+#include "../unit/pci_rig.h"
 
 #include <sys/mman.h>
 
@@ -26,8 +27,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 static struct ram *ram;
 static struct loop *loop;
-static struct bus *bus;
-static struct pci_bus *pci;
+static struct pci_rig rig;
 static struct virtio_dev *dev[NDEV];
 static struct blk *disk[2];
 
@@ -44,12 +44,6 @@ static u32 word(struct input *in)
 	return v | (u32)byte(in) << 8;
 }
 
-static void on_msi(void *opaque, u64 addr, u32 data)
-{
-}
-static void on_intx(void *opaque, unsigned gsi, bool level)
-{
-}
 static void on_wrote(void *opaque, gpa_t gpa, u64 bytes)
 {
 	must(ram_ptr(ram, gpa, bytes));
@@ -57,15 +51,13 @@ static void on_wrote(void *opaque, gpa_t gpa, u64 bytes)
 
 static void prepare(void)
 {
-	static const struct msi_target msi = { on_msi, NULL };
 	struct err e;
 
 	log_level = LOG_LVL_ERROR;
 	must(ram_new(&ram, RAM_BYTES, &e) == 0);
-	ram->on_write = on_wrote;
+	ram->watch.wrote = on_wrote;
 	must(loop_new(&loop, &e) == 0);
-	bus = bus_new();
-	pci = pci_bus_new(bus, &msi, on_intx, NULL);
+	pci_rig_up(&rig);
 	for (int i = 0; i < 2; i++) {
 		int fd = memfd_create("disk", MFD_CLOEXEC);
 		must(fd > 0 && ftruncate(fd, DISK_BYTES) == 0);
@@ -78,14 +70,8 @@ static void prepare(void)
 	}
 	must(virtio_rng_new(&dev[2], ram, loop, &e) == 0);
 	for (int i = 0; i < NDEV; i++)
-		must(virtio_pci_add(pci, dev[i], i + 1, &e) == 0);
-	must(pci_bus_assign(pci) == 0);
-}
-
-static u32 cfg_read(unsigned slot, unsigned off)
-{
-	bus_pio_write(bus, 0xcf8, 4, 0x80000000u | slot << 11 | (off & 0xfc));
-	return bus_pio_read(bus, 0xcfc, 4);
+		must(virtio_pci_add(rig.pci, dev[i], i + 1, NULL, &e) == 0);
+	must(pci_bus_assign(rig.pci) == 0);
 }
 
 static gpa_t ring_base(unsigned q)
@@ -98,29 +84,29 @@ static void start(unsigned d, gpa_t bar, u8 feat)
 {
 	u64 want = dev[d]->features_offered;
 
-	bus_mmio_write(bus, bar + 0x14, 1, 0);
-	bus_mmio_write(bus, bar + 0x14, 1, 3);
+	bus_mmio_write(rig.bus, bar + 0x14, 1, 0);
+	bus_mmio_write(rig.bus, bar + 0x14, 1, 3);
 	if (feat & 1)
 		want &= ~(1ull << VIRTIO_F_RING_EVENT_IDX);
 	if (feat & 2)
 		want &= ~(1ull << VIRTIO_F_RING_INDIRECT_DESC);
 	if (feat & 4)
 		want &= ~(1ull << 9); /* FLUSH */
-	bus_mmio_write(bus, bar + 8, 4, 0);
-	bus_mmio_write(bus, bar + 0xc, 4, (u32)want);
-	bus_mmio_write(bus, bar + 8, 4, 1);
-	bus_mmio_write(bus, bar + 0xc, 4, want >> 32);
-	bus_mmio_write(bus, bar + 0x14, 1, 11);
+	bus_mmio_write(rig.bus, bar + 8, 4, 0);
+	bus_mmio_write(rig.bus, bar + 0xc, 4, (u32)want);
+	bus_mmio_write(rig.bus, bar + 8, 4, 1);
+	bus_mmio_write(rig.bus, bar + 0xc, 4, want >> 32);
+	bus_mmio_write(rig.bus, bar + 0x14, 1, 11);
 	for (unsigned q = 0; q < dev[d]->nqueues; q++) {
 		memset(ram->host + ring_base(q), 0, RING_BYTES);
-		bus_mmio_write(bus, bar + 0x16, 2, q);
-		bus_mmio_write(bus, bar + 0x18, 2, QUEUE);
-		bus_mmio_write(bus, bar + 0x20, 4, ring_base(q));
-		bus_mmio_write(bus, bar + 0x28, 4, ring_base(q) + 0x1000);
-		bus_mmio_write(bus, bar + 0x30, 4, ring_base(q) + 0x2000);
-		bus_mmio_write(bus, bar + 0x1c, 2, 1);
+		bus_mmio_write(rig.bus, bar + 0x16, 2, q);
+		bus_mmio_write(rig.bus, bar + 0x18, 2, QUEUE);
+		bus_mmio_write(rig.bus, bar + 0x20, 4, ring_base(q));
+		bus_mmio_write(rig.bus, bar + 0x28, 4, ring_base(q) + 0x1000);
+		bus_mmio_write(rig.bus, bar + 0x30, 4, ring_base(q) + 0x2000);
+		bus_mmio_write(rig.bus, bar + 0x1c, 2, 1);
 	}
-	bus_mmio_write(bus, bar + 0x14, 1, 15);
+	bus_mmio_write(rig.bus, bar + 0x14, 1, 15);
 }
 
 /* A table of n descriptors, mostly sound, from the input's bytes. */
@@ -197,7 +183,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	u8 feat = byte(&in);
 	unsigned d = (feat >> 4) % NDEV;
-	gpa_t bar = cfg_read(d + 1, 0x10) & ~15u;
+	gpa_t bar = cfg_get(rig.bus, d + 1, 0x10, 4) & ~15u;
 	start(d, bar, feat);
 	while (in.p < in.end) {
 		u8 op = byte(&in);
@@ -225,7 +211,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		case 6:
 		case 7:
 		case 8:
-			bus_mmio_write(bus, bar + 0x3000 + 4 * q, 2, q);
+			bus_mmio_write(rig.bus, bar + 0x3000 + 4 * q, 2, q);
 			break;
 		case 9: { /* poke memory */
 			u32 at = word(&in) * 4;
@@ -235,18 +221,18 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		}
 		case 10: { /* any register */
 			u32 at = word(&in) % BAR_BYTES, width = 1u << (byte(&in) & 3);
-			bus_mmio_write(bus, bar + at, width, (u64)word(&in) << (byte(&in) & 31));
+			bus_mmio_write(rig.bus, bar + at, width, (u64)word(&in) << (byte(&in) & 31));
 			break;
 		}
 		case 11: {
 			u32 at = byte(&in) % 0x40, width = 1u << (byte(&in) & 3);
 			if (at + width <= 0x40)
-				bus_mmio_write(bus, bar + at, width, word(&in));
+				bus_mmio_write(rig.bus, bar + at, width, word(&in));
 			break;
 		}
 		case 12: {
 			u32 at = word(&in) % BAR_BYTES, width = 1u << (byte(&in) & 3);
-			bus_mmio_read(bus, bar + at, width);
+			bus_mmio_read(rig.bus, bar + at, width);
 			break;
 		}
 		case 13: /* the rings' own words */
@@ -261,22 +247,22 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			if (op & 0x40)
 				start(d, bar, op);
 			else
-				bus_mmio_write(bus, bar + 0x14, 1, op & 0x80 ? byte(&in) : 0);
+				bus_mmio_write(rig.bus, bar + 0x14, 1, op & 0x80 ? byte(&in) : 0);
 			break;
 		}
 	}
 	/* Whatever it did, a reset heals. */
-	bus_mmio_write(bus, bar + 0x14, 1, 0);
-	must(bus_mmio_read(bus, bar + 0x14, 1) == 0);
+	bus_mmio_write(rig.bus, bar + 0x14, 1, 0);
+	must(bus_mmio_read(rig.bus, bar + 0x14, 1) == 0);
 	if (d < 2) {
 		memset(ram->host, 0, RAM_BYTES);
 		start(d, bar, 0);
 		put_request(&(struct input){ (const u8 *)"\0\0\0", (const u8 *)"\0\0\0" + 3 }, 0);
-		bus_mmio_write(bus, bar + 0x3000, 2, 0);
+		bus_mmio_write(rig.bus, bar + 0x3000, 2, 0);
 		blk_drain(disk[d]);
 		must(ld_le16(ram->host + ring_base(0) + 0x2002) == 1);
 		must(ram->host[0x8000 + 32] == 0);
-		bus_mmio_write(bus, bar + 0x14, 1, 0);
+		bus_mmio_write(rig.bus, bar + 0x14, 1, 0);
 	}
 	return 0;
 }

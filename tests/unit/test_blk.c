@@ -20,6 +20,7 @@
 static struct loop *L;
 static char dir[64], img[96];
 static unsigned fdatasyncs;
+static const struct blk_option direct_on = { "direct", "on" };
 
 /* Linked with --wrap=fdatasync: flushes of the thread engine, and of closing. */
 int __real_fdatasync(int fd);
@@ -310,7 +311,8 @@ static void test_model(void **state)
 		for (int snap = 0; snap < 2; snap++) {
 			struct blk_params p = { .path = img, .engine = (enum blk_engine)k, .snapshot = snap };
 			against_model(&p, 42 + (u32)snap, 1500);
-			p.direct = true;
+			p.options = &direct_on;
+			p.noptions = 1;
 			struct blk *b;
 			make_image(4096, 0);
 			if (blk_open(&b, L, &p, NULL) < 0)
@@ -428,7 +430,8 @@ static void test_tail(void **state)
 			struct blk_params p = { .path = img, .engine = (enum blk_engine)k };
 			p.readonly = i & 1;
 			p.snapshot = i & 2;
-			p.direct = i & 4;
+			p.options = &direct_on;
+			p.noptions = !!(i & 4);
 			tail(&p);
 		}
 	/* less than a sector is a sector */
@@ -535,7 +538,7 @@ static void test_many(void **state)
 }
 
 /* A thread's requests outlive it. */
-/* Transfers larger than a piece (engine.h), in vectors that pieces do not end with. */
+/* Transfers larger than a piece (hostio.h), in vectors that pieces do not end with. */
 static void test_pieces(void **state)
 {
 	enum { BYTES = 9 * MIB + 3 * 512 };
@@ -642,11 +645,13 @@ static void test_submitter_ends(void **state)
 {
 	for (int k = BLK_ENGINE_AUTO; k <= BLK_ENGINE_POOL; k += BLK_ENGINE_POOL)
 		for (int direct = 0; direct < 2; direct++) {
-			struct blk_params p = { .path = img, .engine = (enum blk_engine)k, .direct = direct };
+			struct blk_params p = { .path = img, .engine = (enum blk_engine)k };
 			struct blk *b;
 			pthread_t t;
 			u8 c;
 
+			p.options = &direct_on;
+			p.noptions = (unsigned)direct;
 			make_image(DISK, 3);
 			if (blk_open(&b, L, &p, NULL) < 0) {
 				assert_true(direct);

@@ -35,6 +35,29 @@ static void on_event(void *opaque, enum machine_event ev, u32 value)
 	event_value = value;
 }
 
+/* A device at a fixed address. */
+static struct {
+	struct device dev;
+	unsigned resets, asked, resumes, frees;
+} gadget;
+
+static void gadget_reset(struct device *d)
+{
+	gadget.resets++;
+}
+static bool gadget_quiesce(struct device *d)
+{
+	return gadget.asked++ > 0;
+}
+static void gadget_resume(struct device *d)
+{
+	gadget.resumes++;
+}
+static void gadget_free(struct device *d)
+{
+	gadget.frees++;
+}
+
 static int up(void **state)
 {
 	struct machine_config cfg = { .ncpus = NCPUS, .debug_exit = true, .event = on_event };
@@ -54,6 +77,7 @@ static int up(void **state)
 static int down(void **state)
 {
 	machine_free(m);
+	assert_int_equal(gadget.frees, gadget.resets);
 	loop_free(loop);
 	ram_free(ram);
 	return 0;
@@ -145,14 +169,11 @@ static void sci(void **state)
 	assert_int_equal(ack(0), -1);
 }
 
-static void reset_hook(void *opaque)
-{
-	++*(unsigned *)opaque;
-}
-
 static void ends(void **state)
 {
-	unsigned hooks = 0;
+	static const struct device_ops ops = {
+		.reset = gadget_reset, .quiesce = gadget_quiesce, .resume = gadget_resume, .free = gadget_free
+	};
 
 	out(LAYOUT_ACPI_PM + 4, 2, 1 << 13 | LAYOUT_SLP_TYP_S5 << 10);
 	assert_int_equal(events[MACHINE_POWEROFF], 1);
@@ -169,12 +190,19 @@ static void ends(void **state)
 	assert_int_equal(events[MACHINE_RESET], 2);
 
 	/* After a system reset all is as new, and what was pending is gone. */
-	machine_on_reset(m, reset_hook, &hooks);
+	memset(&gadget, 0, sizeof(gadget));
+	gadget.dev.ops = &ops;
+	machine_add_device(m, &gadget.dev);
 	mwr(0, LAYOUT_LAPIC + 0xf0, 0x1ff);
 	mwr(0, LAYOUT_LAPIC + 0x300, 1 << 18 | 0x55);
 	assert_true(vm.cpu[0].intr);
 	machine_reset(m);
-	assert_int_equal(hooks, 1);
+	assert_int_equal(gadget.resets, 1);
+	assert_false(machine_quiesce(m));
+	assert_true(machine_quiesce(m));
+	machine_resume(m);
+	assert_int_equal(gadget.resumes, 1);
+	assert_int_equal(gadget.frees, 0); /* down() */
 	assert_false(vm.cpu[0].intr);
 	assert_int_equal(mrd(0, LAYOUT_LAPIC + 0xf0), 0xff);
 	assert_int_equal(in(0xcf9, 1), 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_config.c - a VM's configuration as JSON: there and back, and what is refused. */
 #include "vmm/config.h"
+#include "vmm/device_plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,8 +26,11 @@ static const char full[] =
     "\"restore_fd\":11,\"restore_disks\":true,"
     "\"stats\":true,\"verbose\":true,"
     "\"disks\":[{\"path\":\"/"
-    "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true}],"
-    "\"nets\":[{\"type\":\"user\",\"mac\":\"02:00:00:00:00:01\",\"hostfwd\":[\"tcp::1-:2\"]}]}";
+    "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true,"
+    "\"id\":\"system\",\"bus\":\"virtio\",\"params\":[\"queues=2\"]}],"
+    "\"devices\":[{\"class\":\"virtio-rng\",\"id\":\"more\"}],"
+    "\"nets\":[{\"type\":\"user\",\"mac\":\"02:00:00:00:00:01\",\"hostfwd\":[\"tcp::1-:2\"],"
+    "\"id\":\"lan\",\"model\":\"virtio\"}]}";
 
 static void test_round_trip(void **state)
 {
@@ -58,6 +62,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c.control_fd, -1);
 	vmm_config_fini(&c);
 }
+
+#define DISK(more) "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\"," more "}]}"
+#define DEVICE(name) "{\"kernel\":\"/k\",\"devices\":[{\"class\":\"" name "\"}]}"
 
 static void test_refused(void **state)
 {
@@ -98,6 +105,28 @@ static void test_refused(void **state)
 		  "is not an address" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"mac\":\"01:00:00:00:00:00\"}]}", "multicast" },
 		{ "{\"kernel\":\"/k\",\"console\":\"fd\"}", "console: no descriptor" },
+		{ DISK("\"bus\":\"ide\""), "disk: /d: bus=ide is not known; there is: virtio" },
+		{ DISK("\"params\":[\"queues=0\"]"), "disk: /d: queues=0: write a number from 1 to 32" },
+		{ DISK("\"params\":[\"queues=0x2\"]"), "queues=0x2: write a number" },
+		{ DISK("\"params\":[\"queues=99999999999999999999\"]"), "write a number from 1 to 32" },
+		{ DISK("\"params\":[\"queues\"]"), "'queues' is not known; virtio-blk takes queues=N" },
+		{ DISK("\"params\":[\"cache=none\"]"), "'cache=none' is not known; virtio-blk takes queues=N" },
+		{ DISK("\"params\":[\"queues=1\",\"queues=2\"]"), "'queues=1' and 'queues=2': once is enough" },
+		{ DISK("\"id\":\"\""), "id=: write a letter" },
+		{ DISK("\"id\":\"a/b\""), "id=a/b: write a letter" },
+		{ DISK("\"id\":\"serial0\""), "two devices are called 'serial0'" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"model\":\"e1000\"}]}",
+		  "net: model=e1000 is not known" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"params\":[\"x=1\"]}]}",
+		  "virtio-net takes nothing of its own" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"id\":\"net1\"},{\"type\":\"user\"}]}",
+		  "two devices are called 'net1'" },
+		{ "{\"kernel\":\"/k\",\"devices\":[{}]}", "device: '' is no device" },
+		{ DEVICE("floppy"), "device: 'floppy' is no device that can be added; there is: virtio-rng" },
+		{ DEVICE("virtio-balloon"), "every machine has one virtio-balloon" },
+		{ DEVICE("virtio-blk"), "virtio-blk is a disk; write --disk FILE,bus=virtio" },
+		{ DEVICE("virtio-net"), "virtio-net is a network card; write --net user,model=virtio" },
+		{ DEVICE("uart"), "'uart' is no device that can be added" },
 		{ "{\"kernel\":\"/k\",\"console\":\"unix\"}", "console: no socket path" },
 		{ "{\"kernel\":\"/k\",\"console\":\"tcp\"}", "console: 'tcp'" },
 	};
@@ -110,6 +139,44 @@ static void test_refused(void **state)
 		if (r != -e.code || r >= 0 || !strstr(e.msg, bad[i].message))
 			fail_msg("%s: %d '%s'", bad[i].text, r, e.msg);
 	}
+}
+
+/* Places never change: a guest numbers by them, and a saved state names them. */
+static void test_plan(void **state)
+{
+	static const char *const want[] = { "serial0 uart",
+					    "system virtio-blk",
+					    "disk1 virtio-blk",
+					    "net0 virtio-net",
+					    "console0 virtio-console",
+					    "virtio-rng0 virtio-rng",
+					    "virtio-balloon0 virtio-balloon",
+					    "virtio-rng1 virtio-rng",
+					    "dice virtio-rng" };
+	struct vmm_config c;
+	struct vmm_planned *plan;
+	struct err e;
+	unsigned n;
+
+	assert_int_equal(load(&c,
+			      "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/a\",\"id\":\"system\","
+			      "\"params\":[\"queues=3\"]},{\"path\":\"/b\"}],\"nets\":[{\"type\":\"user\"}],"
+			      "\"virtio_console\":\"fd\",\"virtio_console_fd\":3,"
+			      "\"devices\":[{\"class\":\"virtio-rng\"},{\"class\":\"virtio-rng\",\"id\":\"dice\"}]}",
+			      &e),
+			 0);
+	assert_int_equal(vmm_device_plan(&plan, &n, &c, &e), 0);
+	assert_int_equal(n, ARRAY_LEN(want));
+	for (unsigned i = 0; i < n; i++) {
+		char got[64];
+		snprintf(got, sizeof(got), "%s %s", plan[i].id, plan[i].cls->name);
+		assert_string_equal(got, want[i]);
+	}
+	struct device_args a = { .params = plan[1].params, .nparams = plan[1].nparams };
+	assert_int_equal(device_number(&a, "queues", 1), 3);
+	assert_int_equal(device_number(&a, "queue", 1), 1);
+	free(plan);
+	vmm_config_fini(&c);
 }
 
 static void test_not_utf8(void **state)
@@ -125,10 +192,8 @@ static void test_not_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_not_utf8),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_plan),       cmocka_unit_test(test_not_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

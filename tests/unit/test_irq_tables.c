@@ -6,6 +6,7 @@
 #include "machine/irq_tables.h"
 #include "machine/layout.h"
 #include "machine/lpc.h"
+#include "pci_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,25 +167,22 @@ static void on_line(void *opaque, unsigned irq, bool level)
 	line_irq = level ? (int)irq : -1;
 }
 
-static void no_msi(void *opaque, u64 addr, u32 data)
-{
-}
-
 /* A card in each slot raises pin A. */
 static void test_tables_are_true(void **unused)
 {
-	struct bus *bus = bus_new();
-	struct msi_target msi = { .send = no_msi };
 	static struct pci_dev card[SLOTS];
+	struct pci_rig g;
 	struct lpc *l;
-	struct pci_bus *pci = pci_bus_new(bus, &msi, on_wire, &l);
 
-	assert_int_equal(lpc_new(&l, pci, on_line, NULL), 0);
+	pci_rig_up(&g);
+	g.on_wire = on_wire;
+	g.opaque = &l;
+	assert_int_equal(lpc_new(&l, g.pci, on_line, NULL), 0);
 	for (unsigned slot = 1; slot < 31; slot++) {
 		pci_dev_init(&card[slot], NULL, "card", 1, 2, 3);
-		assert_int_equal(pci_register(pci, &card[slot], (int)slot), 0);
+		assert_int_equal(pci_register(g.pci, &card[slot], (int)slot), 0);
 	}
-	assert_int_equal(pci_bus_assign(pci), 0);
+	assert_int_equal(pci_bus_assign(g.pci), 0);
 	for (unsigned slot = 1; slot < 31; slot++) {
 		const u8 *s = pir_slot(slot);
 		u16 flags;
@@ -204,20 +202,18 @@ static void test_tables_are_true(void **unused)
 		for (unsigned irq = 0; irq < 16; irq++) {
 			if (!(ld_le16(s + 3) >> irq & 1))
 				continue;
-			bus_pio_write(bus, 0xcf8, 4, 0x80000000u | 31u << 11 | (s[2] & 0xfcu));
-			bus_pio_write(bus, (u16)(0xcfc + (s[2] & 3)), 1, 0x80);
+			cfg_put(g.bus, 31, s[2], 1, 0x80);
 			assert_int_equal(line_irq, -1);
-			bus_pio_write(bus, (u16)(0xcfc + (s[2] & 3)), 1, irq);
+			cfg_put(g.bus, 31, s[2], 1, irq);
 			assert_int_equal(line_irq, irq);
 		}
 		pci_intx(&card[slot], false);
 		assert_int_equal(line_irq, -1);
 	}
-	pci_bus_free(pci);
+	pci_rig_down(&g);
 	lpc_free(l);
 	for (unsigned slot = 1; slot < 31; slot++)
 		pci_dev_fini(&card[slot]);
-	bus_free(bus);
 }
 
 static void test_limits(void **unused)

@@ -35,7 +35,8 @@ static void test_all(void **state)
 	int r = parse(
 	    &o,
 	    "--kernel|k|--initrd=i|--append|console=ttyS0 quiet|--module|m one two|--disk|a,,b,readonly=on,"
-	    "serial=x|--disk|d,snapshot=on,direct=on,format=raw|--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01|"
+	    "serial=x|--disk|d,snapshot=on,queues=2,direct=on,format=raw,bus=virtio,id=data|"
+	    "--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01,model=virtio|--device|virtio-rng,id=dice|"
 	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K,direct=off|--irqchip|"
 	    "kernel|--console|unix:/tmp/c|--virtio-console|pty|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
@@ -53,7 +54,14 @@ static void test_all(void **state)
 	assert_true(o.cfg.disks[0].readonly && !o.cfg.disks[0].snapshot);
 	assert_string_equal(o.cfg.disks[0].serial, "x");
 	assert_true(o.cfg.disks[1].snapshot && o.cfg.disks[1].direct);
+	assert_string_equal(o.cfg.disks[1].id, "data");
+	assert_string_equal(o.cfg.disks[1].bus, "virtio");
+	assert_int_equal(o.cfg.disks[1].nparams, 1);
+	assert_string_equal(o.cfg.disks[1].params[0], "queues=2");
 	assert_string_equal(o.cfg.nets[0].hostfwd[0], "tcp::2222-:22");
+	assert_string_equal(o.cfg.nets[0].model, "virtio");
+	assert_string_equal(o.cfg.devices[0].class, "virtio-rng");
+	assert_string_equal(o.cfg.devices[0].id, "dice");
 	assert_string_equal(o.cfg.nets[0].mac, "02:00:00:00:00:01");
 	assert_int_equal(o.cfg.cpus, 4);
 	assert_int_equal(o.cfg.memory_bytes, 64 * MIB);
@@ -143,6 +151,14 @@ static void test_refused(void **state)
 		{ "--disk|d,cache=none", "--disk: 'cache=none' is not known" },
 		{ "--disk|d,format=qcow2", "--disk: format=qcow2 is not known" },
 		{ "--disk|d,serial=012345678901234567890", "--disk: serial=012345678901234567890 is too long" },
+		{ "--disk|d,bus=sata", "--disk: bus=sata is not known; there is: virtio" },
+		{ "--disk|d,queues=33", "--disk: queues=33: write a number from 1 to 32" },
+		{ "--disk|d,cache=none", "serial=, id=, bus=, queues= (a comma" },
+		{ "--disk|d,id=0", "--disk: id=0: write a letter" },
+		{ "--net|user,model=rtl", "--net: model=rtl is not known; there is: virtio" },
+		{ "--device|tape", "--device: 'tape' is no device that can be added; there is: virtio-rng" },
+		{ "--device|virtio-rng,rate=1", "--device: 'rate=1' is not known; virtio-rng takes nothing" },
+		{ "--device|virtio-rng,id=a|--device|virtio-rng,id=a", "two devices are called 'a'" },
 		{ "--net|tap", "--net: 'tap' is not known" },
 		{ "--net|user,foo=1", "--net: 'foo=1' is not known" },
 		{ "--net|none,mac=1", "--net: none takes nothing" },

@@ -25,7 +25,7 @@ static u64 used(const struct ram *r)
 	struct stat st;
 
 	must(fstat(r->memfd, &st) == 0);
-	must((u64)st.st_size == r->bytes);
+	must((u64)st.st_size == r->capacity);
 	return (u64)st.st_blocks * 512;
 }
 

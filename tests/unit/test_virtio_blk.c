@@ -4,7 +4,7 @@
  * both I/O engines, with the loop's thread running beside.
  */
 #include "block/block.h"
-#include "vdriver.h"
+#include "virtio_rig.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #define DISK (1 * MIB)
-#define RINGS 0x10000
 #define HDRS 0x20000
 #define BUF 0x40000
 #define OK 0
@@ -22,14 +21,11 @@
 #define FEATURES \
 	(1ull << 9 | 1ull << 13 | 1ull << 14 | 1ull << VIRTIO_F_RING_EVENT_IDX | 1ull << VIRTIO_F_RING_INDIRECT_DESC)
 
-static struct ram *R;
-static struct loop *L;
-static struct virtio_dev *D;
-static struct vdriver V[2];
+static struct virtio_rig G;
 static pthread_t T;
 static bool running;
 static char img[64];
-static unsigned irqs, syncs;
+static unsigned syncs;
 static enum blk_engine kind;
 
 int __real_fdatasync(int fd);
@@ -40,14 +36,9 @@ int __wrap_fdatasync(int fd)
 	return __real_fdatasync(fd);
 }
 
-static void t_irq(struct virtio_dev *d, unsigned q)
-{
-	__atomic_fetch_add(&irqs, 1, __ATOMIC_SEQ_CST);
-}
-
 static void *loop_thread(void *arg)
 {
-	loop_run(L);
+	loop_run(G.loop);
 	return NULL;
 }
 static void loop_start(void)
@@ -59,29 +50,24 @@ static void loop_end(void)
 {
 	if (!running)
 		return;
-	loop_stop(L);
+	loop_stop(G.loop);
 	pthread_join(T, NULL);
 	running = false;
 }
 
 static void restart(u64 features)
 {
-	virtio_lock(D);
-	virtio_set_status(D, 0);
-	virtio_unlock(D);
-	vd_init(&V[0], D, 0, 256, RINGS);
-	vd_init(&V[1], D, 1, 64, RINGS + 0x4000);
-	vd_start(D, features & D->features_offered);
+	virtio_rig_start(&G, 256, features & G.dev->features_offered);
 }
 
 static void start(bool ro, bool snapshot)
 {
 	struct blk_params p = { .path = img, .readonly = ro, .snapshot = snapshot, .engine = kind };
+	struct virtio_dev *d;
 	struct blk *b;
 	struct err e;
 
-	assert_int_equal(loop_new(&L, &e), 0);
-	assert_int_equal(ram_new(&R, 2 * MIB, &e), 0);
+	virtio_rig_up(&G, 2 * MIB);
 	strcpy(img, "/var/tmp/mica-vblk-XXXXXX");
 	int fd = mkstemp(img);
 	for (unsigned i = 0; i < DISK / 512; i++) {
@@ -90,26 +76,23 @@ static void start(bool ro, bool snapshot)
 		assert_int_equal(write(fd, s, 512), 512);
 	}
 	close(fd);
-	if (blk_open(&b, L, &p, &e) < 0)
+	if (blk_open(&b, G.loop, &p, &e) < 0)
 		fail_msg("%s", e.msg);
-	assert_int_equal(virtio_blk_new(&D, R, L, b, 2, "serial-0123", &e), 0);
-	D->irq_queue = t_irq;
-	irqs = 0;
+	assert_int_equal(virtio_blk_new(&d, G.ram, G.loop, b, 2, "serial-0123", &e), 0);
+	virtio_rig_take(&G, d);
 	restart(FEATURES);
 	loop_start();
 }
 static void finish(void)
 {
 	loop_end();
-	virtio_free(D);
-	ram_free(R);
-	loop_free(L);
+	virtio_rig_down(&G);
 	unlink(img);
 }
 
 static void put_hdr(unsigned slot, u32 type, u64 sector)
 {
-	u8 *h = R->host + HDRS + 32 * slot;
+	u8 *h = G.ram->host + HDRS + 32 * slot;
 	st_le32(h, type);
 	st_le32(h + 4, 0);
 	st_le64(h + 8, sector);
@@ -147,34 +130,34 @@ static u32 wait_used(struct vdriver *v, u32 *len)
 /* One request, its status. */
 static u8 req(u32 type, u64 sector, gpa_t gpa, u32 bytes, bool in)
 {
-	u16 head = add(&V[0], 0, type, sector, gpa, bytes, in);
+	u16 head = add(&G.q[0], 0, type, sector, gpa, bytes, in);
 	u32 len;
 
-	vd_kick(&V[0]);
-	assert_int_equal(wait_used(&V[0], &len), head);
+	vd_kick(&G.q[0]);
+	assert_int_equal(wait_used(&G.q[0], &len), head);
 	assert_int_equal(len, in ? bytes + 1 : 1);
-	return R->host[HDRS + 16];
+	return G.ram->host[HDRS + 16];
 }
 
 static void test_rw(void **state)
 {
 	start(false, false);
 	assert_int_equal(req(0, 5, BUF, 1024, true), OK);
-	assert_int_equal(R->host[BUF], 5);
-	assert_int_equal(R->host[BUF + 1023], 6);
-	assert_true(irqs > 0);
-	memset(R->host + BUF, 0x77, 4096);
+	assert_int_equal(G.ram->host[BUF], 5);
+	assert_int_equal(G.ram->host[BUF + 1023], 6);
+	assert_true(virtio_rig_irqs(&G) > 0);
+	memset(G.ram->host + BUF, 0x77, 4096);
 	assert_int_equal(req(1, 100, BUF, 4096, false), OK);
 	assert_int_equal(req(4, 0, 0, 0, true), OK);
 	u8 b[4096];
 	int fd = open(img, O_RDONLY);
 	assert_int_equal(pread(fd, b, 4096, 51200), 4096);
 	close(fd);
-	assert_memory_equal(b, R->host + BUF, 4096);
+	assert_memory_equal(b, G.ram->host + BUF, 4096);
 	/* serial, config */
 	assert_int_equal(req(8, 0, BUF, 20, true), OK);
-	assert_memory_equal(R->host + BUF, "serial-0123\0\0\0\0\0\0\0\0\0", 20);
-	D->cls->cfg_read(D, 0, b, 60);
+	assert_memory_equal(G.ram->host + BUF, "serial-0123\0\0\0\0\0\0\0\0\0", 20);
+	G.dev->cls->cfg_read(G.dev, 0, b, 60);
 	assert_int_equal(ld_le64(b), DISK / 512);
 	assert_int_equal(ld_le32(b + 12), VIRTIO_CHAIN_MAX - 2);
 	assert_int_equal(ld_le32(b + 20), 512);
@@ -200,14 +183,14 @@ static void test_refused(void **state)
 	assert_int_equal(req(0, 0, BUF, 512, true), OK);
 	/* without a status byte, or with half a header: a broken driver */
 	struct vdesc seg[2] = { { HDRS, 16 }, { HDRS + 16, 1 } };
-	vd_add(&V[0], seg, 1, 0);
-	vd_kick(&V[0]);
-	assert_true(D->status & VIRTIO_S_NEEDS_RESET);
+	vd_add(&G.q[0], seg, 1, 0);
+	vd_kick(&G.q[0]);
+	assert_true(G.dev->status & VIRTIO_S_NEEDS_RESET);
 	restart(FEATURES);
 	seg[0].len = 15;
-	vd_add(&V[0], seg, 1, 1);
-	vd_kick(&V[0]);
-	assert_true(D->status & VIRTIO_S_NEEDS_RESET);
+	vd_add(&G.q[0], seg, 1, 1);
+	vd_kick(&G.q[0]);
+	assert_true(G.dev->status & VIRTIO_S_NEEDS_RESET);
 	restart(FEATURES);
 	assert_int_equal(req(0, 0, BUF, 512, true), OK);
 	finish();
@@ -216,9 +199,9 @@ static void test_refused(void **state)
 static u8 ranges(u32 type, const u64 (*r)[3], unsigned n, u32 bytes)
 {
 	for (unsigned i = 0; i < n; i++) {
-		st_le64(R->host + BUF + 16 * i, r[i][0]);
-		st_le32(R->host + BUF + 16 * i + 8, (u32)r[i][1]);
-		st_le32(R->host + BUF + 16 * i + 12, (u32)r[i][2]);
+		st_le64(G.ram->host + BUF + 16 * i, r[i][0]);
+		st_le32(G.ram->host + BUF + 16 * i + 8, (u32)r[i][1]);
+		st_le32(G.ram->host + BUF + 16 * i + 12, (u32)r[i][2]);
 	}
 	return req(type, 0, BUF, bytes ? bytes : 16 * n, false);
 }
@@ -227,7 +210,7 @@ static void expect_zero(u64 sector, bool zero)
 {
 	assert_int_equal(req(0, sector, BUF + 0x1000, 512, true), OK);
 	for (unsigned i = 0; i < 512; i++)
-		assert_int_equal(R->host[BUF + 0x1000 + i], zero ? 0 : (u8)sector);
+		assert_int_equal(G.ram->host[BUF + 0x1000 + i], zero ? 0 : (u8)sector);
 }
 
 static void test_ranges(void **state)
@@ -269,12 +252,12 @@ static void test_ranges(void **state)
 static void test_readonly(void **state)
 {
 	start(true, false);
-	assert_true(D->features_offered >> 5 & 1);
-	assert_false(D->features_offered >> 13 & 1);
-	assert_false(D->features_offered >> 14 & 1);
+	assert_true(G.dev->features_offered >> 5 & 1);
+	assert_false(G.dev->features_offered >> 13 & 1);
+	assert_false(G.dev->features_offered >> 14 & 1);
 	assert_int_equal(req(1, 0, BUF, 512, false), IOERR);
 	assert_int_equal(req(0, 3, BUF, 512, true), OK);
-	assert_int_equal(R->host[BUF], 3);
+	assert_int_equal(G.ram->host[BUF], 3);
 	assert_int_equal(req(4, 0, 0, 0, true), OK);
 	finish();
 }
@@ -282,14 +265,14 @@ static void test_readonly(void **state)
 static void test_snapshot(void **state)
 {
 	start(false, true);
-	memset(R->host + BUF, 0x99, 1024);
+	memset(G.ram->host + BUF, 0x99, 1024);
 	assert_int_equal(req(1, 7, BUF, 1024, false), OK);
 	assert_int_equal(req(4, 0, 0, 0, true), OK);
 	assert_int_equal(req(0, 6, BUF, 2048, true), OK); /* image, new, new, image */
-	assert_int_equal(R->host[BUF], 6);
-	assert_int_equal(R->host[BUF + 512], 0x99);
-	assert_int_equal(R->host[BUF + 1535], 0x99);
-	assert_int_equal(R->host[BUF + 1536], 9);
+	assert_int_equal(G.ram->host[BUF], 6);
+	assert_int_equal(G.ram->host[BUF + 512], 0x99);
+	assert_int_equal(G.ram->host[BUF + 1535], 0x99);
+	assert_int_equal(G.ram->host[BUF + 1536], 9);
 	u8 b[2048];
 	int fd = open(img, O_RDONLY);
 	assert_int_equal(pread(fd, b, 2048, 6 * 512), 2048);
@@ -304,32 +287,32 @@ static void test_layouts(void **state)
 {
 	start(false, false);
 	put_hdr(0, 1, 20);
-	memset(R->host + BUF, 0x31, 1024);
+	memset(G.ram->host + BUF, 0x31, 1024);
 	struct vdesc w[] = { { HDRS, 7 }, { HDRS + 7, 9 }, { BUF, 1 }, { BUF + 1, 511 }, { HDRS + 16, 1 } };
-	vd_add(&V[0], w, 4, 1);
-	vd_kick(&V[0]);
-	wait_used(&V[0], NULL);
-	assert_int_equal(R->host[HDRS + 16], OK);
+	vd_add(&G.q[0], w, 4, 1);
+	vd_kick(&G.q[0]);
+	wait_used(&G.q[0], NULL);
+	assert_int_equal(G.ram->host[HDRS + 16], OK);
 	/* header and data in one segment */
-	memcpy(R->host + BUF - 16, R->host + HDRS, 16);
-	st_le64(R->host + BUF - 8, 21);
+	memcpy(G.ram->host + BUF - 16, G.ram->host + HDRS, 16);
+	st_le64(G.ram->host + BUF - 8, 21);
 	struct vdesc w1[] = { { BUF - 16, 16 + 512 }, { HDRS + 16, 1 } };
-	vd_add(&V[0], w1, 1, 1);
-	vd_kick(&V[0]);
-	wait_used(&V[0], NULL);
-	assert_int_equal(R->host[HDRS + 16], OK);
+	vd_add(&G.q[0], w1, 1, 1);
+	vd_kick(&G.q[0]);
+	wait_used(&G.q[0], NULL);
+	assert_int_equal(G.ram->host[HDRS + 16], OK);
 	/* data and status in one segment */
 	put_hdr(0, 0, 20);
-	memset(R->host + BUF, 0, 2048);
+	memset(G.ram->host + BUF, 0, 2048);
 	struct vdesc r[] = { { HDRS, 16 }, { BUF, 100 }, { BUF + 100, 925 } };
-	vd_add(&V[0], r, 1, 2);
-	vd_kick(&V[0]);
+	vd_add(&G.q[0], r, 1, 2);
+	vd_kick(&G.q[0]);
 	u32 len;
-	wait_used(&V[0], &len);
+	wait_used(&G.q[0], &len);
 	assert_int_equal(len, 1025);
 	for (unsigned i = 0; i < 1024; i++)
-		assert_int_equal(R->host[BUF + i], 0x31);
-	assert_int_equal(R->host[BUF + 1024], OK);
+		assert_int_equal(G.ram->host[BUF + i], 0x31);
+	assert_int_equal(G.ram->host[BUF + 1024], OK);
 	finish();
 }
 
@@ -339,18 +322,18 @@ static void test_full_rings(void **state)
 	start(false, false);
 	for (unsigned round = 0; round < 50; round++) {
 		for (unsigned i = 0; i < 85; i++)
-			add(&V[0], i, i % 2, i * 2, BUF + 1024 * i, 1024, i % 2 == 0);
+			add(&G.q[0], i, i % 2, i * 2, BUF + 1024 * i, 1024, i % 2 == 0);
 		for (unsigned i = 0; i < 21; i++)
-			add(&V[1], 100 + i, 0, 1000 + i, BUF + 1024 * (100 + i), 512, true);
-		vd_kick(&V[0]);
-		vd_kick(&V[1]);
+			add(&G.q[1], 100 + i, 0, 1000 + i, BUF + 1024 * (100 + i), 512, true);
+		vd_kick(&G.q[0]);
+		vd_kick(&G.q[1]);
 		for (unsigned i = 0; i < 85; i++)
-			wait_used(&V[0], NULL);
+			wait_used(&G.q[0], NULL);
 		for (unsigned i = 0; i < 21; i++)
-			wait_used(&V[1], NULL);
+			wait_used(&G.q[1], NULL);
 		for (unsigned i = 0; i < 121; i++)
-			assert_int_equal(R->host[HDRS + 32 * i + 16], i < 85 || i >= 100 ? OK : 0);
-		assert_int_equal(R->host[BUF + 1024 * 110], (u8)(1000 + 10));
+			assert_int_equal(G.ram->host[HDRS + 32 * i + 16], i < 85 || i >= 100 ? OK : 0);
+		assert_int_equal(G.ram->host[BUF + 1024 * 110], (u8)(1000 + 10));
 	}
 	finish();
 }
@@ -366,12 +349,12 @@ static void test_inline(void **state)
 	ssize_t n = preadv2(fd, &iov, 1, 0, RWF_NOWAIT);
 	close(fd);
 	if (n == 512) {
-		add(&V[0], 0, 0, 9, BUF, 4096, true);
-		vd_kick(&V[0]);
-		assert_int_equal(vd_used_idx(&V[0]), 1);
-		assert_int_equal(R->host[HDRS + 16], OK);
-		assert_int_equal(R->host[BUF], 9);
-		assert_int_equal(irqs, 1);
+		add(&G.q[0], 0, 0, 9, BUF, 4096, true);
+		vd_kick(&G.q[0]);
+		assert_int_equal(vd_used_idx(&G.q[0]), 1);
+		assert_int_equal(G.ram->host[HDRS + 16], OK);
+		assert_int_equal(G.ram->host[BUF], 9);
+		assert_int_equal(virtio_rig_irqs(&G), 1);
 	}
 	finish();
 }
@@ -402,24 +385,25 @@ static void test_reset_in_flight(void **state)
 	start(false, false);
 	for (unsigned round = 0; round < 200; round++) {
 		for (unsigned i = 0; i < 60; i++)
-			add(&V[0], i, i % 3 == 2 ? 4 : i % 3, i * 8, BUF + 4096 * i, i % 3 == 2 ? 0 : 4096, i % 3 == 0);
-		vd_kick(&V[0]);
+			add(&G.q[0], i, i % 3 == 2 ? 4 : i % 3, i * 8, BUF + 4096 * i, i % 3 == 2 ? 0 : 4096,
+			    i % 3 == 0);
+		vd_kick(&G.q[0]);
 		if (round % 4 == 1)
 			usleep(200);
-		virtio_lock(D);
-		virtio_set_status(D, 0);
-		virtio_unlock(D);
-		memset(R->host + RINGS, 0x5a, 0x4000);
-		memset(R->host + HDRS, 0x5a, 0x1000);
-		memset(R->host + BUF, 0x5a, 60 * 4096);
+		virtio_lock(G.dev);
+		virtio_set_status(G.dev, 0);
+		virtio_unlock(G.dev);
+		memset(G.ram->host + RIG_RINGS, 0x5a, 0x4000);
+		memset(G.ram->host + HDRS, 0x5a, 0x1000);
+		memset(G.ram->host + BUF, 0x5a, 60 * 4096);
 		if (round % 16 == 0)
 			usleep(2000);
 		for (unsigned i = 0; i < 0x4000; i++)
-			assert_int_equal(R->host[RINGS + i], 0x5a);
+			assert_int_equal(G.ram->host[RIG_RINGS + i], 0x5a);
 		for (unsigned i = 0; i < 0x1000; i++)
-			assert_int_equal(R->host[HDRS + i], 0x5a);
+			assert_int_equal(G.ram->host[HDRS + i], 0x5a);
 		for (unsigned i = 0; i < 60 * 4096; i++)
-			if (R->host[BUF + i] != 0x5a)
+			if (G.ram->host[BUF + i] != 0x5a)
 				fail_msg("memory written after reset");
 		restart(FEATURES);
 	}
@@ -466,8 +450,8 @@ static void test_free_in_flight(void **state)
 	for (unsigned round = 0; round < 20; round++) {
 		start(false, round & 1);
 		for (unsigned i = 0; i < 60; i++)
-			add(&V[0], i, i % 2, i * 8, BUF + 4096 * i, 4096, i % 2 == 0);
-		vd_kick(&V[0]);
+			add(&G.q[0], i, i % 2, i * 8, BUF + 4096 * i, 4096, i % 2 == 0);
+		vd_kick(&G.q[0]);
 		finish();
 	}
 }

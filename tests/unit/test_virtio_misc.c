@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_virtio_misc.c - console and balloon devices against a driver of our own. */
-#include "vdriver.h"
-#include "base/clock.h"
 #include "device/chr.h"
+#include "virtio_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,71 +10,30 @@
 
 #include <cmocka.h>
 
-#define RINGS 0x10000
 #define BUF 0x100000
 
 static struct fix {
-	struct ram *ram;
-	struct loop *loop;
-	struct loop_timer stop;
+	struct virtio_rig v;
 	struct chr *chr;
-	struct virtio_dev *dev;
-	struct vdriver q[5];
 	int host;
-	unsigned irqs, cfg_irqs;
 } F;
-
-static void on_irq(struct virtio_dev *d, unsigned q)
-{
-	F.irqs++;
-}
-static void on_cfg_irq(struct virtio_dev *d)
-{
-	F.cfg_irqs++;
-}
-static void on_stop(void *opaque)
-{
-	loop_stop(F.loop);
-}
-static void spin(void)
-{
-	loop_timer_arm(&F.stop, clock_mono_ns() + 5000000);
-	loop_run(F.loop);
-}
-
-static void start(u64 features)
-{
-	F.dev->irq_queue = on_irq;
-	F.dev->irq_config = on_cfg_irq;
-	virtio_lock(F.dev);
-	virtio_set_status(F.dev, 0);
-	virtio_unlock(F.dev);
-	for (unsigned q = 0; q < F.dev->nqueues; q++)
-		vd_init(&F.q[q], F.dev, q, 16, RINGS + q * 0x4000);
-	vd_start(F.dev, features);
-}
 
 static int setup(void **state)
 {
 	int sv[2];
 
-	memset(&F, 0, sizeof(F));
-	assert_int_equal(ram_new(&F.ram, 16 * MIB, NULL), 0);
-	assert_int_equal(loop_new(&F.loop, NULL), 0);
-	loop_timer_init(F.loop, &F.stop, on_stop, NULL);
+	virtio_rig_up(&F.v, 16 * MIB);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	F.host = sv[0];
-	assert_int_equal(chr_new(&F.chr, F.loop, sv[1], sv[1], NULL), 0);
+	assert_int_equal(chr_new(&F.chr, F.v.loop, sv[1], sv[1], NULL), 0);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	virtio_free(F.dev);
+	virtio_free(steal(&F.v.dev));
 	chr_free(F.chr);
-	loop_timer_fini(&F.stop);
-	loop_free(F.loop);
-	ram_free(F.ram);
+	virtio_rig_down(&F.v);
 	close(F.host);
 	return 0;
 }
@@ -83,7 +41,7 @@ static int teardown(void **state)
 static void add(unsigned q, gpa_t at, u32 len, bool in)
 {
 	struct vdesc d = { .addr = at, .len = len };
-	vd_add(&F.q[q], &d, !in, in);
+	vd_add(&F.v.q[q], &d, !in, in);
 }
 
 /* ---- console ---- */
@@ -93,68 +51,72 @@ static void console_out(void **state)
 	char buf[100] = "";
 	u32 id, len;
 
-	assert_int_equal(virtio_console_new(&F.dev, F.ram, F.loop, F.chr, NULL), 0);
+	struct virtio_dev *dev;
+	assert_int_equal(virtio_console_new(&dev, F.v.ram, F.v.loop, F.chr, NULL), 0);
+	virtio_rig_take(&F.v, dev);
 	/* emergency write: no driver is up yet */
-	F.dev->cls->cfg_write(F.dev, 8, "!\0\0\0", 4);
-	start(0);
-	memcpy(F.ram->host + BUF, "hello, world", 12);
+	F.v.dev->cls->cfg_write(F.v.dev, 8, "!\0\0\0", 4);
+	virtio_rig_start(&F.v, 16, 0);
+	memcpy(F.v.ram->host + BUF, "hello, world", 12);
 	struct vdesc d[2] = { { .addr = BUF, .len = 5 }, { .addr = BUF + 5, .len = 7 } };
-	vd_add(&F.q[1], d, 2, 0);
-	vd_kick(&F.q[1]);
-	assert_true(vd_used(&F.q[1], &id, &len));
+	vd_add(&F.v.q[1], d, 2, 0);
+	vd_kick(&F.v.q[1]);
+	assert_true(vd_used(&F.v.q[1], &id, &len));
 	assert_int_equal(len, 0);
-	spin();
+	virtio_rig_spin(&F.v);
 	assert_int_equal(recv(F.host, buf, sizeof(buf), MSG_DONTWAIT), 13);
 	assert_string_equal(buf, "!hello, world");
 	/* a chain that covers memory over and over is not worked off */
 	struct vdesc huge[12];
 	for (unsigned i = 0; i < ARRAY_LEN(huge); i++)
 		huge[i] = (struct vdesc){ .addr = 0, .len = 16 * MIB };
-	vd_add(&F.q[1], huge, 12, 0);
-	vd_kick(&F.q[1]);
-	assert_true(F.dev->status & VIRTIO_S_NEEDS_RESET);
-	assert_true(F.cfg_irqs > 0);
+	vd_add(&F.v.q[1], huge, 12, 0);
+	vd_kick(&F.v.q[1]);
+	assert_true(F.v.dev->status & VIRTIO_S_NEEDS_RESET);
+	assert_true(F.v.cfg_irqs > 0);
 }
 
 static void console_in(void **state)
 {
 	u32 id, len;
 
-	assert_int_equal(virtio_console_new(&F.dev, F.ram, F.loop, F.chr, NULL), 0);
+	struct virtio_dev *dev;
+	assert_int_equal(virtio_console_new(&dev, F.v.ram, F.v.loop, F.chr, NULL), 0);
+	virtio_rig_take(&F.v, dev);
 	assert_int_equal(write(F.host, "early", 5), 5);
-	spin();
-	start(0);
+	virtio_rig_spin(&F.v);
+	virtio_rig_start(&F.v, 16, 0);
 	add(0, BUF, 3, true);
-	vd_kick(&F.q[0]);
-	spin();
-	assert_true(vd_used(&F.q[0], &id, &len));
+	vd_kick(&F.v.q[0]);
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, 3);
-	assert_memory_equal(F.ram->host + BUF, "ear", 3);
+	assert_memory_equal(F.v.ram->host + BUF, "ear", 3);
 	add(0, BUF, 64, true);
-	vd_kick(&F.q[0]);
-	spin();
-	assert_true(vd_used(&F.q[0], &id, &len));
+	vd_kick(&F.v.q[0]);
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, 2);
-	assert_memory_equal(F.ram->host + BUF, "ly", 2);
+	assert_memory_equal(F.v.ram->host + BUF, "ly", 2);
 	add(0, BUF, 64, true);
 	add(0, BUF + 64, 64, true);
-	vd_kick(&F.q[0]);
+	vd_kick(&F.v.q[0]);
 	assert_int_equal(write(F.host, "x", 1), 1);
-	spin();
-	assert_true(vd_used(&F.q[0], &id, &len));
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, 1);
 	/* a reset in between loses nothing that was not delivered */
-	start(0);
+	virtio_rig_start(&F.v, 16, 0);
 	assert_int_equal(write(F.host, "yz", 2), 2);
-	spin();
-	start(0);
+	virtio_rig_spin(&F.v);
+	virtio_rig_start(&F.v, 16, 0);
 	add(0, BUF, 64, true);
-	vd_kick(&F.q[0]);
-	spin();
-	assert_true(vd_used(&F.q[0], &id, &len));
+	vd_kick(&F.v.q[0]);
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, 2);
-	assert_memory_equal(F.ram->host + BUF, "yz", 2);
-	assert_true(F.irqs > 0);
+	assert_memory_equal(F.v.ram->host + BUF, "yz", 2);
+	assert_true(virtio_rig_irqs(&F.v) > 0);
 }
 
 /* ---- balloon ---- */
@@ -163,21 +125,23 @@ static u64 backed(void)
 {
 	struct stat st;
 
-	assert_int_equal(fstat(F.ram->memfd, &st), 0);
+	assert_int_equal(fstat(F.v.ram->memfd, &st), 0);
 	return (u64)st.st_blocks * 512;
 }
 
 static void balloon(u64 features)
 {
-	assert_int_equal(virtio_balloon_new(&F.dev, F.ram, F.loop, NULL), 0);
-	start(features);
-	memset(F.ram->host + 8 * MIB, 0xaa, 8 * MIB);
+	struct virtio_dev *dev;
+	assert_int_equal(virtio_balloon_new(&dev, F.v.ram, F.v.loop, NULL), 0);
+	virtio_rig_take(&F.v, dev);
+	virtio_rig_start(&F.v, 16, features);
+	memset(F.v.ram->host + 8 * MIB, 0xaa, 8 * MIB);
 }
 
 static bool is_zero(u64 at, u64 bytes)
 {
 	for (u64 i = 0; i < bytes; i++)
-		if (F.ram->host[at + i])
+		if (F.v.ram->host[at + i])
 			return false;
 	return true;
 }
@@ -187,29 +151,29 @@ static void balloon_inflate(void **state)
 	u32 id, len, pfn[6] = { 0x900, 0x901, 0xa02, 0xa01, 0xfffffffe, 0xb00 };
 
 	balloon(0);
-	memcpy(F.ram->host + BUF, pfn, sizeof(pfn));
+	memcpy(F.v.ram->host + BUF, pfn, sizeof(pfn));
 	u64 before = backed();
 	add(0, BUF, sizeof(pfn) + 3, false); /* the odd bytes are nothing */
-	vd_kick(&F.q[0]);
-	assert_true(vd_used(&F.q[0], &id, &len));
+	vd_kick(&F.v.q[0]);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, 0);
 	assert_int_equal(before - backed(), 5 * 4096);
 	static const u32 gone[] = { 0x900, 0x901, 0xa01, 0xa02, 0xb00 };
 	for (unsigned i = 0; i < ARRAY_LEN(gone); i++) {
 		assert_true(is_zero((u64)gone[i] << 12, 4096));
 	}
-	assert_int_equal(F.ram->host[0x902000], 0xaa);
-	assert_int_equal(F.ram->host[0x8fffff], 0xaa);
-	assert_int_equal(F.ram->host[0xa00fff], 0xaa);
+	assert_int_equal(F.v.ram->host[0x902000], 0xaa);
+	assert_int_equal(F.v.ram->host[0x8fffff], 0xaa);
+	assert_int_equal(F.v.ram->host[0xa00fff], 0xaa);
 	/* deflating touches nothing; a list without end is refused */
 	add(1, BUF, sizeof(pfn), false);
-	vd_kick(&F.q[1]);
-	assert_true(vd_used(&F.q[1], &id, &len));
-	assert_int_equal(F.ram->host[0x902000], 0xaa);
+	vd_kick(&F.v.q[1]);
+	assert_true(vd_used(&F.v.q[1], &id, &len));
+	assert_int_equal(F.v.ram->host[0x902000], 0xaa);
 	add(0, 0, 16 * MIB, false);
-	vd_kick(&F.q[0]);
-	assert_true(F.dev->status & VIRTIO_S_NEEDS_RESET);
-	assert_int_equal(F.ram->host[0x902000], 0xaa);
+	vd_kick(&F.v.q[0]);
+	assert_true(F.v.dev->status & VIRTIO_S_NEEDS_RESET);
+	assert_int_equal(F.v.ram->host[0x902000], 0xaa);
 }
 
 static void balloon_report(void **state)
@@ -218,34 +182,34 @@ static void balloon_report(void **state)
 
 	/* queue 2 is how Linux counts, 4 how the specification does */
 	for (unsigned q = 2; q <= 4; q += 2) {
-		if (!F.dev)
+		if (!F.v.dev)
 			balloon(1ull << 5);
 		u64 at = 8 * MIB + q * MIB, before = backed();
 		struct vdesc d[2] = { { .addr = at, .len = 0x80000 }, { .addr = at + 0xc0000 + 100, .len = 0x3000 } };
-		vd_add(&F.q[q], d, 0, 2);
-		vd_kick(&F.q[q]);
-		assert_true(vd_used(&F.q[q], &id, &len));
+		vd_add(&F.v.q[q], d, 0, 2);
+		vd_kick(&F.v.q[q]);
+		assert_true(vd_used(&F.v.q[q], &id, &len));
 		assert_int_equal(len, 0);
 		assert_int_equal(before - backed(), 0x80000 + 0x2000); /* whole pages only */
 		assert_true(is_zero(at, 0x80000));
-		assert_int_equal(F.ram->host[at + 0x80000], 0xaa);
-		assert_int_equal(F.ram->host[at + 0xc0000 + 4095], 0xaa);
+		assert_int_equal(F.v.ram->host[at + 0x80000], 0xaa);
+		assert_int_equal(F.v.ram->host[at + 0xc0000 + 4095], 0xaa);
 		assert_true(is_zero(at + 0xc1000, 0x2000));
-		assert_int_equal(F.ram->host[at + 0xc3000], 0xaa);
+		assert_int_equal(F.v.ram->host[at + 0xc3000], 0xaa);
 	}
 	/* not negotiated: nothing is thrown away */
-	start(0);
+	virtio_rig_start(&F.v, 16, 0);
 	add(2, 8 * MIB, 0x1000, true);
-	vd_kick(&F.q[2]);
-	assert_true(vd_used(&F.q[2], &id, &len));
-	assert_int_equal(F.ram->host[8 * MIB], 0xaa);
+	vd_kick(&F.v.q[2]);
+	assert_true(vd_used(&F.v.q[2], &id, &len));
+	assert_int_equal(F.v.ram->host[8 * MIB], 0xaa);
 }
 
 /* Page numbers of which no two are neighbours: n of them at gpa. */
 static void pages_apart(gpa_t gpa, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		st_le32(F.ram->host + gpa + 4 * i, 0x900 + (i & 1) * 2);
+		st_le32(F.v.ram->host + gpa + 4 * i, 0x900 + (i & 1) * 2);
 }
 
 static u64 cpu_ns(void)
@@ -268,27 +232,27 @@ static void balloon_visits(void **state)
 	for (unsigned i = 0; i < CHAINS; i++)
 		add(0, BUF, 4 * PAGES, false);
 	u64 t = cpu_ns();
-	vd_kick(&F.q[0]);
+	vd_kick(&F.v.q[0]);
 	t = cpu_ns() - t;
 	/* 100,000 system calls are not made under the lock in one go. */
-	assert_int_equal(vd_used_idx(&F.q[0]), 0);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 0);
 	assert_true(t < 5 * LOOP_VISIT_NS);
 	/* Another notification does not do the loop's work. */
-	vd_kick(&F.q[0]);
-	assert_int_equal(vd_used_idx(&F.q[0]), 0);
+	vd_kick(&F.v.q[0]);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 0);
 	unsigned spins = 0;
-	for (; vd_used_idx(&F.q[0]) < CHAINS && spins < 4000; spins++)
-		spin();
+	for (; vd_used_idx(&F.v.q[0]) < CHAINS && spins < 4000; spins++)
+		virtio_rig_spin(&F.v);
 	for (unsigned i = 0; i < CHAINS; i++) {
-		assert_true(vd_used(&F.q[0], &id, &len));
+		assert_true(vd_used(&F.v.q[0], &id, &len));
 		assert_int_equal(len, 0);
 	}
 	assert_true(is_zero(0x900000, 4096) && is_zero(0x902000, 4096));
-	assert_int_equal(F.ram->host[0x901000], 0xaa);
-	loop_get_stats(F.loop, &s);
+	assert_int_equal(F.v.ram->host[0x901000], 0xaa);
+	loop_get_stats(F.v.loop, &s);
 	assert_true(s.turns > 20);
 	assert_true(s.longest_cpu_ns < 10000000);
-	assert_true(F.irqs > 0);
+	assert_true(virtio_rig_irqs(&F.v) > 0);
 }
 
 /* A save in the middle of a chain: it goes back to the ring, and is done from its beginning afterwards. */
@@ -299,23 +263,23 @@ static void balloon_quiesce_midway(void **state)
 	balloon(0);
 	pages_apart(BUF, 100000);
 	add(0, BUF, 400000, false);
-	vd_kick(&F.q[0]);
-	assert_int_equal(vd_used_idx(&F.q[0]), 0);
-	assert_int_equal(F.dev->queue[0].last_avail, 1);
-	F.dev->cls->quiesce(F.dev);
-	assert_int_equal(F.dev->queue[0].last_avail, 0);
-	for (unsigned i = 0; !vd_used(&F.q[0], &id, &len) && i < 4000; i++)
-		spin();
-	assert_int_equal(vd_used_idx(&F.q[0]), 1);
+	vd_kick(&F.v.q[0]);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 0);
+	assert_int_equal(F.v.dev->queue[0].last_avail, 1);
+	F.v.dev->cls->quiesce(F.v.dev);
+	assert_int_equal(F.v.dev->queue[0].last_avail, 0);
+	for (unsigned i = 0; !vd_used(&F.v.q[0], &id, &len) && i < 4000; i++)
+		virtio_rig_spin(&F.v);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 1);
 	/* A reset forgets it. */
 	add(0, BUF, 400000, false);
-	vd_kick(&F.q[0]);
-	start(0);
-	spin();
-	assert_int_equal(vd_used_idx(&F.q[0]), 0);
+	vd_kick(&F.v.q[0]);
+	virtio_rig_start(&F.v, 16, 0);
+	virtio_rig_spin(&F.v);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 0);
 	add(0, BUF, 4, false);
-	vd_kick(&F.q[0]);
-	assert_int_equal(vd_used_idx(&F.q[0]), 1);
+	vd_kick(&F.v.q[0]);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 1);
 }
 
 /* Frozen, a device takes nothing; afterwards it looks by itself. */
@@ -324,15 +288,15 @@ static void frozen(void **state)
 	balloon(0);
 	pages_apart(BUF, 4);
 	add(0, BUF, 16, false);
-	F.dev->frozen = true;
-	vd_kick(&F.q[0]);
-	assert_int_equal(vd_used_idx(&F.q[0]), 0);
-	virtio_lock(F.dev);
-	F.dev->frozen = false;
-	virtio_again(F.dev, 0);
-	virtio_unlock(F.dev);
-	spin();
-	assert_int_equal(vd_used_idx(&F.q[0]), 1);
+	F.v.dev->frozen = true;
+	vd_kick(&F.v.q[0]);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 0);
+	virtio_lock(F.v.dev);
+	F.v.dev->frozen = false;
+	virtio_again(F.v.dev, 0);
+	virtio_unlock(F.v.dev);
+	virtio_rig_spin(&F.v);
+	assert_int_equal(vd_used_idx(&F.v.q[0]), 1);
 }
 
 static void balloon_target(void **state)
@@ -340,21 +304,21 @@ static void balloon_target(void **state)
 	u8 c[8];
 
 	balloon(0);
-	virtio_balloon_target(F.dev, 4 * MIB);
-	assert_int_equal(F.cfg_irqs, 1);
-	F.dev->cls->cfg_read(F.dev, 0, c, 8);
+	virtio_balloon_target(F.v.dev, 4 * MIB);
+	assert_int_equal(F.v.cfg_irqs, 1);
+	F.v.dev->cls->cfg_read(F.v.dev, 0, c, 8);
 	assert_int_equal(ld_le32(c), 1024);
 	/* num_pages is not the guest's to write, actual is */
-	F.dev->cls->cfg_write(F.dev, 0, "\1\1\1\1", 4);
-	F.dev->cls->cfg_write(F.dev, 4, "\0\2\0\0", 4);
-	F.dev->cls->cfg_read(F.dev, 0, c, 8);
+	F.v.dev->cls->cfg_write(F.v.dev, 0, "\1\1\1\1", 4);
+	F.v.dev->cls->cfg_write(F.v.dev, 4, "\0\2\0\0", 4);
+	F.v.dev->cls->cfg_read(F.v.dev, 0, c, 8);
 	assert_int_equal(ld_le32(c), 1024);
-	assert_int_equal(virtio_balloon_actual(F.dev), 2 * MIB);
-	virtio_balloon_target(F.dev, UINT64_MAX);
-	F.dev->cls->cfg_read(F.dev, 0, c, 4);
+	assert_int_equal(virtio_balloon_actual(F.v.dev), 2 * MIB);
+	virtio_balloon_target(F.v.dev, UINT64_MAX);
+	F.v.dev->cls->cfg_read(F.v.dev, 0, c, 4);
 	assert_int_equal(ld_le32(c), 4096);
-	start(0);
-	assert_int_equal(virtio_balloon_actual(F.dev), 0);
+	virtio_rig_start(&F.v, 16, 0);
+	assert_int_equal(virtio_balloon_actual(F.v.dev), 0);
 }
 
 int main(void)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_virtio_net.c - network device: frames between rings and a socket. */
-#include "vdriver.h"
-#include "base/clock.h"
 #include "net/net.h"
+#include "virtio_rig.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -11,7 +10,6 @@
 
 #include <cmocka.h>
 
-#define RINGS 0x10000
 #define BUF 0x100000
 #define HDR 12
 #define F_CSUM (1ull << 0)
@@ -21,66 +19,27 @@
 static const u8 mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
 
 static struct fix {
-	struct ram *ram;
-	struct loop *loop;
-	struct loop_timer stop;
-	struct virtio_dev *dev;
-	struct vdriver rx, tx;
+	struct virtio_rig v;
 	int wire; /* the other end */
-	unsigned irqs[2], cfg_irqs;
 	u8 frame[NET_FRAME_MAX + 1];
 } F;
 
-static void on_irq(struct virtio_dev *d, unsigned q)
-{
-	F.irqs[q]++;
-}
-static void on_cfg_irq(struct virtio_dev *d)
-{
-	F.cfg_irqs++;
-}
-static void on_stop(void *opaque)
-{
-	loop_stop(F.loop);
-}
-static void spin(void)
-{
-	loop_timer_arm(&F.stop, clock_mono_ns() + 5000000);
-	loop_run(F.loop);
-}
-
-static void start(u64 features)
-{
-	virtio_lock(F.dev);
-	virtio_set_status(F.dev, 0);
-	virtio_unlock(F.dev);
-	vd_init(&F.rx, F.dev, 0, 64, RINGS);
-	vd_init(&F.tx, F.dev, 1, 64, RINGS + 0x4000);
-	vd_start(F.dev, features);
-}
-
 static int setup(void **state)
 {
+	struct virtio_dev *d;
 	int sv[2];
 
-	memset(&F, 0, sizeof(F));
-	assert_int_equal(ram_new(&F.ram, 4 * MIB, NULL), 0);
-	assert_int_equal(loop_new(&F.loop, NULL), 0);
-	loop_timer_init(F.loop, &F.stop, on_stop, NULL);
+	virtio_rig_up(&F.v, 4 * MIB);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sv), 0);
 	F.wire = sv[0];
-	assert_int_equal(virtio_net_new(&F.dev, F.ram, F.loop, sv[1], mac, NULL), 0);
-	F.dev->irq_queue = on_irq;
-	F.dev->irq_config = on_cfg_irq;
+	assert_int_equal(virtio_net_new(&d, F.v.ram, F.v.loop, sv[1], mac, NULL), 0);
+	virtio_rig_take(&F.v, d);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	virtio_free(F.dev);
-	loop_timer_fini(&F.stop);
-	loop_free(F.loop);
-	ram_free(F.ram);
+	virtio_rig_down(&F.v);
 	if (F.wire >= 0)
 		close(F.wire);
 	return 0;
@@ -110,8 +69,8 @@ static gpa_t rx_add(unsigned slot, u32 bytes)
 	gpa_t at = BUF + slot * 0x10000ull / 8;
 	struct vdesc d = { .addr = at, .len = bytes };
 
-	memset(F.ram->host + at, 0xee, bytes);
-	vd_add(&F.rx, &d, 0, 1);
+	memset(F.v.ram->host + at, 0xee, bytes);
+	vd_add(&F.v.q[0], &d, 0, 1);
 	return at;
 }
 
@@ -120,10 +79,10 @@ static void tx_add(const void *frame, u32 bytes, u32 split, const u8 hdr[HDR])
 	gpa_t at = BUF + 0x200000;
 	struct vdesc d[2] = { { .addr = at, .len = HDR + split }, { .addr = at + 0x40000, .len = bytes - split } };
 
-	memcpy(F.ram->host + at, hdr, HDR);
-	memcpy(F.ram->host + at + HDR, frame, split);
-	memcpy(F.ram->host + at + 0x40000, (const u8 *)frame + split, bytes - split);
-	vd_add(&F.tx, d, bytes > split ? 2 : 1, 0);
+	memcpy(F.v.ram->host + at, hdr, HDR);
+	memcpy(F.v.ram->host + at + HDR, frame, split);
+	memcpy(F.v.ram->host + at + 0x40000, (const u8 *)frame + split, bytes - split);
+	vd_add(&F.v.q[1], d, bytes > split ? 2 : 1, 0);
 }
 
 static const u8 plain[HDR];
@@ -132,16 +91,16 @@ static void config(void **state)
 {
 	u8 c[12];
 
-	F.dev->cls->cfg_read(F.dev, 0, c, 12);
+	F.v.dev->cls->cfg_read(F.v.dev, 0, c, 12);
 	assert_memory_equal(c, mac, 6);
 	assert_int_equal(ld_le16(c + 6), 1);
 	/* segmentation of any kind is not offered: nobody would do it */
-	assert_int_equal(F.dev->features_offered & 0x7f82, 0);
-	assert_int_equal(F.dev->features_offered & (F_CSUM | F_MRG | F_STATUS), F_CSUM | F_MRG | F_STATUS);
-	assert_int_equal(F.dev->features_offered >> 3 & 1, 0);
-	virtio_net_set_mtu(F.dev, 65520);
-	assert_int_equal(F.dev->features_offered >> 3 & 1, 1);
-	F.dev->cls->cfg_read(F.dev, 10, c, 2);
+	assert_int_equal(F.v.dev->features_offered & 0x7f82, 0);
+	assert_int_equal(F.v.dev->features_offered & (F_CSUM | F_MRG | F_STATUS), F_CSUM | F_MRG | F_STATUS);
+	assert_int_equal(F.v.dev->features_offered >> 3 & 1, 0);
+	virtio_net_set_mtu(F.v.dev, 65520);
+	assert_int_equal(F.v.dev->features_offered >> 3 & 1, 1);
+	F.v.dev->cls->cfg_read(F.v.dev, 10, c, 2);
 	assert_int_equal(ld_le16(c), 65520);
 }
 
@@ -150,32 +109,32 @@ static void transmit(void **state)
 	u8 got[2000];
 	u32 id, len;
 
-	start(0);
+	virtio_rig_start(&F.v, 64, 0);
 	for (unsigned split = 1; split <= 1514; split += 89) {
 		make(split, 1514);
 		tx_add(F.frame, 1514, split, plain);
-		vd_kick(&F.tx);
+		vd_kick(&F.v.q[1]);
 		assert_int_equal(wire_recv(got, sizeof(got)), 1514);
 		assert_memory_equal(got, F.frame, 1514);
-		assert_true(vd_used(&F.tx, &id, &len));
+		assert_true(vd_used(&F.v.q[1], &id, &len));
 		assert_int_equal(len, 0);
 	}
-	assert_true(F.irqs[1] > 0);
-	assert_int_equal(F.irqs[0], 0);
+	assert_true(F.v.irqs[1] > 0);
+	assert_int_equal(F.v.irqs[0], 0);
 	/* too short, no header, unknown segmentation: back without a frame, the device lives on */
 	make(0, 200);
 	tx_add(F.frame, 13, 13, plain);
 	tx_add(F.frame, 100, 100, (const u8[HDR]){ 0, 1 });
 	struct vdesc d = { .addr = BUF, .len = 5 };
-	vd_add(&F.tx, &d, 1, 0);
+	vd_add(&F.v.q[1], &d, 1, 0);
 	d.len = HDR + NET_FRAME_MAX + 1;
-	vd_add(&F.tx, &d, 1, 0);
-	vd_add(&F.tx, &d, 0, 1);
-	vd_kick(&F.tx);
+	vd_add(&F.v.q[1], &d, 1, 0);
+	vd_add(&F.v.q[1], &d, 0, 1);
+	vd_kick(&F.v.q[1]);
 	for (int i = 0; i < 5; i++)
-		assert_true(vd_used(&F.tx, &id, &len));
+		assert_true(vd_used(&F.v.q[1], &id, &len));
 	assert_int_equal(wire_recv(got, sizeof(got)), -1);
-	assert_int_equal(F.dev->status & VIRTIO_S_NEEDS_RESET, 0);
+	assert_int_equal(F.v.dev->status & VIRTIO_S_NEEDS_RESET, 0);
 }
 
 static u16 sum16(const u8 *p, size_t n)
@@ -194,13 +153,13 @@ static void checksums(void **state)
 	u8 got[2000], h[HDR] = { 1 };
 	u32 id, len;
 
-	start(F_CSUM);
+	virtio_rig_start(&F.v, 64, F_CSUM);
 	for (size_t n = 60; n < 200; n++) {
 		make((unsigned)n, n);
 		st_le16(h + 6, 34);
 		st_le16(h + 8, 16);
 		tx_add(F.frame, (u32)n, 20, h);
-		vd_kick(&F.tx);
+		vd_kick(&F.v.q[1]);
 		assert_int_equal(wire_recv(got, sizeof(got)), n);
 		/* summed with its checksum it is all ones, and no other byte changed */
 		u16 seed = (u16)(F.frame[50] << 8 | F.frame[51]);
@@ -217,16 +176,16 @@ static void checksums(void **state)
 		st_le16(h + 6, bad[i][0]);
 		st_le16(h + 8, bad[i][1]);
 		tx_add(F.frame, 200, 20, h);
-		vd_kick(&F.tx);
+		vd_kick(&F.v.q[1]);
 		assert_int_equal(wire_recv(got, sizeof(got)), -1);
 	}
-	while (vd_used(&F.tx, &id, &len))
+	while (vd_used(&F.v.q[1], &id, &len))
 		;
-	assert_int_equal(F.dev->status & VIRTIO_S_NEEDS_RESET, 0);
+	assert_int_equal(F.v.dev->status & VIRTIO_S_NEEDS_RESET, 0);
 	/* not negotiated: the flag means nothing and the frame goes as it is */
-	start(0);
+	virtio_rig_start(&F.v, 64, 0);
 	tx_add(F.frame, 200, 20, h);
-	vd_kick(&F.tx);
+	vd_kick(&F.v.q[1]);
 	assert_int_equal(wire_recv(got, sizeof(got)), 200);
 	assert_memory_equal(got, F.frame, 200);
 }
@@ -238,19 +197,19 @@ static void transmit_stall(void **state)
 	unsigned sent = 0, seen = 0, used = 0;
 	u32 id, len;
 
-	start(0);
+	virtio_rig_start(&F.v, 64, 0);
 	while (seen < 300) {
 		while (sent < 300 && sent - used < 32) {
 			gpa_t at = BUF + (sent % 32) * 0x8000;
 			struct vdesc d = { .addr = at, .len = HDR + 20000 };
-			memset(F.ram->host + at, 0, HDR);
+			memset(F.v.ram->host + at, 0, HDR);
 			make(sent, 20000);
-			memcpy(F.ram->host + at + HDR, F.frame, 20000);
-			vd_add(&F.tx, &d, 1, 0);
+			memcpy(F.v.ram->host + at + HDR, F.frame, 20000);
+			vd_add(&F.v.q[1], &d, 1, 0);
 			sent++;
 		}
-		vd_kick(&F.tx);
-		while (vd_used(&F.tx, &id, &len))
+		vd_kick(&F.v.q[1]);
+		while (vd_used(&F.v.q[1], &id, &len))
 			used++;
 		if (seen == 0)
 			assert_true(used < 32);
@@ -263,9 +222,9 @@ static void transmit_stall(void **state)
 			assert_memory_equal(got, F.frame, 20000);
 			seen++;
 		}
-		spin();
+		virtio_rig_spin(&F.v);
 	}
-	while (vd_used(&F.tx, &id, &len))
+	while (vd_used(&F.v.q[1], &id, &len))
 		used++;
 	assert_int_equal(used, 300);
 }
@@ -274,32 +233,32 @@ static void receive(void **state)
 {
 	u32 id, len;
 
-	start(0);
+	virtio_rig_start(&F.v, 64, 0);
 	gpa_t a = rx_add(0, 1526), b = rx_add(1, 1526);
-	vd_kick(&F.rx);
+	vd_kick(&F.v.q[0]);
 	wire_send(1, 60);
 	wire_send(2, 1514);
-	spin();
-	assert_true(vd_used(&F.rx, &id, &len));
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, HDR + 60);
 	make(1, 60);
-	assert_memory_equal(F.ram->host + a + HDR, F.frame, 60);
-	assert_int_equal(F.ram->host[a + HDR + 60], 0xee);
-	assert_memory_equal(F.ram->host + a, "\0\0\0\0\0\0\0\0\0\0\1\0", HDR);
-	assert_true(vd_used(&F.rx, &id, &len));
+	assert_memory_equal(F.v.ram->host + a + HDR, F.frame, 60);
+	assert_int_equal(F.v.ram->host[a + HDR + 60], 0xee);
+	assert_memory_equal(F.v.ram->host + a, "\0\0\0\0\0\0\0\0\0\0\1\0", HDR);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, HDR + 1514);
 	make(2, 1514);
-	assert_memory_equal(F.ram->host + b + HDR, F.frame, 1514);
-	assert_true(F.irqs[0] > 0);
+	assert_memory_equal(F.v.ram->host + b + HDR, F.frame, 1514);
+	assert_true(F.v.irqs[0] > 0);
 	/* without mergeable buffers a frame that is too long is dropped, and the buffer stays */
 	rx_add(0, 1526);
-	vd_kick(&F.rx);
+	vd_kick(&F.v.q[0]);
 	wire_send(3, 1515);
 	wire_send(4, 100);
-	spin();
-	assert_true(vd_used(&F.rx, &id, &len));
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, HDR + 100);
-	assert_false(vd_used(&F.rx, &id, &len));
+	assert_false(vd_used(&F.v.q[0], &id, &len));
 }
 
 /* A long frame over several buffers; too few of them, and it waits whole. */
@@ -309,37 +268,37 @@ static void receive_merged(void **state)
 	gpa_t at[40];
 	size_t n = 20000, done = 0;
 
-	start(F_MRG);
+	virtio_rig_start(&F.v, 64, F_MRG);
 	at[0] = rx_add(0, HDR); /* the smallest that is allowed */
 	for (unsigned i = 1; i < 5; i++)
 		at[i] = rx_add(i, 1536);
-	vd_kick(&F.rx);
+	vd_kick(&F.v.q[0]);
 	wire_send(7, n);
-	spin();
-	assert_false(vd_used(&F.rx, &id, &len));
+	virtio_rig_spin(&F.v);
+	assert_false(vd_used(&F.v.q[0], &id, &len));
 	wire_send(8, 100); /* behind it */
 	for (unsigned i = 5; i < 16; i++) {
 		at[i] = rx_add(i, 1536);
-		vd_kick(&F.rx);
-		spin();
+		vd_kick(&F.v.q[0]);
+		virtio_rig_spin(&F.v);
 	}
 	make(7, n);
 	for (unsigned i = 0; done < n; i++) {
-		assert_true(vd_used(&F.rx, &id, &len));
+		assert_true(vd_used(&F.v.q[0], &id, &len));
 		if (i == 0) {
 			assert_int_equal(len, HDR);
-			assert_int_equal(ld_le16(F.ram->host + at[0] + 10), 15);
+			assert_int_equal(ld_le16(F.v.ram->host + at[0] + 10), 15);
 			continue;
 		}
 		assert_int_equal(len, MIN(1536, n - done));
-		assert_memory_equal(F.ram->host + at[i], F.frame + done, len);
+		assert_memory_equal(F.v.ram->host + at[i], F.frame + done, len);
 		done += len;
 		if (done == n)
 			assert_int_equal(i, 14);
 	}
-	assert_true(vd_used(&F.rx, &id, &len));
+	assert_true(vd_used(&F.v.q[0], &id, &len));
 	assert_int_equal(len, HDR + 100);
-	assert_false(vd_used(&F.rx, &id, &len));
+	assert_false(vd_used(&F.v.q[0], &id, &len));
 }
 
 /* No buffers: the wire fills up instead of frames being lost. */
@@ -348,47 +307,47 @@ static void receive_stall(void **state)
 	unsigned sent = 0, got = 0;
 	u32 id, len;
 
-	start(F_MRG);
+	virtio_rig_start(&F.v, 64, F_MRG);
 	for (unsigned i = 0; i < 5; i++)
-		spin();
+		virtio_rig_spin(&F.v);
 	while (sent < 100000 && send(F.wire, F.frame, make(sent, 1000), MSG_DONTWAIT) > 0)
 		sent++;
-	spin();
+	virtio_rig_spin(&F.v);
 	assert_true(sent > 10 && sent < 5000);
 	struct timespec c0, c1;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &c0);
 	for (int i = 0; i < 10; i++)
-		spin();
+		virtio_rig_spin(&F.v);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &c1);
 	assert_true((c1.tv_sec - c0.tv_sec) * 1000000000ll + c1.tv_nsec - c0.tv_nsec < 25000000);
 	while (got < sent) {
 		gpa_t at = rx_add(got % 8, 1536);
-		vd_kick(&F.rx);
-		for (int i = 0; i < 3 && !vd_used(&F.rx, &id, &len); i++)
-			spin();
+		vd_kick(&F.v.q[0]);
+		for (int i = 0; i < 3 && !vd_used(&F.v.q[0], &id, &len); i++)
+			virtio_rig_spin(&F.v);
 		make(got, 1000);
-		assert_memory_equal(F.ram->host + at + HDR, F.frame, 1000);
+		assert_memory_equal(F.v.ram->host + at + HDR, F.frame, 1000);
 		got++;
 	}
 }
 
 static void bad_buffers(void **state)
 {
-	start(F_MRG);
+	virtio_rig_start(&F.v, 64, F_MRG);
 	rx_add(0, HDR - 1);
-	vd_kick(&F.rx);
+	vd_kick(&F.v.q[0]);
 	wire_send(0, 60);
-	spin();
-	assert_int_equal(F.dev->status & VIRTIO_S_NEEDS_RESET, VIRTIO_S_NEEDS_RESET);
-	assert_true(F.cfg_irqs > 0);
+	virtio_rig_spin(&F.v);
+	assert_int_equal(F.v.dev->status & VIRTIO_S_NEEDS_RESET, VIRTIO_S_NEEDS_RESET);
+	assert_true(F.v.cfg_irqs > 0);
 	/* after a reset it works; the old frame is not delivered to the new driver */
-	start(0);
+	virtio_rig_start(&F.v, 64, 0);
 	gpa_t at = rx_add(0, 1526);
-	vd_kick(&F.rx);
+	vd_kick(&F.v.q[0]);
 	wire_send(1, 61);
-	spin();
+	virtio_rig_spin(&F.v);
 	make(1, 61);
-	assert_memory_equal(F.ram->host + at + HDR, F.frame, 61);
+	assert_memory_equal(F.v.ram->host + at + HDR, F.frame, 61);
 }
 
 /* One more frame; true when the device cannot get rid of it. */
@@ -398,8 +357,8 @@ static bool tx_stalled(void)
 
 	make(0, 100);
 	tx_add(F.frame, 100, 100, plain);
-	vd_kick(&F.tx);
-	return !vd_used(&F.tx, &id, &len);
+	vd_kick(&F.v.q[1]);
+	return !vd_used(&F.v.q[1], &id, &len);
 }
 
 static void wire_cut(void **state)
@@ -407,18 +366,18 @@ static void wire_cut(void **state)
 	u8 st[2];
 	u32 id, len;
 
-	start(F_STATUS);
+	virtio_rig_start(&F.v, 64, F_STATUS);
 	close(F.wire);
 	F.wire = -1;
-	spin();
-	spin();
-	F.dev->cls->cfg_read(F.dev, 6, st, 2);
+	virtio_rig_spin(&F.v);
+	virtio_rig_spin(&F.v);
+	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
 	assert_int_equal(ld_le16(st), 0);
-	assert_int_equal(F.cfg_irqs, 1);
+	assert_int_equal(F.v.cfg_irqs, 1);
 	make(0, 100);
 	tx_add(F.frame, 100, 100, plain);
-	vd_kick(&F.tx);
-	assert_true(vd_used(&F.tx, &id, &len));
+	vd_kick(&F.v.q[1]);
+	assert_true(vd_used(&F.v.q[1], &id, &len));
 }
 
 /* The back end dies and is started again: the link goes down and up; what the guest sends meanwhile is lost. */
@@ -428,40 +387,40 @@ static void wire_down_and_up(void **state)
 	u8 down = NET_MSG_DOWN, ready = NET_MSG_READY;
 	u32 id, len;
 
-	start(F_STATUS);
+	virtio_rig_start(&F.v, 64, F_STATUS);
 	gpa_t at = rx_add(0, 1526);
-	vd_kick(&F.rx);
-	spin();
+	vd_kick(&F.v.q[0]);
+	virtio_rig_spin(&F.v);
 	/* the first word of a back end changes nothing */
 	assert_int_equal(send(F.wire, &ready, 1, 0), 1);
-	spin();
-	assert_int_equal(F.cfg_irqs, 0);
+	virtio_rig_spin(&F.v);
+	assert_int_equal(F.v.cfg_irqs, 0);
 	/* the socket is full as nobody reads it any more: the guest is not stopped by that for long */
 	for (unsigned i = 0; !tx_stalled(); i++)
 		assert_true(i < 100000);
 	assert_int_equal(send(F.wire, &down, 1, 0), 1);
-	spin();
-	spin();
-	F.dev->cls->cfg_read(F.dev, 6, st, 2);
+	virtio_rig_spin(&F.v);
+	virtio_rig_spin(&F.v);
+	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
 	assert_int_equal(ld_le16(st), 0);
-	assert_int_equal(F.cfg_irqs, 1);
-	assert_true(vd_used(&F.tx, &id, &len)); /* thrown away */
+	assert_int_equal(F.v.cfg_irqs, 1);
+	assert_true(vd_used(&F.v.q[1], &id, &len)); /* thrown away */
 	while (wire_recv(buf, sizeof(buf)) > 0)
 		;
 	assert_int_equal(send(F.wire, &ready, 1, 0), 1);
-	spin();
-	F.dev->cls->cfg_read(F.dev, 6, st, 2);
+	virtio_rig_spin(&F.v);
+	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
 	assert_int_equal(ld_le16(st), 1);
-	assert_int_equal(F.cfg_irqs, 2);
+	assert_int_equal(F.v.cfg_irqs, 2);
 	/* both ways, as before */
 	make(3, 100);
 	tx_add(F.frame, 100, 100, plain);
-	vd_kick(&F.tx);
+	vd_kick(&F.v.q[1]);
 	assert_int_equal(wire_recv(buf, sizeof(buf)), 100);
 	wire_send(4, 61);
-	spin();
+	virtio_rig_spin(&F.v);
 	make(4, 61);
-	assert_memory_equal(F.ram->host + at + HDR, F.frame, 61);
+	assert_memory_equal(F.v.ram->host + at + HDR, F.frame, 61);
 }
 
 int main(void)

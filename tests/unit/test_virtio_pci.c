@@ -3,8 +3,7 @@
  * test_virtio_pci.c - the PCI transport as a driver finds it: capabilities, registers and their widths,
  * features, queues, MSI-X vectors, INTx, the configuration access capability.
  */
-#include "machine/bus.h"
-#include "machine/pci.h"
+#include "pci_rig.h"
 #include "vdriver.h"
 
 #include <setjmp.h>
@@ -16,27 +15,12 @@
 #define BUF 0x40000
 
 static struct ram *R;
-static struct bus *B;
-static struct pci_bus *P;
+static struct pci_rig G;
 static struct virtio_dev *D;
 static gpa_t bar[6], common, isr, notify, device;
-static unsigned mult, pcicfg, msixcap, nmsi;
-static u64 msi_addr;
-static u32 msi_data;
-static bool wire;
+static unsigned mult, pcicfg, msixcap;
 static u8 config[8];
 static unsigned cfg_writes;
-
-static void on_msi(void *opaque, u64 addr, u32 data)
-{
-	nmsi++;
-	msi_addr = addr;
-	msi_data = data;
-}
-static void on_intx(void *opaque, unsigned gsi, bool level)
-{
-	wire = level;
-}
 
 static void t_notify(struct virtio_dev *d, unsigned q)
 {
@@ -69,67 +53,54 @@ static const struct virtio_class t_class = {
 	.notify = t_notify,
 };
 
-static u32 cfg(unsigned off, unsigned bytes)
-{
-	bus_pio_write(B, 0xcf8, 4, 0x80000000u | 3 << 11 | (off & 0xfc));
-	return bus_pio_read(B, (u16)(0xcfc + (off & 3)), bytes);
-}
-static void cfg_set(unsigned off, unsigned bytes, u32 val)
-{
-	bus_pio_write(B, 0xcf8, 4, 0x80000000u | 3 << 11 | (off & 0xfc));
-	bus_pio_write(B, (u16)(0xcfc + (off & 3)), bytes, val);
-}
 static u64 rd(unsigned off, unsigned bytes)
 {
-	return bus_mmio_read(B, common + off, bytes);
+	return bus_mmio_read(G.bus, common + off, bytes);
 }
 static void wr(unsigned off, unsigned bytes, u64 val)
 {
-	bus_mmio_write(B, common + off, bytes, val);
+	bus_mmio_write(G.bus, common + off, bytes, val);
 }
 
 static int setup(void **state)
 {
-	const struct msi_target t = { on_msi, NULL };
-
 	assert_int_equal(ram_new(&R, 1 * MIB, NULL), 0);
-	B = bus_new();
-	P = pci_bus_new(B, &t, on_intx, NULL);
+	pci_rig_up(&G);
 	D = virtio_new(&t_class, R, NULL, 3, NULL);
-	assert_int_equal(virtio_pci_add(P, D, 3, NULL), 0);
-	assert_int_equal(pci_bus_assign(P), 0);
+	assert_int_equal(virtio_pci_add(G.pci, D, 3, NULL, NULL), 0);
+	assert_int_equal(pci_bus_assign(G.pci), 0);
 	common = isr = notify = device = 0;
-	pcicfg = msixcap = nmsi = cfg_writes = 0;
-	wire = false;
+	pcicfg = msixcap = G.nmsi = cfg_writes = 0;
+	G.wire_level = false;
 	for (unsigned i = 0; i < 6; i++)
-		bar[i] = cfg(0x10 + 4 * i, 4) & ~15u;
-	assert_int_equal(cfg(0, 4), 0x10411af4);
-	assert_int_equal(cfg(8, 4) >> 8, 0x020000);
-	assert_true(cfg(8, 1) >= 1); /* 4.1.2.1: revision 1 or higher */
-	assert_true(cfg(0x2e, 2) >= 0x40);
-	for (unsigned c = cfg(0x34, 1), n = 0; c; c = cfg(c + 1, 1)) {
+		bar[i] = cfg_get(G.bus, 3, 0x10 + 4 * i, 4) & ~15u;
+	assert_int_equal(cfg_get(G.bus, 3, 0, 4), 0x10411af4);
+	assert_int_equal(cfg_get(G.bus, 3, 8, 4) >> 8, 0x020000);
+	assert_true(cfg_get(G.bus, 3, 8, 1) >= 1); /* 4.1.2.1: revision 1 or higher */
+	assert_true(cfg_get(G.bus, 3, 0x2e, 2) >= 0x40);
+	for (unsigned c = cfg_get(G.bus, 3, 0x34, 1), n = 0; c; c = cfg_get(G.bus, 3, c + 1, 1)) {
 		assert_true(++n < 20);
-		if (cfg(c, 1) == 0x11)
+		if (cfg_get(G.bus, 3, c, 1) == 0x11)
 			msixcap = c;
-		if (cfg(c, 1) != 9)
+		if (cfg_get(G.bus, 3, c, 1) != 9)
 			continue;
-		gpa_t at = bar[cfg(c + 4, 1)] + cfg(c + 8, 4);
-		assert_true(cfg(c + 2, 1) >= 16);
-		switch (cfg(c + 3, 1)) {
+		gpa_t at = bar[cfg_get(G.bus, 3, c + 4, 1)] + cfg_get(G.bus, 3, c + 8, 4);
+		assert_true(cfg_get(G.bus, 3, c + 2, 1) >= 16);
+		switch (cfg_get(G.bus, 3, c + 3, 1)) {
 		case 1:
 			common = at;
-			assert_true(cfg(c + 12, 4) >= 0x38);
+			assert_true(cfg_get(G.bus, 3, c + 12, 4) >= 0x38);
 			break;
 		case 2:
 			notify = at;
-			mult = cfg(c + 16, 4);
+			mult = cfg_get(G.bus, 3, c + 16, 4);
 			break;
 		case 3:
 			isr = at;
 			break;
 		case 4:
 			device = at;
-			assert_int_equal(cfg(c + 12, 4), 6);
+			assert_int_equal(cfg_get(G.bus, 3, c + 12, 4), 6);
 			break;
 		case 5:
 			pcicfg = c;
@@ -143,25 +114,23 @@ static int setup(void **state)
 }
 static int teardown(void **state)
 {
-	virtio_pci_free_all(P);
-	pci_bus_free(P);
-	bus_free(B);
+	pci_rig_down(&G);
 	ram_free(R);
 	return 0;
 }
 
 static void msix_on(void)
 {
-	gpa_t table = bar[cfg(msixcap + 4, 4) & 7] + (cfg(msixcap + 4, 4) & ~7u);
+	gpa_t table = bar[cfg_get(G.bus, 3, msixcap + 4, 4) & 7] + (cfg_get(G.bus, 3, msixcap + 4, 4) & ~7u);
 
-	assert_int_equal((cfg(msixcap + 2, 2) & 0x7ff) + 1, 4);
+	assert_int_equal((cfg_get(G.bus, 3, msixcap + 2, 2) & 0x7ff) + 1, 4);
 	for (unsigned v = 0; v < 4; v++) {
-		bus_mmio_write(B, table + 16 * v, 4, 0xfee00000);
-		bus_mmio_write(B, table + 16 * v + 4, 4, 0);
-		bus_mmio_write(B, table + 16 * v + 8, 4, 0x40 + v);
-		bus_mmio_write(B, table + 16 * v + 12, 4, 0);
+		bus_mmio_write(G.bus, table + 16 * v, 4, 0xfee00000);
+		bus_mmio_write(G.bus, table + 16 * v + 4, 4, 0);
+		bus_mmio_write(G.bus, table + 16 * v + 8, 4, 0x40 + v);
+		bus_mmio_write(G.bus, table + 16 * v + 12, 4, 0);
 	}
-	cfg_set(msixcap + 2, 2, 0x8000);
+	cfg_put(G.bus, 3, msixcap + 2, 2, 0x8000);
 }
 
 /* As a driver starts (3.1.1). */
@@ -263,15 +232,15 @@ static void test_widths(void **state)
 	assert_int_equal(rd(0x18, 2), 0);
 	wr(0x1c, 2, 1);
 	assert_int_equal(rd(0x1c, 2), 0);
-	assert_int_equal(bus_mmio_read(B, common + 0x38, 4), 0);
+	assert_int_equal(bus_mmio_read(G.bus, common + 0x38, 4), 0);
 	/* device configuration */
 	memcpy(config, "abcdef", 6);
-	assert_int_equal(bus_mmio_read(B, device, 4), 'a' | 'b' << 8 | 'c' << 16 | 'd' << 24);
-	assert_int_equal(bus_mmio_read(B, device + 4, 4), 'e' | 'f' << 8);
-	assert_int_equal(bus_mmio_read(B, device + 6, 2), 0);
-	bus_mmio_write(B, device + 5, 1, 'z');
+	assert_int_equal(bus_mmio_read(G.bus, device, 4), 'a' | 'b' << 8 | 'c' << 16 | 'd' << 24);
+	assert_int_equal(bus_mmio_read(G.bus, device + 4, 4), 'e' | 'f' << 8);
+	assert_int_equal(bus_mmio_read(G.bus, device + 6, 2), 0);
+	bus_mmio_write(G.bus, device + 5, 1, 'z');
 	assert_int_equal(config[5], 'z');
-	bus_mmio_write(B, device + 4, 4, 0);
+	bus_mmio_write(G.bus, device + 4, 4, 0);
 	assert_int_equal(cfg_writes, 1);
 	/* generation */
 	virtio_lock(D);
@@ -289,20 +258,20 @@ static void test_msix(void **state)
 	msix_on();
 	start_driver(&v, 1);
 	vd_add(&v, &seg, 0, 1);
-	bus_mmio_write(B, notify + mult * 0, 2, 0); /* another queue */
-	assert_int_equal(nmsi, 0);
-	bus_mmio_write(B, notify + mult * 1, 2, 1);
-	assert_int_equal(nmsi, 1);
-	assert_int_equal(msi_addr, 0xfee00000);
-	assert_int_equal(msi_data, 0x42);
+	bus_mmio_write(G.bus, notify + mult * 0, 2, 0); /* another queue */
+	assert_int_equal(G.nmsi, 0);
+	bus_mmio_write(G.bus, notify + mult * 1, 2, 1);
+	assert_int_equal(G.nmsi, 1);
+	assert_int_equal(G.msi_addr, 0xfee00000);
+	assert_int_equal(G.msi_data, 0x42);
 	assert_true(vd_used(&v, &id, &len));
 	assert_memory_equal(R->host + BUF, "answer", 6);
 	virtio_lock(D);
 	virtio_config_changed(D);
 	virtio_unlock(D);
-	assert_int_equal(msi_data, 0x40);
-	assert_false(wire);
-	assert_int_equal(bus_mmio_read(B, isr, 1), 0);
+	assert_int_equal(G.msi_data, 0x40);
+	assert_false(G.wire_level);
+	assert_int_equal(bus_mmio_read(G.bus, isr, 1), 0);
 	/* a running queue cannot be changed */
 	wr(0x16, 2, 1);
 	wr(0x20, 4, 0);
@@ -312,11 +281,11 @@ static void test_msix(void **state)
 	wr(0x16, 2, 1);
 	assert_int_equal(rd(0x1c, 2), 0);
 	assert_int_equal(rd(0x1a, 2), 0xffff);
-	bus_mmio_write(B, notify + mult * 1, 2, 1);
-	assert_int_equal(nmsi, 2);
+	bus_mmio_write(G.bus, notify + mult * 1, 2, 1);
+	assert_int_equal(G.nmsi, 2);
 	/* and again, through a system reset */
 	start_driver(&v, 1);
-	virtio_pci_reset_all(P);
+	device_reset(&pci_bus_slot(G.pci, 3)->dev);
 	assert_int_equal(D->status, 0);
 	assert_false(D->queue[1].ready);
 }
@@ -327,50 +296,50 @@ static void test_intx(void **state)
 	struct vdesc seg = { BUF, 16 };
 
 	start_driver(&v, 0);
-	assert_false(wire);
+	assert_false(G.wire_level);
 	vd_add(&v, &seg, 0, 1);
-	bus_mmio_write(B, notify, 2, 0);
-	assert_true(wire);
-	assert_int_equal(bus_mmio_read(B, isr, 1), 1);
-	assert_false(wire);
-	assert_int_equal(bus_mmio_read(B, isr, 1), 0);
+	bus_mmio_write(G.bus, notify, 2, 0);
+	assert_true(G.wire_level);
+	assert_int_equal(bus_mmio_read(G.bus, isr, 1), 1);
+	assert_false(G.wire_level);
+	assert_int_equal(bus_mmio_read(G.bus, isr, 1), 0);
 	/* a broken ring: configuration interrupt and NEEDS_RESET */
 	vd_avail(&v, 99);
-	bus_mmio_write(B, notify, 2, 0);
-	assert_true(wire);
+	bus_mmio_write(G.bus, notify, 2, 0);
+	assert_true(G.wire_level);
 	assert_int_equal(rd(0x14, 1), 15 | 64);
-	assert_int_equal(bus_mmio_read(B, isr, 1) & 2, 2);
-	/* reset lowers the wire */
+	assert_int_equal(bus_mmio_read(G.bus, isr, 1) & 2, 2);
+	/* reset lowers the G.wire_level */
 	start_driver(&v, 0);
 	vd_add(&v, &seg, 0, 1);
-	bus_mmio_write(B, notify, 2, 0);
-	assert_true(wire);
+	bus_mmio_write(G.bus, notify, 2, 0);
+	assert_true(G.wire_level);
 	wr(0x14, 1, 0);
-	assert_false(wire);
-	assert_int_equal(nmsi, 0);
+	assert_false(G.wire_level);
+	assert_int_equal(G.nmsi, 0);
 }
 
 static void test_pci_cfg(void **state)
 {
 	u32 base = (u32)(common - bar[0]);
 
-	cfg_set(pcicfg + 4, 1, 0);
-	cfg_set(pcicfg + 8, 4, base + 0x12);
-	cfg_set(pcicfg + 12, 4, 2);
-	assert_int_equal(cfg(pcicfg + 16, 4) & 0xffff, 3);
-	cfg_set(pcicfg + 8, 4, base + 0x14);
-	cfg_set(pcicfg + 12, 4, 1);
-	cfg_set(pcicfg + 16, 4, 0x03);
+	cfg_put(G.bus, 3, pcicfg + 4, 1, 0);
+	cfg_put(G.bus, 3, pcicfg + 8, 4, base + 0x12);
+	cfg_put(G.bus, 3, pcicfg + 12, 4, 2);
+	assert_int_equal(cfg_get(G.bus, 3, pcicfg + 16, 4) & 0xffff, 3);
+	cfg_put(G.bus, 3, pcicfg + 8, 4, base + 0x14);
+	cfg_put(G.bus, 3, pcicfg + 12, 4, 1);
+	cfg_put(G.bus, 3, pcicfg + 16, 4, 0x03);
 	assert_int_equal(rd(0x14, 1), 3);
 	/* unsound windows do nothing */
-	cfg_set(pcicfg + 12, 4, 3);
-	cfg_set(pcicfg + 16, 4, 0);
-	cfg_set(pcicfg + 12, 4, 1);
-	cfg_set(pcicfg + 4, 1, 1);
-	cfg_set(pcicfg + 16, 4, 0);
-	cfg_set(pcicfg + 4, 1, 0);
-	cfg_set(pcicfg + 8, 4, 0xfffffff0);
-	cfg_set(pcicfg + 16, 4, 0);
+	cfg_put(G.bus, 3, pcicfg + 12, 4, 3);
+	cfg_put(G.bus, 3, pcicfg + 16, 4, 0);
+	cfg_put(G.bus, 3, pcicfg + 12, 4, 1);
+	cfg_put(G.bus, 3, pcicfg + 4, 1, 1);
+	cfg_put(G.bus, 3, pcicfg + 16, 4, 0);
+	cfg_put(G.bus, 3, pcicfg + 4, 1, 0);
+	cfg_put(G.bus, 3, pcicfg + 8, 4, 0xfffffff0);
+	cfg_put(G.bus, 3, pcicfg + 16, 4, 0);
 	assert_int_equal(rd(0x14, 1), 3);
 }
 

@@ -7,7 +7,7 @@
 #include "block/block.h"
 #include "device/chr.h"
 #include "device/uart.h"
-#include "machine/pci.h"
+#include "pci_rig.h"
 #include "vdriver.h"
 
 #include <fcntl.h>
@@ -28,24 +28,16 @@ enum { BLK, NET, CON, RNG, BALLOON, DEVICES };
 struct vm {
 	struct ram *ram;
 	struct loop *loop;
-	struct bus *bus;
-	struct pci_bus *pci;
+	struct pci_rig r;
 	struct virtio_dev *dev[DEVICES];
 	struct chr *chr;
 	int net_fd, con_fd;
-	unsigned sent;
 };
 
 static char img[64];
 
-static void msi_sent(void *opaque, u64 addr, u32 data)
-{
-	((struct vm *)opaque)->sent++;
-}
-
 static void vm_up(struct vm *v, u64 disk_bytes, const char *path)
 {
-	struct msi_target msi = { .send = msi_sent, .opaque = v };
 	static const u8 mac[6] = { 2, 0, 0, 0, 0, 7 };
 	struct blk_params p = { .path = path };
 	struct blk *blk;
@@ -55,8 +47,7 @@ static void vm_up(struct vm *v, u64 disk_bytes, const char *path)
 	memset(v, 0, sizeof(*v));
 	assert_int_equal(ram_new(&v->ram, 4 * MIB, &e), 0);
 	assert_int_equal(loop_new(&v->loop, &e), 0);
-	v->bus = bus_new();
-	v->pci = pci_bus_new(v->bus, &msi, NULL, NULL);
+	pci_rig_up(&v->r);
 	if (blk_open(&blk, v->loop, &p, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(virtio_blk_new(&v->dev[BLK], v->ram, v->loop, blk, 2, "s", &e), 0);
@@ -70,16 +61,14 @@ static void vm_up(struct vm *v, u64 disk_bytes, const char *path)
 	assert_int_equal(virtio_rng_new(&v->dev[RNG], v->ram, v->loop, &e), 0);
 	assert_int_equal(virtio_balloon_new(&v->dev[BALLOON], v->ram, v->loop, &e), 0);
 	for (unsigned i = 0; i < DEVICES; i++)
-		assert_int_equal(virtio_pci_add(v->pci, v->dev[i], -1, &e), 0);
-	assert_int_equal(pci_bus_assign(v->pci), 0);
+		assert_int_equal(virtio_pci_add(v->r.pci, v->dev[i], -1, NULL, &e), 0);
+	assert_int_equal(pci_bus_assign(v->r.pci), 0);
 }
 
 static void vm_down(struct vm *v)
 {
-	virtio_pci_free_all(v->pci);
-	pci_bus_free(v->pci);
+	pci_rig_down(&v->r);
 	chr_free(v->chr);
-	bus_free(v->bus);
 	loop_free(v->loop);
 	ram_free(v->ram);
 	close(v->net_fd);
@@ -99,15 +88,30 @@ static void turn(struct vm *v)
 	}
 }
 
+static void quiesce(struct vm *v)
+{
+	while (!pci_bus_quiesce(v->r.pci))
+		turn(v);
+}
+
+/* What was begun is done. */
+static void finish(struct vm *v)
+{
+	turn(v);
+	quiesce(v);
+	pci_bus_resume(v->r.pci);
+	turn(v);
+}
+
 static int load(struct vm *to, int fd, struct err *e)
 {
 	struct state_file *s;
 
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	assert_int_equal(state_load_new(&s, fd, e), 0);
-	int r = virtio_pci_state_all(to->pci, s, e);
+	int r = pci_bus_quiesce(to->r.pci) ? pci_bus_devices_state(to->r.pci, s, e) : -EBUSY;
 	if (r == 0)
-		r = pci_bus_state(to->pci, s, e);
+		r = pci_bus_state(to->r.pci, s, e);
 	state_free(s);
 	return r;
 }
@@ -118,10 +122,10 @@ static int save(struct vm *v)
 	struct err e;
 	int fd = memfd_create("state", MFD_CLOEXEC);
 
-	virtio_pci_quiesce_all(v->pci);
+	quiesce(v);
 	assert_int_equal(state_save_new(&s, fd, &e), 0);
-	assert_int_equal(virtio_pci_state_all(v->pci, s, &e), 0);
-	assert_int_equal(pci_bus_state(v->pci, s, &e), 0);
+	assert_int_equal(pci_bus_devices_state(v->r.pci, s, &e), 0);
+	assert_int_equal(pci_bus_state(v->r.pci, s, &e), 0);
 	state_free(s);
 	return fd;
 }
@@ -136,7 +140,8 @@ static void move(struct vm *from, struct vm *to)
 	if (load(to, fd, &e) < 0)
 		fail_msg("%s", e.msg);
 	close(fd);
-	virtio_pci_resume_all(to->pci);
+	pci_bus_resume(to->r.pci);
+	turn(to);
 }
 
 static int up(void **state)
@@ -194,7 +199,7 @@ static void block(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		add_write(&d, i, i * 4, (u8)(i + 1), 2048);
 	vd_kick(&d);
-	virtio_pci_quiesce_all(a.pci);
+	finish(&a);
 	assert_int_equal(reap(&d), 5);
 	/* Made available, and the driver had no time to notify. */
 	for (unsigned i = 5; i < 8; i++)
@@ -212,15 +217,15 @@ static void block(void **state)
 	if (load(&b, fd, &e) < 0)
 		fail_msg("%s", e.msg);
 	close(fd);
-	virtio_pci_resume_all(b.pci);
+	pci_bus_resume(b.r.pci);
 	d.dev = b.dev[BLK];
-	virtio_pci_quiesce_all(b.pci);
+	finish(&b);
 	assert_int_equal(reap(&d), 3);
 	for (unsigned round = 0; round < 6; round++) {
 		for (unsigned i = 0; i < 4; i++)
 			add_write(&d, i, 100 + (round * 4 + i) * 4, (u8)(50 + round * 4 + i), 2048);
 		vd_kick(&d);
-		virtio_pci_quiesce_all(b.pci);
+		finish(&b);
 		assert_int_equal(reap(&d), 4);
 		for (unsigned i = 0; i < 4; i++)
 			assert_int_equal(vd_ptr(&d, BUF + i * 0x4000ull)[16], 0);

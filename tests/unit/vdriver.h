@@ -7,6 +7,8 @@
 #define MICA_TEST_VDRIVER_H
 
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
+#include "device/virtio/virtio_transport.h"
 
 #define VD_NEXT 1
 #define VD_WRITE 2

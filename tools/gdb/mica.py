@@ -86,19 +86,16 @@ class Vcpu:
     # ---- guest memory ----
 
     def physical(self, address, count):
-        """count bytes of RAM from a guest physical address on; None outside of RAM."""
-        low = number(self.ram["low_bytes"])
+        """count bytes of memory from a guest physical address on; None outside of it."""
         host = number(self.ram["host"])
-        size = number(self.ram["bytes"])
-        if address < low:
-            offset = address
-        elif address >= 1 << 32:
-            offset = address - (1 << 32) + low
-        else:
-            return None
-        if offset + count > size:
-            return None
-        return bytes(gdb.selected_inferior().read_memory(host + offset, count))
+        for i in range(number(self.ram["nranges"])):
+            extent = self.ram["range"][i]
+            at, size = address - number(extent["gpa"]), number(extent["bytes"])
+            if 0 <= at < size:
+                if at + count > size:
+                    return None
+                return bytes(gdb.selected_inferior().read_memory(host + number(extent["off"]) + at, count))
+        return None
 
     def walk(self, address):
         """Yields (name, where, entry); the last one is ("page", physical address, bytes of the page), or ("fault", ...)."""

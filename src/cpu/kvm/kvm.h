@@ -78,7 +78,11 @@ struct kvm_vm {
 	bool chips; /* I/O APIC, 8259s and PIT are in the kernel */
 	u64 arch_capabilities;
 
-	struct dirty dirty; /* what devices wrote; with rings, vCPUs too */
+	struct ram_extent slot[RAM_EXTENTS_MAX]; /* as the kernel has them */
+	pthread_mutex_t hold_lock;
+	_Atomic bool hold; /* no vCPU may enter the guest; under hold_lock */
+
+	struct dirty dirty; /* what devices wrote, and what was gathered of vCPUs' writes */
 	u32 ring_entries;   /* of each vCPU's dirty ring, a power of two; 0: the kernel keeps bitmaps */
 	pthread_mutex_t ring_lock;
 
@@ -125,8 +129,16 @@ u32 kvm_lvt_lint1(struct kvm_cpu *c);
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01
 #define MSR_KVM_STEAL_TIME 0x4b564d03
 
-/* kvm_vm.c */
-int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags);
+/* kvm_memory.c */
+void kvm_memory_init(struct kvm_vm *vm);
+void kvm_memory_fini(struct kvm_vm *vm);
+/* Once the kernel's VM is there. */
+int kvm_memory_map(struct kvm_vm *vm, struct err *e);
+/* Which slots are logged has changed. */
+int kvm_memory_log(struct kvm_vm *vm);
+int kvm_commit(struct cpu_vm *v, struct err *e);
+/* Wait until vCPUs may enter the guest. */
+void kvm_held(struct kvm_vm *vm);
 
 /* kvm_irq.c: messages, routes, wires */
 int kvm_irq_init(struct kvm_vm *vm, struct err *e);
@@ -161,9 +173,11 @@ void kvm_ring_full(struct kvm_vm *vm);
 /* For tests: false has the bitmaps, whatever the host offers. Before a VM is made. */
 extern bool kvm_want_rings;
 void kvm_dirty_fini(struct kvm_vm *vm);
-int kvm_dirty_start(struct cpu_vm *v, struct err *e);
-int kvm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e);
-void kvm_dirty_stop(struct cpu_vm *v);
+/* What the kernel knows goes into our bitmap. */
+int kvm_dirty_gather(struct kvm_vm *vm);
+int kvm_dirty_start(struct cpu_vm *v, enum cpu_log who, u64 off, u64 bytes, struct err *e);
+int kvm_dirty_collect(struct cpu_vm *v, enum cpu_log who, u64 *bitmap, struct err *e);
+void kvm_dirty_stop(struct cpu_vm *v, enum cpu_log who);
 
 /* kvm_run.c */
 enum cpu_exit kvm_run(struct cpu *c, struct err *e);

@@ -30,31 +30,14 @@
 
 bool kvm_want_rings = true;
 
-/* Both slots begin at a word of the bitmap: the lower one, where there are two, has 3 GiB. */
-static u64 slot_first_page(const struct kvm_vm *vm, unsigned slot)
-{
-	return slot == 0 ? 0 : vm->ram->low_bytes >> PAGE_SHIFT;
-}
-
-static void on_write(void *opaque, gpa_t gpa, u64 bytes)
-{
-	struct kvm_vm *vm = opaque;
-
-	if (atomic_load(&vm->dirty.on))
-		dirty_mark_range(&vm->dirty, vm->ram, gpa, bytes);
-}
-
 void kvm_dirty_init(struct kvm_vm *vm)
 {
 	pthread_mutex_init(&vm->ring_lock, NULL);
-	vm->ram->on_write_opaque = vm;
-	vm->ram->on_write = on_write;
 }
 
 void kvm_dirty_fini(struct kvm_vm *vm)
 {
-	vm->ram->on_write = NULL;
-	free((void *)vm->dirty.bits);
+	dirty_fini(&vm->dirty);
 	pthread_mutex_destroy(&vm->ring_lock);
 }
 
@@ -103,9 +86,9 @@ static u32 empty_locked(struct kvm_vm *vm, struct kvm_cpu *c)
 
 		if (__atomic_load_n(&g->flags, __ATOMIC_ACQUIRE) != KVM_DIRTY_GFN_F_DIRTY)
 			return n;
-		u64 page = slot_first_page(vm, (u16)g->slot) + g->offset;
-		if (on && page < vm->ram->bytes >> PAGE_SHIFT)
-			dirty_mark(&vm->dirty, page);
+		u16 slot = (u16)g->slot;
+		if (on && slot < RAM_EXTENTS_MAX && g->offset < vm->slot[slot].bytes >> PAGE_SHIFT)
+			dirty_mark(&vm->dirty, (vm->slot[slot].off >> PAGE_SHIFT) + g->offset);
 		__atomic_store_n(&g->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 		c->ring_next++;
 	}
@@ -145,73 +128,78 @@ static void all_out(struct kvm_vm *vm)
 
 /* ---- bitmaps ---- */
 
-static int collect_bitmaps(struct kvm_vm *vm, u64 *bitmap)
+static int gather_slot(struct kvm_vm *vm, unsigned slot)
 {
-	u64 *mine = xcalloc(vm->dirty.words, sizeof(*mine));
+	u64 first = vm->slot[slot].off >> PAGE_SHIFT, words = ROUND_UP(vm->slot[slot].bytes >> PAGE_SHIFT, 64) / 64;
+	u64 *bits = xcalloc(words, sizeof(*bits));
+	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bits };
+	int r = ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0 ? -errno : 0;
+
+	for (u64 w = 0; w < words; w++)
+		for (; bits[w]; bits[w] &= bits[w] - 1)
+			dirty_mark(&vm->dirty, first + w * 64 + (u64)__builtin_ctzll(bits[w]));
+	free(bits);
+	return r;
+}
+
+static int gather_bitmaps(struct kvm_vm *vm)
+{
 	int r = 0;
 
-	for (unsigned slot = 0; r == 0 && slot < 2; slot++) {
-		struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = mine + slot_first_page(vm, slot) / 64 };
-
-		if (slot == 1 && vm->ram->bytes == vm->ram->low_bytes)
-			break;
-		r = ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0 ? -errno : 0;
-	}
-	for (u64 i = 0; i < vm->dirty.words; i++)
-		bitmap[i] |= mine[i];
-	free(mine);
+	for (unsigned i = 0; r == 0 && i < RAM_EXTENTS_MAX; i++)
+		if (vm->slot[i].bytes && !vm->slot[i].readonly &&
+		    dirty_watches(&vm->dirty, vm->slot[i].off, vm->slot[i].bytes))
+			r = gather_slot(vm, i);
 	return r;
+}
+
+int kvm_dirty_gather(struct kvm_vm *vm)
+{
+	if (!atomic_load(&vm->dirty.on))
+		return 0;
+	if (!vm->ring_entries)
+		return gather_bitmaps(vm);
+	all_out(vm);
+	empty_rings(vm);
+	return 0;
 }
 
 /* ---- cpu.h ---- */
 
-static int set_logging(struct kvm_vm *vm, bool on)
-{
-	int r = 0;
-
-	for (unsigned slot = 0; r == 0 && slot < 2; slot++)
-		r = kvm_set_slot(vm, slot, on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
-	return r;
-}
-
-int kvm_dirty_start(struct cpu_vm *v, struct err *e)
+int kvm_dirty_start(struct cpu_vm *v, enum cpu_log who, u64 off, u64 bytes, struct err *e)
 {
 	struct kvm_vm *vm = kvm_vm(v);
 
 	if (vm->ring_entries)
-		empty_rings(vm); /* what was written before the last stop */
-	dirty_clear(&vm->dirty, vm->ram);
-	atomic_store(&vm->dirty.on, true);
-	int r = set_logging(vm, true);
+		empty_rings(vm);      /* what was written before the last stop */
+	int r = kvm_dirty_gather(vm); /* ... and what the other log is to know */
+	dirty_start(&vm->dirty, vm->ram, who, off, bytes);
+	if (r == 0)
+		r = kvm_memory_log(vm);
 	if (r < 0) {
-		atomic_store(&vm->dirty.on, false);
+		dirty_stop(&vm->dirty, who);
 		return err_sys(e, -r, "KVM does not log which pages are written");
 	}
 	return 0;
 }
 
-int kvm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e)
+int kvm_dirty_collect(struct cpu_vm *v, enum cpu_log who, u64 *bitmap, struct err *e)
 {
 	struct kvm_vm *vm = kvm_vm(v);
-	int r = 0;
 
-	must(atomic_load(&vm->dirty.on));
-	if (vm->ring_entries) {
-		all_out(vm);
-		empty_rings(vm);
-	} else {
-		r = collect_bitmaps(vm, bitmap);
-	}
+	must(vm->dirty.log[who].words);
+	int r = kvm_dirty_gather(vm);
 	if (r < 0)
 		return err_sys(e, -r, "KVM does not tell which pages were written");
-	dirty_take(&vm->dirty, bitmap);
+	dirty_take(&vm->dirty, who, bitmap);
 	return 0;
 }
 
-void kvm_dirty_stop(struct cpu_vm *v)
+void kvm_dirty_stop(struct cpu_vm *v, enum cpu_log who)
 {
 	struct kvm_vm *vm = kvm_vm(v);
 
-	set_logging(vm, false);
-	atomic_store(&vm->dirty.on, false);
+	kvm_dirty_gather(vm); /* for the other log */
+	dirty_stop(&vm->dirty, who);
+	kvm_memory_log(vm);
 }

@@ -32,6 +32,7 @@ static const struct {
 	const char *name;
 } needed[] = {
 	{ KVM_CAP_USER_MEMORY, "user memory slots" },
+	{ KVM_CAP_READONLY_MEM, "read-only memory slots (Linux 3.7)" },
 	{ KVM_CAP_SPLIT_IRQCHIP, "a split interrupt controller (Linux 4.4)" },
 	{ KVM_CAP_SIGNAL_MSI, "message-signalled interrupts" },
 	{ KVM_CAP_IRQ_ROUTING, "interrupt routing" },

@@ -227,6 +227,13 @@ static int enter(struct kvm_cpu *c)
 	u32 laps = atomic_load_explicit(&c->laps, memory_order_relaxed);
 
 	atomic_store(&c->laps, laps + 1);
+	/* Either kvm_commit() sees that we are going in, or we see that nobody may. */
+	while (unlikely(atomic_load(&c->vm->hold))) {
+		laps += 2;
+		atomic_store(&c->laps, laps);
+		kvm_held(c->vm);
+		atomic_store(&c->laps, laps + 1);
+	}
 	int r = ioctl(c->fd, KVM_RUN, 0), code = errno;
 	atomic_store_explicit(&c->laps, laps + 2, memory_order_release);
 	kvm_latch_drain(c);
@@ -239,6 +246,9 @@ static enum cpu_exit run(struct kvm_cpu *c, struct err *e)
 	enum cpu_exit out;
 
 	for (;;) {
+		/* What the last access asked for (base/ram.h). */
+		if (unlikely(ram_edited(c->vm->ram)) && kvm_commit(&c->vm->head, e) < 0)
+			return CPU_EXIT_ERROR;
 		/* Down before the requests are looked at: what is asked after this ends the KVM_RUN below. */
 		__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		u32 req = atomic_exchange(&c->requests, 0);

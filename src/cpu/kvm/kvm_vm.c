@@ -30,24 +30,6 @@ static int check_caps(struct kvm_vm *vm, struct err *e)
 	return 0;
 }
 
-int kvm_set_slot(struct kvm_vm *vm, unsigned slot, u32 flags)
-{
-	const struct ram *r = vm->ram;
-	struct kvm_userspace_memory_region m = { .slot = slot, .flags = flags };
-
-	if (slot == 0) {
-		m.memory_size = r->low_bytes;
-		m.userspace_addr = (u64)(uintptr_t)r->host;
-	} else {
-		m.guest_phys_addr = RAM_HIGH_BASE;
-		m.memory_size = r->bytes - r->low_bytes;
-		m.userspace_addr = (u64)(uintptr_t)(r->host + r->low_bytes);
-	}
-	if (!m.memory_size)
-		return 0;
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
-}
-
 static int add_cpu(struct kvm_vm *vm, unsigned index, struct err *e)
 {
 	struct kvm_cpu *c = xcalloc(1, sizeof(*c));
@@ -114,9 +96,8 @@ static int build(struct kvm_vm *vm, struct err *e)
 	if (bytes < (int)sizeof(struct kvm_run))
 		return err_set(e, EIO, "KVM's run area has %d bytes", bytes);
 	vm->run_bytes = (size_t)bytes;
-	for (unsigned slot = 0; slot < 2; slot++)
-		if ((r = kvm_set_slot(vm, slot, 0)) < 0)
-			return err_sys(e, -r, "KVM refuses the guest's memory");
+	if ((r = kvm_memory_map(vm, e)) < 0)
+		return r;
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		if ((r = add_cpu(vm, i, e)) < 0)
 			return r;
@@ -149,6 +130,7 @@ static void vm_free(struct cpu_vm *v)
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
 	kvm_irq_fini(vm);
+	kvm_memory_fini(vm);
 	kvm_dirty_fini(vm);
 	pthread_mutex_destroy(&vm->lock);
 	pthread_mutex_destroy(&vm->latch_lock);
@@ -171,6 +153,7 @@ static int vm_new(struct cpu_vm **out, bool chips, const struct cpu_bus *bus, st
 	pthread_mutex_init(&vm->latch_lock, NULL);
 	kvm_run_init();
 	kvm_dirty_init(vm);
+	kvm_memory_init(vm);
 	int r = build(vm, e);
 	if (r < 0) {
 		vm_free(&vm->head);
@@ -267,6 +250,7 @@ static void vm_stats(struct cpu_vm *v, FILE *f)
 	.raise_nmi = raise_nmi, \
 	.tsc = kvm_tsc, \
 	.lint1 = lint1, \
+	.vm_commit_ram = kvm_commit, \
 	.vm_dirty_start = kvm_dirty_start, \
 	.vm_dirty_collect = kvm_dirty_collect, \
 	.vm_dirty_stop = kvm_dirty_stop, \

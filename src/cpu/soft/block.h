@@ -54,7 +54,7 @@ struct jc_table {
 };
 
 /*
- * Address spaces (mmu.c): what is only true for one PCID (SDM 3A 4.10.1). Without CR4.PCIDE all is PCID 0.
+ * Address spaces (memory/spaces.c): what is only true for one PCID (SDM 3A 4.10.1). Without CR4.PCIDE all is PCID 0.
  * TLB_SUPER and the supervisor's jump cache belong to all: nearly all kernels map themselves by global pages.
  */
 #define SPACE_COUNT JIT_SPACES /* Linux uses six PCIDs on a processor, and 0 */

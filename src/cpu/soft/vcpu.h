@@ -103,7 +103,7 @@ struct soft_cpu {
 	bool shadow_ss; /* ... and debug traps (MOV SS) */
 	bool was_shadow, was_shadow_ss; /* those of the instruction being run alone */
 	bool super_nonglobal;           /* TLB_SUPER holds pages that are not global */
-	/* An instruction that stores to its own block is run again alone; mmu.c, core_redo_stepped(). */
+	/* An instruction that stores to its own block is run again alone; memory/access.c, core_redo_stepped(). */
 	bool redo_step; /* it is being run alone */
 	bool exclusive; /* ... and all other vCPUs wait: a read-modify-write across pages */
 	u32 pauses;

@@ -1,439 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio.c - virtio core: device status, features, split virtqueues (VIRTIO 1.1, 2.1, 2.6).
- *
- * Theory: the rings live in guest RAM and are the guest's to change at any moment, so nothing read
- * from them is trusted or read twice: descriptors are copied to a local before they are checked,
- * ring addresses are translated anew at each use (a few compares), and every walk is bounded by a
- * count, never by what the guest wrote. The device's own place (last_avail, used_idx) lives in
- * struct virtio_queue, out of the guest's reach.
+ * virtio.c - virtio core: device status and features (VIRTIO 1.1, 2.1, 2.2), a device's life. Queues are in
+ * virtio_queue.c, locks and visits in virtio_visit.c.
  *
  * A rule broken by the driver ends in virtio_broken(): DEVICE_NEEDS_RESET, after which all queues are
  * seen empty until the driver resets the device.
- *
- * A visit (virtio.h) looks at the clock each CREDIT of work. It gives at least one chain, so there is always progress;
- * a notification of a queue that the loop will visit anyway does nothing.
- *
- * The loop must get the lock although vCPUs keep taking it, and a mutex promises no order. So the loop holds the
- * turnstile while it waits; who comes from a vCPU queues up behind it; and a vCPU that is in a visit ends it at the
- * next look at the clock.
- *
- * INV-VQ-1: between virtio_pop() and virtio_push() a chain's iov point into guest RAM, never elsewhere.
- * INV-VQ-2: whatever this file writes into guest RAM is followed by ram_wrote().
  */
-#include "device/virtio/virtio.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/state.h"
-
-#define DESC_F_NEXT 1
-#define DESC_F_WRITE 2
-#define DESC_F_INDIRECT 4
-#define AVAIL_F_NO_INTERRUPT 1
-#define USED_F_NO_NOTIFY 1
-
-#define CREDIT 1024   /* work between two looks at the clock: some 10 us */
-#define CHAIN_WORK 16 /* of a chain, besides its descriptors */
-
-/* 2.6.5; in guest RAM, little-endian, as are we */
-struct vring_desc {
-	u64 addr;
-	u32 len;
-	u16 flags;
-	u16 next;
-};
-
-/* A queue's three areas, translated. avail: flags, idx, ring[size], used_event; used: flags, idx,
- * {id, len}[size], avail_event. */
-struct rings {
-	u8 *desc, *avail, *used;
-};
-
-static bool rings_get(struct virtio_dev *d, const struct virtio_queue *vq, struct rings *r)
-{
-	unsigned n = vq->size;
-
-	if (!n || (n & (n - 1)) || n > VIRTIO_QUEUE_MAX || vq->desc % 16 || vq->avail % 2 || vq->used % 4)
-		return false;
-	r->desc = ram_ptr(d->ram, vq->desc, 16ull * n);
-	r->avail = ram_ptr(d->ram, vq->avail, 6 + 2ull * n);
-	r->used = ram_ptr(d->ram, vq->used, 6 + 8ull * n);
-	return r->desc && r->avail && r->used;
-}
-
-static u16 load16(const u8 *p)
-{
-	return __atomic_load_n((const u16 *)(const void *)p, __ATOMIC_ACQUIRE);
-}
-
-static void store16(u8 *p, u16 v)
-{
-	__atomic_store_n((u16 *)(void *)p, v, __ATOMIC_RELEASE);
-}
-
-/* ---- visits ---- */
-
-static void begin_visit(struct virtio_dev *d)
-{
-	d->credit = CREDIT;
-	d->until_ns = 0;
-	d->over = false;
-}
-
-void virtio_lock(struct virtio_dev *d)
-{
-	if (pthread_mutex_trylock(&d->lock) != 0) {
-		u64 since = clock_mono_ns();
-		pthread_mutex_lock(&d->turnstile);
-		__atomic_store_n(&d->waiting, true, __ATOMIC_RELAXED);
-		pthread_mutex_lock(&d->lock);
-		__atomic_store_n(&d->waiting, false, __ATOMIC_RELAXED);
-		pthread_mutex_unlock(&d->turnstile);
-		loop_waited(clock_mono_ns() - since);
-	}
-	begin_visit(d);
-}
-
-void virtio_lock_vcpu(struct virtio_dev *d)
-{
-	if (loop_here()) { /* a doorbell that the kernel rang */
-		virtio_lock(d);
-		return;
-	}
-	if (unlikely(__atomic_load_n(&d->waiting, __ATOMIC_RELAXED))) {
-		pthread_mutex_lock(&d->turnstile);
-		pthread_mutex_unlock(&d->turnstile);
-	}
-	pthread_mutex_lock(&d->lock);
-	begin_visit(d);
-}
-
-bool virtio_charge(struct virtio_dev *d, u64 work)
-{
-	if (likely(work < d->credit)) {
-		d->credit -= work;
-		return !d->over;
-	}
-	d->credit = CREDIT;
-	if (!d->loop)
-		return true;
-	if (!d->until_ns)
-		d->until_ns = loop_until();
-	else if (clock_mono_ns() >= d->until_ns)
-		d->over = true;
-	if (__atomic_load_n(&d->waiting, __ATOMIC_RELAXED))
-		d->over = true;
-	return !d->over;
-}
-
-void virtio_again(struct virtio_dev *d, unsigned q)
-{
-	must(q < d->nqueues);
-	if (!d->again && d->loop)
-		loop_timer_arm(&d->again_timer, 0);
-	d->again |= 1ull << q;
-}
-
-/* The loop goes on where a visit ended. One queue may take all of it, so the next one is first next time. */
-static void on_again(void *opaque)
-{
-	struct virtio_dev *d = opaque;
-
-	virtio_lock(d);
-	u64 todo = d->again;
-	unsigned first = d->from;
-	d->again = 0;
-	for (unsigned i = 0; i < d->nqueues && todo; i++) {
-		unsigned q = (first + i) % d->nqueues;
-
-		if (!(todo >> q & 1))
-			continue;
-		if (d->over) {
-			virtio_again(d, q);
-			continue;
-		}
-		todo &= ~(1ull << q);
-		d->from = q + 1;
-		virtio_notify(d, q);
-	}
-	virtio_unlock(d);
-}
-
-/* Where queues may be looked at; the rings of a queue in use, or false. */
-static bool queue_live(struct virtio_dev *d, unsigned q, struct rings *r)
-{
-	must(q < d->nqueues);
-	if (!(d->status & VIRTIO_S_DRIVER_OK) || (d->status & (VIRTIO_S_NEEDS_RESET | VIRTIO_S_FAILED)) ||
-	    d->resetting || !d->queue[q].ready)
-		return false;
-	if (rings_get(d, &d->queue[q], r))
-		return true;
-	virtio_broken(d, "rings are not in guest memory");
-	return false;
-}
-
-/* ---- taking chains ---- */
-
-/* Add one descriptor's buffer to the chain. */
-static const char *chain_add(struct virtio_dev *d, struct virtio_chain *ch, const struct vring_desc *de)
-{
-	bool in = de->flags & DESC_F_WRITE;
-	unsigned n = ch->nout + ch->nin;
-
-	if (!in && ch->nin)
-		return "a readable descriptor follows a writable one";
-	if (!de->len)
-		return NULL;
-	u8 *p = ram_ptr(d->ram, de->addr, de->len);
-	if (!p)
-		return "a buffer is not in guest memory";
-	if (n == VIRTIO_CHAIN_MAX)
-		return "a chain has too many segments";
-	/* 2.6.5: a chain is at most 2^32 bytes long */
-	if (ch->out_bytes + ch->in_bytes + de->len > UINT32_MAX)
-		return "a chain is longer than 4 GiB";
-	ch->iov[n] = (struct iovec){ p, de->len };
-	ch->gpa[n] = de->addr;
-	if (in) {
-		ch->nin++;
-		ch->in_bytes += de->len;
-	} else {
-		ch->nout++;
-		ch->out_bytes += de->len;
-	}
-	return NULL;
-}
-
-/* Walk the chain that begins at ch->head. Returns what is wrong with it, or NULL. */
-static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *vq, const u8 *table,
-			      struct virtio_chain *ch, u64 *work)
-{
-	u32 entries = vq->size, i = ch->head, steps = 0;
-	bool indirect = false;
-
-	for (;;) {
-		struct vring_desc de;
-
-		if (i >= entries)
-			return "a descriptor index is out of range";
-		/* A chain that visits more descriptors than its table has, has a loop. */
-		if (++steps > entries)
-			return "a descriptor chain loops";
-		++*work;
-		memcpy(&de, table + 16ull * i, sizeof(de));
-		__asm__ volatile("" : : "m"(de) : "memory"); /* the copy is what is checked and used */
-		if (de.flags & DESC_F_INDIRECT) {
-			if (indirect)
-				return "an indirect table holds an indirect descriptor";
-			if (!virtio_has(d, VIRTIO_F_RING_INDIRECT_DESC))
-				return "an indirect descriptor without the feature";
-			if (de.flags & DESC_F_NEXT)
-				return "an indirect descriptor is chained";
-			if (!de.len || de.len % 16)
-				return "an indirect table has a bad length";
-			table = ram_ptr(d->ram, de.addr, de.len);
-			if (!table)
-				return "an indirect table is not in guest memory";
-			indirect = true;
-			/* Longer tables are allowed; only the part that we can hold is ever walked. */
-			entries = de.len / 16;
-			i = 0;
-			steps = 0;
-			continue;
-		}
-		const char *why = chain_add(d, ch, &de);
-		if (why)
-			return why;
-		if (!(de.flags & DESC_F_NEXT))
-			return NULL;
-		/* Zero-length descriptors take no segment, but a walk is bounded all the same. */
-		if (steps >= 4 * VIRTIO_QUEUE_MAX)
-			return "a chain has too many descriptors";
-		i = de.next;
-	}
-}
-
-int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
-{
-	struct rings r;
-
-	if (d->frozen || !queue_live(d, q, &r))
-		return 0;
-	struct virtio_queue *vq = &d->queue[q];
-	u64 work = CHAIN_WORK;
-	u16 idx = load16(r.avail + 2);
-	if (idx == vq->last_avail) {
-		if (vq->notify_off || !virtio_notify_enable(d, q))
-			return 0;
-		idx = load16(r.avail + 2);
-		if (idx == vq->last_avail)
-			return 0;
-	}
-	if (unlikely(d->over)) {
-		virtio_again(d, q);
-		return 0;
-	}
-	if ((u16)(idx - vq->last_avail) > vq->size) {
-		virtio_broken(d, "the available index jumped");
-		return 0;
-	}
-	ch->head = load16(r.avail + 4 + 2 * (vq->last_avail & (vq->size - 1)));
-	ch->nout = ch->nin = 0;
-	ch->out_bytes = ch->in_bytes = 0;
-	const char *why = ch->head >= vq->size ? "a head index is out of range" : chain_walk(d, vq, r.desc, ch, &work);
-	if (why) {
-		virtio_broken(d, why);
-		return 0;
-	}
-	vq->last_avail++;
-	virtio_charge(d, work);
-	return 1;
-}
-
-void virtio_unpop(struct virtio_dev *d, unsigned q)
-{
-	must(q < d->nqueues);
-	d->queue[q].last_avail--;
-}
-
-/* ---- giving them back ---- */
-
-void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n)
-{
-	struct rings r;
-
-	/* Bytes are in RAM even if the queue is gone meanwhile. */
-	for (unsigned c = 0; c < n; c++) {
-		u64 left = MIN(written[c], ch[c].in_bytes);
-		for (unsigned i = ch[c].nout; left && i < ch[c].nout + ch[c].nin; i++) {
-			u64 k = MIN(left, ch[c].iov[i].iov_len);
-			ram_wrote(d->ram, ch[c].gpa[i], k);
-			left -= k;
-		}
-	}
-	if (!n || !queue_live(d, q, &r))
-		return;
-	struct virtio_queue *vq = &d->queue[q];
-	for (unsigned c = 0; c < n; c++) {
-		unsigned slot = (u16)(vq->used_idx + c) & (vq->size - 1);
-		u8 *el = r.used + 4 + 8 * slot;
-		st_le32(el, ch[c].head);
-		st_le32(el + 4, (u32)MIN(written[c], ch[c].in_bytes));
-		ram_wrote(d->ram, vq->used + 4 + 8 * slot, 8);
-	}
-	vq->used_idx = (u16)(vq->used_idx + n);
-	store16(r.used + 2, vq->used_idx);
-	ram_wrote(d->ram, vq->used + 2, 2);
-}
-
-void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written)
-{
-	virtio_push_batch(d, q, ch, &written, 1);
-}
-
-void virtio_signal(struct virtio_dev *d, unsigned q)
-{
-	struct rings r;
-
-	if (!queue_live(d, q, &r))
-		return;
-	struct virtio_queue *vq = &d->queue[q];
-	u16 now = vq->used_idx, old = vq->signalled_used;
-	bool valid = vq->signalled_valid, want;
-	if (valid && now == old)
-		return;
-	vq->signalled_used = now;
-	vq->signalled_valid = true;
-	/* The used index must be visible before the driver's wish is read (2.6.7.2, 2.6.8). */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (virtio_has(d, VIRTIO_F_RING_EVENT_IDX)) {
-		u16 event = load16(r.avail + 4 + 2 * vq->size);
-		want = !valid || (u16)(now - event - 1) < (u16)(now - old);
-	} else {
-		want = !(load16(r.avail) & AVAIL_F_NO_INTERRUPT);
-	}
-	if (want && d->irq_queue)
-		d->irq_queue(d, q);
-}
-
-/* ---- notifications from the driver ---- */
-
-bool virtio_notify_enable(struct virtio_dev *d, unsigned q)
-{
-	struct rings r;
-
-	if (!queue_live(d, q, &r))
-		return false;
-	struct virtio_queue *vq = &d->queue[q];
-	vq->notify_off = false;
-	if (virtio_has(d, VIRTIO_F_RING_EVENT_IDX)) {
-		u8 *event = r.used + 4 + 8 * vq->size;
-		if (load16(event) != vq->last_avail) {
-			store16(event, vq->last_avail);
-			ram_wrote(d->ram, vq->used + 4 + 8 * vq->size, 2);
-		}
-	} else if (load16(r.used)) {
-		store16(r.used, 0);
-		ram_wrote(d->ram, vq->used, 2);
-	}
-	/* The driver reads our wish after it wrote its index; we read the index after writing the wish. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (load16(r.avail + 2) == vq->last_avail)
-		return false;
-	if (d->over)
-		virtio_again(d, q);
-	return !d->over;
-}
-
-void virtio_notify_disable(struct virtio_dev *d, unsigned q)
-{
-	struct rings r;
-
-	if (!queue_live(d, q, &r))
-		return;
-	struct virtio_queue *vq = &d->queue[q];
-	vq->notify_off = true;
-	/* With EVENT_IDX an avail_event that is left behind is the wish (2.6.10). */
-	if (!virtio_has(d, VIRTIO_F_RING_EVENT_IDX) && load16(r.used) != USED_F_NO_NOTIFY) {
-		store16(r.used, USED_F_NO_NOTIFY);
-		ram_wrote(d->ram, vq->used, 2);
-	}
-}
-
-/* ---- bounded copies ---- */
-
-static u64 copy(const struct iovec *iov, unsigned n, u64 off, void *buf, u64 bytes, bool to_chain)
-{
-	u64 did = 0;
-
-	for (unsigned i = 0; i < n && did < bytes; i++) {
-		if (off >= iov[i].iov_len) {
-			off -= iov[i].iov_len;
-			continue;
-		}
-		u64 k = MIN(iov[i].iov_len - off, bytes - did);
-		u8 *p = (u8 *)iov[i].iov_base + off;
-		if (to_chain)
-			memcpy(p, (u8 *)buf + did, k);
-		else
-			memcpy((u8 *)buf + did, p, k);
-		did += k;
-		off = 0;
-	}
-	return did;
-}
-
-u64 virtio_chain_read(const struct virtio_chain *ch, u64 off, void *buf, u64 bytes)
-{
-	return copy(ch->iov, ch->nout, off, buf, bytes, false);
-}
-
-u64 virtio_chain_write(const struct virtio_chain *ch, u64 off, const void *buf, u64 bytes)
-{
-	return copy(ch->iov + ch->nout, ch->nin, off, (void *)(uintptr_t)buf, bytes, true);
-}
-
-/* ---- the device ---- */
+#include "device/virtio/virtio_int.h"
+#include "device/virtio/virtio_transport.h"
 
 void virtio_broken(struct virtio_dev *d, const char *why)
 {
@@ -477,31 +53,6 @@ void virtio_set_status(struct virtio_dev *d, u8 status)
 		d->cls->driver_ok(d);
 }
 
-void virtio_queue_enable(struct virtio_dev *d, unsigned q)
-{
-	struct rings r;
-
-	must(q < d->nqueues);
-	struct virtio_queue *vq = &d->queue[q];
-	if (vq->ready || d->resetting)
-		return;
-	if (!rings_get(d, vq, &r)) {
-		virtio_broken(d, "a queue is enabled with rings outside guest memory or misaligned");
-		return;
-	}
-	vq->last_avail = vq->used_idx = vq->signalled_used = 0;
-	vq->signalled_valid = vq->notify_off = false;
-	vq->ready = true;
-}
-
-void virtio_notify(struct virtio_dev *d, unsigned q)
-{
-	struct rings r;
-
-	if (q < d->nqueues && !d->frozen && !(d->again >> q & 1) && queue_live(d, q, &r))
-		d->cls->notify(d, q);
-}
-
 void virtio_reset(struct virtio_dev *d)
 {
 	d->resetting++;
@@ -514,6 +65,31 @@ void virtio_reset(struct virtio_dev *d)
 	for (unsigned q = 0; q < d->nqueues; q++)
 		d->queue[q] = (struct virtio_queue){ .size = VIRTIO_QUEUE_MAX, .vector = VIRTIO_NO_VECTOR };
 }
+
+bool virtio_quiesce(struct virtio_dev *d)
+{
+	virtio_lock(d);
+	d->frozen = true;
+	bool quiet = !d->cls->quiesce || d->cls->quiesce(d);
+	virtio_unlock(d);
+	return quiet;
+}
+
+void virtio_resume(struct virtio_dev *d)
+{
+	virtio_lock(d);
+	d->frozen = false;
+	/* From the loop, as any other work of that size. */
+	for (unsigned q = 0; q < d->nqueues; q++) {
+		if (d->loop)
+			virtio_again(d, q);
+		else
+			virtio_notify(d, q);
+	}
+	virtio_unlock(d);
+}
+
+/* ---- saved state ---- */
 
 static void queue_fields(struct virtio_queue *vq, struct state_file *s)
 {
@@ -546,6 +122,8 @@ void virtio_state(struct virtio_dev *d, struct state_file *s)
 		state_bad(s, "the guest uses a feature that this device does not offer");
 }
 
+/* ---- beginning and end ---- */
+
 struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, struct loop *loop, unsigned nqueues,
 			      void *impl)
 {
@@ -565,8 +143,8 @@ struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, s
 	pthread_mutex_init(&d->turnstile, NULL);
 	d->loop = loop;
 	if (loop)
-		loop_timer_init(loop, &d->again_timer, on_again, d);
-	begin_visit(d);
+		loop_timer_init(loop, &d->again_timer, virtio_on_again, d);
+	virtio_begin_visit(d);
 	return d;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio.h - what a virtio device sees of its transport and queues (VIRTIO 1.1, split rings).
+ * virtio.h - for who writes a virtio device: what it sees of its transport and queues (VIRTIO 1.1, split rings).
+ * Transports include virtio_transport.h as well, who puts a machine together virtio_devices.h.
  *
  * A device never touches a ring: it pops chains, fills or reads their buffers through the bounded
  * copy functions, and pushes them back. All guest-owned indices, addresses and lengths are read once
@@ -78,10 +79,9 @@ struct virtio_class {
 	 * for requests in flight: queues are seen empty meanwhile. */
 	void (*reset)(struct virtio_dev *d);
 	void (*free)(struct virtio_dev *d); /* lock not held */
-	/* Saved state (all optional). busy: requests are in flight; lock held. quiesce: nothing is in flight
-	 * afterwards; lock not held, no vCPU runs. state: save or load what is the device's own. */
-	bool (*busy)(struct virtio_dev *d);
-	void (*quiesce)(struct virtio_dev *d);
+	/* Saved state (optional, lock held). quiesce, as device.h has it: no chains are given any more; true: none is
+	 * in flight. state: save or load what is the device's own. */
+	bool (*quiesce)(struct virtio_dev *d);
 	void (*state)(struct virtio_dev *d, struct state_file *s);
 };
 
@@ -105,7 +105,7 @@ struct virtio_dev {
 	u64 features_offered, features; /* negotiated */
 	u8 status;
 	unsigned resetting; /* in cls->reset */
-	bool frozen;        /* no chains are taken */
+	bool frozen;        /* quiesced: no chains are given */
 	unsigned nqueues;   /* at most 64 */
 	struct virtio_queue *queue;
 	u32 cfg_generation;
@@ -173,59 +173,5 @@ void virtio_config_changed(struct virtio_dev *d);
 /* Bounded copies between a flat buffer and a chain's out / in part; return bytes copied. */
 u64 virtio_chain_read(const struct virtio_chain *ch, u64 off, void *buf, u64 bytes);
 u64 virtio_chain_write(const struct virtio_chain *ch, u64 off, const void *buf, u64 bytes);
-
-/* ---- for a transport; lock held ---- */
-/* The driver writes device status: 0 resets, other bits are only ever added (2.1, 3.1). */
-void virtio_set_status(struct virtio_dev *d, u8 status);
-/* Start queue q with the addresses and size set in d->queue[q]. */
-void virtio_queue_enable(struct virtio_dev *d, unsigned q);
-/* The driver says that queue q has buffers. */
-void virtio_notify(struct virtio_dev *d, unsigned q);
-/* As after power-on. */
-void virtio_reset(struct virtio_dev *d);
-
-/* Save or load status, features, queues, and what the class has; inside a section. */
-void virtio_state(struct virtio_dev *d, struct state_file *s);
-
-/* ---- transport: virtio over PCI, modern only (virtio_pci.c) ---- */
-struct pci_bus;
-/* Owns d from then on; slot -1: the next free one. */
-int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct err *e);
-void virtio_pci_free_all(struct pci_bus *bus);
-/* System reset: every virtio function of the bus as after power-on. No vCPU runs; lock not held; any thread. */
-void virtio_pci_reset_all(struct pci_bus *bus);
-/* Is any request in flight? Requests end on the loop's thread, which is not to wait for them. */
-bool virtio_pci_busy(struct pci_bus *bus);
-/* While frozen the devices take no more chains: what is in flight ends, and nothing follows it. Thawed, they look at
- * every queue. */
-void virtio_pci_freeze_all(struct pci_bus *bus, bool on);
-/* Saved state, on the loop's thread while no vCPU runs, lock not held. First let requests in flight end; */
-void virtio_pci_quiesce_all(struct pci_bus *bus);
-/* then save or load, in slot order; */
-int virtio_pci_state_all(struct pci_bus *bus, struct state_file *s, struct err *e);
-/* and when all of the machine is loaded: look at every queue, as notifications may have come before. */
-void virtio_pci_resume_all(struct pci_bus *bus);
-
-/* ---- the devices ---- */
-struct blk;         /* block/block.h */
-struct net_backend; /* net/net.h */
-struct chr;         /* device/chr.h */
-int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct blk *blk /* owned */,
-		   unsigned nqueues, const char *serial, struct err *e);
-int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd /* owned: datagram socket, one
-		   Ethernet frame a message */
-		   ,
-		   const u8 mac[6], struct err *e);
-/* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add().
- */
-void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
-int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
-		       struct err *e);
-int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
-int virtio_balloon_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
-/* Ask the balloon to hold `bytes` of guest RAM back. Any thread. */
-void virtio_balloon_target(struct virtio_dev *d, u64 bytes);
-/* What the guest says it holds back now. Any thread. */
-u64 virtio_balloon_actual(struct virtio_dev *d);
 
 #endif

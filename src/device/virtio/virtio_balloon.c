@@ -16,8 +16,11 @@
  * whose features it has, which makes it 2. Neither statistics nor hinting are offered, so every queue
  * from 2 on can only be the reporting queue.
  */
-#include "device/virtio/virtio.h"
 #include "base/state.h"
+#include "device/class.h"
+#include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
+#include "machine/machine.h"
 
 enum { INFLATEQ, DEFLATEQ, REPORTQ_LINUX, REPORTQ = 4, QUEUES };
 
@@ -169,17 +172,15 @@ static void balloon_free(struct virtio_dev *d)
 	free(d->impl);
 }
 
-static void balloon_quiesce(struct virtio_dev *d)
+/* The chain under way goes back to the ring. */
+static bool balloon_quiesce(struct virtio_dev *d)
 {
 	struct balloon *b = d->impl;
 
-	virtio_lock(d);
-	if (b->busy) {
+	if (b->busy)
 		virtio_unpop(d, b->q);
-		b->busy = false;
-		virtio_again(d, b->q);
-	}
-	virtio_unlock(d);
+	b->busy = false;
+	return true;
 }
 
 static void balloon_state(struct virtio_dev *d, struct state_file *s)
@@ -187,7 +188,7 @@ static void balloon_state(struct virtio_dev *d, struct state_file *s)
 	state_bytes(s, ((struct balloon *)d->impl)->cfg, sizeof(((struct balloon *)d->impl)->cfg));
 }
 
-static const struct virtio_class virtio_balloon_class = {
+static const struct virtio_class balloon_class = {
 	.name = "virtio-balloon",
 	.id = VIRTIO_ID_BALLOON,
 	.features = 1ull << F_DEFLATE_ON_OOM | 1ull << F_REPORTING,
@@ -205,7 +206,7 @@ void virtio_balloon_target(struct virtio_dev *d, u64 bytes)
 {
 	struct balloon *b = d->impl;
 
-	must(d->cls == &virtio_balloon_class);
+	must(d->cls == &balloon_class);
 	virtio_lock(d);
 	st_le32(b->cfg, (u32)(MIN(bytes, d->ram->bytes) >> PAGE_SHIFT));
 	virtio_config_changed(d);
@@ -214,7 +215,7 @@ void virtio_balloon_target(struct virtio_dev *d, u64 bytes)
 
 u64 virtio_balloon_actual(struct virtio_dev *d)
 {
-	must(d->cls == &virtio_balloon_class);
+	must(d->cls == &balloon_class);
 	virtio_lock(d);
 	u64 pages = ld_le32(((struct balloon *)d->impl)->cfg + CFG_ACTUAL);
 	virtio_unlock(d);
@@ -224,6 +225,30 @@ u64 virtio_balloon_actual(struct virtio_dev *d)
 int virtio_balloon_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e)
 {
 	(void)e;
-	*out = virtio_new(&virtio_balloon_class, ram, loop, QUEUES, xcalloc(1, sizeof(struct balloon)));
+	*out = virtio_new(&balloon_class, ram, loop, QUEUES, xcalloc(1, sizeof(struct balloon)));
 	return 0;
 }
+
+/* ---- the class ---- */
+
+static int new_balloon(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	struct virtio_dev *d;
+	int r = virtio_balloon_new(&d, machine_ram(m), machine_loop(m), e);
+
+	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+}
+
+static void target(struct device *d, u64 bytes)
+{
+	virtio_balloon_target(virtio_pci_dev(d), bytes);
+}
+
+const struct device_class virtio_balloon_device_class = {
+	.name = "virtio-balloon",
+	.help = N_("memory that the guest gives back; every machine has one"),
+	.standard = true,
+	.single = true,
+	.new = new_balloon,
+	.balloon = target,
+};

@@ -7,7 +7,10 @@
  *
  * Lock order: the device's lock, then the chr's.
  */
+#include "device/class.h"
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
+#include "machine/machine.h"
 #include "device/chr.h"
 
 enum { RXQ, TXQ };
@@ -101,7 +104,7 @@ static void console_free(struct virtio_dev *d)
 	free(c);
 }
 
-static const struct virtio_class virtio_console_class = {
+static const struct virtio_class console_class = {
 	.name = "virtio-console",
 	.id = VIRTIO_ID_CONSOLE,
 	.features = 1ull << F_EMERG_WRITE,
@@ -119,8 +122,25 @@ int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *lo
 
 	(void)e;
 	c->chr = chr;
-	c->d = virtio_new(&virtio_console_class, ram, loop, 2, c);
+	c->d = virtio_new(&console_class, ram, loop, 2, c);
 	chr_set_recv(chr, on_recv, c);
 	*out = c->d;
 	return 0;
 }
+
+/* ---- the class ---- */
+
+static int new_console(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	struct virtio_dev *d;
+	int r = virtio_console_new(&d, machine_ram(m), machine_loop(m), a->chr, e);
+
+	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+}
+
+const struct device_class virtio_console_device_class = {
+	.name = "virtio-console",
+	.help = N_("paravirtual console: /dev/hvc0"),
+	.role = DEVICE_CONSOLE,
+	.new = new_console,
+};

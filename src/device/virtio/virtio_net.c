@@ -21,7 +21,10 @@
  * Checksums: the driver may leave a transmitted checksum unfinished (NEEDS_CSUM); it is finished here,
  * in a copy, as the chain is not ours to write. Segmentation is not offered.
  */
+#include "device/class.h"
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
+#include "machine/machine.h"
 #include "base/log.h"
 #include "base/state.h"
 #include "net/net.h"
@@ -352,7 +355,7 @@ static void net_state(struct virtio_dev *d, struct state_file *s)
 	}
 }
 
-static const struct virtio_class virtio_net_class = {
+static const struct virtio_class net_class = {
 	.name = "virtio-net",
 	.id = VIRTIO_ID_NET,
 	.features = 1ull << F_CSUM | 1ull << F_MAC | 1ull << F_MRG_RXBUF | 1ull << F_STATUS,
@@ -369,7 +372,7 @@ void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu)
 {
 	struct vnet *n = d->impl;
 
-	must(d->cls == &virtio_net_class && mtu >= 1280 && mtu <= 65520);
+	must(d->cls == &net_class && mtu >= 1280 && mtu <= 65520);
 	st_le16(n->cfg + 10, (u16)mtu);
 	d->features_offered |= 1ull << F_MTU;
 }
@@ -385,7 +388,7 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 	st_le16(n->cfg + 6, STATUS_LINK_UP);
 	st_le16(n->cfg + 8, 1);
 	st_le16(n->cfg + 10, 1500);
-	n->d = virtio_new(&virtio_net_class, ram, loop, 2, n);
+	n->d = virtio_new(&net_class, ram, loop, 2, n);
 	loop_timer_init(loop, &n->kick, on_kick, n);
 	int r = loop_add(loop, &n->lfd, fd, 0, on_fd, n);
 	if (r < 0) {
@@ -395,3 +398,24 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 	*out = n->d;
 	return 0;
 }
+
+/* ---- the class ---- */
+
+static int new_card(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	struct virtio_dev *d;
+	int r = virtio_net_new(&d, machine_ram(m), machine_loop(m), a->fd, a->mac, e);
+
+	if (r < 0)
+		return r;
+	virtio_net_set_mtu(d, a->mtu);
+	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+}
+
+const struct device_class virtio_net_device_class = {
+	.name = "virtio-net",
+	.field = "virtio",
+	.help = N_("paravirtual network card"),
+	.role = DEVICE_NIC,
+	.new = new_card,
+};

@@ -9,19 +9,14 @@
  *   BAR 0   0x0000 common configuration    0x1000 ISR
  *           0x2000 device configuration    0x3000 notifications, 4 bytes a queue
  *
- * Access widths (4.1.3.1): a driver uses each common field's own width, 64-bit fields as two halves.
- * Reads of any width are answered from the bytes of the fields they cover (reading has no side
- * effect); writes of any other width are dropped.
+ * What the fields of the common configuration do is in virtio_pci_common.c.
  *
  * Threads: registers are accessed from vCPU threads (and, where the kernel rings for them, the loop's) with no lock
  * held; each access takes the device's lock. Lock order: virtio_dev.lock, then pci_dev.msix_lock and what lies below.
  */
-#include "base/log.h"
 #include "base/state.h"
-#include "device/virtio/virtio.h"
-#include "machine/pci.h"
-
-#include <assert.h>
+#include "device/virtio/virtio_devices.h"
+#include "device/virtio/virtio_pci_int.h"
 
 #define PCI_VENDOR_VIRTIO 0x1af4
 #define PCI_DEVICE_MODERN 0x1040 /* + virtio device id (4.1.2) */
@@ -43,61 +38,6 @@
 
 #define ISR_QUEUE 1
 #define ISR_CONFIG 2
-
-/* struct virtio_pci_common_cfg (4.1.4.3): offset, width. Ordered by offset. */
-enum field {
-	F_DEV_FEAT_SEL,
-	F_DEV_FEAT,
-	F_DRV_FEAT_SEL,
-	F_DRV_FEAT,
-	F_MSIX_CONFIG,
-	F_NUM_QUEUES,
-	F_STATUS,
-	F_GENERATION,
-	F_Q_SEL,
-	F_Q_SIZE,
-	F_Q_VECTOR,
-	F_Q_ENABLE,
-	F_Q_NOTIFY_OFF,
-	F_Q_DESC_LO,
-	F_Q_DESC_HI,
-	F_Q_AVAIL_LO,
-	F_Q_AVAIL_HI,
-	F_Q_USED_LO,
-	F_Q_USED_HI,
-	F_COUNT,
-};
-static const struct {
-	u8 off, bytes;
-} fields[] = {
-	[F_DEV_FEAT_SEL] = { 0x00, 4 }, [F_DEV_FEAT] = { 0x04, 4 },    [F_DRV_FEAT_SEL] = { 0x08, 4 },
-	[F_DRV_FEAT] = { 0x0c, 4 },     [F_MSIX_CONFIG] = { 0x10, 2 }, [F_NUM_QUEUES] = { 0x12, 2 },
-	[F_STATUS] = { 0x14, 1 },       [F_GENERATION] = { 0x15, 1 },  [F_Q_SEL] = { 0x16, 2 },
-	[F_Q_SIZE] = { 0x18, 2 },       [F_Q_VECTOR] = { 0x1a, 2 },    [F_Q_ENABLE] = { 0x1c, 2 },
-	[F_Q_NOTIFY_OFF] = { 0x1e, 2 }, [F_Q_DESC_LO] = { 0x20, 4 },   [F_Q_DESC_HI] = { 0x24, 4 },
-	[F_Q_AVAIL_LO] = { 0x28, 4 },   [F_Q_AVAIL_HI] = { 0x2c, 4 },  [F_Q_USED_LO] = { 0x30, 4 },
-	[F_Q_USED_HI] = { 0x34, 4 },
-};
-static_assert(ARRAY_LEN(fields) == F_COUNT, "every field has its place");
-#define COMMON_BYTES 0x38u
-
-struct virtio_pci {
-	struct pci_dev pci;
-	struct virtio_dev *vdev; /* owned */
-	struct pci_bus *on;
-	struct virtio_pci *next; /* in `all` */
-	unsigned pci_cfg_cap;
-	unsigned vectors;
-	struct io_latch selects[3];
-
-	/* under vdev->lock */
-	u32 dev_feat_sel, drv_feat_sel;
-	u16 msix_config, q_sel;
-	u8 isr;
-};
-
-static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct virtio_pci *all;
 
 /* ---- interrupts ---- */
 
@@ -123,183 +63,6 @@ static void irq_config(struct virtio_dev *d)
 	raise_irq(v, v->msix_config, ISR_CONFIG);
 }
 
-/* ---- common configuration ---- */
-
-static u32 field_read(struct virtio_pci *v, enum field f)
-{
-	struct virtio_dev *d = v->vdev;
-	const struct virtio_queue *vq = v->q_sel < d->nqueues ? &d->queue[v->q_sel] : NULL;
-
-	switch (f) {
-	case F_DEV_FEAT_SEL:
-		return v->dev_feat_sel;
-	case F_DEV_FEAT:
-		return v->dev_feat_sel < 2 ? (u32)(d->features_offered >> (32 * v->dev_feat_sel)) : 0;
-	case F_DRV_FEAT_SEL:
-		return v->drv_feat_sel;
-	case F_DRV_FEAT:
-		return v->drv_feat_sel < 2 ? (u32)(d->features >> (32 * v->drv_feat_sel)) : 0;
-	case F_MSIX_CONFIG:
-		return v->msix_config;
-	case F_NUM_QUEUES:
-		return d->nqueues;
-	case F_STATUS:
-		return d->status;
-	case F_GENERATION:
-		return d->cfg_generation & 0xff;
-	case F_Q_SEL:
-		return v->q_sel;
-	case F_Q_NOTIFY_OFF:
-		return vq ? v->q_sel : 0;
-	case F_COUNT:
-		return 0;
-	default:
-		break;
-	}
-	if (!vq) /* 4.1.4.3.1: size 0 says that there is no such queue */
-		return f == F_Q_VECTOR ? VIRTIO_NO_VECTOR : 0;
-	switch (f) {
-	case F_Q_SIZE:
-		return vq->size;
-	case F_Q_VECTOR:
-		return vq->vector;
-	case F_Q_ENABLE:
-		return vq->ready;
-	case F_Q_DESC_LO:
-		return (u32)vq->desc;
-	case F_Q_DESC_HI:
-		return (u32)(vq->desc >> 32);
-	case F_Q_AVAIL_LO:
-		return (u32)vq->avail;
-	case F_Q_AVAIL_HI:
-		return (u32)(vq->avail >> 32);
-	case F_Q_USED_LO:
-		return (u32)vq->used;
-	case F_Q_USED_HI:
-		return (u32)(vq->used >> 32);
-	default:
-		return 0;
-	}
-}
-
-/* 4.1.5.1.2.1: a vector that cannot be mapped reads back as NO_VECTOR */
-static u16 vector_for(const struct virtio_pci *v, u32 val)
-{
-	return (u16)(val < v->vectors ? val : VIRTIO_NO_VECTOR);
-}
-
-static void set_half(u64 *reg, bool high, u32 val)
-{
-	*reg = high ? (*reg & 0xffffffffu) | (u64)val << 32 : (*reg & ~(u64)0xffffffffu) | val;
-}
-
-static void status_write(struct virtio_pci *v, u8 status)
-{
-	virtio_set_status(v->vdev, status);
-	if (status)
-		return;
-	v->dev_feat_sel = v->drv_feat_sel = 0;
-	v->msix_config = VIRTIO_NO_VECTOR;
-	v->q_sel = 0;
-	if (v->isr) {
-		v->isr = 0;
-		pci_intx(&v->pci, false);
-	}
-}
-
-static void field_write(struct virtio_pci *v, enum field f, u32 val)
-{
-	struct virtio_dev *d = v->vdev;
-	struct virtio_queue *vq = v->q_sel < d->nqueues ? &d->queue[v->q_sel] : NULL;
-
-	switch (f) {
-	case F_DEV_FEAT_SEL:
-		v->dev_feat_sel = val;
-		return;
-	case F_DRV_FEAT_SEL:
-		v->drv_feat_sel = val;
-		return;
-	case F_DRV_FEAT:
-		/* 3.1.1: features are fixed once FEATURES_OK is set */
-		if (v->drv_feat_sel < 2 && !(d->status & VIRTIO_S_FEATURES_OK))
-			set_half(&d->features, v->drv_feat_sel, val);
-		return;
-	case F_MSIX_CONFIG:
-		v->msix_config = vector_for(v, val);
-		return;
-	case F_STATUS:
-		status_write(v, (u8)val);
-		return;
-	case F_Q_SEL:
-		v->q_sel = (u16)val;
-		return;
-	default:
-		break;
-	}
-	if (!vq)
-		return;
-	if (f == F_Q_VECTOR) {
-		vq->vector = vector_for(v, val);
-		return;
-	}
-	if (vq->ready) /* the rest is fixed once the queue runs */
-		return;
-	switch (f) {
-	case F_Q_SIZE:
-		if (val && val <= VIRTIO_QUEUE_MAX && !(val & (val - 1)))
-			vq->size = (u16)val;
-		return;
-	case F_Q_ENABLE:
-		if (val == 1)
-			virtio_queue_enable(d, v->q_sel);
-		return;
-	case F_Q_DESC_LO:
-	case F_Q_DESC_HI:
-		set_half(&vq->desc, f == F_Q_DESC_HI, val);
-		return;
-	case F_Q_AVAIL_LO:
-	case F_Q_AVAIL_HI:
-		set_half(&vq->avail, f == F_Q_AVAIL_HI, val);
-		return;
-	case F_Q_USED_LO:
-	case F_Q_USED_HI:
-		set_half(&vq->used, f == F_Q_USED_HI, val);
-		return;
-	default:
-		return;
-	}
-}
-
-static u64 common_read(struct virtio_pci *v, u64 off, unsigned bytes)
-{
-	u64 val = 0;
-
-	for (unsigned f = 0; f < F_COUNT; f++) {
-		u64 fo = fields[f].off, fn = fields[f].bytes;
-		if (fo + fn <= off || fo >= off + bytes)
-			continue;
-		u64 x = field_read(v, f);
-		val |= fo >= off ? x << (8 * (fo - off)) : x >> (8 * (off - fo));
-	}
-	return val;
-}
-
-static void common_write(struct virtio_pci *v, u64 off, unsigned bytes, u64 val)
-{
-	if (bytes == 8 && off >= 0x20) { /* both halves of a queue address */
-		common_write(v, off, 4, (u32)val);
-		common_write(v, off + 4, 4, val >> 32);
-		return;
-	}
-	for (unsigned f = 0; f < F_COUNT; f++)
-		if (fields[f].off == off && fields[f].bytes == bytes) {
-			field_write(v, f, (u32)val);
-			return;
-		}
-	log_guest("%s: %u-byte write at common configuration %#llx dropped", v->pci.name, bytes,
-		  (unsigned long long)off);
-}
-
 /* ---- BAR 0 ---- */
 
 static u64 bar_read(void *dev, u64 off, unsigned bytes)
@@ -311,7 +74,7 @@ static u64 bar_read(void *dev, u64 off, unsigned bytes)
 	virtio_lock_vcpu(d);
 	switch (off - in) {
 	case OFF_COMMON:
-		val = common_read(v, in, bytes);
+		val = virtio_pci_common_read(v, in, bytes);
 		break;
 	case OFF_ISR:
 		if (in == 0) { /* 4.1.4.5: reading clears and lowers the wire */
@@ -345,7 +108,7 @@ static void bar_write(void *dev, u64 off, unsigned bytes, u64 val)
 	virtio_lock_vcpu(d);
 	switch (off - in) {
 	case OFF_COMMON:
-		common_write(v, in, bytes, val);
+		virtio_pci_common_write(v, in, bytes, val);
 		break;
 	case OFF_DEVICE:
 		if (in + bytes <= d->cls->cfg_bytes && d->cls->cfg_write) {
@@ -406,7 +169,72 @@ static void cfg_written(struct pci_dev *p, unsigned off, unsigned bytes)
 	}
 }
 
-static const struct pci_dev_ops pci_ops = { .cfg_written = cfg_written, .cfg_reading = cfg_reading };
+/* ---- life ---- */
+
+static struct virtio_pci *of(struct device *d)
+{
+	return container_of(pci_dev_of(d), struct virtio_pci, pci);
+}
+
+static void life_reset(struct device *dev)
+{
+	struct virtio_pci *v = of(dev);
+
+	virtio_lock(v->vdev);
+	virtio_pci_status_write(v, 0);
+	virtio_unlock(v->vdev);
+}
+
+static bool life_quiesce(struct device *dev)
+{
+	return virtio_quiesce(of(dev)->vdev);
+}
+
+static void life_resume(struct device *dev)
+{
+	virtio_resume(of(dev)->vdev);
+}
+
+static int life_state(struct device *dev, struct state_file *s, struct err *e)
+{
+	struct virtio_pci *v = of(dev);
+	int r = state_section(s, "virtio", v->pci.devfn, 1, e);
+
+	if (r < 0)
+		return r;
+	virtio_lock(v->vdev);
+	state_u32(s, &v->dev_feat_sel);
+	state_u32(s, &v->drv_feat_sel);
+	state_u16(s, &v->msix_config);
+	state_u16(s, &v->q_sel);
+	state_u8(s, &v->isr);
+	virtio_state(v->vdev, s);
+	virtio_unlock(v->vdev);
+	return state_end(s, e);
+}
+
+static void life_free(struct device *dev)
+{
+	struct virtio_pci *v = of(dev);
+
+	virtio_free(v->vdev); /* first: its interrupts end */
+	pci_dev_fini(&v->pci);
+	free(v);
+}
+
+static const struct pci_dev_ops pci_ops = {
+	.life = {
+		.reset = life_reset,
+		.quiesce = life_quiesce,
+		.resume = life_resume,
+		.state = life_state,
+		.free = life_free,
+	},
+	.cfg_written = cfg_written,
+	.cfg_reading = cfg_reading,
+};
+
+/* ---- putting it on the bus ---- */
 
 static unsigned add_vcap(struct virtio_pci *v, u8 type, u32 off, u32 len, unsigned extra)
 {
@@ -435,13 +263,12 @@ static u32 class_of(u16 id)
 	}
 }
 
-int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct err *e)
+int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct device **out, struct err *e)
 {
 	struct virtio_pci *v = xcalloc(1, sizeof(*v));
 
 	must(d->nqueues < BLOCK_BYTES / NOTIFY_MULT);
 	v->vdev = d;
-	v->on = bus;
 	v->vectors = MIN(d->nqueues + 1, PCI_MSIX_MAX);
 	v->msix_config = VIRTIO_NO_VECTOR;
 	pci_dev_init(&v->pci, &pci_ops, d->cls->name, PCI_VENDOR_VIRTIO, (u16)(PCI_DEVICE_MODERN + d->cls->id),
@@ -460,7 +287,7 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct e
 		pci_add_latch(&v->pci, 0, &v->selects[i]);
 	}
 	pci_add_msix(&v->pci, 1, v->vectors);
-	add_vcap(v, VCAP_COMMON, OFF_COMMON, COMMON_BYTES, 0);
+	add_vcap(v, VCAP_COMMON, OFF_COMMON, VIRTIO_PCI_COMMON_BYTES, 0);
 	add_vcap(v, VCAP_ISR, OFF_ISR, 1, 0);
 	if (d->cls->cfg_bytes)
 		add_vcap(v, VCAP_DEVICE, OFF_DEVICE, d->cls->cfg_bytes, 0);
@@ -479,137 +306,16 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct e
 	int rc = pci_register(bus, &v->pci, slot);
 	if (rc < 0) {
 		const char *name = d->cls->name;
-		pci_dev_fini(&v->pci);
-		virtio_free(d);
-		free(v);
+		life_free(&v->pci.dev);
 		return err_sys(e, -rc, "cannot put %s on the PCI bus (slot %d)", name, slot);
 	}
-	pthread_mutex_lock(&all_lock);
-	v->next = all;
-	all = v;
-	pthread_mutex_unlock(&all_lock);
+	if (out)
+		*out = &v->pci.dev;
 	return 0;
 }
 
-void virtio_pci_free_all(struct pci_bus *bus)
+struct virtio_dev *virtio_pci_dev(struct device *d)
 {
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci **p = &all; *p;) {
-		struct virtio_pci *v = *p;
-		if (v->on != bus) {
-			p = &v->next;
-			continue;
-		}
-		*p = v->next;
-		virtio_free(v->vdev); /* first: its interrupts end */
-		pci_dev_fini(&v->pci);
-		free(v);
-	}
-	pthread_mutex_unlock(&all_lock);
-}
-
-void virtio_pci_reset_all(struct pci_bus *bus)
-{
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci *v = all; v; v = v->next)
-		if (v->on == bus) {
-			virtio_lock(v->vdev);
-			status_write(v, 0);
-			virtio_unlock(v->vdev);
-		}
-	pthread_mutex_unlock(&all_lock);
-}
-
-/* ---- saved state ---- */
-
-/* The next function in slot order; all_lock held. */
-static struct virtio_pci *next_on(struct pci_bus *bus, int after)
-{
-	struct virtio_pci *best = NULL;
-
-	for (struct virtio_pci *v = all; v; v = v->next)
-		if (v->on == bus && v->pci.devfn > after && (!best || v->pci.devfn < best->pci.devfn))
-			best = v;
-	return best;
-}
-
-bool virtio_pci_busy(struct pci_bus *bus)
-{
-	bool busy = false;
-
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci *v = all; v; v = v->next)
-		if (v->on == bus && v->vdev->cls->busy) {
-			virtio_lock(v->vdev);
-			busy |= v->vdev->cls->busy(v->vdev);
-			virtio_unlock(v->vdev);
-		}
-	pthread_mutex_unlock(&all_lock);
-	return busy;
-}
-
-void virtio_pci_freeze_all(struct pci_bus *bus, bool on)
-{
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci *v = all; v; v = v->next)
-		if (v->on == bus) {
-			virtio_lock(v->vdev);
-			v->vdev->frozen = on;
-			/* From the loop, as any other work of that size. */
-			for (unsigned q = 0; q < v->vdev->nqueues && !on; q++)
-				virtio_again(v->vdev, q);
-			virtio_unlock(v->vdev);
-		}
-	pthread_mutex_unlock(&all_lock);
-}
-
-void virtio_pci_quiesce_all(struct pci_bus *bus)
-{
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci *v = all; v; v = v->next)
-		if (v->on == bus && v->vdev->cls->quiesce)
-			v->vdev->cls->quiesce(v->vdev);
-	pthread_mutex_unlock(&all_lock);
-}
-
-static int state_one(struct virtio_pci *v, struct state_file *s, struct err *e)
-{
-	int r = state_section(s, "virtio", v->pci.devfn, 1, e);
-
-	if (r < 0)
-		return r;
-	virtio_lock(v->vdev);
-	state_u32(s, &v->dev_feat_sel);
-	state_u32(s, &v->drv_feat_sel);
-	state_u16(s, &v->msix_config);
-	state_u16(s, &v->q_sel);
-	state_u8(s, &v->isr);
-	virtio_state(v->vdev, s);
-	virtio_unlock(v->vdev);
-	return state_end(s, e);
-}
-
-int virtio_pci_state_all(struct pci_bus *bus, struct state_file *s, struct err *e)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci *v = next_on(bus, -1); v && r == 0; v = next_on(bus, v->pci.devfn))
-		r = state_one(v, s, e);
-	pthread_mutex_unlock(&all_lock);
-	return r;
-}
-
-void virtio_pci_resume_all(struct pci_bus *bus)
-{
-	pthread_mutex_lock(&all_lock);
-	for (struct virtio_pci *v = all; v; v = v->next) {
-		if (v->on != bus)
-			continue;
-		virtio_lock(v->vdev);
-		for (unsigned q = 0; q < v->vdev->nqueues; q++)
-			virtio_notify(v->vdev, q);
-		virtio_unlock(v->vdev);
-	}
-	pthread_mutex_unlock(&all_lock);
+	must(d->ops == &pci_ops.life);
+	return of(d)->vdev;
 }

@@ -6,7 +6,10 @@
  * A buffer is filled up to RNG_MAX bytes at a time, and each counts for what it costs: neither huge buffers nor many of
  * them hold the lock for longer than a visit.
  */
+#include "device/class.h"
 #include "device/virtio/virtio.h"
+#include "device/virtio/virtio_devices.h"
+#include "machine/machine.h"
 
 #include <sys/random.h>
 
@@ -41,7 +44,7 @@ static void rng_free(struct virtio_dev *d)
 	free(d->impl);
 }
 
-static const struct virtio_class virtio_rng_class = {
+static const struct virtio_class rng_class = {
 	.name = "virtio-rng",
 	.id = VIRTIO_ID_RNG,
 	.notify = rng_notify,
@@ -51,6 +54,23 @@ static const struct virtio_class virtio_rng_class = {
 int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e)
 {
 	(void)e;
-	*out = virtio_new(&virtio_rng_class, ram, loop, 1, xcalloc(1, sizeof(struct virtio_chain)));
+	*out = virtio_new(&rng_class, ram, loop, 1, xcalloc(1, sizeof(struct virtio_chain)));
 	return 0;
 }
+
+/* ---- the class ---- */
+
+static int new_rng(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	struct virtio_dev *d;
+	int r = virtio_rng_new(&d, machine_ram(m), machine_loop(m), e);
+
+	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+}
+
+const struct device_class virtio_rng_device_class = {
+	.name = "virtio-rng",
+	.help = N_("random numbers from the host; every machine has one, more can be added"),
+	.standard = true,
+	.new = new_rng,
+};

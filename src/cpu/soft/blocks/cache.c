@@ -21,7 +21,7 @@ int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e)
 	pthread_mutex_init(&k->excl_lock, NULL);
 	k->arena_bytes = arena_bytes;
 	k->used = 16; /* offset 0 means none */
-	k->npages = vm->ram->bytes >> PAGE_SHIFT;
+	k->npages = ram_pages(vm->ram);
 	vm->cache = k;
 	k->arena = map(arena_bytes);
 	k->hash = map(HASH_BYTES);
@@ -232,22 +232,17 @@ bool cache_release(struct soft_vm *vm, u64 page)
 	return free;
 }
 
-unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes)
+void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes)
 {
-	unsigned killed = 0;
-
 	/* The caller has written: INV-CACHE-4. */
 	atomic_thread_fence(memory_order_seq_cst);
-	/* Whole range page by page: RAM is contiguous in the host only within a slot. */
 	while (bytes) {
-		u64 n = MIN(bytes, PAGE_BYTES - (gpa & (PAGE_BYTES - 1)));
-		u8 *p = ram_ptr(vm->ram, gpa, 1);
-		if (p)
-			killed += cache_invalidate_ram(vm, (u64)(p - vm->ram->host), n);
-		gpa += n;
+		u64 n = MIN(bytes, PAGE_BYTES - (off & (PAGE_BYTES - 1)));
+
+		cache_invalidate_ram(vm, off, n);
+		off += n;
 		bytes -= n;
 	}
-	return killed;
 }
 
 void cache_kill(struct soft_vm *vm, struct block *b)

@@ -10,7 +10,7 @@
  *
  * Self-modifying code. page_flags[] has a byte for each RAM page:
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
- *               so that every store comes through mmu.c's slow path and is seen.
+ *               so that every store comes through the slow path of memory/access.c and is seen.
  *   PAGE_WTLB   some vCPU may hold a fast write entry, and PAGE_W* say in which tables.
  * code_chunks[] has a bit for each 64 bytes of such a page: set where blocks were made from. A store to other
  * chunks needs no more than to see that. Blocks die one by one, but the page stays protected until it has been
@@ -78,10 +78,10 @@ struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
 struct block *cache_add(struct soft_vm *vm, const struct block *made);
 /* Drop everything, in an exclusive section; the translations are the caller's. */
 void cache_reset(struct soft_vm *vm);
-/* Drop blocks made from [gpa, gpa+bytes); any thread. Returns how many died. */
-unsigned cache_invalidate(struct soft_vm *vm, gpa_t gpa, u64 bytes);
-/* The same by offset into the host's RAM, within a page. */
+/* Drop blocks made from [off, off+bytes) of the file, within a page; any thread. Returns how many died. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
+/* The same for any length, after a write that was not a vCPU's. */
+void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes);
 /* The page is no code page any more, unless there are blocks from it; true: so. */
 bool cache_release(struct soft_vm *vm, u64 page);
 void cache_kill(struct soft_vm *vm, struct block *b);

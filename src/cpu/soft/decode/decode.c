@@ -7,6 +7,7 @@
  * on inside its block.
  */
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/run/ends.h"
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/decode/decode.h"

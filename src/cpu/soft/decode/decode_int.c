@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* decode_int.c - which handler, with which operands: the integer instructions and near control flow. */
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/run/ends.h"
 #include "cpu/soft/decode/decode.h"
 
 static unsigned size_index(unsigned bytes)

@@ -9,6 +9,7 @@
 #include "cpu/soft/direct/direct_who.h"
 #include "cpu/soft/direct/direct_zygote.h"
 #include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/raise.h"
 
 enum verdict {
 	GO_ON,    /* in the runner */

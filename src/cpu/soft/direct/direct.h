@@ -87,7 +87,7 @@ void direct_kick(struct soft_cpu *c);
 /* CPL 3 executed CPUID or XGETBV, at c->rip. */
 void direct_saw_host(struct soft_cpu *c);
 
-/* ---- for mmu.c (direct_map.c) ---- */
+/* ---- for memory/ (direct_map.c) ---- */
 /* CR3 or what belongs to it changed. */
 void direct_switched(struct soft_cpu *c);
 void direct_flush(struct soft_cpu *c, unsigned space);

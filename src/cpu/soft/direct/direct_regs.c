@@ -2,7 +2,7 @@
 /* direct_regs.c - registers between a vCPU and its runner's frame. */
 #include "cpu/soft/direct/direct_regs.h"
 
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/system/desc.h"
 #include "cpu/soft/vector/fpu.h"
 
 static const u8 greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,

@@ -27,19 +27,13 @@ extern uop_fn *const exec_imul2[3][2];           /* [16, 32, 64][r, m] */
 extern uop_fn *const exec_imul3[3][2];
 
 /* Others, by name. */
-uop_fn op_nop, op_fence, op_jmp64_link, op_jmp64, op_call64_link, op_call64, op_ret64, op_jmpi64, op_jmpi64_m,
+uop_fn op_ud, op_nop, op_fence, op_jmp64_link, op_jmp64, op_call64_link, op_call64, op_ret64, op_jmpi64, op_jmpi64_m,
     op_calli64, op_calli64_m, op_push64_r, op_push64_i, op_pop64_r, op_push_any, op_pop_any, op_jmp_legacy,
     op_jcc_legacy, op_call_legacy, op_jmpi_legacy, op_calli_legacy, op_ret_legacy, op_loop, op_leave, op_mul1, op_div1,
     op_xchg, op_xadd, op_cmpxchg, op_cmpxchg8b, op_bt, op_bitscan, op_bswap, op_shxd, op_convert, op_flag, op_lahf,
-    op_sahf, op_xlat, op_bcd, op_pusha, op_popa, op_movbe, op_crc32, op_bmi, op_mulx, op_adx, op_rdrand, op_pause,
-    op_salc, op_movs, op_stos, op_lods, op_scas, op_cmps, op_clflush;
-
-/* Those the decoder needs by name: */
-void op_jit_heat(struct soft_cpu *c, const struct uop *op);  /* before a block that is not translated */
-void op_jit_enter(struct soft_cpu *c, const struct uop *op); /* ... that is */
-void op_end(struct soft_cpu *c, const struct uop *op);       /* end of block: fall through */
-void op_end_link(struct soft_cpu *c, const struct uop *op);  /* ... inside the page */
-void op_ud(struct soft_cpu *c, const struct uop *op);
-void op_gp_len(struct soft_cpu *c, const struct uop *op); /* longer than 15 bytes */
+    op_sahf, op_xlat, op_bcd, op_pusha, op_popa, op_movbe, op_crc32, op_bmi, op_mulx, op_adx, op_rdrand, op_salc,
+    op_movs, op_stos, op_lods, op_scas, op_cmps, op_clflush;
+/* Longer than 15 bytes. */
+uop_fn op_gp_len;
 
 #endif

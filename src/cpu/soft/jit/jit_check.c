@@ -30,7 +30,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "cpu/soft/jit/jit_emit.h"
-#include "cpu/soft/run/core.h"
 
 #include <inttypes.h>
 

@@ -4,6 +4,7 @@
 
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/run/ends.h"
 
 static void table_empty(struct tlb_table *t)
 {

@@ -6,6 +6,7 @@
 #include "cpu/soft/jit/jit_encode.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
+#include "cpu/soft/run/ends.h"
 
 /* ---- emitters of their own ---- */
 

@@ -6,7 +6,8 @@
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/memory/mmu.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/run/ends.h"
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
 
 /* The block at c->rip, translated for the way c looks now; NULL: not yet, or the fetch... raises. */

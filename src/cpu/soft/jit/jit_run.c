@@ -5,9 +5,8 @@
  */
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
-#include "cpu/soft/system/sys.h"
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
-#include "cpu/soft/run/core.h"
 #include "cpu/soft/memory/mmu.h"
 
 void jit_vec_out(struct soft_cpu *c)

@@ -6,7 +6,6 @@
 #define MICA_SOFT_MMU_H
 
 #include "cpu/soft/vm.h"
-#include "cpu/soft/interp/exec.h"
 
 enum mmu_access { ACC_R, ACC_W, ACC_X };
 /* Host pointer of the page byte lin for the access, or NULL with *gpa where it is not RAM. Raises. */

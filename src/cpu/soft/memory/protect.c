@@ -103,7 +103,7 @@ bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written)
 	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
 		if (written)
 			dirty_mark(&c->vm->dirty, page);
-		else if (!dirty_has(&c->vm->dirty, page))
+		else if (!dirty_known(&c->vm->dirty, page))
 			return false;
 	}
 	u8 f = atomic_load_explicit(flags, memory_order_relaxed);

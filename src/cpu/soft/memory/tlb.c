@@ -68,7 +68,7 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 		if (acc == ACC_W)
 			dirty_mark(&c->vm->dirty, pg);
 		else
-			wr = wr && dirty_has(&c->vm->dirty, pg);
+			wr = wr && dirty_known(&c->vm->dirty, pg);
 	}
 	if (unlikely(c->jit.ref)) {
 		u8 *copy = c->hooks->ref_page(c, host, acc == ACC_W);

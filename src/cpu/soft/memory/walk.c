@@ -147,12 +147,12 @@ again:
 		if ((lv[i].v & want) != want) {
 			if (!pte_set(c, lv[i].p, esize, lv[i].v, want))
 				goto again; /* changed under us */
-			gpa_t at = (i == top ? table : lv[i + 1].v & PTE_ADDR);
+			u64 off = (u64)(lv[i].p - c->ram->host);
 			if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed)))
-				dirty_mark(&c->vm->dirty, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT);
-			if (cache_page_flags(c->vm, (u64)(lv[i].p - c->ram->host) >> PAGE_SHIFT) & PAGE_CODE) {
+				dirty_mark(&c->vm->dirty, off >> PAGE_SHIFT);
+			if (cache_page_flags(c->vm, off >> PAGE_SHIFT) & PAGE_CODE) {
 				c->hooks->vec_out(c);
-				cache_invalidate(c->vm, at + ((u64)(uintptr_t)lv[i].p & (PAGE_BYTES - 1)), esize);
+				cache_wrote(c->vm, off, esize);
 			}
 			lv[i].v |= want;
 		}

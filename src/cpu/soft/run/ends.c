@@ -7,8 +7,10 @@
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/chain.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit.h"
+#include "cpu/soft/run/ends.h"
 #include "cpu/soft/run/fetch.h"
 #include "cpu/soft/run/hooks.h"
 

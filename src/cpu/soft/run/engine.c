@@ -279,47 +279,46 @@ static int set_state(struct cpu *cpu, const struct cpu_state *s, struct err *e)
 
 /* ---- the VM ---- */
 
-static void on_ram_write(void *opaque, gpa_t gpa, u64 bytes)
+static void on_ram_write(void *opaque, u64 off, u64 bytes)
 {
 	struct soft_vm *vm = opaque;
 
-	cache_invalidate(vm, gpa, bytes);
+	cache_wrote(vm, off, bytes);
 	jit_check_foreign(vm);
 	if (atomic_load(&vm->dirty.on))
-		dirty_mark_range(&vm->dirty, vm->ram, gpa, bytes);
+		dirty_mark_range(&vm->dirty, off, bytes);
 }
 
 /* ---- dirty log: every fast write entry is taken back, so that the next store to each page is seen ---- */
 
-static int vm_dirty_start(struct cpu_vm *v, struct err *e)
+static int vm_dirty_start(struct cpu_vm *v, enum cpu_log who, u64 off, u64 bytes, struct err *e)
 {
 	struct soft_vm *vm = soft_vm(v);
 
 	(void)e;
 	cache_exclusive_begin(vm, NULL);
-	dirty_clear(&vm->dirty, vm->ram);
-	atomic_store(&vm->dirty.on, true);
+	dirty_start(&vm->dirty, vm->ram, who, off, bytes);
 	mmu_protect_all(vm);
 	cache_exclusive_end(vm, NULL);
 	return 0;
 }
 
-static int vm_dirty_collect(struct cpu_vm *v, u64 *bitmap, struct err *e)
+static int vm_dirty_collect(struct cpu_vm *v, enum cpu_log who, u64 *bitmap, struct err *e)
 {
 	struct soft_vm *vm = soft_vm(v);
 
 	(void)e;
-	must(atomic_load(&vm->dirty.on));
+	must(vm->dirty.log[who].words);
 	cache_exclusive_begin(vm, NULL);
-	dirty_take(&vm->dirty, bitmap);
+	dirty_take(&vm->dirty, who, bitmap);
 	mmu_protect_all(vm);
 	cache_exclusive_end(vm, NULL);
 	return 0;
 }
 
-static void vm_dirty_stop(struct cpu_vm *v)
+static void vm_dirty_stop(struct cpu_vm *v, enum cpu_log who)
 {
-	atomic_store(&soft_vm(v)->dirty.on, false);
+	dirty_stop(&soft_vm(v)->dirty, who);
 }
 
 static void find_isa(struct soft_vm *vm)
@@ -338,7 +337,7 @@ static void find_isa(struct soft_vm *vm)
 static void vm_free(struct cpu_vm *v)
 {
 	struct soft_vm *vm = soft_vm(v);
-	vm->ram->on_write = NULL;
+	vm->ram->watch = (struct ram_watch){ 0 };
 	direct_fini(vm);
 	jit_fini(vm);
 	for (unsigned i = 0; i < vm->ncpus; i++) {
@@ -353,7 +352,7 @@ static void vm_free(struct cpu_vm *v)
 	}
 	soft_vec_fini(vm);
 	cache_free(vm);
-	free((void *)vm->dirty.bits);
+	dirty_fini(&vm->dirty);
 	free(vm->cpu);
 	free(container_of(v, struct soft_vm_box, head));
 }
@@ -416,8 +415,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		engine_reset(vm_cpu(&v->head, i));
-	ram->on_write_opaque = vm;
-	ram->on_write = on_ram_write;
+	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .opaque = vm };
 	*out = &v->head;
 	return 0;
 }

@@ -3,6 +3,8 @@
  * far.c - far JMP, CALL and RET: code segments, call gates, task gates, TSSs (SDM 2, JMP, CALL, RET;
  * 3A 5.8).
  */
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
 static u64 mask_rip(u64 rip, unsigned osize)

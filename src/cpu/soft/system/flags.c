@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* flags.c - the system flags: CLI STI PUSHF POPF STAC CLAC, and HLT, which waits on one of them. */
+#include "cpu/soft/system/debug.h"
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
 /* Whether IF may be changed, else VIF stands in for it, else #GP (3A 20.3.3, 20.4). */

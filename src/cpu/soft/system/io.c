@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* io.c - IN OUT INS OUTS, with IOPL and the I/O permission bitmap (SDM 1 19.5). */
+#include "cpu/soft/system/debug.h"
+#include "cpu/soft/hooks.h"
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/blocks/cache.h"
-#include "cpu/soft/jit/jit_check.h"
 
 static cold_ void check_bitmap(struct soft_cpu *c, u16 port, unsigned bytes)
 {
@@ -29,13 +29,13 @@ static inline void check_port(struct soft_cpu *c, u16 port, unsigned bytes)
 
 static u32 port_in(struct soft_cpu *c, u16 port, unsigned bytes)
 {
-	jit_check_no_effects(c);
+	soft_no_repeat(c);
 	c->st.pio++;
 	return c->bus->pio_read(c->bus->opaque, c->index, port, bytes);
 }
 static void port_out(struct soft_cpu *c, u16 port, unsigned bytes, u32 v)
 {
-	jit_check_no_effects(c);
+	soft_no_repeat(c);
 	c->st.pio++;
 	c->bus->pio_write(c->bus->opaque, c->index, port, bytes, v);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* iret.c - IRET, in all modes (SDM 2, IRET). osize: 2, 4, 8. */
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/system/short.h"
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
 #define FL_ALWAYS (FL_STATUS | FL_TF | FL_DF | FL_NT)

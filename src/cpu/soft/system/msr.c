@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * msr.c - RDMSR, WRMSR, the time-stamp counter, RDPMC, CPUID and hypercalls.
+ * msr.c - RDMSR, WRMSR.
  *
  * MSRs that belong to the local APIC or the paravirtual interface are the bus's; those that do nothing are in
  * msr_fixed.c; the rest are here.
@@ -8,7 +8,6 @@
 #include "cpu/soft/system/sys.h"
 
 #include "base/clock.h"
-#include "cpu/soft/direct/direct.h"
 
 enum {
 	MSR_TSC = 0x10,
@@ -56,56 +55,6 @@ enum {
  */
 #define UCODE_AMD 0x0a0011deull
 #define UCODE_INTEL 0x2b000643ull /* 806F8H */
-
-bool sys_vendor_amd(const struct soft_cpu *c)
-{
-	return cpu_model_is_amd(c->model);
-}
-
-/* ---- the time-stamp counter ---- */
-static u64 guest_tsc(const struct soft_cpu *c)
-{
-	return clock_tsc() + c->tsc_offset;
-}
-
-static void check_tsd(struct soft_cpu *c)
-{
-	if (unlikely(c->cpl && (c->cr4 & CR4_TSD) && (c->mode & MODE_PE)))
-		sys_fault_0(c, EXC_GP);
-}
-
-void sys_rdtsc(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	check_tsd(c);
-	u64 t = guest_tsc(c);
-	c->gpr[GPR_RAX] = (u32)t;
-	c->gpr[GPR_RDX] = t >> 32;
-	NEXT(c, op);
-}
-
-void sys_rdtscp(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	check_tsd(c);
-	__builtin_ia32_lfence(); /* it waits for what was before */
-	u64 t = guest_tsc(c);
-	c->gpr[GPR_RAX] = (u32)t;
-	c->gpr[GPR_RDX] = t >> 32;
-	c->gpr[GPR_RCX] = (u32)c->tsc_aux;
-	NEXT(c, op);
-}
-
-/* AMD's processors have four counters that nothing announces (MSRs C0010004H-C0010007H), and which count nothing here.
- * Intel's have those of CPUID 0AH: none. */
-void sys_rdpmc(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	if ((c->cpl && !(c->cr4 & CR4_PCE) && (c->mode & MODE_PE)) || !sys_vendor_amd(c) || (u32)c->gpr[GPR_RCX] > 3)
-		sys_fault_0(c, EXC_GP);
-	c->gpr[GPR_RAX] = c->gpr[GPR_RDX] = 0;
-	NEXT(c, op);
-}
 
 /* ---- MTRRs: kept, and without effect; RAM is write-back and devices are uncached here ---- */
 static u64 *mtrr_slot(struct soft_cpu *c, u32 msr)
@@ -164,7 +113,7 @@ static bool read_msr(struct soft_cpu *c, u32 msr, u64 *v)
 
 	switch (msr) {
 	case MSR_TSC:
-		*v = guest_tsc(c);
+		*v = sys_tsc(c);
 		return true;
 	case MSR_TSC_ADJUST:
 		*v = c->tsc_adjust;
@@ -296,7 +245,7 @@ static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 
 	switch (msr) {
 	case MSR_TSC:
-		set_tsc_offset(c, v - guest_tsc(c));
+		set_tsc_offset(c, v - sys_tsc(c));
 		return true;
 	case MSR_TSC_ADJUST:
 		set_tsc_offset(c, v - c->tsc_adjust);
@@ -392,96 +341,4 @@ void sys_wrmsr(struct soft_cpu *c, const struct uop *op)
 	do_wrmsr(c);
 	c->rip = SOFT_NEXT_RIP(c, op);
 	soft_leave(c, op);
-}
-
-/* ---- CPUID ---- */
-#define MSR_APIC_BASE 0x1bu
-#define APIC_BASE_EN (1ull << 11)
-#define CPUID_APIC (1u << 9)
-
-/* While it is off in IA32_APIC_BASE there is none (SDM 3A 11.4.3). */
-static bool apic_off(struct soft_cpu *c)
-{
-	u64 base;
-
-	return c->bus->msr_read(c->bus->opaque, c->index, MSR_APIC_BASE, &base) && !(base & APIC_BASE_EN);
-}
-
-struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf)
-{
-	struct cpuid_regs r = cpu_model_cpuid(c->model, c->index, leaf, subleaf);
-
-	switch (leaf) {
-	case 1:
-		r.ecx &= ~(1u << 27);
-		if (c->cr4 & CR4_OSXSAVE)
-			r.ecx |= 1u << 27;
-		if (apic_off(c))
-			r.edx &= ~CPUID_APIC;
-		break;
-	case 0x80000001:
-		if ((r.edx & CPUID_APIC) && apic_off(c))
-			r.edx &= ~CPUID_APIC;
-		break;
-	case 0xd:
-		/* EBX: the size for what XCR0 enables now (SDM 1 13.2). */
-		if (subleaf == 0 && r.eax)
-			r.ebx = c->xcr0 & 4 ? 832 : 576;
-		break;
-	case 0x15:
-		/* TSC = crystal * ebx / eax. The "crystal" is the local APIC timer's 1 GHz. */
-		if (r.ecx) {
-			r.eax = 1000000;
-			r.ebx = (u32)c->vm->tsc_khz;
-		}
-		break;
-	case 0x16:
-		if (r.eax) {
-			r.eax = (u32)(c->vm->tsc_khz / 1000);
-			r.ebx = r.eax;
-		}
-		break;
-	case 0x40000010:
-		r.eax = (u32)c->vm->tsc_khz;
-		break;
-	default:
-		break;
-	}
-	return r;
-}
-
-void sys_cpuid(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	struct cpuid_regs r = soft_cpuid(c, (u32)c->gpr[GPR_RAX], (u32)c->gpr[GPR_RCX]);
-
-	direct_saw_host(c);
-	c->gpr[GPR_RAX] = r.eax;
-	c->gpr[GPR_RBX] = r.ebx;
-	c->gpr[GPR_RCX] = r.ecx;
-	c->gpr[GPR_RDX] = r.edx;
-	NEXT(c, op);
-}
-
-/* ---- VMCALL, VMMCALL: both work, whatever the vendor, as kernels patch late ---- */
-#define HYPERCALL_EPERM (-1)
-
-static outline_ void do_hypercall(struct soft_cpu *c)
-{
-	static const u8 args[4] = { GPR_RBX, GPR_RCX, GPR_RDX, GPR_RSI };
-	u64 nr = c->gpr[GPR_RAX], arg[4];
-	bool wide = soft_code64(c);
-	s64 ret = HYPERCALL_EPERM;
-
-	for (unsigned i = 0; i < 4; i++)
-		arg[i] = wide ? c->gpr[args[i]] : (u32)c->gpr[args[i]];
-	if (c->cpl == 0)
-		ret = c->bus->hypercall(c->bus->opaque, c->index, wide ? nr : (u32)nr, arg);
-	c->gpr[GPR_RAX] = wide ? (u64)ret : (u32)ret;
-}
-void sys_hypercall(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	do_hypercall(c);
-	NEXT(c, op);
 }

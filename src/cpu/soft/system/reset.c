@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reset.c - what a vCPU holds after power-on and after INIT (SDM 3A table 9-1). */
+#include "cpu/soft/system/desc.h"
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/vector/fpu.h"
 
 #define PAT_RESET 0x0007040600070406ull
 

@@ -3,6 +3,7 @@
  * short.c - the short ways of SYSCALL, SYSRET and IRETQ, see sys.h. Compiled without vector registers, because
  * translated code takes them with the guest's vector registers in place: what is called from here is here, or inline.
  */
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/system/sys.h"
 
 bool sys_syscall_short(struct soft_cpu *c, u64 next)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* stack.c - stacks as system instructions see them: the current one and those named by a TSS. */
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
 void sys_stack_current(const struct soft_cpu *c, struct sys_stack *s)

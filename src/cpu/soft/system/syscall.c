@@ -5,6 +5,9 @@
  * Where the vendors differ the model's vendor decides: AMD has SYSCALL in legacy and compatibility
  * modes and no SYSENTER in long mode, Intel the reverse.
  */
+#include "cpu/soft/system/debug.h"
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/system/short.h"
 #include "cpu/soft/system/sys.h"
 
 void sys_syscall(struct soft_cpu *c, const struct uop *op)

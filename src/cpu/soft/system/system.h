@@ -22,7 +22,7 @@ void soft_vec_changed(struct soft_cpu *c);
 /* PEND_STEP from TF, DR7, shadow. */
 void soft_step_changed(struct soft_cpu *c);
 
-/* ---- what is system: exc.c, far.c, iret.c, task.c, seg.c, syscall.c, ctl.c, msr.c ---- */
+/* ---- events ---- */
 /* The run loop's: deliver c->exc (may raise again; the loop handles #DF and triple fault).
  * Returns false on a triple fault (shutdown). */
 bool soft_deliver_exc(struct soft_cpu *c);

@@ -7,8 +7,10 @@
  * registers are all loaded, and checking the selectors among them raises in the new task, at its
  * first instruction.
  */
+#include "cpu/soft/system/debug.h"
+#include "cpu/soft/system/desc.h"
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/vector/fpu.h"
 
 struct tss {
 	u32 cr3, eip, eflags, gpr[8];

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* trap.c - INT n, INT3, INTO, INT1, BOUND; ENTER. */
+#include "cpu/soft/system/debug.h"
+#include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
 void sys_int(struct soft_cpu *c, const struct uop *op)

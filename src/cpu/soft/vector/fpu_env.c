@@ -99,7 +99,7 @@ static unsigned env_from_guest(const struct soft_cpu *c, struct env32 *e, struct
 
 /*
  * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. They change
- * state as they store, and a store may be abandoned and done again (mmu.c): so the state is put
+ * state as they store, and a store may be abandoned and done again (memory/access.c): so the state is put
  * back, and changed when memory has it.
  */
 static noinline_ void do_fnstenv(struct soft_cpu *c, const struct uop *op)

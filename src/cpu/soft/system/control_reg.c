@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ctl.c - control, debug and extended control registers, and the instructions around them. */
+/* control_reg.c - CR0 to CR8, XCR0, and the instructions that act on TLB and caches (SDM 3A 2.5, 2.6). */
 #include "cpu/soft/system/sys.h"
-#include "cpu/soft/direct/direct.h"
-#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/hooks.h"
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-
-/* What the run loop must see afresh: a new mode, paging, or interruptibility. */
-static void go_on_slow(struct soft_cpu *c, const struct uop *op)
-{
-	c->rip = SOFT_NEXT_RIP(c, op);
-	soft_exit(c);
-}
 
 /* Moves to control registers that load the PDPTEs under PAE paging, with the values they are about to have. */
 static void load_pdptes(struct soft_cpu *c, u64 cr0, u64 cr4, u64 cr3)
@@ -178,7 +170,7 @@ void sys_mov_to_cr(struct soft_cpu *c, const struct uop *op)
 	default:
 		soft_ud(c);
 	}
-	go_on_slow(c, op);
+	sys_leave_loop(c, op);
 }
 
 void sys_clts(struct soft_cpu *c, const struct uop *op)
@@ -197,7 +189,7 @@ void sys_lmsw(struct soft_cpu *c, const struct uop *op)
 	u16 v = op->aux ? soft_ld16(c, soft_ea(c, op, 2, false)) : (u16)c->gpr[op->r0];
 	/* PE can be set, not cleared. */
 	set_cr0(c, (c->cr0 & ~0xeull) | (v & 0xf));
-	go_on_slow(c, op);
+	sys_leave_loop(c, op);
 }
 
 void sys_smsw(struct soft_cpu *c, const struct uop *op)
@@ -214,56 +206,6 @@ void sys_smsw(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* ---- debug registers (3B 17.2). r0: gpr, r1: number ---- */
-#define DR7_GD (1ull << 13)
-
-static unsigned dr_check(struct soft_cpu *c, unsigned n)
-{
-	if (n == 4 || n == 5) {
-		if (c->cr4 & CR4_DE)
-			soft_ud(c);
-		n += 2;
-	}
-	sys_need_cpl0(c);
-	if (c->dr7 & DR7_GD)
-		soft_raise_db(c, DR6_BD, false);
-	return n;
-}
-
-void sys_mov_from_dr(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	unsigned n = dr_check(c, op->r1);
-	u64 v = n < 4 ? c->dr[n] : n == 6 ? c->dr6 : c->dr7;
-
-	c->gpr[op->r0] = soft_code64(c) ? v : (u32)v;
-	NEXT(c, op);
-}
-
-void sys_mov_to_dr(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	unsigned n = dr_check(c, op->r1);
-	u64 v = soft_code64(c) ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
-	u64 old_dr7 = c->dr7;
-
-	if (n >= 6 && v >> 32)
-		sys_fault_0(c, EXC_GP);
-	if (n < 4) {
-		if (!soft_canonical(v))
-			sys_fault_0(c, EXC_GP);
-		c->dr[n] = v;
-	} else if (n == 6) {
-		c->dr6 = (v & 0xe00f) | 0xffff0ff0;
-	} else {
-		c->dr7 = (v & 0xffff2bff) | 0x400;
-	}
-	if (n == 7 && ((old_dr7 ^ c->dr7) & 0xffff00ff))
-		soft_tlb_flush(c, true); /* accesses to watched data take the slow path from now on */
-	soft_step_changed(c);
-	go_on_slow(c, op);
-}
-
 /* ---- XCR0 ---- */
 void sys_xgetbv(struct soft_cpu *c, const struct uop *op)
 {
@@ -272,7 +214,7 @@ void sys_xgetbv(struct soft_cpu *c, const struct uop *op)
 		soft_ud(c);
 	if ((u32)c->gpr[GPR_RCX] != 0)
 		sys_fault_0(c, EXC_GP);
-	direct_saw_host(c);
+	c->hooks->saw_host(c);
 	c->gpr[GPR_RAX] = (u32)c->xcr0;
 	c->gpr[GPR_RDX] = c->xcr0 >> 32;
 	NEXT(c, op);
@@ -289,7 +231,7 @@ void sys_xsetbv(struct soft_cpu *c, const struct uop *op)
 		sys_fault_0(c, EXC_GP);
 	c->xcr0 = v;
 	soft_vec_changed(c);
-	go_on_slow(c, op);
+	sys_leave_loop(c, op);
 }
 
 /* ---- TLB and caches ---- */
@@ -333,47 +275,5 @@ void sys_wbinvd(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
 	sys_need_cpl0(c);
-	NEXT(c, op);
-}
-
-/* ---- segment bases in 64-bit mode ---- */
-void sys_swapgs(struct soft_cpu *c, const struct uop *op)
-{
-	u64 gs = c->seg[SEG_GS].base;
-
-	if (unlikely(c->cpl)) {
-		SOFT_ENTER(c, op);
-		sys_need_cpl0(c);
-	}
-	c->seg[SEG_GS].base = c->eff_base[SEG_GS] = c->kernel_gs_base;
-	c->kernel_gs_base = gs;
-	NEXT(c, op);
-}
-
-/* r0: gpr, r1: SEG_FS or SEG_GS */
-void sys_rdbase(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	if (!(c->cr4 & CR4_FSGSBASE))
-		soft_ud(c);
-	c->gpr[op->r0] = op->osize == 8 ? c->seg[op->r1].base : (u32)c->seg[op->r1].base;
-	NEXT(c, op);
-}
-
-void sys_wrbase(struct soft_cpu *c, const struct uop *op)
-{
-	SOFT_ENTER(c, op);
-	if (!(c->cr4 & CR4_FSGSBASE))
-		soft_ud(c);
-	u64 v = op->osize == 8 ? c->gpr[op->r0] : (u32)c->gpr[op->r0];
-	if (!soft_canonical(v))
-		sys_fault_0(c, EXC_GP);
-	c->seg[op->r1].base = c->eff_base[op->r1] = v;
-	NEXT(c, op);
-}
-
-void sys_rdpid(struct soft_cpu *c, const struct uop *op)
-{
-	c->gpr[op->r0] = c->tsc_aux;
 	NEXT(c, op);
 }

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* open.c - making a disk: its queue, its host I/O and its stack; and closing it. See block.h, format.h. */
+#include "base/log.h"
+#include "block/blk.h"
+#include "block/format.h"
+#include "block/hostio.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static const char *name_of(const struct blk_params *p)
+{
+	return p->path ? p->path : "(given descriptor)";
+}
+
+/* What the image says it is, where nobody said. What cannot be looked at is for the format to complain of. */
+static const struct blk_format *look(const struct blk_params *p)
+{
+	u8 head[BLK_PROBE_BYTES];
+	struct stat st;
+	auto_close int opened = -1;
+	int fd = p->fd;
+
+	if (fd <= 0) {
+		/* Look before opening: to open a FIFO may wait for ever. */
+		if (stat(p->path, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
+			return NULL;
+		fd = opened = open(p->path, O_RDONLY | O_CLOEXEC);
+	}
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
+	return n <= 0 ? NULL : blk_format_probe(head, (size_t)n);
+}
+
+/*
+ * The format, of which nobody needs to say anything when the image is raw. An image that looks like another is not
+ * taken for raw: the guest would see the other format's tables. But neither is it opened as that, since a guest may
+ * write any format's sign to the beginning of its raw disk: that is said, and a person decides.
+ */
+static int choose(const struct blk_format **out, const struct blk_params *p, struct err *e)
+{
+	const struct blk_format *f, *seen;
+	char known[128];
+
+	blk_format_names(known, sizeof(known), false);
+	if (p->format) {
+		f = blk_format_find(p->format);
+		if (!f || f->layer)
+			return err_set(e, EINVAL, "disk image '%s': format '%s' is not known; known: %s", name_of(p),
+				       p->format, known);
+		if (!f->open)
+			return err_set(e, ENOTSUP,
+				       "disk image '%s': format %s (%s) cannot be used yet; convert it: qemu-img "
+				       "convert -O raw '%s' NEW",
+				       name_of(p), f->name, f->title, name_of(p));
+		*out = f;
+		return 0;
+	}
+	seen = look(p);
+	if (seen)
+		return err_set(e, EINVAL,
+			       "disk image '%s' looks like %s; if it is, convert it: qemu-img convert -O raw '%s' NEW; "
+			       "if the guest is meant to see these very bytes, write format=raw",
+			       name_of(p), seen->title, name_of(p));
+	*out = &blk_format_raw;
+	return 0;
+}
+
+/* A layer over `below`, which it takes over on success. */
+static int open_layer(struct blk_node **out, struct blk *b, struct blk_node *below, const struct blk_format *f,
+		      const struct blk_params *p, struct err *e)
+{
+	const struct blk_open o = { .p = p, .q = &b->q, .io = b->io, .below = below };
+
+	if (below && node_depth(below) >= BLK_LAYERS_MAX)
+		return err_set(e, ENOSPC, "disk '%s' has %u layers already; merge some of them", b->name,
+			       BLK_LAYERS_MAX);
+	int rc = blk_options_check(f, p, e);
+	return rc < 0 ? rc : f->open(out, &o, e);
+}
+
+static int open_stack(struct blk *b, const struct blk_format *f, const struct blk_params *p, struct err *e)
+{
+	const struct blk_params none = { .path = p->path };
+	struct blk_node *base;
+	int rc = hostio_new(&b->io, &b->q, p->engine, e);
+
+	if (rc == 0)
+		rc = open_layer(&base, b, NULL, f, p, e);
+	if (rc < 0)
+		return rc;
+	b->top = base;
+	return p->snapshot && !p->readonly ? open_layer(&b->top, b, base, &blk_format_overlay, &none, e) : 0;
+}
+
+/* What there is of it. */
+static void destroy(struct blk *b)
+{
+	node_close(b->top);
+	hostio_free(b->io); /* its threads may still push when the disk is idle */
+	blk_pause_fini(b);
+	blk_queue_fini(&b->q);
+	free(b->name);
+	free(b);
+}
+
+int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format *f, const struct blk_params *p,
+		    struct err *e)
+{
+	struct blk *b = xcalloc(1, sizeof(*b));
+	int rc = blk_queue_init(&b->q, loop, e);
+
+	if (rc < 0) {
+		free(b);
+		return rc;
+	}
+	b->name = xstrdup(name_of(p));
+	blk_pause_init(b);
+	rc = open_stack(b, f, p, e);
+	if (rc < 0) {
+		destroy(b);
+		return rc;
+	}
+	b->bytes = b->top->bytes;
+	b->readonly = p->readonly;
+	b->can_discard = b->top->can_discard && !b->readonly;
+	b->snapshot = node_is_temporary(b->top);
+	log_info("disk '%s': %llu MiB, %s%s%s", b->name, (unsigned long long)(b->bytes / MIB), blk_engine_name(b),
+		 b->readonly ? ", read-only" : "", b->snapshot ? ", snapshot" : "");
+	*out = b;
+	return 0;
+}
+
+int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e)
+{
+	const struct blk_format *f;
+
+	if (!p->path && p->fd <= 0)
+		return err_set(e, EINVAL, "a disk needs an image: name a file or a block device");
+	int rc = choose(&f, p, e);
+	return rc < 0 ? rc : blk_open_format(out, loop, f, p, e);
+}
+
+int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e)
+{
+	const struct blk_format *f = p->format ? blk_format_find(p->format) : &blk_format_overlay;
+	struct blk_node *top;
+	char known[128];
+
+	must(b->pauses && !blk_in_flight(b));
+	if (!f || !f->layer) {
+		blk_format_names(known, sizeof(known), true);
+		return err_set(e, EINVAL, "disk '%s': '%s' is no layer; known: %s", b->name, p->format, known);
+	}
+	int rc = open_layer(&top, b, b->top, f, p, e);
+	if (rc == 0)
+		blk_swap_top(b, top);
+	return rc;
+}
+
+void blk_close(struct blk *b)
+{
+	if (!b)
+		return;
+	blk_drain(b);
+	int rc = node_sync(b->top);
+	if (rc < 0)
+		log_error("disk '%s': the last flush failed (%s): recent writes may be lost", b->name, strerror(-rc));
+	destroy(b);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * class.h - what a kind of device says of itself, in its own file. All classes are listed in table.c, and nowhere else:
+ * the command line, its help and completion, the checks of a configuration, and who puts a VM together go through that
+ * list. docs/recipe-device.md is how to add one.
+ *
+ * Roles. A disk or a network card is a front end that the guest sees and a back end on the host; the back end is
+ * opened by who puts the VM together, and handed to the constructor. So a class of a role needs no knowledge of images
+ * or networks, and an image or network none of classes.
+ */
+#ifndef MICA_DEVICE_CLASS_H
+#define MICA_DEVICE_CLASS_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "machine/device.h"
+
+#ifndef N_
+#define N_(s) s /* to be translated where it is shown */
+#endif
+
+#define DEVICE_MAC_BYTES 6
+
+struct blk;     /* block/block.h */
+struct chr;     /* device/chr.h */
+struct machine; /* machine/machine.h */
+
+enum device_role {
+	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
+	DEVICE_DISK,    /* args.blk, serial: --disk FILE,bus=... */
+	DEVICE_NIC,     /* args.fd, mac, mtu: --net KIND,model=... */
+	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
+	DEVICE_CONSOLE, /* args.chr: --virtio-console */
+};
+
+enum device_value {
+	DEVICE_NUMBER, /* a whole number, lo to hi */
+	DEVICE_SWITCH, /* on or off */
+	DEVICE_TEXT,   /* at most hi bytes */
+};
+
+struct device_param {
+	const char *name;  /* NULL ends a list */
+	const char *shown; /* what --help shows as its value: "N", "on|off" */
+	const char *help;  /* N_() */
+	enum device_value value;
+	u64 lo, hi;
+};
+
+/* What a constructor gets. Valid during the call; what it keeps, it copies. */
+struct device_args {
+	const char *id;            /* unique in the machine */
+	int slot;                  /* of the PCI bus; -1: the next free one */
+	const char *const *params; /* "key=value": those of the class, checked by who read them */
+	unsigned nparams;
+	/* by role */
+	struct blk *blk;    /* owned from the call on, also when it fails */
+	const char *serial; /* "": none */
+	int fd;             /* owned like blk: a datagram socket, one Ethernet frame a message (net/net.h) */
+	u8 mac[DEVICE_MAC_BYTES];
+	unsigned mtu;    /* what the network takes */
+	struct chr *chr; /* borrowed */
+};
+
+struct device_class {
+	const char *name;  /* "virtio-blk": in --device, in a VM's status */
+	const char *field; /* DISK: what bus= calls it, NIC: model=, as in "virtio"; else NULL */
+	const char *help;  /* N_(), a few words without a full stop */
+	enum device_role role;
+	bool standard;                     /* PLAIN: every machine has one, after what was asked for */
+	bool single;                       /* PLAIN: and none can be added */
+	const struct device_param *params; /* NULL: none */
+	/* Makes one, puts it on the board (pci_register(), machine_add_device()), which ends it. A failure leaves
+	 * nothing. */
+	int (*new)(struct device **out, struct machine *m, const struct device_args *a, struct err *e);
+
+	/* What a person can ask it for while it is there; the loop's thread; optional. */
+	void (*line_break)(struct device *d);         /* a break comes in on the line */
+	void (*balloon)(struct device *d, u64 bytes); /* hold so much of guest memory back */
+};
+
+/* In table.c; NULL ends. In the order in which help shows them; the first of a role is its default. */
+extern const struct device_class *const device_table[];
+
+/* ---- class.c ---- */
+/* The next class of a role at or after *at, which moves behind it; NULL: there is no more. */
+const struct device_class *device_class_next(enum device_role role, unsigned *at);
+/* By name; NULL: there is none. */
+const struct device_class *device_class_find(const char *name);
+/* By bus= or model=; NULL: the role's default. NULL when there is none. */
+const struct device_class *device_class_of(enum device_role role, const char *field);
+/* May --device add one? */
+bool device_class_addable(const struct device_class *c);
+const struct device_param *device_class_param(const struct device_class *c, const char *name);
+
+/* For constructors: a parameter as it was given, or `otherwise`. */
+u64 device_number(const struct device_args *a, const char *name, u64 otherwise);
+bool device_switch(const struct device_args *a, const char *name, bool otherwise);
+const char *device_text(const struct device_args *a, const char *name, const char *otherwise);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * table.c - every class of device there is: a line for each, with its file, which the build reads here. In the order
+ * in which help shows them; the first of a role is its default.
+ */
+#include "device/class.h"
+
+/* clang-format off */
+#define DEVICES(DEVICE) \
+	DEVICE(uart,           "uart_class.c") \
+	DEVICE(virtio_blk,     "virtio/virtio_blk.c") \
+	DEVICE(virtio_net,     "virtio/virtio_net.c") \
+	DEVICE(virtio_console, "virtio/virtio_console.c") \
+	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
+	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	/* the end */
+/* clang-format on */
+
+#define DECLARE(class, file) extern const struct device_class class##_device_class;
+DEVICES(DECLARE)
+
+#define ENTRY(class, file) &class##_device_class,
+const struct device_class *const device_table[] = { DEVICES(ENTRY) NULL };

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio_devices.h - for who puts a machine together: the virtio devices and how they come onto the PCI bus. By their
+ * names on the command line they are made through their classes.
+ */
+#ifndef MICA_VIRTIO_DEVICES_H
+#define MICA_VIRTIO_DEVICES_H
+
+#include "base/base.h"
+#include "base/err.h"
+
+struct blk;     /* block/block.h */
+struct chr;     /* device/chr.h */
+struct device;  /* machine/device.h */
+struct loop;    /* base/loop.h */
+struct pci_bus; /* machine/pci.h */
+struct ram;     /* base/ram.h */
+struct virtio_dev;
+
+/*
+ * Virtio over PCI, modern only (virtio_pci.c). Owns d from then on, also on failure; the bus owns the function. slot
+ * -1: the next free one. *out, which may be NULL: the function.
+ */
+int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct device **out, struct err *e);
+/* The virtio device of a function that virtio_pci_add() made. */
+struct virtio_dev *virtio_pci_dev(struct device *d);
+
+int virtio_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct blk *blk /* owned */,
+		   unsigned nqueues, const char *serial, struct err *e);
+int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd /* owned: datagram socket, one
+		   Ethernet frame a message */
+		   ,
+		   const u8 mac[6], struct err *e);
+/* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add().
+ */
+void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
+int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
+		       struct err *e);
+int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
+int virtio_balloon_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);
+/* Ask the balloon to hold `bytes` of guest RAM back. Any thread. */
+void virtio_balloon_target(struct virtio_dev *d, u64 bytes);
+/* What the guest says it holds back now. Any thread. */
+u64 virtio_balloon_actual(struct virtio_dev *d);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* board_int.h - the board's inside, between the files board*.c. */
+#ifndef MICA_BOARD_INT_H
+#define MICA_BOARD_INT_H
+
+#include "machine/machine.h"
+
+struct machine {
+	struct machine_config cfg;
+	struct cpu_bus cpu_bus;
+	struct cpu_vm *vm;
+	struct bus *bus;
+	struct lapics *lapics;
+	struct ioapic *ioapic;
+	struct pic *pic;
+	struct pit *pit;
+	struct rtc *rtc;
+	struct acpi_pm *acpi;
+	struct reset *reset;
+	struct rom *rom;
+	struct pv *pv;
+	struct pci_bus *pci;
+	struct lpc *lpc;
+	struct device *devices, **last; /* at fixed addresses, in the order in which they were added */
+	/* Interrupts that each vCPU took; its own thread counts. */
+	struct {
+		_Alignas(64) u64 n;
+	} taken[CPU_MAX];
+};
+
+extern const struct cpu_bus board_cpu_bus; /* board_cpu.c; opaque: struct machine */
+
+#endif

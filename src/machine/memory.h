@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * memory.h - which guest physical addresses are memory on this board, and what kind.
+ *
+ *   00000000 - 000effff   RAM. A PC's holes are none here as long as the board has no screen and no option ROMs:
+ *                         a0000 - bffff, where VGA is, and c0000 - dffff are plain RAM that the memory map gives
+ *                         to nobody (boot_mem_map()); the ACPI tables are from e0000 on, with a lock in them that
+ *                         guests write.
+ *   000f0000 - 000fffff   ROM, where a PC has its BIOS (rom.h)
+ *   00100000 - bfffffff   RAM, as much as there is
+ *   c0000000 - ffffffff   devices (layout.h), and nothing
+ *  100000000 - ...        RAM that did not find room below
+ *
+ * The main RAM of the file (base/ram.h) lies in this order, without the hole: what is seen at f0000 is its page f0, and
+ * where the ROM is written (rom_write()) is a piece of RAM that is shown read-only. So the place of a byte in a saved
+ * state does not depend on what the board makes of its address.
+ *
+ * What comes later changes this table by ram.h's edits: a firmware its flash below 4 GiB, a host bridge what its PAM
+ * registers say of c0000 - fffff, a screen its memory; a module of memory is one extent more.
+ */
+#ifndef MICA_MACHINE_MEMORY_H
+#define MICA_MACHINE_MEMORY_H
+
+#include "base/ram.h"
+#include "machine/layout.h"
+
+/* What a VM's file has room for beside main RAM (ram_take()): firmware, option ROMs, video memory. */
+#define MEMORY_ROOM (64 * MIB)
+
+/* Lay out r's main RAM. No vCPU runs. */
+int memory_lay_out(struct ram *r, struct err *e);
+
+/* Where RAM below the hole ends, and how much lies above 4 GiB. */
+static inline gpa_t memory_low_end(const struct ram *r)
+{
+	return MIN(r->bytes, LAYOUT_RAM_LOW_MAX);
+}
+static inline u64 memory_high_bytes(const struct ram *r)
+{
+	return r->bytes - memory_low_end(r);
+}
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* device_plan.c - see device_plan.h. */
+#include "vmm/device_plan.h"
+#include "vmm/i18n.h"
+
+#include <ctype.h>
+
+/* ---- what there is, for messages ---- */
+
+static void list(char *buf, size_t bytes, const char *item)
+{
+	size_t n = strlen(buf);
+
+	snprintf(buf + n, bytes - n, "%s%s", n ? ", " : "", item);
+}
+
+static const char *field_key(enum device_role role)
+{
+	return role == DEVICE_DISK ? "bus" : "model";
+}
+
+int vmm_class_of(const struct device_class **out, enum device_role role, const char *field, struct err *e)
+{
+	const struct device_class *c;
+	char known[256] = "";
+
+	*out = device_class_of(role, field);
+	if (*out)
+		return 0;
+	for (unsigned i = 0; (c = device_class_next(role, &i));)
+		list(known, sizeof(known), c->field);
+	return err_set(e, EINVAL, _("%s=%s is not known; there is: %s"), field_key(role), field, known);
+}
+
+int vmm_class_addable(const struct device_class **out, const char *name, struct err *e)
+{
+	const struct device_class *c = device_class_find(name);
+	char known[256] = "";
+
+	*out = c;
+	if (c && device_class_addable(c))
+		return 0;
+	if (c && c->role == DEVICE_PLAIN)
+		return err_set(e, EINVAL, _("every machine has one %s, and no second one"), name);
+	if (c && c->role == DEVICE_DISK)
+		return err_set(e, EINVAL, _("%s is a disk; write --disk FILE,bus=%s"), name, c->field);
+	if (c && c->role == DEVICE_NIC)
+		return err_set(e, EINVAL, _("%s is a network card; write --net user,model=%s"), name, c->field);
+	for (unsigned i = 0; (c = device_class_next(DEVICE_PLAIN, &i));)
+		if (device_class_addable(c))
+			list(known, sizeof(known), c->name);
+	return err_set(e, EINVAL, _("'%s' is no device that can be added; there is: %s"), name, known);
+}
+
+/* ---- parameters ---- */
+
+static int number_check(const struct device_param *p, const char *value, struct err *e)
+{
+	char *end;
+
+	errno = 0;
+	u64 n = strtoull(value, &end, 10);
+	if (isdigit((unsigned char)*value) && !*end && !errno && n >= p->lo && n <= p->hi)
+		return 0;
+	return err_set(e, EINVAL, _("%s=%s: write a number from %llu to %llu"), p->name, value,
+		       (unsigned long long)p->lo, (unsigned long long)p->hi);
+}
+
+int vmm_param_check(const struct device_class *c, const char *item, struct err *e)
+{
+	size_t n = strcspn(item, "=");
+	auto_free char *key = xasprintf("%.*s", (int)n, item);
+	const struct device_param *p = item[n] ? device_class_param(c, key) : NULL;
+	const char *value = item + n + 1;
+	char known[256] = "";
+
+	if (!p) {
+		for (p = c->params; p && p->name; p++) {
+			auto_free char *one = xasprintf("%s=%s", p->name, p->shown);
+			list(known, sizeof(known), one);
+		}
+		return known[0]
+			   ? err_set(e, EINVAL, _("'%s' is not known; %s takes %s"), item, c->name, known)
+			   : err_set(e, EINVAL, _("'%s' is not known; %s takes nothing of its own"), item, c->name);
+	}
+	switch (p->value) {
+	case DEVICE_NUMBER:
+		return number_check(p, value, e);
+	case DEVICE_SWITCH:
+		if (!strcmp(value, "on") || !strcmp(value, "off"))
+			return 0;
+		return err_set(e, EINVAL, _("%s=%s: write %s=on or %s=off"), p->name, value, p->name, p->name);
+	case DEVICE_TEXT:
+		if (strlen(value) <= p->hi)
+			return 0;
+		return err_set(e, EINVAL, _("%s=%s is too long; at most %llu bytes"), p->name, value,
+			       (unsigned long long)p->hi);
+	}
+	return -EINVAL;
+}
+
+int vmm_id_check(const char *id, struct err *e)
+{
+	size_t n = strlen(id);
+	bool ok = n >= 1 && n <= DEVICE_ID_MAX && isalpha((unsigned char)*id);
+
+	for (size_t i = 0; i < n; i++)
+		ok &= isalnum((unsigned char)id[i]) || strchr("-_.", id[i]);
+	return ok ? 0
+		  : err_set(e, EINVAL, _("id=%s: write a letter, then letters, digits, '-', '_' or '.'; at most %d"),
+			    id, DEVICE_ID_MAX);
+}
+
+/* ---- the plan ---- */
+
+struct plan {
+	struct vmm_planned *v;
+	unsigned n, of_class[64]; /* how many there are of each class that has no list in the configuration */
+};
+
+/* What a device without an id is called: as the configuration counts them. */
+static void name_it(struct plan *p, struct vmm_planned *d, unsigned index)
+{
+	static const char *const names[] = {
+		[DEVICE_DISK] = "disk", [DEVICE_NIC] = "net", [DEVICE_SERIAL] = "serial", [DEVICE_CONSOLE] = "console"
+	};
+	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
+
+	if (d->cls->role == DEVICE_PLAIN) {
+		unsigned i = 0;
+		while (device_table[i] != d->cls)
+			i++;
+		must(i < ARRAY_LEN(p->of_class));
+		index = p->of_class[i]++;
+	}
+	snprintf(d->id, sizeof(d->id), "%s%u", name, index);
+}
+
+static int add(struct plan *p, const struct device_class *cls, const char *id, unsigned index, char *const *params,
+	       unsigned nparams, struct err *e)
+{
+	struct vmm_planned *d = &p->v[p->n++];
+	int r = id ? vmm_id_check(id, e) : 0;
+
+	*d = (struct vmm_planned){
+		.cls = cls, .index = index, .params = (const char *const *)params, .nparams = nparams
+	};
+	name_it(p, d, index);
+	if (r == 0 && id)
+		snprintf(d->id, sizeof(d->id), "%s", id);
+	for (unsigned i = 0; r == 0 && i < nparams; i++) {
+		size_t key = strcspn(params[i], "=");
+		r = vmm_param_check(cls, params[i], e);
+		for (unsigned k = 0; r == 0 && k < i; k++)
+			if (!strncmp(params[k], params[i], key + 1))
+				r = err_set(e, EINVAL, _("'%s' and '%s': once is enough"), params[k], params[i]);
+	}
+	for (unsigned i = 0; r == 0 && i + 1 < p->n; i++)
+		if (!strcmp(p->v[i].id, d->id))
+			r = err_set(e, EINVAL, _("two devices are called '%s'; give one of them another id="), d->id);
+	return r;
+}
+
+static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
+{
+	const struct device_class *cls;
+	int r = add(p, device_class_of(DEVICE_SERIAL, NULL), NULL, 0, NULL, 0, e);
+
+	for (unsigned i = 0; r == 0 && i < c->ndisks; i++) {
+		const struct vmm_disk *d = &c->disks[i];
+		r = vmm_class_of(&cls, DEVICE_DISK, d->bus, e);
+		if (r == 0)
+			r = add(p, cls, d->id, i, d->params, d->nparams, e);
+		if (r < 0)
+			return err_prefix(e, "disk: %s", d->path);
+	}
+	for (unsigned i = 0; r == 0 && i < c->nnets; i++) {
+		const struct vmm_net *d = &c->nets[i];
+		r = vmm_class_of(&cls, DEVICE_NIC, d->model, e);
+		if (r == 0)
+			r = add(p, cls, d->id, i, d->params, d->nparams, e);
+		if (r < 0)
+			return err_prefix(e, "net");
+	}
+	if (r == 0 && strcmp(c->virtio_console, "none"))
+		r = add(p, device_class_of(DEVICE_CONSOLE, NULL), NULL, 0, NULL, 0, e);
+	for (unsigned i = 0; r == 0 && (cls = device_class_next(DEVICE_PLAIN, &i));)
+		if (cls->standard)
+			r = add(p, cls, NULL, 0, NULL, 0, e);
+	for (unsigned i = 0; r == 0 && i < c->ndevices; i++) {
+		const struct vmm_device *d = &c->devices[i];
+		r = vmm_class_addable(&cls, d->class ? d->class : "", e);
+		if (r == 0)
+			r = add(p, cls, d->id, i, d->params, d->nparams, e);
+		if (r < 0)
+			return err_prefix(e, "device");
+	}
+	return r;
+}
+
+int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
+{
+	unsigned most = 2 + c->ndisks + c->nnets + c->ndevices;
+	struct plan p = { 0 };
+
+	for (unsigned i = 0; device_table[i]; i++)
+		most += device_table[i]->standard;
+	p.v = xcalloc(most, sizeof(*p.v));
+	int r = plan(&p, c, e);
+	if (r < 0) {
+		free(p.v);
+		return r;
+	}
+	*out = p.v;
+	*n = p.n;
+	return 0;
+}

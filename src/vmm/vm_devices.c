@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm_devices.c - what a VM has besides CPUs and memory: back ends on the host, and the devices in front of them, as
+ * device_plan.h has them. No device is named here.
+ */
+#include "block/block.h"
+#include "device/chr.h"
+#include "machine/machine.h"
+#include "machine/pci.h"
+#include "net/net.h"
+#include "vmm/device_plan.h"
+#include "vmm/i18n.h"
+#include "vmm/listen.h"
+#include "vmm/vm_int.h"
+
+#define FLUSH_MS 1000
+
+/* ---- back ends: what is opened becomes the device's with its constructor ---- */
+
+static int open_chardev(struct chr **out, struct loop *loop, const char *kind, int fd, const char *path, struct err *e)
+{
+	*out = NULL;
+	if (!strcmp(kind, "fd"))
+		return chr_new(out, loop, fd, fd, e);
+	if (!strcmp(kind, "unix")) {
+		int l = unix_listen(path, e);
+		return l < 0 ? l : chr_new_listen(out, loop, l, e);
+	}
+	return 0;
+}
+
+static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err *e)
+{
+	const struct vmm_disk *d = &v->cfg->disks[i];
+	const struct blk_option direct = { "direct", "on" };
+	struct blk_params p = {
+		.path = d->path,
+		.format = d->format ? d->format : "raw",
+		.readonly = d->readonly,
+		.snapshot = d->snapshot,
+		.options = &direct,
+		.noptions = d->direct,
+	};
+	int r = blk_open(&a->blk, v->loop, &p, e);
+
+	if (r < 0)
+		return r;
+	v->disks[v->ndisks++] = a->blk;
+	a->serial = d->serial ? d->serial : "";
+	return 0;
+}
+
+static int open_net(struct vm *v, unsigned i, struct device_args *a, struct err *e)
+{
+	const struct vmm_net *n = &v->cfg->nets[i];
+	/* Locally administered; "mica" and the card's number. */
+	const u8 mac[6] = { 0x02, 'm', 'i', 'c', 'a', (u8)i };
+	struct net_hostfwd *fwd = xcalloc(n->nhostfwd + 1, sizeof(*fwd));
+	pid_t pid;
+	int r = n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
+
+	if (!n->mac)
+		memcpy(a->mac, mac, sizeof(mac));
+	for (unsigned k = 0; r == 0 && k < n->nhostfwd; k++)
+		r = net_hostfwd_parse(&fwd[k], n->hostfwd[k], e);
+	if (r == 0)
+		r = net_user_start(&a->fd, &pid, fwd, n->nhostfwd, e);
+	a->mtu = NET_USER_MTU;
+	free(fwd);
+	return r;
+}
+
+static int open_back_end(struct vm *v, const struct vmm_planned *p, struct device_args *a, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	int r = 0;
+
+	switch (p->cls->role) {
+	case DEVICE_PLAIN:
+		break;
+	case DEVICE_DISK:
+		return open_disk(v, p->index, a, e);
+	case DEVICE_NIC:
+		return open_net(v, p->index, a, e);
+	case DEVICE_SERIAL:
+		r = open_chardev(&v->console, v->loop, c->console, c->console_fd, c->console_path, e);
+		a->chr = v->console;
+		break;
+	case DEVICE_CONSOLE:
+		r = open_chardev(&v->virtio_console, v->loop, c->virtio_console, c->virtio_console_fd,
+				 c->virtio_console_path, e);
+		a->chr = v->virtio_console;
+		break;
+	}
+	return r;
+}
+
+/* ---- life ---- */
+
+static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
+{
+	struct vm_device *d = &v->devices[v->ndevices];
+	struct device_args a = { .id = p->id, .slot = -1, .params = p->params, .nparams = p->nparams, .fd = -1 };
+	int r = open_back_end(v, p, &a, e);
+
+	if (r == 0)
+		r = p->cls->new (&d->dev, v->machine, &a, e);
+	if (r < 0)
+		return r;
+	d->cls = p->cls;
+	snprintf(d->dev->id, sizeof(d->dev->id), "%s", p->id);
+	v->ndevices++;
+	return 0;
+}
+
+int vm_add_devices(struct vm *v, struct err *e)
+{
+	struct vmm_planned *plan;
+	unsigned n;
+	int r = vmm_device_plan(&plan, &n, v->cfg, e);
+
+	if (r < 0)
+		return r;
+	v->devices = xcalloc(n, sizeof(*v->devices));
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		r = add(v, &plan[i], e);
+	free(plan);
+	return r;
+}
+
+void vm_free_devices(struct vm *v)
+{
+	if (v->machine)
+		machine_free(v->machine); /* ends its devices; may still move an interrupt line of a vCPU */
+	if (v->console)
+		chr_flush(v->console, FLUSH_MS);
+	if (v->virtio_console)
+		chr_flush(v->virtio_console, FLUSH_MS);
+	chr_free(v->console);
+	chr_free(v->virtio_console);
+	free(v->devices);
+}
+
+/* ---- what is asked of them while they are there ---- */
+
+void vm_break(struct vm *v)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->line_break)
+			v->devices[i].cls->line_break(v->devices[i].dev);
+}
+
+bool vm_balloon(struct vm *v, u64 bytes)
+{
+	if (bytes > v->cfg->memory_bytes)
+		return false;
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->balloon)
+			v->devices[i].cls->balloon(v->devices[i].dev, bytes);
+	return true;
+}
+
+json_t *vm_devices_json(struct vm *v)
+{
+	json_t *a = json_array();
+
+	for (unsigned i = 0; i < v->ndevices; i++) {
+		struct device *d = v->devices[i].dev;
+		struct pci_dev *pci = pci_dev_get(d);
+		json_t *o = json_pack("{s:s s:s}", "id", d->id, "class", v->devices[i].cls->name);
+
+		if (pci)
+			json_object_set_new(o, "slot", json_integer(pci->devfn >> 3));
+		json_array_append_new(a, o);
+	}
+	return a;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm_int.h - one VM's inside, between the files vm*.c: vm.c (its life), vm_engine.c (who executes), vm_devices.c (what
+ * it has), vm_rest.c (what is done while its vCPUs are at rest), vm_save.c, vm_stats.c.
+ *
+ * INV-VM-1: what is marked "at rest" runs only while all vCPUs are parked (INV-GATE-1).
+ */
+#ifndef MICA_VM_INT_H
+#define MICA_VM_INT_H
+
+#include "base/ram.h"
+#include "base/state.h"
+#include "cpu/cpu.h"
+#include "vmm/boot_files.h"
+#include "vmm/gate.h"
+#include "vmm/vm.h"
+#include "vmm/vm_state.h"
+
+#include <pthread.h>
+
+struct device;
+struct device_class;
+
+struct vcpu {
+	struct vm *vm;
+	struct cpu *cpu;
+	unsigned index;
+	pthread_t thread;
+};
+
+struct vm {
+	const struct vmm_config *cfg;
+	struct loop *loop;
+	struct ram *ram;
+	struct cpu_model *model;
+	struct machine *machine;
+	struct cpu_vm *cpus;
+	struct chr *console, *virtio_console;
+	struct vm_device {
+		const struct device_class *cls;
+		struct device *dev; /* the board's */
+	} * devices;
+	unsigned ndevices;
+	struct blk *disks[VMM_DISKS_MAX]; /* their devices own them */
+	unsigned ndisks;
+	char *cwd;                        /* where we were started, for relative paths in a saved state */
+	struct state_file *restore;       /* what to go on from, while building */
+	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
+	struct boot_files files;
+	struct vcpu vcpu[CPU_MAX];
+	unsigned nthreads;
+	int proc_status; /* /proc/self/status, for our own memory */
+	enum cpu_engine_kind kind;
+	bool automatic;       /* the choice of it */
+	char engine_why[320]; /* why this engine runs it */
+	u64 started_ns;
+	u64 start_cpu_us; /* CPU time from exec to the first guest instruction */
+	unsigned resets;
+	int status; /* to exit with */
+	bool ended;
+
+	struct gate gate;
+	struct gate_wishes doing; /* vm_act_at_rest()'s, what is left of them */
+	struct loop_timer settle; /* go_on() looks again */
+	int reset_result;         /* of the errand, for go_on_after_reset() */
+	bool was_reset;           /* since act_at_rest() began */
+	struct err reset_err;
+	struct {
+		int fd; /* what gate_save() is for */
+		vm_saved_fn *done;
+		void *opaque;
+	} save;
+	pthread_mutex_t lock;  /* guards what follows */
+	struct err engine_err; /* why the first vCPU could not go on; empty: all can */
+};
+
+/* ---- vm_engine.c: the engine as asked for, or the best that works; which and why is told ---- */
+int vm_choose_engine(struct vm *v, int *status, struct err *e);
+/* Make it, and the vCPUs. */
+int vm_add_cpus(struct vm *v, int *status, struct err *e);
+
+/* ---- vm_devices.c ---- */
+int vm_add_devices(struct vm *v, struct err *e);
+/* And the board they are on. */
+void vm_free_devices(struct vm *v);
+/* New reference: what there is, by id, with its class and PCI slot. */
+json_t *vm_devices_json(struct vm *v);
+
+/* ---- vm_rest.c; opaque: struct vm ---- */
+/* On the loop, at rest: what the gate was asked for. */
+void vm_act_at_rest(void *opaque);
+/* What vm_act_at_rest() has begun is done, or was overtaken: the rest. On the loop, at rest. */
+void vm_go_on(void *opaque);
+/* Put the kernel into memory; the vCPUs are in reset state. At rest, any thread. */
+int vm_boot(struct vm *v, struct err *e);
+
+/* ---- vm_save.c ---- */
+struct snapshot_vm vm_parts(struct vm *v);
+/* What was wished besides has been done. False: not yet, requests are in flight. On the loop, at rest. */
+bool vm_save_at_rest(struct vm *v);
+
+/* ---- vm_stats.c ---- */
+void vm_print_stats(struct vm *v);
+
+#endif
