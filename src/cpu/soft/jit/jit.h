@@ -76,16 +76,30 @@ struct jsite_slow {
 #define JSLOW_ALIGNED 8u         /* misaligned: the handler raises #GP */
 #define JSLOW_WAITS 16u          /* #MF comes before what the access raises: the handler knows */
 #define JSLOW_X87 32u            /* c->fip lags behind: see x87_settle() */
-#define JSLOW_LEFT 1u            /* jit_slow() returns this when it did: c->jit.exit_uop */
+/* What jit_slow() returns besides a host address. */
+enum jslow_result {
+	JSLOW_DONE, /* the instruction was executed: on with the next one */
+	JSLOW_LEFT, /* leave: at c->jit.exit_uop */
+};
 
 struct jsite_uop {
 	u32 block;
 	u8 uop, nuops;
 	union {
-		u8 pad[2];
-		u16 mnemonic; /* r_uop, r_exit_uop */
+		u16 mnemonic; /* ZydisMnemonic, for statistics: r_uop, r_exit_uop, r_end */
+		struct {
+			u8 how; /* JSLOW_*, of the group's leader */
+		} group;        /* r_exit_group */
+		struct {
+			u8 need; /* JIT_VEC_*: what must be live */
+		} vec;           /* r_need_vec */
+		struct {
+			u8 undo; /* what the branch has added to RSP */
+		} jump;          /* r_lookup */
 	};
 } __attribute__((packed));
+
+_Static_assert(sizeof(struct jsite_uop) == 8, "the routines step over it");
 
 /* A place in a block's code where the host may raise what the guest's instruction raises. */
 struct jfault {

@@ -73,9 +73,9 @@ static inline void patch_to(struct jit *j, u32 at, u32 to)
 
 static inline void rex(struct jit *j, bool w, unsigned reg, unsigned index, unsigned base)
 {
-	unsigned v = 0x40 | w << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+	unsigned v = X_REX | w << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
 
-	if (v != 0x40)
+	if (v != X_REX)
 		e8(j, v);
 }
 
@@ -84,9 +84,9 @@ static inline void modrm_disp(struct jit *j, unsigned reg, unsigned base, s32 di
 {
 	unsigned mod = disp == 0 && (base & 7) != 5 ? 0 : disp == (s8)disp ? 1 : 2;
 
-	e8(j, mod << 6 | (reg & 7) << 3 | (base & 7));
-	if ((base & 7) == 4)
-		e8(j, 0x24);
+	e8(j, X_MODRM(mod, reg, base));
+	if ((base & 7) == X_RM_SIB)
+		e8(j, X_SIB(0, 4, base));
 	if (mod == 1)
 		e8(j, (u8)disp);
 	else if (mod == 2)
@@ -104,87 +104,92 @@ static inline void op_rr(struct jit *j, bool w, unsigned op, unsigned reg, unsig
 {
 	rex(j, w, reg, 0, rm);
 	e8(j, op);
-	e8(j, 0xc0 | (reg & 7) << 3 | (rm & 7));
+	e8(j, X_REGS(reg, rm));
 }
 static inline void e_mov(struct jit *j, unsigned dst, unsigned src)
 {
 	if (dst != src)
-		op_rr(j, true, 0x8b, dst, src);
+		op_rr(j, true, X_MOV_R_M, dst, src);
 }
 static inline void e_mov32(struct jit *j, unsigned dst, unsigned src)
 {
-	op_rr(j, false, 0x8b, dst, src);
+	op_rr(j, false, X_MOV_R_M, dst, src);
 }
 static inline void e_ld(struct jit *j, unsigned dst, s32 off)
 {
-	op_rm(j, true, 0x8b, dst, H_RSP, off);
+	op_rm(j, true, X_MOV_R_M, dst, H_RSP, off);
 }
 static inline void e_st(struct jit *j, unsigned src, s32 off)
 {
-	op_rm(j, true, 0x89, src, H_RSP, off);
+	op_rm(j, true, X_MOV_M_R, src, H_RSP, off);
 }
 static inline void e_lea(struct jit *j, unsigned dst, unsigned base, s32 disp)
 {
 	if (!disp)
 		e_mov(j, dst, base);
 	else
-		op_rm(j, true, 0x8d, dst, base, disp);
+		op_rm(j, true, X_LEA, dst, base, disp);
 }
 static inline void e_movi(struct jit *j, unsigned dst, u64 v)
 {
 	if (v == (u32)v) {
 		rex(j, false, 0, 0, dst);
-		e8(j, 0xb8 | (dst & 7));
+		e8(j, X_MOV_R_I | (dst & 7));
 		e32(j, (u32)v);
 	} else if ((u64)(s64)(s32)v == v) {
 		rex(j, true, 0, 0, dst);
-		e8(j, 0xc7);
-		e8(j, 0xc0 | (dst & 7));
+		e8(j, X_MOV_M_I);
+		e8(j, X_REGS(0, dst));
 		e32(j, (u32)v);
 	} else {
 		rex(j, true, 0, 0, dst);
-		e8(j, 0xb8 | (dst & 7));
+		e8(j, X_MOV_R_I | (dst & 7));
 		e64(j, v);
 	}
 }
-/* ALU group 1 with an immediate: op as in /op */
+/* op: XG_ADD... */
 static inline void e_alui(struct jit *j, bool w, unsigned op, unsigned dst, s32 v)
 {
 	rex(j, w, 0, 0, dst);
 	if (v == (s8)v) {
-		e8(j, 0x83);
-		e8(j, 0xc0 | op << 3 | (dst & 7));
+		e8(j, X_ALU_I8);
+		e8(j, X_REGS(op, dst));
 		e8(j, (u8)v);
 	} else {
-		e8(j, 0x81);
-		e8(j, 0xc0 | op << 3 | (dst & 7));
+		e8(j, X_ALU_I);
+		e8(j, X_REGS(op, dst));
 		e32(j, (u32)v);
 	}
 }
 /* Jumps with a rel32 to be patched: where that is. */
 static inline u32 e_jmp(struct jit *j)
 {
-	e8(j, 0xe9);
+	e8(j, X_JMP);
 	e32(j, 0);
 	return j->n - 4;
 }
 static inline u32 e_jcc(struct jit *j, unsigned cc)
 {
-	e8(j, 0x0f);
-	e8(j, 0x80 | cc);
+	e8(j, X_0F);
+	e8(j, X0F_JCC | cc);
 	e32(j, 0);
 	return j->n - 4;
 }
 /* Absolute target in the code memory. */
 static inline void e_call_to(struct jit *j, const u8 *to)
 {
-	e8(j, 0xe8);
+	e8(j, X_CALL);
 	e32(j, (u32)((u64)(uintptr_t)to - (j->pc0 + j->n + 4)));
 }
 static inline void e_jmp_to(struct jit *j, const u8 *to)
 {
-	e8(j, 0xe9);
+	e8(j, X_JMP);
 	e32(j, (u32)((u64)(uintptr_t)to - (j->pc0 + j->n + 4)));
+}
+/* Rotated right, and no flag is touched: BMI2 */
+static inline void e_rorx_rcx_rax(struct jit *j, u8 n)
+{
+	EB(j, X_VEX3, 0xe3, 0xfb, 0xf0, X_REGS(H_RCX, H_RAX), n);
 }
 void e_nops(struct jit *j, unsigned n);
 

@@ -27,29 +27,27 @@ void j_set_reg(struct jit *j, unsigned g, unsigned h)
 
 static void modrm_of(struct jit *j, const struct enc *e)
 {
-	unsigned r = (e->reg & 7) << 3;
-
 	switch (e->kind) {
 	case RM_REG:
-		e8(j, 0xc0 | r | (e->rm & 7));
+		e8(j, X_REGS(e->reg, e->rm));
 		break;
 	case RM_GROUP:
-		e8(j, 0x80 | r | 4);
-		e8(j, (e->index & 7) << 3 | (e->rm & 7));
+		e8(j, X_MODRM(2, e->reg, X_RM_SIB));
+		e8(j, X_SIB(0, e->index, e->rm));
 		e32(j, (u32)e->disp);
 		break;
 	case RM_AT_RAX:
-		e8(j, r | H_RAX);
+		e8(j, X_MODRM(0, e->reg, H_RAX));
 		break;
 	case RM_AT_RCX:
-		e8(j, r | H_RCX);
+		e8(j, X_MODRM(0, e->reg, H_RCX));
 		break;
 	case RM_HOME:
 		modrm_disp(j, e->reg, H_RSP, C_OFF(gpr[0]) + 8 * (s32)e->rm);
 		break;
 	case RM_AT_RAX_RCX:
-		e8(j, r | 4);
-		e8(j, H_RCX << 3 | H_RAX);
+		e8(j, X_MODRM(0, e->reg, X_RM_SIB));
+		e8(j, X_SIB(0, H_RCX, H_RAX));
 		break;
 	default:
 		break;
@@ -68,7 +66,7 @@ void je_prefixes(struct jit *j, const struct jinsn *i)
 	for (unsigned k = 0; k < i->in.raw.prefix_count; k++) {
 		u8 p = i->in.raw.prefixes[k].value;
 		/* What this processor model ignores (F3 on BSF without BMI1) the host might not. */
-		if ((p == 0x66 || p == 0xf2 || p == 0xf3 || p == 0xf0) &&
+		if ((p == X_OSIZE || p == X_REPNE || p == X_REP || p == X_LOCK) &&
 		    i->in.raw.prefixes[k].type != ZYDIS_PREFIX_TYPE_IGNORED)
 			e8(j, p);
 	}
@@ -76,12 +74,15 @@ void je_prefixes(struct jit *j, const struct jinsn *i)
 
 void je_map(struct jit *j, const struct jinsn *i)
 {
-	if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F)
-		e8(j, 0x0f);
-	else if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F38)
-		EB(j, 0x0f, 0x38);
-	else if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F3A)
-		EB(j, 0x0f, 0x3a);
+	static const struct {
+		u8 n, b[2];
+	} map[ZYDIS_OPCODE_MAP_MAX_VALUE + 1] = {
+		[ZYDIS_OPCODE_MAP_0F] = { 1, { X_0F } },
+		[ZYDIS_OPCODE_MAP_0F38] = { 2, { X_0F, X_0F38 } },
+		[ZYDIS_OPCODE_MAP_0F3A] = { 2, { X_0F, X_0F3A } },
+	};
+
+	eb(j, map[i->in.opcode_map].b, map[i->in.opcode_map].n);
 }
 
 void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsigned opcode)
@@ -90,16 +91,16 @@ void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsign
 
 	if (i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		const u8 *v = i->bytes + i->in.raw.vex.offset;
-		bool three = v[0] == 0xc4;
+		bool three = v[0] == X_VEX3;
 		u8 p1 = three ? v[1] & 0x1f : 1, p2 = three ? v[2] : v[1] & 0x7f;
 		if (e->vvvv != H_NONE)
 			p2 = (u8)((p2 & 0x87) | (~e->vvvv & 15) << 3);
-		EB(j, 0xc4, (u8)(p1 | (r ? 0 : 0x80) | 0x40 | (b ? 0 : 0x20)), p2);
+		EB(j, X_VEX3, (u8)(p1 | (r ? 0 : 0x80) | 0x40 | (b ? 0 : 0x20)), p2);
 	} else {
 		je_prefixes(j, i);
 		bool w = (i->in.attributes & ZYDIS_ATTRIB_HAS_REX) && i->in.raw.rex.W;
 		if (w || r || b || e->rex8)
-			e8(j, 0x40 | w << 3 | r << 2 | b);
+			e8(j, X_REX | w << 3 | r << 2 | b);
 		je_map(j, i);
 	}
 	e8(j, opcode);

@@ -24,12 +24,12 @@ static bool native_high(struct jit *j, struct jinsn *i, const struct regs *r)
 	if (r->opc >= 0) { /* MOV r, imm8 */
 		unsigned h = jit_hreg[r->opc];
 		if (h < 4) {
-			e8(j, 0xb4 | h);
+			e8(j, X8_MOV_R_I8 | 4 | h); /* AH... for RAX... */
 			je_imm(j, i);
 			return true;
 		}
 		e_mov(j, H_RCX, h);
-		e8(j, 0xb4 | H_RCX);
+		e8(j, X8_MOV_R_I8 | 4 | H_RCX);
 		je_imm(j, i);
 		e_mov(j, h, H_RCX);
 		return true;
@@ -43,7 +43,7 @@ static bool native_high(struct jit *j, struct jinsn *i, const struct regs *r)
 		jm_addend(j, i, H_RAX);
 		unsigned base = j_reg(j, decode_gpr(r->mem->mem.base), H_RCX);
 		rex(j, true, H_RAX, 0, base); /* lea rax, [base + rax + disp32] */
-		EB(j, 0x8d, 0x84, (u8)(H_RAX << 3 | (base & 7)));
+		EB(j, X_LEA, X_MODRM(2, H_RAX, X_RM_SIB), X_SIB(0, H_RAX, base));
 		e32(j, r->mem->mem.disp.has_displacement ? (u32)r->mem->mem.disp.value : 0);
 		e.kind = RM_AT_RAX;
 		in = 0;
@@ -169,8 +169,8 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		r.rm = r.acc;
 		r.rd[1] = r.rd[4];
 		r.wr[1] = r.wr[4];
-		e.reg = opcode >= 0xa8 ? 0 : opcode >> 3 & 7;
-		opcode = (opcode >= 0xa8 ? 0xf6 : 0x80) | (opcode & 1);
+		e.reg = opcode >= X_TEST_AL_I8 ? 0 : opcode >> 3 & 7;
+		opcode = (opcode >= X_TEST_AL_I8 ? X8_TEST_M_I8 : X8_ALU_I8) | (opcode & 1);
 	}
 	if (r.opc >= 0) {
 		/* MOV r, imm and BSWAP */
@@ -180,7 +180,7 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		je_prefixes(j, i);
 		bool w = (i->in.attributes & ZYDIS_ATTRIB_HAS_REX) && i->in.raw.rex.W;
 		if (w || h >= 8 || e.rex8)
-			e8(j, 0x40 | w << 3 | h >> 3);
+			e8(j, X_REX | w << 3 | h >> 3);
 		je_map(j, i);
 		e8(j, (opcode & ~7u) | (h & 7));
 		je_imm(j, i);
@@ -205,7 +205,8 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		jm_addend_rcx(j, i);
 		if (homed(g)) {
 			e_ld(j, H_RAX, C_OFF(gpr[0]) + 8 * g);
-			EB(j, 0x48, 0x8d, 0x04, 0x08); /* lea rax, [rax + rcx] */
+			EB(j, X_REX_W, X_LEA, X_MODRM(0, H_RAX, X_RM_SIB),
+			   X_SIB(0, H_RCX, H_RAX)); /* lea rax, [rax + rcx] */
 			e.rm = H_RAX;
 			e.index = 4; /* none */
 			sreg = H_RCX;

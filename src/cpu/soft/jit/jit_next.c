@@ -98,7 +98,7 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 		jit_vec_off(c);
 		/* The branch itself faults, before it has done anything: let the handler do that. */
 		struct block *from = jit_block_at(c, s->block);
-		c->gpr[GPR_RSP] -= (u64)s->pad[0];
+		c->gpr[GPR_RSP] -= (u64)s->jump.undo;
 		c->gpr[GPR_BLK] = c->jit.vpage + (from->phys & ~PAGE_MASK);
 		SOFT_ENTER(c, &from->op[s->uop]);
 		soft_gp(c, 0);

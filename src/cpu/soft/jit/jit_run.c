@@ -293,7 +293,7 @@ const struct uop *jit_exit_group(struct soft_cpu *c, u64 rax, const struct jsite
 	(void)rax;
 	jit_vec_off(c);
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
-	if (s->pad[0] & JSLOW_X87)
+	if (s->group.how & JSLOW_X87)
 		x87_settle(c, b, s->uop);
 	c->jit.n.exit[JX_MEMORY]++;
 	if (++b->jit.misses < JIT_MISSES)
@@ -309,7 +309,7 @@ u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 	(void)rax;
 	if (!c->jit.vec_live)
 		jit_vec_load(c);
-	if ((c->jit.vec_live & s->pad[0]) == s->pad[0])
+	if ((c->jit.vec_live & s->vec.need) == s->vec.need)
 		return 1;
 	/* Let the interpreter run the block, and raise what there is to raise. */
 	jit_vec_off(c);
