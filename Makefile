@@ -15,7 +15,7 @@ SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 # The programs and their translations: what a person waits for, without the tests.
 PROGRAMS = mica mica-vmm mica-net mica-slirp mica-gmo
 
-.PHONY: all help deps build run check compdb deb deb-check test compat bench soak install clean distclean
+.PHONY: all help deps build run check analyse coverage compdb deb deb-check test compat bench soak install clean distclean
 all: build
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo '              FRESH=1: start from a new disk; CPUS=2 MEMORY=1G ARGS="..." go to mica run'
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
 	@echo 'make check    a few minutes, before every commit: format, rooms, headers, comments, unit tests'
+	@echo 'make analyse  static analysis: gcc -fanalyzer, clang-tidy, cppcheck'
+	@echo 'make coverage which lines the unit and engine tests reach: $(B)/coverage/html'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
 	@echo 'make compat   programs of Debian in guests and here, in every mode of execution, outputs compared'
 	@echo '              ARGS="--only java --modes default" goes to tests/compat/compat; 8 GiB of disk'
@@ -55,6 +57,21 @@ check: build
 	@tools/deps.sh check
 	@tools/check --build '$(B)' $(ARGS)
 
+analyse: build
+	@tools/deps.sh analyse
+	@tools/analyse --build '$(B)' $(ARGS)
+
+# The builds for it are their own. The engine translates nothing there: coverage counts after calls, and so has no tail calls.
+coverage:
+	@tools/deps.sh build test analyse
+	@meson setup -Db_coverage=true -Dbuildtype=debugoptimized '$(B)/coverage' . $$(test -f '$(B)/coverage/build.ninja' && echo --reconfigure) >/dev/null
+	@ninja -C '$(B)/coverage'
+	@find '$(B)/coverage' -name '*.gcda' -delete
+	@meson test -C '$(B)/coverage' --no-rebuild $(ARGS) || true
+	@mkdir -p '$(B)/coverage/html'
+	@gcovr --root . --filter src/ --object-directory '$(B)/coverage' --html-details '$(B)/coverage/html/index.html' --txt '$(B)/coverage/summary.txt' --print-summary '$(B)/coverage'
+	@echo 'by file: $(B)/coverage/summary.txt, by line: $(B)/coverage/html/index.html'
+
 # For editors: every file's compiler command
 compdb: $(B)/build.ninja
 	@ln -sf '$(B)/compile_commands.json' compile_commands.json
@@ -67,7 +84,7 @@ deb-check: build deb
 	@tests/deb/check '$(B)'
 
 test:
-	@tools/deps.sh build run test compat
+	@tools/deps.sh build run check analyse test compat
 	@tools/run-tests --build '$(B)' $(ARGS)
 
 compat: build

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # deps.sh GROUP... - install the Debian packages a step needs, and only those that are missing. Says nothing and asks
-# for nothing when all are there. Groups: build, run, check, test, compat, deb, bench, soak.
+# for nothing when all are there. Groups: build, run, check, analyse, test, compat, deb, bench, soak.
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
@@ -12,6 +12,8 @@ test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dp
 	qemu-system-x86 e2fsprogs binutils'
 # What is asked before a commit. clang-format: another version lays out other lines.
 check='clang-format-14 shellcheck git'
+# Static analysis (tools/analyse), and coverage.
+analyse='clang-tidy-14 cppcheck gcc gcovr'
 # What the Debian package is made with, and tried in.
 deb='debhelper dpkg-dev fakeroot git mmdebstrap'
 # What tests/compat makes its trees with and asks besides this host. The programs that it runs are installed in those trees only.
@@ -28,12 +30,13 @@ for group; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	check) wanted="$wanted $check" ;;
+	analyse) wanted="$wanted $analyse" ;;
 	test) wanted="$wanted $test" ;;
 	compat) wanted="$wanted $compat" ;;
 	deb) wanted="$wanted $deb" ;;
 	bench) wanted="$wanted $bench" ;;
 	soak) wanted="$wanted $soak" ;;
-	*) echo "deps.sh: no group '$group': build, run, check, test, compat, deb, bench, soak" >&2; exit 2 ;;
+	*) echo "deps.sh: no group '$group': build, run, check, analyse, test, compat, deb, bench, soak" >&2; exit 2 ;;
 	esac
 done
 

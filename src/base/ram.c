@@ -202,6 +202,14 @@ int ram_take(struct ram *r, u64 bytes, u64 *off, struct err *e)
 	return rc;
 }
 
+u64 ram_taken_end(struct ram *r)
+{
+	pthread_mutex_lock(&r->lock);
+	u64 end = r->used;
+	pthread_mutex_unlock(&r->lock);
+	return end;
+}
+
 u64 ram_ones(struct ram *r)
 {
 	pthread_mutex_lock(&r->lock);

@@ -82,6 +82,7 @@ struct ram {
 	const char *tmpfs_rest;
 	u64 bytes;    /* of main RAM, from offset 0 on */
 	u64 ones_off; /* of a page of ones, see ram_ones() */
+	u64 pieces;   /* where what ram_take() gives begins */
 	u64 capacity; /* of the file and its mapping */
 	u8 *host;     /* the mapping */
 
@@ -112,6 +113,9 @@ void ram_init(struct ram *r);
 
 /* A piece of the file, zeros, whole pages; it is not given back. -ENOSPC: there is no room for it. Any thread. */
 int ram_take(struct ram *r, u64 bytes, u64 *off, struct err *e);
+/* Where what was taken ends; it begins at r->pieces. Who takes the same pieces in the same order has them at the same
+ * offsets: a saved state tells what is in them. */
+u64 ram_taken_end(struct ram *r);
 /* Offset of a page whose bytes are all ones: what a fetch finds where there is no memory. Any thread. */
 u64 ram_ones(struct ram *r);
 

@@ -11,7 +11,7 @@ void ram_init(struct ram *r)
 	pthread_mutex_init(&r->lock, NULL);
 	u64 end = ROUND_UP(r->bytes, RAM_PIECE_ALIGN);
 	r->ones_off = end + RAM_PIECE_ALIGN / 2; /* nothing beside it: tests have guard pages there */
-	r->used = end + RAM_PIECE_ALIGN;
+	r->pieces = r->used = end + RAM_PIECE_ALIGN;
 	must(r->used <= r->capacity);
 	must(ram_add(r, &all, NULL) == 0 && ram_commit(r, NULL) == 0);
 }

@@ -1,121 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* state.c - see state.h; the layout is in docs/state-format.md. */
-#include "base/state.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/state_int.h"
 
-#include <sys/stat.h>
 #include <xxhash.h>
 
 static const u8 magic[8] = { 'M', 'I', 'C', 'A', 'S', 'A', 'V', 'E' };
 
-/* File header: magic, u32 format, u32 zero, u64 time of saving, u64 checksum of what is before it. */
-#define FILE_HEADER_BYTES 32
-/* Section header: name[16], u32 instance, u32 version, u64 bytes, u64 payload checksum, u64 header checksum. */
-#define HEADER_BYTES 48
-#define HEADER_SUMMED 40
 #define END_NAME "end"
-
-struct state_file {
-	int fd;
-	bool loading;
-	bool open;   /* in a section */
-	bool peeked; /* its header and payload are here, state_section() has not taken it */
-	bool ended;
-	u64 ordinal; /* sections begun */
-	u64 offset;
-	char name[STATE_NAME_MAX + 1];
-	u32 instance, version;
-	u8 *buf;
-	size_t len, room, at;
-	const char *bad;
-};
 
 static u64 sum(const void *p, size_t bytes, u64 seed)
 {
 	return XXH64(p, bytes, seed);
 }
 
-/* ---- bytes ---- */
-
-static int put_all(struct state_file *s, const u8 *p, size_t bytes, struct err *e)
+void state_room(struct state_file *s, size_t bytes)
 {
-	while (bytes) {
-		ssize_t n = write(s->fd, p, bytes);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_sys(e, n < 0 ? errno : EIO, "cannot write the saved state");
-		p += n;
-		bytes -= (size_t)n;
-		s->offset += (u64)n;
-	}
-	return 0;
-}
-
-/* Returns how many bytes there were. */
-static ssize_t get_some(struct state_file *s, u8 *p, size_t bytes, struct err *e)
-{
-	size_t got = 0;
-
-	while (got < bytes) {
-		ssize_t n = read(s->fd, p + got, bytes - got);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, errno, "cannot read the saved state");
-		if (n == 0)
-			break;
-		got += (size_t)n;
-		s->offset += (u64)n;
-	}
-	return (ssize_t)got;
-}
-
-static int get_all(struct state_file *s, u8 *p, size_t bytes, struct err *e)
-{
-	ssize_t n = get_some(s, p, bytes, e);
-
-	if (n < 0)
-		return (int)n;
-	if ((size_t)n < bytes)
-		return err_set(e, EBADMSG, "the saved state is cut off after %llu bytes: the file is not whole",
-			       (unsigned long long)s->offset);
-	return 0;
-}
-
-static void room_for(struct state_file *s, size_t bytes)
-{
-	if (s->len + bytes <= s->room)
+	if (s->now.len + bytes <= s->room)
 		return;
-	s->room = ROUND_UP(MAX(s->len + bytes, 2 * s->room), 4096);
-	s->buf = xrealloc(s->buf, s->room);
+	s->room = ROUND_UP(MAX(s->now.len + bytes, 2 * s->room), 4096);
+	s->now.buf = xrealloc(s->now.buf, s->room);
 }
 
 /* ---- life ---- */
 
-int state_save_new(struct state_file **out, int fd, struct err *e)
+struct state_file *state_save_new_to(const struct state_out *to)
 {
 	struct state_file *s = xcalloc(1, sizeof(*s));
-	u8 h[FILE_HEADER_BYTES] = { 0 };
+	u8 h[STATE_FILE_HEADER_BYTES] = { 0 };
 
-	s->fd = fd;
+	s->to = *to;
+	s->from = -1;
+	s->format = STATE_FORMAT;
 	memcpy(h, magic, sizeof(magic));
 	st_le32(h + 8, STATE_FORMAT);
 	st_le64(h + 16, clock_real_ns());
 	st_le64(h + 24, sum(h, 24, 0));
-	int r = put_all(s, h, sizeof(h), e);
-	if (r < 0) {
-		state_free(s);
-		return r;
-	}
-	*out = s;
+	state_gather(s, h, sizeof(h));
+	return s;
+}
+
+int state_save_new(struct state_file **out, int fd, struct err *e)
+{
+	(void)e;
+	*out = state_save_new_to(&(struct state_out){ .fd = fd });
 	return 0;
 }
 
 static int check_file(struct state_file *s, struct err *e)
 {
-	u8 h[FILE_HEADER_BYTES];
-	ssize_t n = get_some(s, h, sizeof(h), e);
+	u8 h[STATE_FILE_HEADER_BYTES];
+	ssize_t n = state_get_some(s, h, sizeof(h), e);
 
 	if (n < 0)
 		return (int)n;
@@ -125,20 +61,23 @@ static int check_file(struct state_file *s, struct err *e)
 		return err_set(e, EBADMSG, "the saved state is cut off after %zd bytes: the file is not whole", n);
 	if (ld_le64(h + 24) != sum(h, 24, 0))
 		return err_set(e, EBADMSG, "the saved state is damaged: its header does not fit its checksum");
-	if (ld_le32(h + 8) != STATE_FORMAT || ld_le32(h + 12))
+	s->format = ld_le32(h + 8);
+	if (!s->format || s->format > STATE_FORMAT || ld_le32(h + 12))
 		return err_set(
 		    e, EPROTONOSUPPORT,
-		    "the saved state has format %u and this version of Mica reads format %d; use the version "
+		    "the saved state has format %u and this version of Mica reads formats up to %d; use the version "
 		    "that saved it",
-		    ld_le32(h + 8), STATE_FORMAT);
+		    s->format, STATE_FORMAT);
 	return 0;
 }
 
-int state_load_new(struct state_file **out, int fd, struct err *e)
+int state_load_new_after(struct state_file **out, const u8 *head, size_t bytes, int fd, struct err *e)
 {
 	struct state_file *s = xcalloc(1, sizeof(*s));
 
-	s->fd = fd;
+	s->from = fd;
+	s->head = head;
+	s->nhead = bytes;
 	s->loading = true;
 	int r = check_file(s, e);
 	if (r < 0) {
@@ -149,11 +88,21 @@ int state_load_new(struct state_file **out, int fd, struct err *e)
 	return 0;
 }
 
+int state_load_new(struct state_file **out, int fd, struct err *e)
+{
+	return state_load_new_after(out, NULL, 0, fd, e);
+}
+
 void state_free(struct state_file *s)
 {
 	if (!s)
 		return;
-	free(s->buf);
+	for (unsigned i = 0; i < s->nkept; i++)
+		free(s->kept[i].buf);
+	if (s->has_back)
+		free(s->back.buf);
+	free(s->gathered);
+	free(s->now.buf);
 	free(s);
 }
 
@@ -162,9 +111,14 @@ bool state_loading(const struct state_file *s)
 	return s->loading;
 }
 
+u32 state_format(const struct state_file *s)
+{
+	return s->format;
+}
+
 u32 state_version(const struct state_file *s)
 {
-	return s->version;
+	return s->now.version;
 }
 
 u64 state_offset(const struct state_file *s)
@@ -172,36 +126,55 @@ u64 state_offset(const struct state_file *s)
 	return s->offset;
 }
 
-/* ---- sections ---- */
+/* ---- reading sections ---- */
 
 static int read_section(struct state_file *s, struct err *e)
 {
-	u8 h[HEADER_BYTES];
-	int r = get_all(s, h, sizeof(h), e);
+	struct state_section *n = &s->now;
+	u8 h[STATE_HEADER_BYTES];
+
+	if (s->has_back) {
+		free(n->buf);
+		*n = s->back;
+		s->room = n->len;
+		s->at = 0;
+		s->bad = NULL;
+		s->has_back = false;
+		s->peeked = true;
+		return 0;
+	}
+	int r = state_get(s, h, sizeof(h), e);
 
 	if (r < 0)
 		return r;
-	if (ld_le64(h + HEADER_SUMMED) != sum(h, HEADER_SUMMED, s->ordinal))
+	if (ld_le64(h + STATE_HEADER_SUMMED) != sum(h, STATE_HEADER_SUMMED, s->ordinal))
 		return err_set(e, EBADMSG,
 			       "the saved state is damaged: the header of its section %llu does not fit its checksum",
 			       (unsigned long long)s->ordinal);
-	u64 bytes = ld_le64(h + 24);
-	memcpy(s->name, h, sizeof(s->name));
-	if (h[STATE_NAME_MAX] || !h[0] || bytes > STATE_SECTION_MAX)
+	size_t bytes = ld_le32(h + 24);
+	memcpy(n->name, h, sizeof(n->name));
+	n->flags = ld_le32(h + 28);
+	if (h[STATE_NAME_MAX] || !h[0] || bytes > STATE_SECTION_MAX || (s->format == 1 && n->flags))
 		return err_set(e, EBADMSG,
 			       "the saved state makes no sense: its section %llu has no name or is too long",
 			       (unsigned long long)s->ordinal);
-	s->instance = ld_le32(h + 16);
-	s->version = ld_le32(h + 20);
-	s->len = 0;
-	room_for(s, bytes);
-	r = get_all(s, s->buf, bytes, e);
+	if (n->flags & STATE_FLAGS_MUST)
+		return err_set(
+		    e, EPROTONOSUPPORT,
+		    "the saved state's section %s has a mark (%#x) that this version of Mica does not know; use the "
+		    "version that saved it",
+		    n->name, n->flags & STATE_FLAGS_MUST);
+	n->instance = ld_le32(h + 16);
+	n->version = ld_le32(h + 20);
+	n->len = 0;
+	state_room(s, bytes);
+	r = state_get(s, n->buf, bytes, e);
 	if (r < 0)
 		return r;
-	if (sum(s->buf, bytes, s->ordinal) != ld_le64(h + 32))
+	if (sum(n->buf, bytes, s->ordinal) != ld_le64(h + 32))
 		return err_set(e, EBADMSG, "the saved state is damaged: section %s %u does not fit its checksum",
-			       s->name, s->instance);
-	s->len = bytes;
+			       n->name, n->instance);
+	n->len = bytes;
 	s->at = 0;
 	s->bad = NULL;
 	s->ordinal++;
@@ -209,59 +182,150 @@ static int read_section(struct state_file *s, struct err *e)
 	return 0;
 }
 
+static bool is(const struct state_section *n, const char *name, u32 instance)
+{
+	return !strcmp(n->name, name) && n->instance == instance;
+}
+
+static struct state_section *find_kept(struct state_file *s, const char *name, u32 instance)
+{
+	for (unsigned i = 0; i < s->nkept; i++)
+		if (is(&s->kept[i], name, instance))
+			return &s->kept[i];
+	return NULL;
+}
+
+/* The section that was peeked at is optional, and not the one that is asked for. */
+static int keep(struct state_file *s, struct err *e)
+{
+	struct state_section *n = &s->now;
+
+	if (find_kept(s, n->name, n->instance))
+		return err_set(e, EBADMSG, "the saved state makes no sense: it has section %s %u twice", n->name,
+			       n->instance);
+	if (s->nkept == STATE_KEPT_MAX || s->kept_bytes + n->len > STATE_KEPT_BYTES)
+		return err_set(e, EBADMSG,
+			       "the saved state makes no sense: it has more optional sections than any machine (%u, "
+			       "%zu bytes)",
+			       s->nkept + 1, s->kept_bytes + n->len);
+	struct state_section *k = &s->kept[s->nkept++];
+	*k = *n;
+	k->buf = xcalloc(1, n->len + 1);
+	if (n->len)
+		memcpy(k->buf, n->buf, n->len);
+	s->kept_bytes += n->len;
+	s->peeked = false;
+	return 0;
+}
+
+/* Have the next section that is not optional, or is this one (name may be NULL), at hand. */
+static int look(struct state_file *s, const char *name, u32 instance, struct err *e)
+{
+	for (;;) {
+		int r = s->peeked ? 0 : read_section(s, e);
+		if (r < 0 || !(s->now.flags & STATE_OPTIONAL) || (name && is(&s->now, name, instance)))
+			return r;
+		if ((r = keep(s, e)) < 0)
+			return r;
+	}
+}
+
 int state_peek(struct state_file *s, const char **name, struct err *e)
 {
 	must(s->loading && !s->open && !s->ended);
 	*name = "";
-	int r = s->peeked ? 0 : read_section(s, e);
+	int r = look(s, NULL, 0, e);
 	if (r == 0)
-		*name = s->name;
+		*name = s->now.name;
 	return r;
 }
 
-int state_section(struct state_file *s, const char *name, u32 instance, u32 version, struct err *e)
+/* A kept section is to be read, before the one that was peeked at. */
+static void take_kept(struct state_file *s, struct state_section *k)
 {
-	must(!s->open && !s->ended && strlen(name) <= STATE_NAME_MAX && version);
-	if (s->loading) {
-		int r = s->peeked ? 0 : read_section(s, e);
-		if (r < 0)
-			return r;
-		if (strcmp(s->name, name) || s->instance != instance)
+	if (s->peeked) {
+		s->back = s->now;
+		s->has_back = true;
+	} else {
+		free(s->now.buf);
+	}
+	s->kept_bytes -= k->len;
+	s->now = *k;
+	s->room = k->len;
+	s->at = 0;
+	s->bad = NULL;
+	*k = s->kept[--s->nkept];
+}
+
+static int load_begin(struct state_file *s, const struct state_kind *k, u32 instance, struct err *e)
+{
+	struct state_section *kept = find_kept(s, k->name, instance);
+	int r = 0;
+
+	if (kept)
+		take_kept(s, kept);
+	else if ((r = look(s, k->name, instance, e)) < 0)
+		return r;
+	if (!is(&s->now, k->name, instance)) {
+		if (!k->absent)
 			return err_set(
 			    e, EBADMSG,
 			    "the saved state does not fit this machine: it has section %s %u where %s %u is expected",
-			    s->name, s->instance, name, instance);
-		if (!s->version || s->version > version)
-			return err_set(
-			    e, EPROTONOSUPPORT,
-			    "the saved state has version %u of section %s, this version of Mica knows up to %u; use "
-			    "the version that saved it",
-			    s->version, name, version);
-		s->peeked = false;
+			    s->now.name, s->now.instance, k->name, instance);
+		log_info("the saved state has no section %s %u: %s", k->name, instance, k->absent);
+		return 1;
+	}
+	if (!s->now.version || s->now.version > k->version)
+		return err_set(e, EPROTONOSUPPORT,
+			       "the saved state has version %u of section %s, this version of Mica knows up to %u; use "
+			       "the version that saved it",
+			       s->now.version, k->name, k->version);
+	s->peeked = false;
+	return 0;
+}
+
+int state_section_of(struct state_file *s, const struct state_kind *k, u32 instance, struct err *e)
+{
+	must(!s->open && !s->ended && strlen(k->name) <= STATE_NAME_MAX && k->version);
+	if (s->loading) {
+		int r = load_begin(s, k, instance, e);
+		if (r)
+			return r;
 	} else {
-		snprintf(s->name, sizeof(s->name), "%s", name);
-		s->instance = instance;
-		s->version = version;
-		s->len = 0;
+		struct state_section *n = &s->now;
+		snprintf(n->name, sizeof(n->name), "%s", k->name);
+		n->instance = instance;
+		n->version = k->version;
+		n->flags = k->flags;
+		n->len = 0;
 	}
 	s->open = true;
 	return 0;
 }
 
+int state_section(struct state_file *s, const char *name, u32 instance, u32 version, struct err *e)
+{
+	return state_section_of(s, &(struct state_kind){ .name = name, .version = version }, instance, e);
+}
+
+/* ---- ending them ---- */
+
 static int write_section(struct state_file *s, struct err *e)
 {
-	u8 h[HEADER_BYTES] = { 0 };
+	const struct state_section *n = &s->now;
+	u8 h[STATE_HEADER_BYTES] = { 0 };
 
-	must(s->len <= STATE_SECTION_MAX);
-	memcpy(h, s->name, strlen(s->name));
-	st_le32(h + 16, s->instance);
-	st_le32(h + 20, s->version);
-	st_le64(h + 24, s->len);
-	st_le64(h + 32, sum(s->buf, s->len, s->ordinal));
-	st_le64(h + HEADER_SUMMED, sum(h, HEADER_SUMMED, s->ordinal));
+	must(n->len <= STATE_SECTION_MAX);
+	memcpy(h, n->name, strlen(n->name));
+	st_le32(h + 16, n->instance);
+	st_le32(h + 20, n->version);
+	st_le32(h + 24, (u32)n->len);
+	st_le32(h + 28, n->flags);
+	st_le64(h + 32, sum(n->buf, n->len, s->ordinal));
+	st_le64(h + STATE_HEADER_SUMMED, sum(h, STATE_HEADER_SUMMED, s->ordinal));
 	s->ordinal++;
-	int r = put_all(s, h, sizeof(h), e);
-	return r < 0 ? r : put_all(s, s->buf, s->len, e);
+	int r = state_put(s, h, sizeof(h), e);
+	return r < 0 || !n->len ? r : state_put(s, n->buf, n->len, e);
 }
 
 int state_end(struct state_file *s, struct err *e)
@@ -271,19 +335,17 @@ int state_end(struct state_file *s, struct err *e)
 	if (!s->loading)
 		return write_section(s, e);
 	if (s->bad)
-		return err_set(e, EBADMSG, "the saved state makes no sense: section %s %u: %s", s->name, s->instance,
-			       s->bad);
-	if (s->at != s->len)
+		return err_set(e, EBADMSG, "the saved state makes no sense: section %s %u: %s", s->now.name,
+			       s->now.instance, s->bad);
+	if (s->at != s->now.len)
 		return err_set(e, EBADMSG, "the saved state makes no sense: section %s %u is %zu bytes too long",
-			       s->name, s->instance, s->len - s->at);
+			       s->now.name, s->now.instance, s->now.len - s->at);
 	return 0;
 }
 
 int state_finish(struct state_file *s, struct err *e)
 {
 	u64 before = s->ordinal;
-	struct stat st;
-	u8 more;
 	int r = state_section(s, END_NAME, 0, 1, e);
 
 	if (r == 0) {
@@ -295,129 +357,7 @@ int state_finish(struct state_file *s, struct err *e)
 	if (r < 0)
 		return r;
 	s->ended = true;
-	if (!s->loading)
-		return fsync(s->fd) < 0 && errno != EINVAL && errno != EROFS
-			   ? err_sys(e, errno, "cannot write the saved state to stable storage")
-			   : 0;
-	/* Behind a stream something else may follow. */
-	if (fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode) && read(s->fd, &more, 1) != 0)
-		return err_set(e, EBADMSG, "there are bytes behind the end of the saved state");
-	return 0;
-}
-
-/* ---- fields ---- */
-
-void state_bad(struct state_file *s, const char *what)
-{
-	if (!s->bad)
-		s->bad = what;
-}
-
-void state_bytes(struct state_file *s, void *buf, size_t bytes)
-{
-	must(s->open);
-	if (!s->loading) {
-		room_for(s, bytes);
-		if (bytes)
-			memcpy(s->buf + s->len, buf, bytes);
-		s->len += bytes;
-	} else if (bytes > s->len - s->at) {
-		memset(buf, 0, bytes);
-		s->at = s->len;
-		state_bad(s, "it is too short");
-	} else {
-		if (bytes)
-			memcpy(buf, s->buf + s->at, bytes);
-		s->at += bytes;
-	}
-}
-
-/* Hosts are little-endian x86, as is the file. */
-void state_u8(struct state_file *s, u8 *v)
-{
-	state_bytes(s, v, 1);
-}
-
-void state_u16(struct state_file *s, u16 *v)
-{
-	u8 b[2];
-
-	st_le16(b, *v);
-	state_bytes(s, b, sizeof(b));
-	*v = ld_le16(b);
-}
-
-void state_u32(struct state_file *s, u32 *v)
-{
-	u8 b[4];
-
-	st_le32(b, *v);
-	state_bytes(s, b, sizeof(b));
-	*v = ld_le32(b);
-}
-
-void state_u64(struct state_file *s, u64 *v)
-{
-	u8 b[8];
-
-	st_le64(b, *v);
-	state_bytes(s, b, sizeof(b));
-	*v = ld_le64(b);
-}
-
-void state_bool(struct state_file *s, bool *v)
-{
-	u8 b = *v;
-
-	state_u8(s, &b);
-	if (b > 1)
-		state_bad(s, "a byte that is 0 or 1 has another value");
-	*v = b == 1;
-}
-
-void state_uint(struct state_file *s, unsigned *v, unsigned max)
-{
-	u32 x = *v;
-
-	state_u32(s, &x);
-	if (s->loading && x > max) {
-		state_bad(s, "a number is out of range");
-		x = 0;
-	}
-	*v = x;
-}
-
-void state_same(struct state_file *s, u64 v, const char *what)
-{
-	u64 x = v;
-
-	state_u64(s, &x);
-	if (x != v)
-		state_bad(s, what);
-}
-
-void state_text(struct state_file *s, char *buf, size_t bytes)
-{
-	u32 n = s->loading ? 0 : (u32)strnlen(buf, bytes - 1);
-
-	state_u32(s, &n);
-	if (n > bytes - 1) {
-		state_bad(s, "a text is too long");
-		n = 0;
-	}
-	state_bytes(s, buf, n);
-	if (s->loading) {
-		buf[n] = '\0';
-		if (strlen(buf) != n)
-			state_bad(s, "a text holds a zero byte");
-	}
-}
-
-const u8 *state_rest(struct state_file *s, size_t *bytes)
-{
-	must(s->open && s->loading);
-	const u8 *p = s->buf + s->at;
-	*bytes = s->len - s->at;
-	s->at = s->len;
-	return p;
+	if (s->loading)
+		return state_at_end(s) ? 0 : err_set(e, EBADMSG, "there are bytes behind the end of the saved state");
+	return state_sync(s, e);
 }

@@ -85,12 +85,6 @@ void blk_cancel(struct blk *b)
 	blk_queue_cancel(&b->q, false);
 }
 
-int blk_sync(struct blk *b)
-{
-	blk_drain(b);
-	return node_sync(b->top);
-}
-
 bool blk_is_snapshot(const struct blk *b)
 {
 	return b->snapshot;

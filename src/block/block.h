@@ -76,8 +76,6 @@ void blk_unplug(struct blk *b);
 void blk_drain(struct blk *b);
 /* The same, but requests that have not begun, or go on in pieces, or are held back by a pause, end with -ECANCELED. */
 void blk_cancel(struct blk *b);
-/* For saving a VM: drain, and everything to stable storage; 0 or -errno. As blk_drain(). */
-int blk_sync(struct blk *b);
 /* Do writes go to a temporary file (snapshot=on, or such a layer)? */
 bool blk_is_snapshot(const struct blk *b);
 /* When the image was last written, ns since 1970; 0 where that is not known (block devices). */

@@ -60,6 +60,7 @@ int launch_vmm(pid_t *pid, const struct vmm_config *cfg, int stderr_fd, struct e
 		inherit(cfg->virtio_console_fd);
 		inherit(cfg->control_fd);
 		inherit(cfg->restore_fd);
+		inherit(cfg->restore_head_fd);
 		if (stderr_fd >= 0)
 			dup2(stderr_fd, STDERR_FILENO);
 		execve(path, argv, env);

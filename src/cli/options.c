@@ -194,8 +194,12 @@ static int set_control(struct run_opts *o, const char *arg, struct err *e)
 static int set_restore(struct run_opts *o, const char *arg, struct err *e)
 {
 	char **v = optarg_split(arg);
-	int r = set_file(&o->restore, v[0], e);
+	int r = 0;
 
+	if (strncmp(v[0], "fd:", 3))
+		r = set_file(&o->restore, v[0], e);
+	else
+		options_put(&o->restore, v[0]);
 	for (unsigned i = 1; v[i] && r == 0; i++) {
 		const char *on = optarg_key(v[i], "trust");
 		r = on ? optarg_switch(&o->restore_trust, "trust", on, e)

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 /* What a saved machine is made of cannot be chosen anew. */
@@ -169,6 +170,48 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 	return 0;
 }
 
+/* ---- where it comes from ---- */
+
+/* fd:N, a descriptor that was inherited; -1: it is a file's name. */
+static int inherited(const char *text)
+{
+	char *end;
+
+	if (strncmp(text, "fd:", 3) || !text[3])
+		return -1;
+	long n = strtol(text + 3, &end, 10);
+	return *end || n < 0 || n > INT32_MAX ? -1 : (int)n;
+}
+
+static int open_state(const char *name, struct err *e)
+{
+	struct stat st;
+	int given = inherited(name);
+	auto_close int fd =
+	    given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "--restore: %s", name);
+	/* A pipe by its name may be anybody's; to wait for it is only right where it was handed over. */
+	if (!S_ISREG(st.st_mode) && (given < 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))))
+		return err_set(e, EINVAL,
+			       given < 0 ? _("--restore: %s: not a regular file")
+					 : _("--restore: %s: neither a regular file nor a pipe or socket"),
+			       name);
+	return steal_fd(&fd);
+}
+
+/* Of a stream: what is read here cannot be read again, so mica-vmm gets it by another descriptor. */
+static int pass_head(struct run_opts *o, const u8 *head, size_t bytes, struct err *e)
+{
+	auto_close int fd = memfd_create("state-head", MFD_CLOEXEC);
+
+	if (fd < 0 || pwrite(fd, head, bytes, 0) != (ssize_t)bytes)
+		return err_sys(e, errno, "--restore: %s", o->restore);
+	o->cfg.restore_head_fd = steal_fd(&fd);
+	return 0;
+}
+
 int restore_prepare(struct run_opts *o, struct err *e)
 {
 	struct saved_config was;
@@ -177,13 +220,12 @@ int restore_prepare(struct run_opts *o, struct err *e)
 
 	if (r < 0)
 		return r;
-	auto_close int fd = open(o->restore, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, errno, "--restore: %s", o->restore);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, EINVAL, _("--restore: %s: not a regular file"), o->restore);
-	if ((r = state_load_new(&s, fd, e)) < 0)
+	auto_close int fd = open_state(o->restore, e);
+	if (fd < 0)
+		return fd;
+	auto_free u8 *head = xcalloc(1, STATE_HEAD_MAX);
+	ssize_t bytes = state_read_head(fd, head, e);
+	if (bytes < 0 || (r = state_load_new_after(&s, head, (size_t)bytes, fd, e)) < 0)
 		return err_prefix(e, "--restore: %s", o->restore);
 	r = saved_config_load(s, &was, e);
 	state_free(s);
@@ -195,10 +237,10 @@ int restore_prepare(struct run_opts *o, struct err *e)
 	if (r == 0)
 		take_machine(o, &was.cfg);
 	saved_config_fini(&was);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = pass_head(o, head, (size_t)bytes, e);
 	if (r < 0)
 		return r;
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return err_sys(e, errno, "--restore: %s", o->restore);
 	o->cfg.restore_fd = steal_fd(&fd);
 	return 0;
 }

@@ -16,13 +16,12 @@
 #include "device/chr.h"
 
 #include "base/clock.h"
+#include "device/chr_port.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #define RING_BYTES 65536u /* power of two */
@@ -30,21 +29,10 @@
 #define FLUSH_NS 1000000ull
 #define PUMP_ROUNDS 16
 
-struct port {
-	int fd;
-	bool is_socket;
-	bool owned;
-	int restore_flags; /* of a borrowed fd; -1: nothing to restore */
-	/* the loop's thread only */
-	struct loop_fd lf;
-	bool polled;
-	u32 want;
-};
-
 struct chr {
 	struct loop *loop;
 	struct loop_timer out_timer, in_timer;
-	struct port port[2];
+	struct chr_port port[2];
 
 	/* the loop's thread only */
 	int listen_fd;
@@ -53,7 +41,7 @@ struct chr {
 	size_t in_off, in_len;
 
 	pthread_mutex_t lock; /* guards what follows */
-	struct port *in, *out;
+	struct chr_port *in, *out;
 	size_t (*recv)(void *opaque, const u8 *buf, size_t bytes);
 	void *recv_opaque;
 	u8 ring[RING_BYTES];
@@ -63,75 +51,6 @@ struct chr {
 
 static void on_port(void *opaque, u32 events);
 static void on_listen(void *opaque, u32 events);
-
-/* A tty or pipe is shared with whoever started us: open it anew, so that O_NONBLOCK stays ours. */
-static int reopen(int fd)
-{
-	struct stat st;
-	char path[32];
-	unsigned pt;
-	int fl = fcntl(fd, F_GETFL);
-
-	if (fl < 0 || fstat(fd, &st) < 0)
-		return -1;
-	if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && isatty(fd)))
-		return -1;
-	if (S_ISCHR(st.st_mode) && ioctl(fd, TIOCGPTN, &pt) == 0)
-		return -1; /* a pty's master: opening it makes another pty */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, (fl & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-}
-
-static int port_init(struct port *p, int fd, bool private_ok)
-{
-	struct stat st;
-
-	*p = (struct port){ .fd = fd, .restore_flags = -1 };
-	int mine = private_ok ? reopen(fd) : -1;
-	if (mine >= 0) {
-		p->fd = mine;
-		p->owned = true;
-	} else {
-		int fl = fcntl(fd, F_GETFL);
-		if (fl < 0)
-			return -errno;
-		if (!(fl & O_NONBLOCK)) {
-			p->restore_flags = fl;
-			if (fcntl(fd, F_SETFL, fl | O_NONBLOCK) < 0)
-				return -errno;
-		}
-	}
-	p->is_socket = fstat(p->fd, &st) == 0 && S_ISSOCK(st.st_mode);
-	return 0;
-}
-
-static void port_fini(struct chr *c, struct port *p)
-{
-	if (p->fd < 0)
-		return;
-	loop_del(c->loop, &p->lf);
-	if (p->restore_flags >= 0)
-		fcntl(p->fd, F_SETFL, p->restore_flags);
-	if (p->owned)
-		close(p->fd);
-	p->fd = -1;
-	p->polled = false;
-	p->want = 0;
-}
-
-/* Watch for exactly `want`. Removed altogether when nothing is wanted: EPOLLHUP cannot be masked. */
-static void port_want(struct chr *c, struct port *p, u32 want)
-{
-	if (!p || p->fd < 0 || !p->polled || want == p->want)
-		return;
-	if (!want)
-		loop_del(c->loop, &p->lf);
-	else if (!p->lf.added)
-		must(loop_add(c->loop, &p->lf, p->fd, want, on_port, c) == 0);
-	else
-		loop_mod(c->loop, &p->lf, want);
-	p->want = want;
-}
 
 static u32 queued(const struct chr *c)
 {
@@ -169,7 +88,7 @@ static void drop_client(struct chr *c)
 	pthread_mutex_lock(&c->lock);
 	c->in = c->out = NULL;
 	c->blocked = c->broken = false;
-	port_fini(c, &c->port[0]);
+	chr_port_fini(&c->port[0]);
 	pthread_mutex_unlock(&c->lock);
 	c->in_off = c->in_len = 0;
 	loop_add(c->loop, &c->listen_lf, c->listen_fd, EPOLLIN, on_listen, c);
@@ -184,12 +103,12 @@ static void flush_on_loop(struct chr *c)
 	if (broken && c->listen_fd < 0) {
 		c->got = c->put;
 		if (c->out != c->in)
-			port_want(c, c->out, 0);
+			chr_port_want(c->out, 0);
 		c->out = NULL;
 		c->broken = false;
 	} else if (c->out) {
 		u32 other = c->out == c->in ? c->out->want & EPOLLIN : 0;
-		port_want(c, c->out, other | (c->blocked ? EPOLLOUT : 0));
+		chr_port_want(c->out, other | (c->blocked ? EPOLLOUT : 0));
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (broken && c->listen_fd >= 0)
@@ -205,7 +124,7 @@ static void want_input(struct chr *c, bool yes)
 {
 	pthread_mutex_lock(&c->lock);
 	if (c->in)
-		port_want(c, c->in, (c->in->want & EPOLLOUT) | (yes ? EPOLLIN : 0));
+		chr_port_want(c->in, (c->in->want & EPOLLOUT) | (yes ? EPOLLIN : 0));
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -294,8 +213,15 @@ static void on_listen(void *opaque, u32 events)
 		return;
 	loop_del(c->loop, &c->listen_lf);
 	pthread_mutex_lock(&c->lock);
-	struct port *p = &c->port[0];
-	*p = (struct port){ .fd = fd, .is_socket = true, .owned = true, .restore_flags = -1, .polled = true };
+	struct chr_port *p = &c->port[0];
+	*p = (struct chr_port){ .fd = fd,
+				.is_socket = true,
+				.owned = true,
+				.restore_flags = -1,
+				.polled = true,
+				.loop = c->loop,
+				.ready = on_port,
+				.opaque = c };
 	c->in = c->out = p;
 	c->blocked = c->broken = false;
 	pthread_mutex_unlock(&c->lock);
@@ -320,37 +246,23 @@ static struct chr *alloc(struct loop *loop)
 	return c;
 }
 
-/* -EPERM: a file that is always ready (a regular file, /dev/null). */
-static int port_poll(struct chr *c, struct port *p)
-{
-	int r = loop_add(c->loop, &p->lf, p->fd, EPOLLIN, on_port, c);
-
-	if (r == -EPERM)
-		return 0;
-	if (r < 0)
-		return r;
-	loop_del(c->loop, &p->lf);
-	p->polled = true;
-	return 0;
-}
-
 int chr_new(struct chr **out, struct loop *loop, int in_fd, int out_fd, struct err *e)
 {
 	struct chr *c = alloc(loop);
 	int r = 0;
 
 	if (in_fd >= 0) {
-		r = port_init(&c->port[0], in_fd, in_fd != out_fd);
+		r = chr_port_init(&c->port[0], in_fd, in_fd != out_fd);
 		if (!r)
-			r = port_poll(c, &c->port[0]);
+			r = chr_port_poll(&c->port[0], c->loop, on_port, c);
 		c->in = &c->port[0];
 	}
 	if (!r && out_fd >= 0 && out_fd == in_fd) {
 		c->out = c->in;
 	} else if (!r && out_fd >= 0) {
-		r = port_init(&c->port[1], out_fd, true);
+		r = chr_port_init(&c->port[1], out_fd, true);
 		if (!r)
-			r = port_poll(c, &c->port[1]);
+			r = chr_port_poll(&c->port[1], c->loop, on_port, c);
 		c->out = &c->port[1];
 	}
 	if (r < 0) {
@@ -384,8 +296,8 @@ void chr_free(struct chr *c)
 	chr_flush(c, 0);
 	loop_timer_fini(&c->out_timer);
 	loop_timer_fini(&c->in_timer);
-	port_fini(c, &c->port[0]);
-	port_fini(c, &c->port[1]);
+	chr_port_fini(&c->port[0]);
+	chr_port_fini(&c->port[1]);
 	loop_del(c->loop, &c->listen_lf);
 	if (c->listen_fd >= 0)
 		close(c->listen_fd);

@@ -19,6 +19,7 @@
 #include "machine/machine.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "machine/acpi.h"
 #include "machine/acpi_pm.h"
 #include "machine/board_int.h"
@@ -347,4 +348,8 @@ void machine_reset(struct machine *m)
 	ioapic_reset(m->ioapic);
 	pv_reset(m->pv);
 	lapic_reset(m->lapics);
+	/* What they made of guest memory; no vCPU runs. */
+	struct err e;
+	if (ram_commit(m->cfg.ram, &e) < 0)
+		log_error("%s", e.msg);
 }

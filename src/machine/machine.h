@@ -37,6 +37,16 @@ struct machine_config {
 	void *event_opaque;
 };
 
+/*
+ * What a guest finds on the board: which chips, where, with which interrupts. A saved VM goes on on the board it was
+ * saved on, so this number goes up when any of that changes, and what older ones were is kept.
+ *   1  PIC, I/O APIC, PIT, RTC, ACPI PM, PCI with virtio functions from slot 1 on
+ */
+#define MACHINE_BOARD_NAME "mica"
+#define MACHINE_BOARD_VERSION 1
+/* The section that names it; loading: this version of Mica has that board. */
+int machine_board_section(struct state_file *s, struct err *e);
+
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e);
 void machine_free(struct machine *m); /* and its devices: loop, memory and vCPUs are still there */
 

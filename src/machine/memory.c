@@ -24,7 +24,7 @@ int memory_lay_out(struct ram *r, struct err *e)
 		if (r->now[id].bytes)
 			ram_remove(r, id);
 	if ((rc = add(r, "RAM below the BIOS", 0, 0, LAYOUT_ROM, false, e)) < 0 ||
-	    (rc = add(r, "BIOS ROM", LAYOUT_ROM, LAYOUT_ROM, LAYOUT_ROM_END, false, e)) < 0 ||
+	    (rc = add(r, "BIOS ROM", LAYOUT_ROM, LAYOUT_ROM, LAYOUT_ROM_END, true, e)) < 0 ||
 	    (rc = add(r, "RAM", LAYOUT_ROM_END, LAYOUT_ROM_END, low, false, e)) < 0 ||
 	    (rc = add(r, "RAM above 4 GiB", LAYOUT_RAM_HIGH, low, UINT64_MAX, false, e)) < 0)
 		return rc;

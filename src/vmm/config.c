@@ -46,6 +46,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_BOOL, stats),
 	FIELD(vmm_config, F_BOOL, verbose),
 	FIELD(vmm_config, F_INT, restore_fd),
+	FIELD(vmm_config, F_INT, restore_head_fd),
 	FIELD(vmm_config, F_BOOL, restore_disks),
 	{ NULL },
 };
@@ -305,6 +306,7 @@ void vmm_config_init(struct vmm_config *c)
 		.virtio_console_fd = -1,
 		.control_fd = -1,
 		.restore_fd = -1,
+		.restore_head_fd = -1,
 	};
 }
 

@@ -76,8 +76,9 @@ struct vmm_config {
 	char **trace;
 	unsigned ntrace;
 	bool no_reboot, debug_exit, stats, verbose;
-	int restore_fd;     /* a saved state to go on from, open for reading; -1: boot */
-	bool restore_disks; /* disks are not those of the saved configuration, whoever gives them answers for them */
+	int restore_fd;      /* a saved state to go on from, open for reading; -1: boot */
+	int restore_head_fd; /* what was read from it already, where that cannot be read again; -1: nothing */
+	bool restore_disks;  /* disks are not those of the saved configuration, whoever gives them answers for them */
 };
 
 /* Defaults: 1 CPU, 512 MiB, no console, no network. */

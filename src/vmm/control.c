@@ -125,10 +125,10 @@ static json_t *cmd_save(struct client *cl, const json_t *req, struct err *e)
 		err_set(e, EBADF, "save: no file came along: pass its descriptor with the command (SCM_RIGHTS)");
 		return NULL;
 	}
-	/* What can block would stop the VM's loop. */
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) ||
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
 		close(fd);
-		err_set(e, EINVAL, "save: the descriptor is not a regular file that can be written");
+		err_set(e, EINVAL, "save: the descriptor is not a regular file, pipe or socket that can be written");
 		return NULL;
 	}
 	int r = cl->c->saver ? err_set(e, EBUSY, "save: the VM is being saved already")
@@ -193,7 +193,9 @@ static void drop(struct client *cl)
 	json_decref(steal(&cl->id));
 	if (c->saver == cl) {
 		c->saver = NULL;
-		if (!cl->waiting)
+		if (cl->waiting)
+			vm_save_give_up(c->vm);
+		else
 			vm_release(c->vm); /* who had it saved is gone without a word */
 	}
 	if (cl->parent)

@@ -165,12 +165,14 @@ int main(int argc, char **argv)
 	small_stacks();
 	int status = STATUS_HOST;
 	if (read_config(&cfg, argv[2], &e) == 0) {
-		const int given[] = { cfg.console_fd, cfg.virtio_console_fd, cfg.control_fd, cfg.restore_fd };
+		const int given[] = { cfg.console_fd, cfg.virtio_console_fd, cfg.control_fd, cfg.restore_fd,
+				      cfg.restore_head_fd };
 		process_alone(given, ARRAY_LEN(given));
 		keep_private(cfg.console_fd);
 		keep_private(cfg.virtio_console_fd);
 		keep_private(cfg.control_fd);
 		keep_private(cfg.restore_fd);
+		keep_private(cfg.restore_head_fd);
 		log_level = cfg.verbose ? LOG_LVL_INFO : LOG_LVL_WARN;
 		status = run(&cfg, &e);
 	}

@@ -39,6 +39,7 @@ static void strip(json_t *o, const char *cwd)
 					    "stats",
 					    "verbose",
 					    "restore_fd",
+					    "restore_head_fd",
 					    "restore_disks",
 					    "engine",
 					    "engine_options",

@@ -81,7 +81,23 @@ static int restore(struct vm *v, struct err *e)
 	int r = snapshot_load(&p, v->restore, e);
 
 	state_free(steal(&v->restore));
+	free(steal(&v->restore_head));
 	return r < 0 ? err_prefix(e, _("restore")) : 0;
+}
+
+static int open_restore(struct vm *v, struct err *e)
+{
+	const struct vmm_config *c = v->cfg;
+	size_t bytes = 0;
+
+	if (c->restore_head_fd >= 0) {
+		ssize_t n;
+		v->restore_head = xcalloc(1, STATE_HEAD_MAX);
+		while (bytes < STATE_HEAD_MAX &&
+		       (n = read(c->restore_head_fd, v->restore_head + bytes, STATE_HEAD_MAX - bytes)) > 0)
+			bytes += (size_t)n;
+	}
+	return snapshot_open(&v->restore, c->restore_fd, v->restore_head, bytes, c, &v->promise, e);
 }
 
 static int build(struct vm *v, int *status, struct err *e)
@@ -103,7 +119,7 @@ static int build(struct vm *v, int *status, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	if (c->restore_fd >= 0 && (r = snapshot_open(&v->restore, c->restore_fd, c, &v->promise, e)) < 0)
+	if (c->restore_fd >= 0 && (r = open_restore(v, e)) < 0)
 		return err_prefix(e, _("restore"));
 	if ((r = vm_choose_engine(v, status, e)) < 0)
 		return r;
@@ -127,6 +143,7 @@ static void destroy(struct vm *v)
 	cpu_model_free(v->model);
 	ram_free(v->ram);
 	state_free(v->restore);
+	free(v->restore_head);
 	free(v->cwd);
 	boot_files_close(&v->files);
 	if (v->proc_status >= 0)

@@ -29,12 +29,14 @@ void vm_ask(struct vm *v, enum vm_ask what, unsigned value);
 int vm_free(struct vm *v);
 
 /*
- * Save the VM's state to fd (owned on success, opened for writing). The vCPUs are stopped first; done is called
+ * Save the VM's state to fd (owned on success; a file, a pipe or a socket). The vCPUs are stopped first; done is called
  * from the loop afterwards, never from in here. When it was saved, the VM stays held (paused) until vm_release(), or
  * a wish of vm_ask() that ends it. e NULL: saved, so many bytes in the file, so many of guest memory.
  */
 typedef void vm_saved_fn(void *opaque, const struct err *e, u64 file_bytes, u64 memory_bytes);
 int vm_save(struct vm *v, int fd, vm_saved_fn *done, void *opaque, struct err *e);
+/* Nobody waits for it any more: done says -ECANCELED, soon, unless it was saved already. */
+void vm_save_give_up(struct vm *v);
 bool vm_held(struct vm *v);
 void vm_release(struct vm *v);
 

@@ -28,6 +28,24 @@ struct vcpu {
 	pthread_t thread;
 };
 
+enum vm_save_step { SAVE_SETTLE, SAVE_FLUSH, SAVE_MEMORY, SAVE_END };
+struct vm_flush;
+
+/* vm_save.c's */
+struct vm_saving {
+	int fd;
+	vm_saved_fn *done;
+	void *opaque;
+	enum vm_save_step step;
+	struct state_file *state;
+	struct vm_flush *flush; /* a disk each */
+	unsigned flushing;
+	u64 memory_bytes;
+	int rc;
+	struct err err;
+	_Atomic bool given_up; /* any thread */
+};
+
 struct vm {
 	const struct vmm_config *cfg;
 	struct loop *loop;
@@ -45,6 +63,7 @@ struct vm {
 	unsigned ndisks;
 	char *cwd;                        /* where we were started, for relative paths in a saved state */
 	struct state_file *restore;       /* what to go on from, while building */
+	u8 *restore_head;                 /* what was read of it before */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
 	struct vcpu vcpu[CPU_MAX];
@@ -61,15 +80,11 @@ struct vm {
 
 	struct gate gate;
 	struct gate_wishes doing; /* vm_act_at_rest()'s, what is left of them */
-	struct loop_timer settle; /* go_on() looks again */
+	struct loop_timer settle; /* vm_go_on() looks again */
 	int reset_result;         /* of the errand, for go_on_after_reset() */
 	bool was_reset;           /* since act_at_rest() began */
 	struct err reset_err;
-	struct {
-		int fd; /* what gate_save() is for */
-		vm_saved_fn *done;
-		void *opaque;
-	} save;
+	struct vm_saving save; /* what gate_save() is for */
 	pthread_mutex_t lock;  /* guards what follows */
 	struct err engine_err; /* why the first vCPU could not go on; empty: all can */
 };
@@ -96,7 +111,8 @@ int vm_boot(struct vm *v, struct err *e);
 
 /* ---- vm_save.c ---- */
 struct snapshot_vm vm_parts(struct vm *v);
-/* What was wished besides has been done. False: not yet, requests are in flight. On the loop, at rest. */
+/* What was wished besides has been done: take saving a step further. False: vm_go_on() follows. On the loop, at rest.
+ */
 bool vm_save_at_rest(struct vm *v);
 
 /* ---- vm_stats.c ---- */

@@ -13,7 +13,6 @@
 #include "vmm/i18n.h"
 #include "vmm/vm_int.h"
 
-#define SETTLE_NS 1000000ull
 #define DISCARD_BYTES (64 * MIB) /* of memory given back, between two looks at the wishes */
 
 static bool carry_out(struct vm *v, const struct gate_wishes *w);
@@ -112,10 +111,8 @@ void vm_go_on(void *opaque)
 	if (v->doing.button && !v->ended)
 		machine_power_button(v->machine);
 	v->doing.button = false;
-	if (v->doing.save && !vm_save_at_rest(v)) {
-		loop_timer_arm(&v->settle, clock_mono_ns() + SETTLE_NS);
+	if (v->doing.save && !vm_save_at_rest(v))
 		return;
-	}
 	gate_acted(&v->gate, v->was_reset);
 }
 

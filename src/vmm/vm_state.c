@@ -30,16 +30,6 @@ int snapshot_possible(const struct snapshot_vm *v, struct err *e)
 
 /* ---- disks: they stay where they are; the state remembers how they were ---- */
 
-static int sync_disks(const struct snapshot_vm *v, struct err *e)
-{
-	for (unsigned i = 0; i < v->cfg->ndisks; i++) {
-		int r = blk_sync(v->disks[i]);
-		if (r < 0)
-			return err_sys(e, -r, _("disk %s: cannot flush it"), v->cfg->disks[i].path);
-	}
-	return 0;
-}
-
 static int disk_section(const struct snapshot_vm *v, unsigned i, struct state_file *s, struct err *e)
 {
 	const struct vmm_disk *d = &v->cfg->disks[i];
@@ -97,49 +87,69 @@ static int moment(const struct snapshot_vm *v, struct state_file *s, struct err 
 {
 	int r = vcpu_sections(v, s, e);
 
-	if (r == 0)
-		r = machine_state(v->machine, s, e);
-	return r < 0 ? r : state_finish(s, e);
+	return r < 0 ? r : machine_state(v->machine, s, e);
 }
 
-static int save(const struct snapshot_vm *v, struct state_file *s, struct snapshot_size *size, struct err *e)
+/* What may refuse, saving or loading. */
+static int disks(const struct snapshot_vm *v, struct state_file *s, struct err *e)
 {
-	struct cpu_model_promise p;
-	int r = saved_config_save(s, v->cfg, v->cwd, e);
+	int r = 0;
 
+	for (unsigned i = 0; i < v->cfg->ndisks && r == 0; i++)
+		r = disk_section(v, i, s, e);
+	return r;
+}
+
+int snapshot_begin(struct state_file **out, const struct snapshot_vm *v, const struct state_out *to, struct err *e)
+{
+	struct state_file *s = state_save_new_to(to);
+	struct cpu_model_promise p;
+	int r = state_defer(s, true, e);
+
+	if (r == 0)
+		r = saved_config_save(s, v->cfg, v->cwd, e);
 	cpu_model_promise(v->model, &p);
 	if (r == 0)
 		r = cpu_promise_section(s, &p, e);
 	if (r == 0)
-		r = sync_disks(v, e);
-	for (unsigned i = 0; i < v->cfg->ndisks && r == 0; i++)
-		r = disk_section(v, i, s, e);
+		r = machine_board_section(s, e);
 	if (r == 0)
-		r = ram_save(v->ram, s, &size->memory_bytes, e);
+		r = disks(v, s, e);
+	if (r < 0) {
+		state_free(s);
+		return r;
+	}
+	*out = s;
+	return 0;
+}
+
+int snapshot_memory(const struct snapshot_vm *v, struct state_file *s, u64 *bytes, struct err *e)
+{
+	int r = state_defer(s, false, e);
+
+	return r < 0 ? r : ram_save(v->ram, s, bytes, e);
+}
+
+int snapshot_moment(const struct snapshot_vm *v, struct state_file *s, struct err *e)
+{
+	int r = state_defer(s, true, e);
+
 	return r < 0 ? r : moment(v, s, e);
 }
 
-int snapshot_save(const struct snapshot_vm *v, int fd, struct snapshot_size *size, struct err *e)
+int snapshot_end(struct state_file *s, struct err *e)
 {
-	struct state_file *s;
-	int r = snapshot_possible(v, e);
+	int r = state_defer(s, false, e);
 
-	if (r == 0)
-		r = state_save_new(&s, fd, e);
-	if (r < 0)
-		return r;
-	r = save(v, s, size, e);
-	size->file_bytes = state_offset(s);
-	state_free(s);
-	return r;
+	return r < 0 ? r : state_finish(s, e);
 }
 
-int snapshot_open(struct state_file **out, int fd, const struct vmm_config *cfg, struct cpu_model_promise *p,
-		  struct err *e)
+int snapshot_open(struct state_file **out, int fd, const u8 *head, size_t bytes, const struct vmm_config *cfg,
+		  struct cpu_model_promise *p, struct err *e)
 {
 	struct saved_config was;
 	struct state_file *s;
-	int r = state_load_new(&s, fd, e);
+	int r = state_load_new_after(&s, head, bytes, fd, e);
 
 	if (r < 0)
 		return r;
@@ -150,6 +160,8 @@ int snapshot_open(struct state_file **out, int fd, const struct vmm_config *cfg,
 	}
 	if (r == 0)
 		r = cpu_promise_section(s, p, e);
+	if (r == 0)
+		r = machine_board_section(s, e);
 	if (r < 0) {
 		state_free(s);
 		return r;
@@ -160,15 +172,14 @@ int snapshot_open(struct state_file **out, int fd, const struct vmm_config *cfg,
 
 int snapshot_load(const struct snapshot_vm *v, struct state_file *s, struct err *e)
 {
-	int r = 0;
+	int r = disks(v, s, e);
 
-	must(machine_quiesce(v->machine)); /* they are new */
-	for (unsigned i = 0; i < v->cfg->ndisks && r == 0; i++)
-		r = disk_section(v, i, s, e);
 	if (r == 0)
 		r = ram_load(v->ram, s, e);
 	if (r == 0)
 		r = moment(v, s, e);
+	if (r == 0)
+		r = state_finish(s, e);
 	if (r == 0)
 		machine_resume(v->machine);
 	return r;

@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Calls stubs through pointers, with a register's place as second argument; tests/unit/test_vec_stub.c looks at its depth.
+CALLS_STUBS = "soft_vector_vec_run.c.o"
 RUN_LOOP = {"core_run", "step", "run_uops", "enter_chain", "cpu_run"}
 SAMPLE = """
 struct uop { void (*fn)(void *, const struct uop *); long pad[3]; };
@@ -123,7 +125,8 @@ def check(objects):
         if name.split(".")[0] in RUN_LOOP:
             continue
         for i, text in enumerate(body):
-            if re.match(r"call\s+\*", text) and through_memory(body, i) and passes_uop(body, i) and not other_hook(body, i):
+            if where != CALLS_STUBS and re.match(r"call\s+\*", text) and through_memory(body, i) and passes_uop(body, i) \
+                    and not other_hook(body, i):
                 bad.append(f"{where}: {name}: calls through a uop: {text}")
             elif text.startswith("call ") and text.split()[1] in chain:
                 bad.append(f"{where}: {name}: calls {text.split()[1]}")

@@ -83,7 +83,7 @@ static void compare(struct soft_cpu *c, unsigned code, u8 *bytes, u64 *kept, u64
 				    .page_off = 0x123,
 				    .u = three };
 		decode_begin(&d);
-		assert_true(decode_int(&d));
+		assert_true(decode_insn(&d));
 		assert_int_equal(d.nu, 1);
 		assert_int_equal(d.end, e->end);
 		assert_memory_equal(&u, &three[0], sizeof(u));

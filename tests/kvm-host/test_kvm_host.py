@@ -89,7 +89,7 @@ exec 5>&-
 wait
 cat /tmp/w/out
 
-for t in dirty run sys; do
+for t in dirty extents run sys; do
 	section "engine $t"
 	MICA_TEST_ENGINE=kvm MICA_TEST_CPU=tcg timeout 40 test_$t 2>&1
 	echo "@rc $?"
@@ -172,7 +172,7 @@ def result(tmp_path_factory):
     host.add_program("bin/control", control)
     host.add_program("bin/echo_unix", build_path("tests/machine/echo"))
     host.add("t/pattern", virtio_kernel.pattern())
-    for test in ("dirty", "run", "sys"):
+    for test in ("dirty", "extents", "run", "sys"):
         host.add_program("bin/test_" + test, build_path("tests/engine/test_" + test))
     for kernel in [*SOUND, *COMPARED, "virtio64", "timer64"]:
         host.add(f"t/kernel_{kernel}", build_path("tests/machine/kernel_" + kernel))
@@ -257,6 +257,7 @@ def test_idle_and_virtio_do_not_stop_the_vcpu(result):
 
 @pytest.mark.parametrize("test,wrong", [
     ("dirty", set()),
+    ("extents", set()),
     ("run", {"stop_nested"}),  # the emulated processor has no #AC
     ("sys", set()),  # it says itself what it takes for the emulated processor's faults
 ])

@@ -179,6 +179,48 @@ static void test_plan(void **state)
 	vmm_config_fini(&c);
 }
 
+/* Parameters of each kind, of a class that is in no table. */
+static void test_params(void **state)
+{
+	static const struct device_param params[] = { { "loud", "on|off", "", DEVICE_SWITCH },
+						      { "word", "TEXT", "", DEVICE_TEXT, .hi = 3 },
+						      { "n", "N", "", DEVICE_NUMBER, 2, UINT64_MAX },
+						      { NULL } };
+	static const struct device_class c = { .name = "horn", .params = params };
+	static const char *const good[] = {
+		"loud=on", "loud=off", "word=", "word=abc", "n=2", "n=18446744073709551615"
+	};
+	static const struct {
+		const char *item, *message;
+	} bad[] = {
+		{ "loud=yes", "loud=yes: write loud=on or loud=off" },
+		{ "word=abcd", "word=abcd is too long; at most 3 bytes" },
+		{ "n=1", "n=1: write a number from 2 to 18446744073709551615" },
+		{ "n=-3", "n=-3: write a number" },
+		{ "n= 3", "n= 3: write a number" },
+		{ "n=3k", "n=3k: write a number" },
+		{ "n=18446744073709551616", "write a number" },
+		{ "m=1", "'m=1' is not known; horn takes loud=on|off, word=TEXT, n=N" },
+		{ "lou=on", "'lou=on' is not known" },
+		{ "", "'' is not known" },
+	};
+	struct device_args a = { .params = good, .nparams = 4 };
+	struct err e;
+
+	for (unsigned i = 0; i < ARRAY_LEN(good); i++)
+		assert_int_equal(vmm_param_check(&c, good[i], &e), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(vmm_param_check(&c, bad[i].item, &e), -EINVAL);
+		if (!strstr(e.msg, bad[i].message))
+			fail_msg("%s: %s", bad[i].item, e.msg);
+	}
+	assert_true(device_switch(&a, "loud", false));
+	assert_true(device_switch(&a, "soft", true));
+	assert_string_equal(device_text(&a, "word", "x"), "");
+	assert_string_equal(device_text(&a, "wor", "x"), "x");
+	assert_int_equal(device_number(&a, "n", 9), 9);
+}
+
 static void test_not_utf8(void **state)
 {
 	struct vmm_config c;
@@ -193,7 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_plan),       cmocka_unit_test(test_not_utf8),
+		cmocka_unit_test(test_plan),       cmocka_unit_test(test_params),   cmocka_unit_test(test_not_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

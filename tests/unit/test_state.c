@@ -117,7 +117,7 @@ static void layout(void **state)
 	ssize_t n = pread(fd, b, sizeof(b), 0);
 
 	assert_true(n > 200);
-	assert_memory_equal(b, "MICASAVE\1\0\0\0\0\0\0\0", 16);
+	assert_memory_equal(b, "MICASAVE\2\0\0\0\0\0\0\0", 16);
 	assert_true(ld_le64(b + 24) == XXH64(b, 24, 0));
 	u8 *h = b + 32;
 	assert_memory_equal(h, "things\0\0\0\0\0\0\0\0\0\0", 16);
@@ -218,11 +218,11 @@ static void forged_headers(void **state)
 	struct things x;
 	struct err e;
 	memcpy(c, b, n);
-	c[8] = 2;
+	c[8] = 3;
 	st_le64(c + 24, XXH64(c, 24, 0));
 	assert_int_equal(pwrite(fd, c, n, 0), n);
 	assert_int_equal(load_small(fd, &x, &e), -EPROTONOSUPPORT);
-	assert_non_null(strstr(e.msg, "format 2"));
+	assert_non_null(strstr(e.msg, "format 3"));
 	memcpy(c, "\177ELF....", 8);
 	assert_int_equal(pwrite(fd, c, n, 0), n);
 	assert_true(load_small(fd, &x, &e) < 0);
@@ -254,6 +254,36 @@ static void moved_sections(void **state)
 	assert_int_equal(pwrite(fd, c, n - THING, 0), n - THING);
 	assert_int_equal(ftruncate(fd, (off_t)(n - THING)), 0);
 	assert_true(load_small(fd, &x, &e) < 0);
+	close(fd);
+}
+
+/* A mark in the half of the flags that a reader must understand; any mark, in format 1. */
+static void unknown_marks(void **state)
+{
+	u8 b[4096], c[4096];
+	struct things x;
+	struct err e;
+	int fd = small_file();
+	size_t n = (size_t)pread(fd, b, sizeof(b), 0);
+
+	(void)state;
+	memcpy(c, b, n);
+	forge(c + 32, 0, 28, 0x10000, 4);
+	assert_int_equal(pwrite(fd, c, n, 0), n);
+	assert_int_equal(load_small(fd, &x, &e), -EPROTONOSUPPORT);
+	assert_non_null(strstr(e.msg, "0x10000"));
+	memcpy(c, b, n);
+	forge(c + 32, 0, 28, 2, 4); /* one that says nothing to us */
+	assert_int_equal(pwrite(fd, c, n, 0), n);
+	assert_int_equal(load_small(fd, &x, &e), 0);
+	c[8] = 1;
+	st_le64(c + 24, XXH64(c, 24, 0));
+	assert_int_equal(pwrite(fd, c, n, 0), n);
+	assert_int_equal(load_small(fd, &x, &e), -EBADMSG);
+	b[8] = 1; /* format 1 as it was */
+	st_le64(b + 24, XXH64(b, 24, 0));
+	assert_int_equal(pwrite(fd, b, n, 0), n);
+	assert_int_equal(load_small(fd, &x, &e), 0);
 	close(fd);
 }
 
@@ -341,7 +371,7 @@ static struct ram *new_ram(u64 bytes)
 	return r;
 }
 
-static int save_ram(const struct ram *r, u64 *nonzero)
+static int save_ram(struct ram *r, u64 *nonzero)
 {
 	struct state_file *s;
 	int fd = file();
@@ -353,7 +383,7 @@ static int save_ram(const struct ram *r, u64 *nonzero)
 	return fd;
 }
 
-static int load_ram(const struct ram *r, int fd, struct err *e)
+static int load_ram(struct ram *r, int fd, struct err *e)
 {
 	struct state_file *s = reader(fd, e);
 	int rc = ram_load(r, s, e);
@@ -397,6 +427,46 @@ static void memory(void **state)
 	ram_free(b);
 }
 
+/* What was taken beside main RAM is saved with it, also where the guest does not see it; the page of ones is not. */
+static void taken_memory(void **state)
+{
+	u64 bytes = 5 * MIB + 3 * PAGE_BYTES, off[2][2], nonzero;
+	struct ram *r[2];
+	struct err e;
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ram_new_with_room(&r[i], bytes, 4 * MIB, &e), 0);
+		assert_int_equal(ram_take(r[i], 2 * MIB, &off[i][0], &e), 0);
+		assert_int_equal(ram_take(r[i], PAGE_BYTES, &off[i][1], &e), 0);
+		assert_int_equal(off[i][0], off[0][0]);
+	}
+	r[0]->host[bytes - 1] = 1;
+	r[0]->host[off[0][0]] = 2;
+	r[0]->host[off[0][0] + 2 * MIB - 1] = 3;
+	r[0]->host[off[0][1] + 77] = 4;
+	ram_ones(r[0]);
+	int fd = save_ram(r[0], &nonzero);
+	assert_int_equal(nonzero, 4 * PAGE_BYTES);
+	assert_int_equal(load_ram(r[1], fd, &e), 0);
+	assert_memory_equal(r[0]->host, r[1]->host, bytes);
+	assert_memory_equal(r[0]->host + off[0][0], r[1]->host + off[1][0], 2 * MIB);
+	assert_memory_equal(r[0]->host + off[0][1], r[1]->host + off[1][1], PAGE_BYTES);
+	assert_int_equal(r[1]->host[r[1]->ones_off], 0);
+	close(fd);
+	/* A machine that has none of it, or less. */
+	struct ram *none = new_ram(bytes);
+	fd = save_ram(r[0], &nonzero);
+	assert_true(load_ram(none, fd, &e) < 0);
+	close(fd);
+	fd = save_ram(none, &nonzero);
+	assert_true(load_ram(r[1], fd, &e) < 0);
+	assert_non_null(strstr(e.msg, "beside RAM"));
+	close(fd);
+	ram_free(none);
+	ram_free(r[0]);
+	ram_free(r[1]);
+}
+
 static void empty_memory(void **state)
 {
 	struct ram *a = new_ram(64 * MIB), *b = new_ram(64 * MIB);
@@ -418,24 +488,25 @@ static void hostile_memory(void **state)
 	struct ram *r = new_ram(1 * MIB + PAGE_BYTES);
 	u8 page[PAGE_BYTES] = { 1 };
 
-	for (unsigned kind = 0; kind < 7; kind++) {
-		u64 index = kind == 0 ? 2 : kind == 1 ? UINT64_MAX : kind == 2 ? 1 : 0, bits[4] = { 1, 0, 0, 0 };
-		u8 encoding = kind == 3 ? 9 : kind == 4 ? 1 : 0;
+	for (unsigned kind = 0; kind < 16; kind++) {
+		u32 version = kind < 7 ? 1 : 2, what = kind < 7 ? kind : kind - 7;
+		u64 index = what == 0 ? 2 : what == 1 ? UINT64_MAX : what == 2 || what == 8 ? 1 : 0;
+		/* 2: the second page of a chunk that has one; 5: two pages, and bytes for one; 6: no page, and bytes;
+		 * 7: there and zero; 8: the second page of a chunk that has one is zero */
+		u64 bits[4] = { what == 2 ? 2 : what == 5 ? 3 : what == 6 ? 0 : 1, 0, 0, 0 };
+		u64 zeros[4] = { what == 7 ? 1 : what == 8 ? 2 : 0, 0, 0, 0 };
+		u8 encoding = what == 3 ? 9 : what == 4 ? 1 : 0;
 		struct state_file *s;
 		struct err e;
 		int fd = file();
 
-		if (kind == 2)
-			bits[0] = 2; /* the second page of a chunk that has one */
-		if (kind == 5)
-			bits[0] = 3; /* two pages, and bytes for one */
-		if (kind == 6)
-			bits[0] = 0;
 		assert_int_equal(state_save_new(&s, fd, NULL), 0);
-		assert_int_equal(state_section(s, "ram", 0, 1, NULL), 0);
+		assert_int_equal(state_section(s, "ram", 0, version, NULL), 0);
 		state_u64(s, &index);
 		for (unsigned i = 0; i < 4; i++)
 			state_u64(s, &bits[i]);
+		for (unsigned i = 0; i < 4 && version > 1; i++)
+			state_u64(s, &zeros[i]);
 		state_u8(s, &encoding);
 		state_bytes(s, page, sizeof(page));
 		assert_int_equal(state_end(s, NULL), 0);
@@ -635,8 +706,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),       cmocka_unit_test(layout),
 		cmocka_unit_test(cut_off_anywhere), cmocka_unit_test(every_bit_flipped),
-		cmocka_unit_test(forged_headers),   cmocka_unit_test(moved_sections),
-		cmocka_unit_test(fields_that_lie),  cmocka_unit_test(memory),
+		cmocka_unit_test(unknown_marks),    cmocka_unit_test(forged_headers),
+		cmocka_unit_test(moved_sections),   cmocka_unit_test(fields_that_lie),
+		cmocka_unit_test(memory),           cmocka_unit_test(taken_memory),
 		cmocka_unit_test(empty_memory),     cmocka_unit_test(hostile_memory),
 		cmocka_unit_test(cpu_round_trip),   cmocka_unit_test(impossible_cpus),
 		cmocka_unit_test(promises),         cmocka_unit_test(limits),

@@ -7,6 +7,13 @@
  * MXCSR. The engine's core is replaced by a few lines here: guest linear addresses are host
  * addresses, and the TLB either serves every page or none.
  */
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/decode/decode_vec.h"
+#include "cpu/soft/ea.h"
+#include "cpu/soft/memory/access.h"
+#include "cpu/soft/raise.h"
+#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/vector/fpu_image.h"
 #include "cpu/soft/vector/vec.h"
 #include "cpu/soft/hooks.h"
 #include "cpu/soft/system/system.h"
@@ -278,6 +285,7 @@ static int setup(void **state)
 {
 	struct err e;
 
+	decode_vec_init();
 	cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
 	memset(cpu, 0, sizeof(*cpu));
 	cpus[0] = cpu;

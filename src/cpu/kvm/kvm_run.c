@@ -123,6 +123,25 @@ static void dump(struct kvm_cpu *c)
 	free(s);
 }
 
+/*
+ * KVM executes nothing outside of memory: it makes a #UD pending, which is what hardware's all ones are, but at CPL 0
+ * it leaves to us what becomes of that. True: it was so, and the guest is to go on with it.
+ */
+static bool fetched_nothing(struct kvm_cpu *c)
+{
+	struct kvm_regs r;
+	struct kvm_sregs s;
+	bool readonly;
+
+	if (c->run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || ioctl(c->fd, KVM_GET_REGS, &r) < 0 ||
+	    ioctl(c->fd, KVM_GET_SREGS, &s) < 0)
+		return false;
+	struct kvm_translation t = { .linear_address = s.cs.l ? r.rip : (u32)(s.cs.base + r.rip) };
+	if (ioctl(c->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
+		return false;
+	return !ram_find(c->vm->ram, t.physical_address, 1, &readonly);
+}
+
 static int internal_error(struct kvm_cpu *c, struct err *e)
 {
 	struct kvm_run *r = c->run;
@@ -210,6 +229,8 @@ static bool exit_reason(struct kvm_cpu *c, enum cpu_exit *out, struct err *e)
 			(unsigned long long)r->fail_entry.hardware_entry_failure_reason);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
+		if (fetched_nothing(c))
+			return false;
 		internal_error(c, e);
 		break;
 	default:

@@ -45,7 +45,10 @@ struct soft_hooks {
 	/* This cannot be done twice (devices, ports): does not return. */
 	void (*ref_gives_up)(struct soft_cpu *c);
 
-	/* ---- from blocks; any thread ---- */
+	/* ---- from blocks ---- */
+	/* Guest memory has moved since c was in the guest last, and c enters it now. */
+	void (*moved)(struct soft_cpu *c);
+	/* ... any thread: */
 	/* c->pending was changed: c shall look at it soon. */
 	void (*kick)(struct soft_cpu *c);
 	/* The block died; cache->lock is held. */

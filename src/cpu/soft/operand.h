@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * operand.h - a uop's operands: registers, and memory on the fast path, which looks into the software TLB where it
- * stands and calls memory/ for the rest. For handlers; handler.h says what they keep to.
+ * operand.h - a uop's operands, for handlers: registers, and memory. The fast path looks into the software TLB inline;
+ * the rest is memory/'s. handler.h has the rules for handlers.
  */
 #ifndef MICA_SOFT_OPERAND_H
 #define MICA_SOFT_OPERAND_H

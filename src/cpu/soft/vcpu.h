@@ -124,6 +124,7 @@ struct soft_cpu {
 	u32 space; /* index of the one in use */
 	struct space spaces[SPACE_COUNT];
 	u64 space_clock;
+	u64 remaps;               /* of vm->remaps: changes of guest memory that are known here */
 	u64 globals[SPACE_COUNT]; /* what of each may be global, see mmu_note_global() */
 	u64 any_global;           /* ... and of any, or once was */
 

@@ -283,6 +283,53 @@ static void beside(void)
 	eq(fill(page + 10, 0x90c307b0, 1) & 0xff, 7); /* mov $7,%al; ret */
 }
 
+/* REP MOVS and REP STOS over a whole page, as kernels copy and clear: it begins without code, and has some further on.
+ */
+#define STRING(name, op) \
+	static void __attribute__((noinline)) name(word to, word from, u32 fill, word n) \
+	{ \
+		__asm__ volatile("rep " op : "+D"(to), "+S"(from), "+c"(n) : "a"(fill | (u64)fill << 32) : "memory"); \
+	}
+STRING(movsb, "movsb")
+STRING(movsw, "movsw")
+STRING(movsl, "movsl")
+STRING(movsq, "movsq")
+STRING(stosl, "stosl")
+STRING(stosq, "stosq")
+
+static void strings(void)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(word to, word from, u32 fill, word n);
+		word bytes;
+	} ops[] = {
+		{ "REP MOVSB over a page with code", movsb, 1 }, { "REP MOVSW over a page with code", movsw, 2 },
+		{ "REP MOVSD over a page with code", movsl, 4 }, { "REP MOVSQ over a page with code", movsq, 8 },
+		{ "REP STOSD over a page with code", stosl, 4 }, { "REP STOSQ over a page with code", stosq, 8 },
+	};
+	word page = FRAME + 0x9000, from = FRAME + 0xa000, plain = FRAME + 0xb000, at = 0xa00;
+
+	for (unsigned k = 0; k < sizeof(ops) / sizeof(*ops); k++) {
+		unsigned wrong = 0;
+
+		t(ops[k].name);
+		for (unsigned i = 0; i < 400; i++)
+			ops[k].fn(plain, from, 0, PAGE / ops[k].bytes);
+		for (u32 v = 1; v < 8; v++) {
+			u32 code = 0x90c300b0 | v << 8; /* mov $v, %al; ret */
+
+			for (word o = 0; o < PAGE; o += 4)
+				*(volatile u32 *)(from + o) = code;
+			ops[k].fn(page, from, code, PAGE / ops[k].bytes);
+			serialize();
+			for (unsigned i = 0; i < 300; i++)
+				wrong += (run(page + at) & 0xff) != v;
+		}
+		eq(wrong, 0);
+	}
+}
+
 int main(void)
 {
 	memset(pdpt1, 0, 0x3000);
@@ -300,6 +347,7 @@ int main(void)
 	aliases();
 	borders();
 	beside();
+	strings();
 	processor();
 	return 0;
 }

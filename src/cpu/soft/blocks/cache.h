@@ -64,6 +64,7 @@ struct code_cache {
 	/* exclusive sections */
 	pthread_mutex_t excl_lock;
 	_Atomic u32 excl; /* futex word: 1 while a section is open */
+	_Atomic u32 held; /* vCPUs that wait for one and come back to a block: nothing may be emptied */
 	u64 resets, invalidated;
 };
 

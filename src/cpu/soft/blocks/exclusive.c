@@ -24,8 +24,11 @@ void cache_enter_guest(struct soft_cpu *c)
 
 	for (;;) {
 		atomic_store(&c->in_guest, 1);
-		if (likely(!atomic_load(&k->excl)))
+		if (likely(!atomic_load(&k->excl))) {
+			if (unlikely(c->remaps != atomic_load_explicit(&c->vm->remaps, memory_order_relaxed)))
+				c->hooks->moved(c);
 			return;
+		}
 		atomic_store(&c->in_guest, 0);
 		futex(&k->excl, FUTEX_WAIT, 1);
 	}

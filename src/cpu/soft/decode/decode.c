@@ -6,14 +6,18 @@
  * at the page's end, and after BLOCK_INSNS_MAX instructions. A conditional branch that is not taken goes
  * on inside its block.
  */
-#include "cpu/soft/interp/exec.h"
-#include "cpu/soft/run/ends.h"
-#include "cpu/soft/decode/memo.h"
-#include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/decode/decode.h"
-#include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/decode/form.h"
+#include "cpu/soft/decode/memo.h"
+#include "cpu/soft/interp/exec.h"
 
-void decode_init(struct soft_vm *vm)
+static void index_rows(void)
+{
+	decode_table_index(&decode_rows);
+	decode_vec_init();
+}
+
+void decode_init(struct soft_vm *vm, const struct decode_ends *ends)
 {
 	static const struct {
 		ZydisMachineMode mode;
@@ -24,10 +28,14 @@ void decode_init(struct soft_vm *vm)
 		{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
 	};
 
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, index_rows);
+	vm->ends = ends;
 	for (unsigned i = 0; i < 3; i++) {
 		ZydisDecoder *d = &vm->decoder[i];
 		must(ZYAN_SUCCESS(ZydisDecoderInit(d, m[i].mode, m[i].stack)));
-		/* What the model has not, decodes as on a processor that has not. */
+		/* What the model does not have decodes as on a processor that does not have it. */
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, vm->isa & ISA_AMD ? ZYAN_TRUE : ZYAN_FALSE);
 		ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT, vm->isa & ISA_LZCNT ? ZYAN_TRUE : ZYAN_FALSE);
@@ -35,98 +43,51 @@ void decode_init(struct soft_vm *vm)
 	}
 }
 
-u8 decode_gpr(ZydisRegister r)
+/*
+ * 0F 18 to 0F 1F, in every form: hints, and opcodes reserved for more. They execute as NOP. What is defined there
+ * belongs to features that no model has (RDSSP, ENDBR, MPX, CLDEMOTE), but programs use it without asking CPUID (SDM
+ * 2B, NOP; APM 3, NOP).
+ */
+static bool is_hint(const ZydisDecodedInstruction *in)
 {
-	ZyanI8 id = ZydisRegisterGetId(r);
-
-	switch (ZydisRegisterGetClass(r)) {
-	case ZYDIS_REGCLASS_GPR8:
-		return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH ? (u8)(r - ZYDIS_REGISTER_AH)
-		       : r >= ZYDIS_REGISTER_SPL                        ? (u8)(r - ZYDIS_REGISTER_SPL + 4)
-									: (u8)(r - ZYDIS_REGISTER_AL);
-	case ZYDIS_REGCLASS_GPR16:
-	case ZYDIS_REGCLASS_GPR32:
-	case ZYDIS_REGCLASS_GPR64:
-		return (u8)id;
-	default:
-		return GPR_ZERO;
-	}
+	return in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->opcode_map == ZYDIS_OPCODE_MAP_0F &&
+	       (in->opcode & 0xf8) == 0x18;
 }
 
-u8 decode_reg8(ZydisRegister r)
+/*
+ * Encodings and instruction sets that no model has: AMD's XOP with TBM, 3DNow!, AVX-512, Xeon Phi's. They must be
+ * refused before the rows are asked, because Zydis gives some of them the mnemonics of other instructions.
+ */
+static bool of_no_model(const ZydisDecodedInstruction *in)
 {
-	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
-		return (u8)((r - ZYDIS_REGISTER_AH) * 8 + 1);
-	return (u8)(decode_gpr(r) * 8);
+	return (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
+	       (in->meta.isa_set >= ZYDIS_ISA_SET_KNCE && in->meta.isa_set <= ZYDIS_ISA_SET_KNC_PF_HINT);
 }
 
-static u8 seg_of(ZydisRegister r)
+static bool undefined(struct decode *d)
 {
-	switch (r) {
-	case ZYDIS_REGISTER_ES:
-		return SEG_ES;
-	case ZYDIS_REGISTER_CS:
-		return SEG_CS;
-	case ZYDIS_REGISTER_SS:
-		return SEG_SS;
-	case ZYDIS_REGISTER_FS:
-		return SEG_FS;
-	case ZYDIS_REGISTER_GS:
-		return SEG_GS;
-	default:
-		return SEG_DS;
-	}
+	decode_ud(d);
+	return true;
 }
 
-void decode_mem(struct decode *d, struct uop *u, const ZydisDecodedOperand *o)
+bool decode_insn(struct decode *d)
 {
-	s64 disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
-	unsigned aw = d->insn->address_width;
+	const ZydisDecodedInstruction *in = d->insn;
 
-	must(o->type == ZYDIS_OPERAND_TYPE_MEMORY);
-	u->seg = seg_of(o->mem.segment);
-	u->ea = aw == 32 ? EA_A32 : aw == 16 ? EA_A16 : 0;
-	if (!(d->mode & MODE_CODE64) || aw != 64)
-		u->ea |= EA_SLOW;
-	/* Zydis 4.0.0 takes SIB base 101 with mod 0 for R13D, where REX.B is set and addresses are 32-bit. */
-	bool no_base = d->insn->raw.modrm.mod == 0 && d->insn->raw.modrm.rm == 4 && d->insn->raw.disp.size == 32 &&
-		       o->mem.base == ZYDIS_REGISTER_R13D && !o->mem.disp.has_displacement;
-	if (no_base)
-		disp = d->insn->raw.disp.value;
-	u->index = o->mem.index == ZYDIS_REGISTER_NONE ? GPR_ZERO : decode_gpr(o->mem.index);
-	u->scale = o->mem.scale == 8 ? 3 : o->mem.scale == 4 ? 2 : o->mem.scale == 2 ? 1 : 0;
-	if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP) {
-		s64 rel = disp + (s64)d->rip_off + d->insn->length;
-		u->base = GPR_BLK;
-		if (rel == (s32)rel) {
-			disp = rel;
-		} else {
-			u->ea |= EA_SLOW | EA_RIP;
-		}
-	} else {
-		u->base = o->mem.base == ZYDIS_REGISTER_NONE || no_base ? GPR_ZERO : decode_gpr(o->mem.base);
-	}
-	u->disp = (s32)disp;
-	if (disp != (s32)disp) {
-		/* MOV AL/eAX, moffs, or an unsigned 32-bit displacement outside 64-bit code */
-		u->ea |= EA_SLOW;
-		if (u->base == GPR_ZERO && u->index == GPR_ZERO && aw == 64) {
-			u->ea |= EA_MOFFS;
-			u->imm = (u64)disp;
-		}
-	}
-}
-
-static void emit(struct decode *d, uop_fn *fn, bool end)
-{
-	d->u[0].fn = fn;
-	d->nu = 1;
-	d->end = end;
-}
-
-void decode_ud(struct decode *d)
-{
-	emit(d, op_ud, true);
+	if (of_no_model(in))
+		return undefined(d);
+	if (is_hint(in))
+		return take(d, op_nop);
+	const struct decode_row *r = decode_row_of(&decode_rows, in->mnemonic);
+	if (!r)
+		return false;
+	if ((r->needs & ~d->c->vm->isa) || ((r->flags & ROW_CODE64) && !code64(d)))
+		return undefined(d);
+	d->end = r->flags & ROW_END;
+	if (r->form(d, r))
+		return true;
+	d->end = false;
+	return false;
 }
 
 void decode_begin(struct decode *d)
@@ -148,20 +109,21 @@ void decode_begin(struct decode *d)
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole)
 {
 	const struct soft_vm *vm = c->vm;
+	const struct decode_ends *ends = vm->ends;
 	u32 mode = b->mode;
 	unsigned code = mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1 : 2;
 	unsigned off = 0, nu = 0, ni = 0;
 	bool end = false;
 
-	/* Blocks that go on behind branches overlap: too much memory for what is hardly ever executed. */
+	/* Blocks that go on behind branches overlap. For code that is hardly ever executed they cost too much memory.
+	 */
 	bool cut = !whole && vm->jit && (mode & MODE_CODE64), was_cut = false;
 
-	/* n: a single step has no more than one instruction at hand, and what it decodes is not kept. */
+	/* A single step (n is at most 15) decodes one instruction and does not keep it: nothing to count. */
 	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
-		b->op[nu++] = (struct uop){ .fn = op_jit_heat,
-					    .base = GPR_ZERO,
-					    .index = GPR_ZERO,
-					    .imm = jit_was_hot(vm, b->phys) ? 2 : vm->jit->heat };
+		b->op[nu++] = (struct uop){
+			.fn = ends->first, .base = GPR_ZERO, .index = GPR_ZERO, .imm = ends->heat(vm, b->phys)
+		};
 	while (!end && ni < max && off < n) {
 		u8 bytes[MEMO_BYTES];
 		unsigned room = MIN(15u, n - off);
@@ -193,12 +155,12 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 		memset(d.u, 0, 3 * sizeof(*d.u));
 		if (ZYAN_SUCCESS(st)) {
 			decode_begin(&d);
-			if (!decode_int(&d) && !decode_sys(&d) && !decode_vec(&d))
+			if (!decode_insn(&d) && !decode_vec(&d))
 				decode_ud(&d);
 			off += in->length;
 		} else {
-			/* Whether it is too long comes first, then whether all of it is there, then whether it is
-			 * anything. */
+			/* A processor asks in this order: is it too long (#GP), is all of it there (#PF), is it defined
+			 * (#UD)? */
 			bool bare, cut_off = st == ZYDIS_STATUS_NO_MORE_DATA;
 			unsigned len = decode_undefined_length(bytes, room, code, vm->isa & ISA_AMD, &bare);
 			if (cut_off && !bare)
@@ -206,8 +168,9 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 			if (len > room && room < 15)
 				break; /* it goes on in the next page */
 			d.u[0].rip_off = (u16)off;
-			emit(&d, len > 15 || (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG && !bare) ? op_gp_len : op_ud,
-			     true);
+			decode_ud(&d);
+			if (len > 15 || (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG && !bare))
+				d.u->fn = op_gp_len;
 			off += MIN(len, room);
 		}
 		must(d.nu >= 1 && d.nu <= 3);
@@ -223,9 +186,10 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 		return false;
 	if (!end) {
 		bool link = max > 1 && (mode & MODE_CODE64) && (b->phys & ~PAGE_MASK) + off < PAGE_BYTES;
-		b->op[nu] = (struct uop){
-			.fn = link ? op_end_link : op_end, .rip_off = (u16)off, .base = GPR_ZERO, .index = GPR_ZERO
-		};
+		b->op[nu] = (struct uop){ .fn = link ? ends->last_link : ends->last,
+					  .rip_off = (u16)off,
+					  .base = GPR_ZERO,
+					  .index = GPR_ZERO };
 		nu++;
 	}
 	b->nops = (u16)nu;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * decode_length.c - how long an instruction is that means nothing.
+ * decode_length.c - the length of an undefined instruction.
  *
- * A processor finds an instruction's end by its opcode map alone, and asks afterwards whether it is defined: so one
- * that is undefined raises #GP instead of #UD when it is longer than 15 bytes, and #PF when it reaches into a page that
- * is not there. Zydis says no length for what it does not know. SDM 2A, appendix A; APM 3, appendix A.
+ * A processor finds an instruction's end by its opcode map alone, and only then asks whether it is defined. So an
+ * undefined instruction raises #GP instead of #UD when it is longer than 15 bytes, and #PF when it reaches into a page
+ * that is not present. Zydis gives no length for what it does not know. SDM 2A, appendix A; APM 3, appendix A.
  */
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
 
-/* Immediates by opcode: what of them follows, with ModRM or without. */
+/* Which immediate follows the opcode (and ModRM, where there is one). */
 enum imm {
 	I_NONE,
 	I_B,
@@ -77,7 +77,7 @@ static enum imm imm_one_byte(u8 op)
 static enum imm imm_0f(u8 op)
 {
 	switch (op) {
-	case 0x0f: /* 3DNow!: which one it is */
+	case 0x0f: /* 3DNow!: the byte says which operation */
 	case 0x70 ... 0x73:
 	case 0xa4:
 	case 0xac:
@@ -99,7 +99,7 @@ static bool modrm_one_byte(u8 op)
 	       (op & 0xf8) == 0xd8 || (op & 0xfe) == 0xf6 || op >= 0xfe;
 }
 
-/* On AMD's processors these, among them UD0 and UD1, are over with their opcode; Intel's UD0 and UD1 have a ModRM. */
+/* On AMD's processors these end with their opcode, among them UD0 and UD1. Intel's UD0 and UD1 have a ModRM byte. */
 static bool bare_0f(u8 op, bool amd)
 {
 	return amd && ((op >= 0x24 && op <= 0x27) || op == 0x36 || (op >= 0x39 && op <= 0x3f && op != 0x3a) ||
@@ -113,7 +113,7 @@ static bool modrm_0f(u8 op, bool amd)
 		 (op & 0xf8) == 0xc8 || bare_0f(op, amd));
 }
 
-/* ModRM, SIB and displacement; p may have fewer bytes, then what it does not have counts as 0. */
+/* Bytes of ModRM, SIB and displacement. Where p ends too early, missing bytes count as 0. */
 static unsigned modrm_bytes(const u8 *p, unsigned n, unsigned asize)
 {
 	u8 modrm = n > 0 ? p[0] : 0, mod = modrm >> 6, rm = modrm & 7;
@@ -155,7 +155,7 @@ unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool am
 	bool vex = (op == 0xc4 || op == 0xc5 || op == 0x62) && (code == 0 || second >= 0xc0);
 	bool xop = op == 0x8f && (second & 0x1f) >= 8;
 
-	/* They do not bear REX; that is known by their second byte. */
+	/* REX before them is not allowed; the processor knows that from their second byte. */
 	*bare = (vex || xop) && rex && i + 1 < n;
 	if (*bare)
 		return i + 2;
@@ -168,7 +168,7 @@ unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool am
 		op = NEXT_BYTE();
 		osize = 4;
 		modrm = !(lead != 0x62 && !xop && map == 1 && op == 0x77);
-		/* The maps of numbers 1, 3, 5 and 7 have immediates where 0F and 0F 3A have. */
+		/* Maps 1, 3, 5 and 7 have immediates where maps 0F and 0F 3A have them. */
 		if (xop)
 			imm = map == 10 ? I_Z : I_NONE;
 		else if (map == 3 || (lead == 0x62 && map == 7))
@@ -188,7 +188,7 @@ unsigned decode_undefined_length(const u8 *p, unsigned n, unsigned code, bool am
 				return i + 1;
 			modrm = modrm_0f(op, amd);
 			imm = op == 0x78 && amd ? I_W : imm_0f(op); /* EXTRQ and INSERTQ */
-			moves_cr = (op & 0xfc) == 0x20;             /* mod is not looked at */
+			moves_cr = (op & 0xfc) == 0x20;             /* ModRM.mod is ignored */
 		}
 	} else {
 		modrm = modrm_one_byte(op);

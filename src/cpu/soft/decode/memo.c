@@ -9,7 +9,7 @@
 #define ANY_BYTES (sizeof(struct memo_insn) + ZYDIS_MAX_OPERAND_COUNT * sizeof(ZydisDecodedOperand))
 
 struct decode_memo {
-	struct memo e[MEMO_SIZE], none; /* none: what is not kept */
+	struct memo e[MEMO_SIZE], none; /* none: stands for what is not kept */
 	u8 insn[MEMO_SIZE][KEPT_BYTES];
 	_Alignas(16) u8 fresh[2][ANY_BYTES]; /* decoded just now; and with other constants */
 };
@@ -40,7 +40,7 @@ static struct memo_insn *fresh(const struct decode_memo *m, unsigned k)
 	return (struct memo_insn *)(uintptr_t)m->fresh[k];
 }
 
-/* By what tells instructions apart, but for their constants. A poor guess costs a place, no more. */
+/* A hash of prefixes, opcode, ModRM and SIB, without the constants. If it guesses these wrong, entries only collide. */
 static unsigned hash(const u8 *p, unsigned code)
 {
 	u32 h = code, i = 0;
@@ -66,7 +66,7 @@ static unsigned hash(const u8 *p, unsigned code)
 	return (h * 0x9e3779b1u) >> (32 - MEMO_BITS);
 }
 
-/* Put the constants among bytes into i. */
+/* Replace i's constants by those in bytes. */
 static void replace(const struct memo *e, struct memo_insn *i, const u8 *bytes)
 {
 	if (e->disp_bytes) {
@@ -79,7 +79,7 @@ static void replace(const struct memo *e, struct memo_insn *i, const u8 *bytes)
 		    memo_constant(bytes + e->imm_at, e->imm_bytes, e->imm_signed);
 }
 
-/* Which constants i has that may be replaced; what else it is known by. False: it cannot be kept. */
+/* Find i's constants that can be replaced, and the key of its other bytes. False: it cannot be kept. */
 static bool take_apart(struct memo *e, const struct memo_insn *i, const u8 *bytes)
 {
 	const ZydisDecodedInstruction *in = &i->in;
@@ -104,7 +104,7 @@ static bool take_apart(struct memo *e, const struct memo_insn *i, const u8 *byte
 		e->disp_at = in->raw.disp.offset;
 		e->disp_bytes = in->raw.disp.size / 8;
 	}
-	/* Elsewhere it may say what the instruction does. */
+	/* In other maps an immediate may select what the instruction does. */
 	if (imms == 1 && in->raw.imm[0].size && !in->raw.imm[1].size &&
 	    in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
 	    (in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT || in->raw.imm[0].is_relative)) {
@@ -129,7 +129,7 @@ static bool same(const struct memo_insn *a, const struct memo_insn *b)
 	       !memcmp(a->ops, b->ops, a->in.operand_count * sizeof(a->ops[0]));
 }
 
-/* Does its uop depend on nothing but its bytes? */
+/* Is its uop the same wherever the instruction stands? */
 static bool anywhere(const struct memo_insn *i)
 {
 	if (i->in.raw.imm[0].is_relative || i->in.raw.imm[1].is_relative)
@@ -157,21 +157,21 @@ static bool one_uop(const struct soft_cpu *c, unsigned code, const struct memo_i
 
 	memset(three, 0, sizeof(three));
 	decode_begin(&d);
-	if (!decode_int(&d) || d.nu != 1)
+	if (!decode_insn(&d) || d.nu != 1)
 		return false;
 	*u = three[0];
 	*end = d.end;
 	return true;
 }
 
-/* INV-MEMO-1, for the uops of a and, with the other constants, b. */
+/* Keep a's uop if INV-MEMO-1 holds for it. b is the same instruction with the other constants. */
 static void learn_uop(const struct soft_cpu *c, struct memo *e, const struct memo_insn *a, const struct memo_insn *b,
 		      const u8 *bytes, const u8 *other)
 {
 	struct uop ua, ub, u;
 	bool enda, endb;
 
-	/* decode_mem() puts an address of eight bytes in one place or another, by its value. */
+	/* An address of eight bytes goes to disp or to imm, depending on its value: not kept. */
 	if (e->disp_bytes > 4 || !anywhere(a) || !one_uop(c, e->code, a, bytes, &ua, &enda) ||
 	    !one_uop(c, e->code, b, other, &ub, &endb) || enda != endb)
 		return;
@@ -184,7 +184,7 @@ static void learn_uop(const struct soft_cpu *c, struct memo *e, const struct mem
 		     !memcmp(&u, &ub, sizeof(u));
 }
 
-/* Keep what bytes are, if it can be kept. */
+/* Keep the instruction at bytes, if it can be kept. */
 static bool learn(const struct soft_cpu *c, struct memo *e, unsigned code, const u8 *bytes)
 {
 	const ZydisDecoder *dec = &c->vm->decoder[code];
@@ -228,7 +228,7 @@ struct memo *memo_find(const struct soft_cpu *c, unsigned code, const u8 *bytes,
 	*st = ZydisDecoderDecodeFull(&c->vm->decoder[code], bytes, room, &i->in, i->ops);
 	if (ZYAN_FAILED(*st))
 		return &m->none;
-	/* What is used stays, unless others come twice as often. */
+	/* An entry that was used since the last collision stays this time. */
 	if (e->used) {
 		e->used = false;
 		return &m->none;

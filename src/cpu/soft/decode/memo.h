@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * memo.h - instructions that were taken apart lately, by vCPU.
+ * memo.h - a cache of decoded instructions, one per vCPU.
  *
  * Theory of operation
  *
- * Taking an instruction apart is most of the work on a block that is executed once or twice, and programs are made of
- * few instructions: the same bytes, but for displacements, immediates and distances of branches. So what Zydis made of
- * one is kept, found by the bytes without those constants, and the constants are replaced (struct memo_insn). Where
- * the uop depends on nothing but the bytes, it is kept as well, and Zydis' structures are not even looked at.
+ * For a block that is executed once or twice, decoding is most of the work. Programs repeat a small set of
+ * instructions that differ only in their constants: displacements, immediates, branch distances. So the memo keeps
+ * Zydis' result, finds it again by the instruction's bytes without the constants, and replaces the constants (struct
+ * memo_insn). Where the uop depends on nothing but the bytes, it is kept as well, and Zydis' result is not touched.
  *
- * INV-MEMO-1: what is kept was compared, when it came in, with what the same instruction gives with every bit of its
- * constants flipped: nothing but what memo_insn() and memo_uop() replace may differ.
+ * INV-MEMO-1: before an entry is kept, the instruction is decoded a second time with every bit of its constants
+ * flipped. The two results may differ only in what memo_insn() and memo_uop() replace.
  */
 #ifndef MICA_SOFT_MEMO_H
 #define MICA_SOFT_MEMO_H
@@ -22,18 +22,18 @@
 #define MEMO_OPS 6 /* instructions of more operands are not kept */
 #define MEMO_NONE 0xff
 
-/* In a cache line of its own: all there is to touch where the uop is kept. */
+/* One cache line: all that is read when the uop is kept. */
 struct memo {
-	u64 key, mask; /* of the first eight bytes: which are no constants; mask 0: empty */
+	u64 key, mask; /* of the first eight bytes, without constants; mask 0: empty */
 	u8 code;       /* index of soft_vm.decoder[] */
 	u8 len;
-	u8 disp_at, disp_bytes; /* of what may be replaced; 0 bytes: none */
+	u8 disp_at, disp_bytes; /* where the replaceable constants are; 0 bytes: none */
 	u8 imm_at, imm_bytes;
 	u8 disp_op, imm_op; /* their operands, or MEMO_NONE */
 	bool imm_signed;
 	bool has_uop, uop_disp, uop_imm; /* u, and whether the constants go to u.disp, u.imm */
 	bool end;                        /* as struct decode's */
-	bool used;                       /* since another instruction wanted its place */
+	bool used;                       /* since the last collision */
 	struct uop u;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct memo) == 64, "a cache line");
@@ -42,7 +42,7 @@ struct memo_insn {
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[]; /* in.operand_count of them */
 };
-/* Bytes of an instruction are handed over with this much room: constants are read eight bytes at a time. */
+/* Size of the buffers that hold an instruction's bytes: constants are read eight bytes at a time. */
 #define MEMO_BYTES 24
 
 struct decode_memo *memo_new(void);

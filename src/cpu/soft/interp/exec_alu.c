@@ -216,8 +216,7 @@ uop_fn *const exec_alu[ALU_COUNT][4][F_COUNT] = {
 		name##bits##_mem(c, op, true); \
 		NEXT(c, op); \
 	}
-/* INC and DEC keep CF; NOT keeps all flags: restore them first, then read back. */
-/* INC and DEC keep CF, NOT keeps all flags: those go into the host's first. */
+/* INC and DEC keep CF, NOT keeps all flags: so these are loaded into the host's flags first. */
 FOR_SIZES(DEF_UNARY, inc, "inc", CARRY_IN)
 FOR_SIZES(DEF_UNARY, dec, "dec", CARRY_IN)
 FOR_SIZES(DEF_UNARY, neg, "neg", NO_CARRY)

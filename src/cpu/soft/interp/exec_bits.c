@@ -17,7 +17,7 @@ static __attribute__((noinline)) void bit_test(struct soft_cpu *c, const struct 
 		if (op->aux & AUX_IMM) {
 			m.lin = soft_ea(c, op, n, what != 0);
 		} else {
-			/* A register index reaches beyond the operand: by whole operands, signed. */
+			/* A register index is signed and may reach beyond the operand: step by whole operands. */
 			s64 s = n == 8 ? (s64)idx : n == 4 ? (s32)idx : (s16)idx;
 			u64 off = soft_ea_offset(c, op) + (u64)((s >> (n == 8 ? 6 : n == 4 ? 5 : 4)) * (s64)n);
 			if (op->ea & EA_A32)
@@ -33,7 +33,7 @@ static __attribute__((noinline)) void bit_test(struct soft_cpu *c, const struct 
 		old = rmw_rd(c, op, &m, n);
 		v = what == 1 ? old | bit : what == 2 ? old & ~bit : old ^ bit;
 	} while (what && !rmw_wr(c, op, &m, n, old, v));
-	/* CF alone is defined, and alone is changed. */
+	/* Only CF is defined, and only CF is changed. */
 	set_fl(c, (c->fl & ~0x100u) | (old & bit ? 0x100u : 0));
 }
 void op_bt(struct soft_cpu *c, const struct uop *op)
@@ -111,7 +111,7 @@ void op_bswap(struct soft_cpu *c, const struct uop *op)
 	else if (op->osize == 4)
 		WR32(op->r1, __builtin_bswap32(RD32(op->r1)));
 	else
-		WR16(op->r1, 0); /* undefined; what processors do */
+		WR16(op->r1, 0); /* undefined; processors do this */
 	NEXT(c, op);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * exec_flow.c - near control flow: JMP, CALL, RET, LOOP; Jcc where its operand is not of 64 bits.
+ * exec_flow.c - near control flow: JMP, CALL, RET, LOOP; Jcc outside of 64-bit code. Jcc in 64-bit code is in
+ * exec_cond.c.
  *
  * In 64-bit code these are fast handlers that go from block to block by a remembered link (same page)
  * or the virtual jump cache. Other modes take the general way: new IP masked to the operand size,
@@ -29,7 +30,7 @@ always_inline_ u64 target64(struct soft_cpu *c, const struct uop *op, u64 t)
 	return t;
 }
 
-/* ... and after the push's fault, for a call. A bad stack is #SS whatever op's own operand is. */
+/* For a call: the push may fault first, and a non-canonical stack is #SS whatever segment the operand has. */
 always_inline_ u64 call_target64(struct soft_cpu *c, const struct uop *op, u64 t)
 {
 	if (unlikely(!soft_canonical(t) || !soft_canonical(c->gpr[GPR_RSP] - 8))) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* exec_hint.c - instructions that compute nothing: NOP, fences, cache lines, undefined ones; and random numbers. */
+/* exec_hint.c - NOP, fences, cache lines, undefined instructions; RDRAND and RDSEED. */
 #include "cpu/soft/interp/exec.h"
 
 void op_ud(struct soft_cpu *c, const struct uop *op)
@@ -19,7 +19,7 @@ void op_nop(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* RDRAND (imm 0), RDSEED (imm 1): the host's generator; CF says whether it had any. */
+/* RDRAND (imm 0), RDSEED (imm 1), from the host's generator. CF says whether there was a number. */
 void op_rdrand(struct soft_cpu *c, const struct uop *op)
 {
 	u64 v = 0;
@@ -34,7 +34,7 @@ void op_rdrand(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* CLFLUSH, CLFLUSHOPT, CLWB: a load's faults and nothing else; caches are coherent here. */
+/* CLFLUSH, CLFLUSHOPT, CLWB: they fault as a load does. Else there is nothing to do: the host's caches are coherent. */
 void op_clflush(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);
@@ -42,7 +42,7 @@ void op_clflush(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* LFENCE, SFENCE, MFENCE. Only LFENCE keeps what follows, as RDTSC, from being executed before an earlier load. */
+/* LFENCE, SFENCE, MFENCE. MFENCE alone does not order instructions like RDTSC after earlier loads; LFENCE does. */
 void op_fence(struct soft_cpu *c, const struct uop *op)
 {
 	__builtin_ia32_mfence();

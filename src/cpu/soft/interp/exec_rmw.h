@@ -5,7 +5,7 @@
 
 #include "cpu/soft/interp/exec_flags.h"
 
-/* In memory: a host pointer, or NULL where each access goes the slow way (devices, page borders). */
+/* A memory operand. p is NULL where it has no host address (devices, page borders): then soft_ld() and soft_st(). */
 struct rmw {
 	void *p;
 	gva_t lin;

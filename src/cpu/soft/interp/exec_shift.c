@@ -3,8 +3,8 @@
 #include "cpu/soft/interp/exec_flags.h"
 
 /*
- * A count of zero (after masking to 5 or 6 bits) changes no flag. Rotates keep SF ZF AF PF and take CF in:
- * all flags are put back into the host's first, which shifts overwrite anyway. ADD $127 makes OF from AL.
+ * A count of zero (after masking to 5 or 6 bits) changes no flag. Rotates keep SF ZF AF PF and read CF, so the guest's
+ * flags are loaded into the host's first. Shifts overwrite them anyway. ADD $127 makes OF from AL.
  */
 #define DEF_SHIFT(name, insn, bits, sfx) \
 	always_inline_ u##bits f_##name##bits(struct soft_cpu *c, u##bits a, u8 n) \

@@ -23,7 +23,7 @@ static inline void set_sp(struct soft_cpu *c, u64 sp)
 	c->gpr[GPR_RSP] = m == 0xffff ? (c->gpr[GPR_RSP] & ~0xffffull) | (sp & m) : sp & m;
 }
 
-/* Instructions with a memory operand as well: op->seg is that one's, so a bad stack is told here. */
+/* Where the instruction has a memory operand too, op->seg is that operand's. So #SS is raised here. */
 static inline void check_sp(struct soft_cpu *c, u64 sp)
 {
 	if ((c->mode & MODE_CODE64) && unlikely(!soft_canonical(sp)))

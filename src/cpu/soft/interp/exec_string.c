@@ -55,7 +55,7 @@ static bool repeats(const struct uop *op)
 	return op->aux & (AUX_REP | AUX_REPNE);
 }
 
-/* Between runs: true when the instruction must be left, RIP at itself. */
+/* Asked between runs. True: leave the instruction, with RIP still at it. */
 static bool interrupted(struct soft_cpu *c)
 {
 	return atomic_load_explicit(&c->pending, memory_order_relaxed);
@@ -109,8 +109,8 @@ static u64 movs_run(struct soft_cpu *c, const struct uop *op, const struct str *
 		if (d && run_ptr(c, src, false) == p && run_ptr(c, dst, true) == d) {
 			move_up(d, p, n * s->n, s->n);
 		} else if (p) {
-			/* The destination holds code, most likely of a page that is being reused: in pieces
-			 * through a buffer, so that its blocks are dropped once, not at every element. */
+			/* The destination page holds code; most likely it is being reused. Copy through a buffer, so
+			 * that its blocks are dropped once for each piece and not for each element. */
 			u8 buf[512];
 			n = MIN(n, sizeof(buf) / s->n);
 			if (dst - src < n * s->n)

@@ -73,6 +73,7 @@ struct jsite_slow {
 #define JSLOW_END 4u             /* the handler ends the block: leave to it */
 #define JSLOW_GROUP 64u          /* only bring the page in; 0: it cannot serve the group */
 #define JSLOW_LEADER_WRITES 128u /* with JSLOW_GROUP: the access itself, not only a later one */
+#define JSLOW_RUN 128u           /* without: the first of several stores, up to the page's end, which must have no code */
 #define JSLOW_ALIGNED 8u         /* misaligned: the handler raises #GP */
 #define JSLOW_WAITS 16u          /* #MF comes before what the access raises: the handler knows */
 #define JSLOW_X87 32u            /* c->fip lags behind: see x87_settle() */

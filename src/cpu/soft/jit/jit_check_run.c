@@ -2,9 +2,9 @@
 /* jit_check_run.c - the self-check: a block by the interpreter, without effect, and by its translation. */
 #include "cpu/soft/jit/jit_check_parts.h"
 
+#include "cpu/soft/decode/decode.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit_emit.h"
-#include "cpu/soft/run/ends.h"
 
 static void table_empty(struct tlb_table *t)
 {
@@ -83,9 +83,9 @@ static void stop_here(struct soft_cpu *c, const struct uop *op)
 }
 
 /* Does it go on by a remembered block (GOTO_LINK64)? All that do must be here. */
-static bool is_link(uop_fn *fn)
+static bool is_link(const struct soft_cpu *c, uop_fn *fn)
 {
-	if (fn == op_jmp64_link || fn == op_call64_link || fn == op_end_link)
+	if (fn == op_jmp64_link || fn == op_call64_link || fn == c->vm->ends->last_link)
 		return true;
 	for (unsigned cc = 0; cc < 16; cc++)
 		if (fn == exec_jcc64[cc][1])
@@ -98,7 +98,7 @@ static void interpret(struct soft_cpu *c, struct jit_check *k, const struct bloc
 {
 	for (unsigned i = from; i < b->nops; i++) {
 		k->op[i] = b->op[i];
-		if (is_link(k->op[i].fn))
+		if (is_link(c, k->op[i].fn))
 			k->op[i].ptr = NULL;
 	}
 	if (end)

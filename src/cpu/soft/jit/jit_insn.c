@@ -6,7 +6,6 @@
 #include "cpu/soft/jit/jit_encode.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
-#include "cpu/soft/run/ends.h"
 
 /* ---- emitters of their own ---- */
 
@@ -284,7 +283,7 @@ void ji_classify(struct jit *j, struct jinsn *i)
 		i->mem = true;
 		break;
 	case ZYDIS_MNEMONIC_PAUSE:
-		if (j->vm->ncpus > 1 || u->fn != op_pause)
+		if (j->vm->ncpus > 1 || u->fn != j->vm->ends->pause)
 			break;
 		goto native;
 	case ZYDIS_MNEMONIC_IMUL:

@@ -3,10 +3,10 @@
  * jit_next.c - where translated code goes on: links, jumps, and after instructions that end a block. Compiled without
  * vector registers, which hold the guest's here: see jit_run.h.
  */
+#include "cpu/soft/decode/decode.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/memory/mmu.h"
-#include "cpu/soft/run/ends.h"
 #include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
 
@@ -25,15 +25,20 @@ static struct block *target(struct soft_cpu *c)
 		return NULL;
 	}
 	if (unlikely(e->key != lin || e->block->dead)) {
+		u64 remaps = c->remaps;
 		jit_vec_off(c);
 		struct block *b = c->hooks->block_at(c, lin);
 		jc_set(c, e, lin, b);
+		if (unlikely(c->remaps != remaps)) { /* nothing of it may be linked to: the page is another one now */
+			c->jit.n.exit[JX_PENDING]++;
+			return NULL;
+		}
 	}
 	struct block *b = e->block;
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
 		c->jit.n.exit[JX_COLD]++;
 		/* Coming and going costs more than a few executions. */
-		if (b->op[0].fn == op_jit_heat && b->op[0].imm > JIT_HEAT_OUT)
+		if (b->op[0].fn == c->vm->ends->first && b->op[0].imm > JIT_HEAT_OUT)
 			b->op[0].imm -= JIT_HEAT_OUT;
 		return NULL;
 	}

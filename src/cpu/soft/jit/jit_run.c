@@ -85,6 +85,7 @@ static void ran(struct soft_cpu *c, const struct uop *op)
 bool jit_execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuops)
 {
 	struct uop *run = c->jit.run;
+	u64 remaps = c->remaps;
 
 	c->gpr[GPR_BLK] = c->jit.vpage + (b->phys & ~PAGE_MASK);
 	c->jit.in_block = b;
@@ -96,6 +97,11 @@ bool jit_execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuo
 	c->jit.in_uop = true;
 	run->fn(c, run);
 	c->jit.in_uop = false;
+	/* What the block has checked of its next accesses does not hold any more (memory/remap.c). */
+	if (unlikely(c->remaps != remaps) && c->jit.ran) {
+		c->rip = c->gpr[GPR_BLK] + run[nuops].rip_off;
+		return false;
+	}
 	return c->jit.ran;
 }
 
@@ -154,7 +160,7 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
 	bool misaligned = (s->how & JSLOW_ALIGNED) && (lin & (s->bytes - 1u));
 
-	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS)) == JSLOW_WRITE && !misaligned) {
+	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP | JSLOW_WAITS | JSLOW_RUN)) == JSLOW_WRITE && !misaligned) {
 		u8 *host = beside_code(c, lin, s);
 		if (host)
 			return (u64)(uintptr_t)host;

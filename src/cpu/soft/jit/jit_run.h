@@ -70,7 +70,8 @@ static inline unsigned jj_page(u64 lin)
 	return (unsigned)((lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32) % JJ_PAGES;
 }
 
-/* Execute the instruction at b's uop `uop` by its handlers; vector registers are off. False: it was left. */
+/* Execute the instruction at b's uop `uop` by its handlers; vector registers are off. False: it was left,
+ * c->rip says where to. */
 bool jit_execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuops);
 
 #endif

@@ -89,6 +89,7 @@ static bool sp_rep(struct jit *j, struct jinsn *i)
 	}
 	if (!(dst = end_of(j, i, n, true)))
 		return false;
+	dst->how |= JSLOW_RUN;
 	lea_end(j, H_RDI, n);
 	e_st(j, H_RCX, C_OFF(gpr[GPR_RDI]));
 	e_mov(j, H_RDI, H_RAX);

@@ -9,6 +9,7 @@
  */
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/decode/decode.h"
 #include "cpu/soft/vector/vec.h"
 
 struct jstub *j_stub(struct jit *j, enum jstub_kind k)

@@ -16,7 +16,8 @@
  */
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/interp/exec.h"
-#include "cpu/soft/vector/vec.h"
+#include "cpu/soft/decode/decode_vec.h"
+#include "cpu/soft/decode/decode.h"
 
 static bool describe(const struct jit *j, const struct jinsn *i, struct vec_desc *d)
 {

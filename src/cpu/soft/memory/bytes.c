@@ -122,6 +122,8 @@ void *soft_rmw_ptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
 			if (!c->exclusive) {
 				cache_exclusive_begin(c->vm, c);
 				c->exclusive = true;
+				if (unlikely(c->remaps != atomic_load(&c->vm->remaps)))
+					mmu_forget_moved(c); /* while it waited */
 			}
 		}
 		return NULL;

@@ -8,8 +8,19 @@
 #include "cpu/soft/vm.h"
 
 enum mmu_access { ACC_R, ACC_W, ACC_X };
-/* Host pointer of the page byte lin for the access, or NULL with *gpa where it is not RAM. Raises. */
+/* Host pointer of the page byte lin for the access, or NULL with *gpa where there is no memory for it. There always is
+ * for a fetch: ones, outside of memory. Raises. */
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa);
+/* An access to a device edited the table of guest memory: bring that into force. May take a while. */
+void mmu_remap(struct soft_cpu *c);
+/* The table has changed: forget what was known by linear address. */
+void mmu_forget_moved(struct soft_cpu *c);
+/* After each access to a device. */
+static inline void mmu_device_done(struct soft_cpu *c)
+{
+	if (unlikely(ram_edited(c->ram)))
+		mmu_remap(c);
+}
 /* Take back every fast write entry of every vCPU; none of them is in the guest. */
 void mmu_protect_all(struct soft_vm *vm);
 /* Before a block is decoded from RAM page `page`: INV-CACHE-1. In guest code. */
@@ -41,6 +52,8 @@ bool mmu_user_writes(struct soft_cpu *c, u64 page, bool written);
 /* Forget translations of linear addresses: those of the PCID in CR3; global: all of every PCID, also global pages.
  * Jump caches too. Then the address space in use is that of CR3. */
 void soft_tlb_flush(struct soft_cpu *c, bool global);
+/* All translations, of every PCID. The tables in use stay those in use: in the middle of anything. */
+void soft_tlb_forget(struct soft_cpu *c);
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin); /* INVLPG */
 /* CR3 names another address space, whose translations stay (CR3 bit 63). */
 void soft_tlb_switch(struct soft_cpu *c);

@@ -77,7 +77,9 @@ static inline u64 mmio_read(struct soft_cpu *c, gpa_t gpa, unsigned bytes)
 {
 	soft_no_repeat(c);
 	c->st.mmio++;
-	return c->bus->mmio_read(c->bus->opaque, c->index, gpa, bytes);
+	u64 v = c->bus->mmio_read(c->bus->opaque, c->index, gpa, bytes);
+	mmu_device_done(c);
+	return v;
 }
 
 static inline void mmio_write(struct soft_cpu *c, gpa_t gpa, unsigned bytes, u64 v)
@@ -85,6 +87,7 @@ static inline void mmio_write(struct soft_cpu *c, gpa_t gpa, unsigned bytes, u64
 	soft_no_repeat(c);
 	c->st.mmio++;
 	c->bus->mmio_write(c->bus->opaque, c->index, gpa, bytes, v);
+	mmu_device_done(c);
 }
 
 /* To write: the walk can be spared where it was done, and only code is in the way. */

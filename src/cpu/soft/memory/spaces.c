@@ -159,6 +159,13 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 	space_use(c);
 }
 
+void soft_tlb_forget(struct soft_cpu *c)
+{
+	for (unsigned s = 0; s < SPACE_COUNT; s++)
+		space_clear(c, s);
+	super_clear(c);
+}
+
 void soft_tlb_switch(struct soft_cpu *c)
 {
 	if (c->spaces[c->space].pcid == pcid_of(c)) {

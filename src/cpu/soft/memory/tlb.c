@@ -45,9 +45,16 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 		w = (struct walk){ .gpa = page, .writable = true, .user = true, .dirty = true, .global = false };
 	}
 	*gpa = w.gpa | (lin & (PAGE_BYTES - 1));
-	u8 *host = ram_ptr(c->ram, w.gpa, PAGE_BYTES);
-	if (!host)
-		return NULL;
+	bool readonly, nothing = false;
+	u8 *host = ram_find(c->ram, w.gpa, PAGE_BYTES, &readonly);
+	if (unlikely(!host || (readonly && acc == ACC_W))) {
+		if (acc != ACC_X)
+			return NULL;
+		/* Nobody answers: all ones, FF /7, which is #UD. */
+		nothing = true;
+		c->hooks->vec_out(c);
+		host = c->ram->host + ram_ones(c->ram);
+	}
 	if (unlikely(idx == TLB_USER_ALIGN))
 		return host + (lin & (PAGE_BYTES - 1)); /* it stays empty */
 
@@ -60,6 +67,10 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	_Atomic u8 *flags = &c->vm->cache->page_flags[pg];
 
 	c->st.tlb_fill++;
+	if (unlikely(readonly))
+		wr = false; /* stores are the bus's */
+	if (unlikely(nothing))
+		r = wr = false; /* ... and here loads, too */
 	if (unlikely(c->dr7 & 0xff) && (c->dr7 & 0x33330000u)) {
 		r = wr = false; /* data breakpoints watch in the slow path */
 	}

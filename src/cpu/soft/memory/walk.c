@@ -31,7 +31,8 @@ static u64 phys_reserved(const struct soft_cpu *c)
 bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		const u8 *p = ram_ptr(c->ram, (cr3 & 0xffffffe0ull) + 8 * i, 8);
+		bool readonly;
+		const u8 *p = ram_find(c->ram, (cr3 & 0xffffffe0ull) + 8 * i, 8, &readonly);
 		u64 v = p ? __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED) : 0;
 
 		if ((v & PTE_P) && (v & (phys_reserved(c) | PDPTE_RSVD)))
@@ -50,6 +51,7 @@ u32 mmu_walk(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access 
 	struct {
 		u8 *p;
 		u64 v;
+		bool readonly;
 	} lv[4];
 	unsigned esize = pae ? 8 : 4, bits = pae ? 9 : 10;
 	int top = lma ? 3 : pae ? 2 : 1, level;
@@ -66,11 +68,11 @@ again:
 		gpa_t t = level == top ? table : lv[level + 1].v & PTE_ADDR;
 		if (level == 2 && top == 2)
 			i &= 3; /* PAE: 4 PDPTEs */
-		u8 *p = ram_ptr(c->ram, t + i * esize, esize);
+		u8 *p = ram_find(c->ram, t + i * esize, esize, &lv[level].readonly);
 		u64 v;
 
 		if (!p)
-			return err; /* tables outside RAM read as not present */
+			return err; /* tables outside of memory read as not present */
 		const u8 *real = p;
 		if (unlikely(c->jit.ref))
 			p = c->hooks->ref_view(c, p);
@@ -135,6 +137,8 @@ again:
 		u64 want = PTE_A | (i == level && write ? PTE_D : 0);
 		if (i == 2 && top == 2)
 			continue; /* PDPTEs have no A */
+		if (unlikely(lv[i].readonly))
+			continue; /* the write goes nowhere */
 		if (unlikely(c->jit.ref) && (lv[i].v & want) != want) {
 			/* The copy, if there is one, and the original, which nobody will look at again. */
 			u8 *copy = c->hooks->ref_view(c, lv[i].p);
@@ -176,11 +180,12 @@ void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_u
 	gpa_t table = c->cr3 & PTE_ADDR;
 	const u8 *p = NULL;
 	unsigned shift;
+	bool readonly;
 
 	for (unsigned i = 0; i < n; i++)
 		out[i].rights = 0;
 	for (shift = PAGE_SHIFT + 27;; shift -= 9) {
-		p = ram_ptr(c->ram, table + ((lin >> shift & 511) * 8), 8);
+		p = ram_find(c->ram, table + ((lin >> shift & 511) * 8), 8, &readonly);
 		if (!p)
 			return;
 		if (shift == PAGE_SHIFT)
@@ -200,13 +205,14 @@ void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_u
 		if ((v & (PTE_P | PTE_U | PTE_A)) != (PTE_P | PTE_U | PTE_A) || (v & rsvd))
 			continue;
 		u64 low = (1ull << shift) - 1;
-		u64 page = ram_page(c->ram, ((v & PTE_ADDR & ~low) | (lin & low)) & PAGE_MASK);
-		if (page == UINT64_MAX)
+		const u8 *host =
+		    ram_find(c->ram, ((v & PTE_ADDR & ~low) | (lin & low)) & PAGE_MASK, PAGE_BYTES, &readonly);
+		if (!host)
 			continue;
-		out[i].page = page;
+		out[i].page = (u64)(host - c->ram->host) >> PAGE_SHIFT;
 		out[i].shift = (u8)shift;
 		out[i].global = (c->cr4 & CR4_PGE) && (v & PTE_G);
-		out[i].rights = (u8)(MMU_USER_R | ((v & all & PTE_W) && (v & PTE_D) ? MMU_USER_W : 0) |
+		out[i].rights = (u8)(MMU_USER_R | ((v & all & PTE_W) && (v & PTE_D) && !readonly ? MMU_USER_W : 0) |
 				     ((nx | v) & PTE_NX ? 0 : MMU_USER_X));
 	}
 }

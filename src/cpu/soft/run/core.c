@@ -148,8 +148,6 @@ static void step(struct soft_cpu *c)
 	if (!(c->mode & MODE_CODE64) && c->rip > c->seg[SEG_CS].limit)
 		soft_gp(c, 0);
 	const u8 *p = mmu_translate(c, idx, lin, ACC_X, &gpa);
-	if (!p)
-		soft_gp(c, 0);
 	memcpy(bytes, p, room);
 	memset(b, 0, sizeof(*b));
 	b->phys2 = UINT64_MAX;
@@ -157,8 +155,6 @@ static void step(struct soft_cpu *c)
 	if (!decode_block(c, b, bytes, room, 1, true)) {
 		gva_t lin2 = (lin | (PAGE_BYTES - 1)) + 1;
 		p = mmu_translate(c, idx, c->mode & MODE_CODE64 ? lin2 : (u32)lin2, ACC_X, &gpa);
-		if (!p)
-			soft_gp(c, 0);
 		memcpy(bytes + room, p, 15 - room);
 		room = 15;
 		must(decode_block(c, b, bytes, 15, 1, true));

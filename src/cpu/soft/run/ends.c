@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ends.c - what stands at the borders of a block: its first uop, which counts how often it is executed and goes over to
- * its translation, and its last one, which goes on to the next block. Also PAUSE, which may leave guest code.
+ * ends.c - the handlers at the borders of a block. The first uop counts executions and enters the translation; the last
+ * goes on to the next block. PAUSE is here too, because it may leave guest code.
  *
- * The decoder puts them there without knowing them: it is given them in a struct (decode_ends).
+ * The decoder gets them in struct decode_ends, so that it need not know the run loop or the translator.
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/chain.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit.h"
+#include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/run/ends.h"
 #include "cpu/soft/run/fetch.h"
 #include "cpu/soft/run/hooks.h"
@@ -24,21 +25,22 @@ void run_link(struct soft_cpu *c, const struct uop *op)
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
 	if (likely(!atomic_load_explicit(&c->pending, memory_order_relaxed) && !c->jit.in_uop)) {
-		u64 generation = c->vm->cache->generation;
+		u64 generation = c->vm->cache->generation, remaps = c->remaps;
 		if (unlikely(e->key != lin || e->block->dead)) {
 			jc_set(c, e, lin, fetch_block(c, lin));
 		}
 		/* A block that reaches into the next page depends on that page's mapping: not linked.
 		 * Blocks are never freed while one runs, so racing vCPUs store equally good pointers; but
-		 * fetch_block() may have emptied the arena, and then *op is gone.
+		 * fetch_block() may have emptied the arena, and then *op is gone, or the page is another one by
+		 * now (memory/remap.c).
 		 * A single-stepped instruction (which has pending set) never comes here. */
-		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation)
+		if (e->block->phys2 == UINT64_MAX && c->vm->cache->generation == generation && c->remaps == remaps)
 			__atomic_store_n((struct block **)(uintptr_t)&op->ptr, e->block, __ATOMIC_RELAXED);
 	}
 	LEAVE(c, op);
 }
 
-void op_end(struct soft_cpu *c, const struct uop *op)
+static void op_end(struct soft_cpu *c, const struct uop *op)
 {
 	if (likely(c->mode & MODE_CODE64))
 		GOTO_RIP64(c, op, c->gpr[GPR_BLK] + op->rip_off);
@@ -46,12 +48,12 @@ void op_end(struct soft_cpu *c, const struct uop *op)
 	LEAVE(c, op);
 }
 
-void op_end_link(struct soft_cpu *c, const struct uop *op)
+static void op_end_link(struct soft_cpu *c, const struct uop *op)
 {
 	GOTO_LINK64(c, op, c->gpr[GPR_BLK] + op->rip_off);
 }
 
-void op_pause(struct soft_cpu *c, const struct uop *op)
+static void op_pause(struct soft_cpu *c, const struct uop *op)
 {
 	if (c->vm->ncpus == 1 || ++c->pauses & 1023) {
 		__builtin_ia32_pause();
@@ -68,7 +70,9 @@ void op_pause(struct soft_cpu *c, const struct uop *op)
 
 /* ---- the beginning ---- */
 
-/* The block was executed often: translate it. What to go on with. */
+static uop_fn op_jit_heat, op_jit_enter;
+
+/* The block was executed often: translate it. Returns the uop to go on with. */
 static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 {
 	struct block *b = container_of(op, struct block, op[0]);
@@ -100,7 +104,7 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 	return op + 1;
 }
 
-void op_jit_heat(struct soft_cpu *c, const struct uop *op)
+static void op_jit_heat(struct soft_cpu *c, const struct uop *op)
 {
 	u64 *heat = (u64 *)(uintptr_t)&op->imm;
 	u64 n = __atomic_load_n(heat, __ATOMIC_RELAXED);
@@ -127,7 +131,7 @@ static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *o
 	return unlikely(c->jit.check) ? jit_check_enter(c, b) : jit_enter(c, b);
 }
 
-void op_jit_enter(struct soft_cpu *c, const struct uop *op)
+static void op_jit_enter(struct soft_cpu *c, const struct uop *op)
 {
 	const struct uop *o = enter(c, op);
 
@@ -135,3 +139,17 @@ void op_jit_enter(struct soft_cpu *c, const struct uop *op)
 		GOTO_UOP(c, o);
 	LEAVE(c, op);
 }
+
+/* Executions until a block is translated. */
+static u64 heat(const struct soft_vm *vm, u64 phys)
+{
+	return jit_was_hot(vm, phys) ? 2 : vm->jit->heat;
+}
+
+const struct decode_ends run_ends = {
+	.first = op_jit_heat,
+	.heat = heat,
+	.last = op_end,
+	.last_link = op_end_link,
+	.pause = op_pause,
+};

@@ -3,12 +3,9 @@
 #ifndef MICA_SOFT_ENDS_H
 #define MICA_SOFT_ENDS_H
 
-#include "cpu/soft/uop.h"
+#include "cpu/soft/decode/decode.h"
 
-uop_fn op_jit_heat;  /* before a block that is not translated */
-uop_fn op_jit_enter; /* ... that is */
-uop_fn op_end;       /* end of block: fall through */
-uop_fn op_end_link;  /* ... inside the page */
-uop_fn op_pause;
+/* What the decoder puts there. */
+extern const struct decode_ends run_ends;
 
 #endif

@@ -12,6 +12,7 @@
 #include "cpu/soft/direct/direct.h"
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/run/core.h"
+#include "cpu/soft/run/ends.h"
 #include "cpu/soft/run/hooks.h"
 #include "cpu/soft/system/system.h"
 #include "cpu/soft/vector/fpu.h"
@@ -289,6 +290,25 @@ static void on_ram_write(void *opaque, u64 off, u64 bytes)
 		dirty_mark_range(&vm->dirty, off, bytes);
 }
 
+static int on_ram_moved(void *opaque, struct err *e)
+{
+	struct soft_vm *vm = opaque;
+
+	(void)e;
+	atomic_fetch_add(&vm->remaps, 1);
+	return 0;
+}
+
+static int vm_commit_ram(struct cpu_vm *v, struct err *e)
+{
+	struct soft_vm *vm = soft_vm(v);
+
+	cache_exclusive_begin(vm, NULL);
+	int r = ram_commit(vm->ram, e);
+	cache_exclusive_end(vm, NULL);
+	return r;
+}
+
 /* ---- dirty log: every fast write entry is taken back, so that the next store to each page is seen ---- */
 
 static int vm_dirty_start(struct cpu_vm *v, enum cpu_log who, u64 off, u64 bytes, struct err *e)
@@ -330,7 +350,9 @@ static void find_isa(struct soft_vm *vm)
 		  (x1.ecx >> 5 & 1 ? ISA_LZCNT : 0) | (l7.ebx >> 19 & 1 ? ISA_ADX : 0) |
 		  (l1.ecx >> 22 & 1 ? ISA_MOVBE : 0) | (l1.ecx >> 30 & 1 ? ISA_RDRAND : 0) |
 		  (l7.ebx >> 18 & 1 ? ISA_RDSEED : 0) | (l7.ebx >> 23 & 1 ? ISA_CLFLUSHOPT : 0) |
-		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) |
+		  (l7.ebx >> 24 & 1 ? ISA_CLWB : 0) | (l7.ebx >> 10 & 1 ? ISA_INVPCID : 0) |
+		  (l7.ebx >> 20 & 1 ? ISA_SMAP : 0) | (l7.ecx >> 22 & 1 ? ISA_RDPID : 0) |
+		  (x1.edx >> 27 & 1 ? ISA_RDTSCP : 0) |
 		  (cpu_model_cpuid(vm->model, 0, 0, 0).ebx != 0x756e6547u ? ISA_AMD : 0); /* not "Genu" */
 }
 
@@ -385,7 +407,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
 	find_isa(vm);
-	decode_init(vm);
+	decode_init(vm, &run_ends);
 	u64 tsc0 = clock_tsc();
 	for (unsigned i = 0; i < ncpus; i++) {
 		/* Zero already, and most of it (the statistics' and the tables' far ends) is never touched. */
@@ -415,7 +437,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		engine_reset(vm_cpu(&v->head, i));
-	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .opaque = vm };
+	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .committed = on_ram_moved, .opaque = vm };
 	*out = &v->head;
 	return 0;
 }
@@ -486,6 +508,7 @@ const struct cpu_engine cpu_engine_soft = {
 	.raise_sipi = raise_sipi,
 	.kick_halted = kick_halted,
 	.tsc = engine_tsc,
+	.vm_commit_ram = vm_commit_ram,
 	.vm_dirty_start = vm_dirty_start,
 	.vm_dirty_collect = vm_dirty_collect,
 	.vm_dirty_stop = vm_dirty_stop,

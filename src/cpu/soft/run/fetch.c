@@ -12,6 +12,8 @@
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/raise.h"
 
+#include <sched.h>
+
 static u8 *fetch(struct soft_cpu *c, gva_t lin)
 {
 	enum tlb_index idx = c->cpl == 3 ? TLB_USER : TLB_SUPER;
@@ -21,8 +23,6 @@ static u8 *fetch(struct soft_cpu *c, gva_t lin)
 	if (likely(e->xtag == (lin & PAGE_MASK)))
 		return (u8 *)(uintptr_t)(lin + e->addend);
 	u8 *p = mmu_translate(c, idx, lin, ACC_X, &gpa);
-	if (!p)
-		soft_gp(c, 0); /* code outside RAM: nothing here can be executed */
 	return p;
 }
 
@@ -32,7 +32,9 @@ static __attribute__((noinline)) void make_room(struct soft_cpu *c, u64 generati
 	struct code_cache *k = c->vm->cache;
 
 	cache_exclusive_begin(c->vm, c);
-	if (k->generation == generation) {
+	if (atomic_load(&k->held)) {
+		sched_yield(); /* again, when they are back in their blocks */
+	} else if (k->generation == generation) {
 		cache_reset(c->vm);
 		jit_reset(c->vm);
 		direct_code_forget(c->vm);
@@ -45,6 +47,7 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 {
 	struct code_cache *k = c->vm->cache;
 	u32 mode = c->mode & MODE_CODE_MASK;
+	u64 remaps = c->remaps;
 	u8 *p = fetch(c, lin);
 	u64 phys = (u64)(p - c->ram->host), page = phys >> PAGE_SHIFT, page2 = 0;
 	unsigned room = (unsigned)(PAGE_BYTES - (lin & (PAGE_BYTES - 1)));
@@ -70,6 +73,9 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 		u8 bytes[30];
 
 		mmu_protect_code(c, page);
+		/* Others have run since it was fetched: is it still there? */
+		if (unlikely(c->remaps != remaps))
+			return get(c, lin, whole);
 		pthread_mutex_lock(&k->lock);
 		if (!(cache_page_flags(c->vm, page) & PAGE_CODE)) {
 			pthread_mutex_unlock(&k->lock);
@@ -97,6 +103,8 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 			page2 = phys2 >> PAGE_SHIFT;
 			mmu_protect_code(c, page);
 			mmu_protect_code(c, page2);
+			if (unlikely(c->remaps != remaps))
+				return get(c, lin, whole);
 			pthread_mutex_lock(&k->lock);
 			if (!(cache_page_flags(c->vm, page) & PAGE_CODE) ||
 			    !(cache_page_flags(c->vm, page2) & PAGE_CODE)) {

@@ -4,6 +4,7 @@
 
 #include "cpu/soft/direct/direct.h"
 #include "cpu/soft/jit/jit.h"
+#include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/run/fetch.h"
 
 static void space_forgotten(struct soft_cpu *c, unsigned space)
@@ -64,6 +65,7 @@ const struct soft_hooks run_hooks = {
 	.ref_page = jit_check_page,
 	.ref_view = jit_check_view,
 	.ref_gives_up = jit_check_no_effects,
+	.moved = mmu_forget_moved,
 	.kick = direct_kick,
 	.killed = jit_kill,
 	.guarded_written = direct_code_written,

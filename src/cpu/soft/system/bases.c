@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* bases.c - FS and GS bases in 64-bit mode: SWAPGS, RDFSBASE and its kin; and RDPID. */
+/* bases.c - SWAPGS; RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE; RDPID. */
 #include "cpu/soft/system/sys.h"
 
 void sys_swapgs(struct soft_cpu *c, const struct uop *op)

@@ -5,7 +5,7 @@
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
-/* Moves to control registers that load the PDPTEs under PAE paging, with the values they are about to have. */
+/* A move to a control register loads the PDPTEs under PAE paging. The arguments are the values after the move. */
 static void load_pdptes(struct soft_cpu *c, u64 cr0, u64 cr4, u64 cr3)
 {
 	if ((cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(c->efer & EFER_LME) && !mmu_pdptes_ok(c, cr3))
@@ -87,7 +87,7 @@ static void set_cr4(struct soft_cpu *c, u64 v)
 	if (flip & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
 		load_pdptes(c, c->cr0, v, c->cr3);
 	c->cr4 = v;
-	/* 3A 4.10.4.1; setting PCIDE need not, but then what is cached is PCID 0's and stays so. */
+	/* SDM 3A 4.10.4.1. Setting PCIDE needs no flush: what is cached belongs to PCID 0, and stays PCID 0's. */
 	if ((flip & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP)) || (flip & ~v & CR4_PCIDE))
 		soft_tlb_flush(c, true);
 	soft_mode_changed(c);
@@ -155,7 +155,7 @@ void sys_mov_to_cr(struct soft_cpu *c, const struct uop *op)
 		break;
 	case 3:
 		set_cr3(c, v);
-		/* Nothing of how the next instruction is run depends on it but the address space. */
+		/* Only the address space changes, nothing else of how the next instruction runs. */
 		c->rip = SOFT_NEXT_RIP(c, op);
 		soft_leave(c, op);
 		return;

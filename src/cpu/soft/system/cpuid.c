@@ -12,7 +12,7 @@ bool sys_vendor_amd(const struct soft_cpu *c)
 #define APIC_BASE_EN (1ull << 11)
 #define CPUID_APIC (1u << 9)
 
-/* While it is off in IA32_APIC_BASE there is none (SDM 3A 11.4.3). */
+/* While IA32_APIC_BASE disables the local APIC, CPUID shows none (SDM 3A 11.4.3). */
 static bool apic_off(struct soft_cpu *c)
 {
 	u64 base;
@@ -76,7 +76,7 @@ void sys_cpuid(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* ---- VMCALL, VMMCALL: both work, whatever the vendor, as kernels patch late ---- */
+/* ---- VMCALL, VMMCALL: both work on either vendor's model, because kernels patch them in late ---- */
 #define HYPERCALL_EPERM (-1)
 
 static outline_ void do_hypercall(struct soft_cpu *c)

@@ -81,12 +81,12 @@ void sys_io_breakpoint(struct soft_cpu *c, u16 port, unsigned bytes)
 
 /*
  * MOV SS and POP SS hold data breakpoints back until after the next instruction, and lose the single step (3A 6.8.3).
- * What processors of both vendors do with those that are held, where the next instruction is special:
+ * Processors of both vendors do this with held breakpoints when the next instruction is special:
  *
  *   INT n, INT3, INTO, SYSCALL, SYSENTER: the trap comes in the kernel, before the handler's first instruction
- *   INT1: one #DB for both, behind INT1; a second one would come on the first one's stack and never end
+ *   INT1: one #DB for both, after INT1. Two would nest without end
  *   a fault: they are lost
- *   an instruction with a breakpoint of its own: that one is not seen (soft_step_before())
+ *   an instruction breakpoint on that instruction: it is missed (soft_step_before())
  */
 void soft_step_after(struct soft_cpu *c, bool tf_was_set)
 {

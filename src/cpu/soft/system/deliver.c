@@ -52,7 +52,7 @@ static void deliver_vme(struct soft_cpu *c, u8 vec, u64 ret_rip)
 	soft_mode_changed(c);
 }
 
-/* The software interrupt redirection bit of vec: set, or no map: false (3A 20.3.3.1). */
+/* Does the redirection map send vec to the task's own IVT? Not if its bit is set or there is no map (3A 20.3.3.1). */
 static bool vme_redirects(struct soft_cpu *c, u8 vec)
 {
 	const struct cpu_seg *tr = &c->seg[SEG_TR];
@@ -170,7 +170,7 @@ static void deliver_long(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 erro
 	soft_mode_changed(c);
 }
 
-/* From 64-bit code to ring 0; false: not so, and nothing was done. */
+/* The short way from 64-bit code to ring 0. False: this event needs the long way, and nothing was changed. */
 static bool deliver_short(struct soft_cpu *c, u8 vec, enum sys_event ev, s64 error, u64 ret_rip)
 {
 	const struct tlb_entry *super = c->tlbs[TLB_SUPER];

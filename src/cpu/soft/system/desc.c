@@ -126,7 +126,7 @@ void sys_drop_inner_segs(struct soft_cpu *c)
 		struct cpu_seg *s = &c->seg[names[i]];
 		bool conforming = (s->ar & (SEG_AR_S | 0xc)) == (SEG_AR_S | 0xc);
 
-		/* Only the selector goes, and the right to use it: 64-bit code of FS and GS lives on the base. A null
+		/* The segment becomes unusable, but its base stays: 64-bit code uses FS and GS by their bases. A null
 		 * selector loses its RPL. */
 		if (sel_null(s->sel)) {
 			s->sel = 0;

@@ -33,8 +33,7 @@ static outline_ void do_lar(struct soft_cpu *c, const struct uop *op)
 	}
 	ok = ok && may_look(c, sel, &d);
 	if (ok) {
-		u32 v = (u32)(d.raw >> 32) &
-			0x00ffff00; /* bits 19:16: as processors have it; the manuals leave them open */
+		u32 v = (u32)(d.raw >> 32) & 0x00ffff00; /* bits 19:16 are undefined; this is what processors do */
 		if (op->osize == 2)
 			c->gpr[op->r0] = (c->gpr[op->r0] & ~0xffffull) | (v & 0xff00);
 		else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * exc.c - exceptions and interrupts: which are delivered, and what becomes of those that meet others (SDM 3A 6).
+ * exc.c - exceptions and interrupts: what is delivered, and what two exceptions at once become (SDM 3A 6).
  *
  * Theory of operation
  *
@@ -35,7 +35,7 @@ bool soft_deliver_exc(struct soft_cpu *c)
 
 	if (!c->exc.is_trap)
 		c->dr6_pending = 0; /* the instruction will run again, and meet its breakpoints again */
-	/* A fault behind MOV SS: what that one met is lost, and its shadow is over. */
+	/* The instruction after MOV SS faulted: breakpoints that MOV SS met are lost, and its shadow ends. */
 	c->dr6_held = 0;
 	if (unlikely(c->shadow)) {
 		c->shadow = c->shadow_ss = false;

@@ -4,7 +4,7 @@
 #include "cpu/soft/system/stack.h"
 #include "cpu/soft/system/sys.h"
 
-/* Whether IF may be changed, else VIF stands in for it, else #GP (3A 20.3.3, 20.4). */
+/* What CLI and STI change: IF, or VIF in its place; where they may change neither, #GP (3A 20.3.3, 20.4). */
 enum if_way { WAY_IF, WAY_VIF };
 static enum if_way if_way(struct soft_cpu *c)
 {
@@ -35,9 +35,9 @@ void sys_sti(struct soft_cpu *c, const struct uop *op)
 	} else if (!(c->sysflags & FL_IF)) {
 		c->sysflags |= FL_IF;
 		/*
-		 * Where nothing waits, going on inside the block is shadow enough: interrupts are looked for
-		 * at its end, at least one instruction later. Where one waits, or nothing follows in the block,
-		 * the next instruction is run alone.
+		 * If no interrupt waits, the block just goes on: interrupts are looked for at its end, at least one
+		 * instruction later, which is all the shadow asks for. If one waits, or the block ends here, the
+		 * next instruction is run alone.
 		 */
 		if (c->intr_line || c->pending || !op[1].len) {
 			c->shadow = true;

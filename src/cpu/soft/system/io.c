@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* io.c - IN OUT INS OUTS, with IOPL and the I/O permission bitmap (SDM 1 19.5). */
-#include "cpu/soft/system/debug.h"
 #include "cpu/soft/hooks.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/system/debug.h"
 #include "cpu/soft/system/sys.h"
 
 static cold_ void check_bitmap(struct soft_cpu *c, u16 port, unsigned bytes)
@@ -31,13 +32,16 @@ static u32 port_in(struct soft_cpu *c, u16 port, unsigned bytes)
 {
 	soft_no_repeat(c);
 	c->st.pio++;
-	return c->bus->pio_read(c->bus->opaque, c->index, port, bytes);
+	u32 v = c->bus->pio_read(c->bus->opaque, c->index, port, bytes);
+	mmu_device_done(c);
+	return v;
 }
 static void port_out(struct soft_cpu *c, u16 port, unsigned bytes, u32 v)
 {
 	soft_no_repeat(c);
 	c->st.pio++;
 	c->bus->pio_write(c->bus->opaque, c->index, port, bytes, v);
+	mmu_device_done(c);
 }
 
 static void set_low(u64 *reg, unsigned bytes, u64 v)
@@ -90,7 +94,7 @@ static void string_io(struct soft_cpu *c, const struct uop *op, bool in)
 	u16 port = (u16)c->gpr[GPR_RDX];
 
 	SOFT_ENTER(c, op);
-	check_port(c, port, n); /* also for a count of zero, as processors have it */
+	check_port(c, port, n); /* even for a count of zero, as processors do */
 	if (op->r0 && !get_low(c->gpr[GPR_RCX], a)) {
 		c->rip = SOFT_NEXT_RIP(c, op);
 		soft_leave(c, op);

@@ -116,7 +116,7 @@ static void iret_to_vm86(struct soft_cpu *c, struct sys_stack *s, u64 ip, u16 cs
 	soft_mode_changed(c);
 }
 
-/* SS of a return to `cs` with privilege rpl. false: null, which 64-bit code below ring 3 may have. */
+/* Check SS for a return to `cs` with privilege rpl. False: it is null, which 64-bit code of rings 0 to 2 may have. */
 static bool check_return_ss(struct soft_cpu *c, u16 sel, const struct sys_desc *cs, unsigned rpl, struct sys_desc *ss)
 {
 	if (sel_null(sel)) {

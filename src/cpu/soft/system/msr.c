@@ -48,10 +48,9 @@ enum {
 #define EFER_AUTOIBRS (1ull << 21)
 
 /*
- * The microcode revision is what kernels take for the state of repair of a processor. Linux and Xen compare it with
- * lists by family, model and stepping (AMD 19h 01h 1: a loader that checks signatures from 0A0011DBH on, else both
- * warn; 0A0011D7H for VERW against TSA), unless they trust the hypervisor bit: it is one that all of them take for
- * mended.
+ * Kernels judge by the microcode revision which flaws a processor has. Linux and Xen compare it with lists by family,
+ * model and stepping, unless they trust the hypervisor bit. For AMD 19h 01h 1: both warn below 0A0011DBH (a loader that
+ * checks signatures), and want 0A0011D7H for VERW against TSA. These revisions pass all the checks.
  */
 #define UCODE_AMD 0x0a0011deull
 #define UCODE_INTEL 0x2b000643ull /* 806F8H */
@@ -251,7 +250,7 @@ static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 		set_tsc_offset(c, v - c->tsc_adjust);
 		return true;
 	case MSR_SPEC_CTRL:
-		/* IBRS, STIBP; where it came from also SSBD and what there may be else */
+		/* IBRS, STIBP; a saved state may also have SSBD and others */
 		if (!offers_spec_ctrl(c) || (v & (c->spec_msrs ? ~0xfffull : ~3ull)))
 			return false;
 		c->spec_ctrl = v;
@@ -265,7 +264,7 @@ static bool write_msr(struct soft_cpu *c, u32 msr, u64 v)
 	case MSR_UCODE_REV:
 		return true;
 	case MSR_DEBUGCTL:
-		/* LBR and BTF stay clear, as KVM has it: no branches are recorded, and block steps are single ones. */
+		/* LBR and BTF stay clear, as under KVM: branches are not recorded, and every step is a single step. */
 		return !(v & ~3ull);
 	case MSR_SYSENTER_CS:
 		c->sysenter_cs = (u32)v;

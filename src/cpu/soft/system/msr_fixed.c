@@ -3,15 +3,15 @@
  * msr_fixed.c - MSRs that exist so that system software finds what its vendor's manual promises it, and that do nothing
  * here.
  *
- * What is in no table is #GP, which is how software finds out that something is not there: an MSR belongs here where
- * the manual has it for every processor of the family the CPU model shows, or where kernels touch it without looking
- * at CPUID first. One that CPUID announces (performance monitoring of version 1 and up, IBS, SVM, VMX, RAPL, IRPERF,
- * OSVW, hardware P-states, masks of CPUID) belongs with that bit, which no model sets.
+ * An MSR in no table raises #GP: that is how software finds out what is missing. An MSR belongs here if the manual
+ * gives it to every processor of the family that the CPU model shows, or if kernels access it without asking CPUID
+ * first. Not here: MSRs that CPUID announces by a bit that no model sets (performance monitoring of version 1 and up,
+ * IBS, SVM, VMX, RAPL, IRPERF, OSVW, hardware P-states, masks of CPUID).
  */
 #include "cpu/soft/system/sys.h"
 
 enum { INTEL = 1, AMD = 2, BOTH = 3 };
-/* What a write does: #GP; nothing; nothing where it is the value, else #GP. */
+/* A write raises #GP; is ignored; is ignored if it writes the value that is there, and else raises #GP. */
 enum { NO, DROP, SAME };
 
 struct fixed {

@@ -13,8 +13,8 @@ void sys_set_seg(struct soft_cpu *c, unsigned seg, const struct cpu_seg *s)
 
 void sys_set_seg_real(struct soft_cpu *c, unsigned seg, u16 sel)
 {
-	/* Limit and attributes stay what they were (3A 9.9.2, step 9: "unreal" mode lives on this), but
-	 * a segment left unusable by protected mode must come back to life. */
+	/* Limit and attributes stay as they are (3A 9.9.2, step 9; "unreal" mode depends on it). But a segment that
+	 * protected mode left unusable becomes usable again. */
 	struct cpu_seg s = c->seg[seg];
 
 	if (s.ar & SEG_AR_UNUSABLE) {
@@ -37,7 +37,7 @@ void sys_set_seg_vm86(struct soft_cpu *c, unsigned seg, u16 sel)
 
 void sys_set_seg_null(struct soft_cpu *c, unsigned seg, u16 sel)
 {
-	/* SS keeps a DPL: it is the CPL. */
+	/* SS keeps its DPL, which is the CPL. */
 	struct cpu_seg s = { .sel = sel, .ar = SEG_AR_UNUSABLE | (seg == SEG_SS ? (u32)c->cpl << 5 : 0) };
 
 	sys_set_seg(c, seg, &s);
@@ -106,8 +106,8 @@ void sys_mov_from_sreg(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* An instruction that loaded SS: no interrupt, no debug trap until after the next one. Of several in a row only the
- * first does this (SDM 2B, MOV), or a program of nothing else could keep everything out. */
+/* After a load of SS, interrupts and debug traps wait for the end of the next instruction. Of several loads in a row
+ * only the first has this effect (SDM 2B, MOV); otherwise a program of nothing else could block interrupts forever. */
 static void ss_shadow(struct soft_cpu *c)
 {
 	if (c->stepping && c->was_shadow_ss)
@@ -132,7 +132,6 @@ void sys_mov_to_sreg(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* The handler sys_name around do_name(), whose locals may be pointed to (INV-CHAIN-1). */
 static outline_ void do_push_sreg(struct soft_cpu *c, const struct uop *op)
 {
 	struct sys_stack s;
@@ -179,7 +178,7 @@ void sys_lxs(struct soft_cpu *c, const struct uop *op)
 	else
 		c->gpr[op->r0] = off;
 	if (op->r1 == SEG_SS) {
-		/* No shadow after LSS (3A 6.8.3), but the width of the stack may be another. */
+		/* LSS has no shadow (3A 6.8.3), but may change the width of the stack. */
 		c->rip = SOFT_NEXT_RIP(c, op);
 		soft_leave(c, op);
 		return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * short.c - the short ways of SYSCALL, SYSRET and IRETQ, see sys.h. Compiled without vector registers, because
- * translated code takes them with the guest's vector registers in place: what is called from here is here, or inline.
+ * short.c - the short ways of SYSCALL, SYSRET and IRETQ, see short.h. This file is compiled
+ * without vector registers, because translated code calls it with the guest's vector registers in the host's. So it may
+ * only call what is in this file or inline.
  */
 #include "cpu/soft/system/short.h"
 #include "cpu/soft/system/sys.h"
@@ -41,7 +42,7 @@ bool sys_sysret_short(struct soft_cpu *c)
 	return true;
 }
 
-/* sys_drop_inner_segs() would find nothing to drop. */
+/* Is there nothing that sys_drop_inner_segs() would drop? */
 static bool data_segs_stay(const struct soft_cpu *c, unsigned cpl)
 {
 	static const u8 names[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
@@ -52,7 +53,7 @@ static bool data_segs_stay(const struct soft_cpu *c, unsigned cpl)
 	return true;
 }
 
-/* IRETQ of ring 0 to 64-bit code of any ring; false: not so, and nothing was done. */
+/* IRETQ from ring 0 to 64-bit code of any ring. */
 bool sys_iret_short(struct soft_cpu *c)
 {
 	volatile guest_u64 *f = sys_hit(c->tlb, c->gpr[GPR_RSP], 40, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stack.h - stacks other than the current one as well: pushed to and popped from, and committed when nothing can fault
- * any more.
+ * stack.h - pushing to and popping from a stack, the current one or another, in steps that are committed only when
+ * nothing can fault any more.
  */
 #ifndef MICA_SOFT_SYS_STACK_H
 #define MICA_SOFT_SYS_STACK_H

@@ -3,7 +3,7 @@
  * sys.h - what the files of system/ share: faults, questions about the mode, events, task switches. Descriptors are in
  * desc.h, stacks in stack.h, the handlers' names in sys_ops.h.
  *
- * Rule of all of it: every access and check that can fault comes before the first change of state,
+ * One rule holds for all: every access and check that can fault comes before the first change of state,
  * so that a fault leaves the instruction restartable. The one exception is the task switch, whose
  * late faults belong to the new task by definition (SDM 3A 7.3).
  */
@@ -39,7 +39,7 @@ static inline void sys_leave_loop(struct soft_cpu *c, const struct uop *op)
 /* c->exc_delivering: -1, an exception's vector, or this bit and an interrupt's vector. */
 #define DELIVERING_INTR 0x100
 
-/* EXT of an error code: the fault comes from delivering something the program did not ask for. */
+/* Bit EXT of an error code: the fault happened while an event was delivered that the program did not ask for. */
 static inline u32 sys_ext(const struct soft_cpu *c)
 {
 	return c->exc_delivering >= 0;

@@ -59,7 +59,7 @@ void sys_sysret(struct soft_cpu *c, const struct uop *op)
 		soft_ud(c);
 	sys_need_cpl0(c);
 	if (likely(to64)) {
-		/* Intel faults here, AMD in the fetch at CPL 3. */
+		/* Intel's processors fault here, AMD's when they fetch at CPL 3. */
 		if (!soft_canonical(c->gpr[GPR_RCX]) && !sys_vendor_amd(c))
 			sys_fault_0(c, EXC_GP);
 		c->rip = c->gpr[GPR_RCX];
@@ -76,7 +76,7 @@ void sys_sysret(struct soft_cpu *c, const struct uop *op)
 		soft_set_rflags(c, soft_get_rflags(c) | FL_IF);
 	soft_mode_changed(c);
 	sys_to_user(c);
-	/* Other than IRET and POPF, it traps at once when it sets TF: before the program's next instruction. */
+	/* Unlike IRET and POPF, it traps at once when it sets TF: before the program's next instruction. */
 	if (unlikely(c->sysflags & FL_TF)) {
 		u64 hits = c->dr6_held;
 

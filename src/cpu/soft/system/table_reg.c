@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* table_reg.c - the registers that say where tables are: GDTR, IDTR, LDTR, TR. */
+/* table_reg.c - GDTR, IDTR, LDTR, TR. */
 #include "cpu/soft/system/desc.h"
 
 /* ---- handlers: LDTR, TR ---- */
@@ -118,7 +118,7 @@ static outline_ void st_table(struct soft_cpu *c, const struct uop *op, u64 base
 	gva_t lin = soft_ea(c, op, bytes + 2, true);
 
 	soft_probe(c, lin, bytes + 2, true);
-	soft_st(c, sys_lin(c, lin + 2), bytes, base); /* the one that may be unaligned first */
+	soft_st(c, sys_lin(c, lin + 2), bytes, base); /* first the part that may be unaligned, and fault */
 	soft_st16(c, lin, limit);
 }
 void sys_sgdt(struct soft_cpu *c, const struct uop *op)

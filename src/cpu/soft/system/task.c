@@ -123,7 +123,7 @@ static void load_data(struct soft_cpu *c, unsigned seg, u16 sel)
 	sys_set_seg(c, seg, &s);
 }
 
-/* The new task's registers, unconditionally; selectors without their descriptors yet. */
+/* Load the new task's registers. Selectors are loaded without their descriptors for now. */
 static void load_registers(struct soft_cpu *c, const struct tss *t, bool t32)
 {
 	bool vm = t->eflags & FL_VM;
@@ -173,7 +173,7 @@ void sys_task_switch(struct soft_cpu *c, u16 sel, struct sys_desc *d, enum sys_s
 	soft_probe_priv(c, old_d.lin, 8, true, false);
 	soft_probe_priv(c, d->lin, 8, true, false);
 
-	/* From here on it cannot be begun again, even where it writes to the page it runs from. */
+	/* From here on the switch cannot be restarted, not even when it writes to the page it runs from. */
 	bool redo = c->redo_step;
 	c->redo_step = true;
 	u32 flags = (u32)soft_get_rflags(c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tsc.c - the time-stamp counter, and performance counters, which there are none of. */
+/* tsc.c - the time-stamp counter; RDPMC. */
 #include "cpu/soft/system/sys.h"
 
 #include "base/clock.h"
@@ -37,8 +37,8 @@ void sys_rdtscp(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* AMD's processors have four counters that nothing announces (MSRs C0010004H-C0010007H), and which count nothing here.
- * Intel's have those of CPUID 0AH: none. */
+/* AMD's processors have four counters that CPUID does not announce (MSRs C0010004H to C0010007H); here they stay 0.
+ * Intel's have those of CPUID 0AH, of which there are none. */
 void sys_rdpmc(struct soft_cpu *c, const struct uop *op)
 {
 	SOFT_ENTER(c, op);

@@ -2,10 +2,13 @@
 /*
  * fpu_env.c - the x87 environment: FNSTENV, FNSAVE and back, and the other control instructions.
  *
- * What the host stores is taken but for its pointers, which would be addresses of ours: the guest's
- * are put in their place (fpu.c), in the format of the guest's mode (SDM 1 8.1.10).
+ * The host's own instruction stores the environment. Its pointers would be addresses of ours, so the guest's (see
+ * fpu.c) replace them, in the format of the guest's mode (SDM 1 8.1.10).
  */
+#include "cpu/soft/vector/fpu_image.h"
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/vector/vec_operand.h"
+#include "cpu/soft/vector/vec_ops.h"
 
 /* The host's 32-bit protected-mode image: seven dwords, then (FNSAVE) 80 bytes of registers. */
 struct env32 {
@@ -98,9 +101,9 @@ static unsigned env_from_guest(const struct soft_cpu *c, struct env32 *e, struct
 }
 
 /*
- * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. They change
- * state as they store, and a store may be abandoned and done again (memory/access.c): so the state is put
- * back, and changed when memory has it.
+ * op->aux: 16-bit operand size. These two do not wait: pending exceptions stay pending. Both change the FPU's state.
+ * But the store to guest memory may be abandoned and done again (memory/access.c), so the state is restored first and
+ * changed only after the store.
  */
 static noinline_ void do_fnstenv(struct soft_cpu *c, const struct uop *op)
 {
@@ -121,7 +124,7 @@ static noinline_ void do_fnstenv(struct soft_cpu *c, const struct uop *op)
 	soft_st_bytes(c, lin, out, n);
 	__asm__ volatile("fnstenv %0" : "=m"(e.w));
 }
-DEF_HANDLER(fnstenv)
+DEF_VEC(fpu_, fnstenv)
 
 static noinline_ void do_fnsave(struct soft_cpu *c, const struct uop *op)
 {
@@ -144,7 +147,7 @@ static noinline_ void do_fnsave(struct soft_cpu *c, const struct uop *op)
 	__asm__ volatile("fninit");
 	fpu_clear_pointers(c);
 }
-DEF_HANDLER(fnsave)
+DEF_VEC(fpu_, fnsave)
 
 static void take_env(struct soft_cpu *c, const struct pointers *p)
 {
@@ -155,7 +158,7 @@ static void take_env(struct soft_cpu *c, const struct pointers *p)
 	c->fds = p->ds;
 }
 
-/* And these do wait, so they run in stubs. */
+/* These do wait, so they run in stubs. */
 static noinline_ void do_fldenv(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = op->aux ? 14 : 28;
@@ -171,7 +174,7 @@ static noinline_ void do_fldenv(struct soft_cpu *c, const struct uop *op)
 	c->vm->stubs->fldenv(&e, NULL, NULL, NULL, NULL, c);
 	take_env(c, &p);
 }
-DEF_HANDLER(fldenv)
+DEF_VEC(fpu_, fldenv)
 
 static noinline_ void do_frstor(struct soft_cpu *c, const struct uop *op)
 {
@@ -189,9 +192,9 @@ static noinline_ void do_frstor(struct soft_cpu *c, const struct uop *op)
 	c->vm->stubs->frstor(&e, NULL, NULL, NULL, NULL, c);
 	take_env(c, &p);
 }
-DEF_HANDLER(frstor)
+DEF_VEC(fpu_, frstor)
 
-static void fninit(struct soft_cpu *c, const struct uop *op)
+void fpu_fninit(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, VEC_OK_X87);
 	__asm__ volatile("fninit");
@@ -199,21 +202,21 @@ static void fninit(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-static void fnclex(struct soft_cpu *c, const struct uop *op)
+void fpu_fnclex(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, VEC_OK_X87);
 	__asm__ volatile("fnclex");
 	NEXT(c, op);
 }
 
-/* FNENI, FNDISI, FNSETPM: the 8087's and 80287's, nothing since. */
-static void fnnop(struct soft_cpu *c, const struct uop *op)
+/* FNENI, FNDISI, FNSETPM: instructions of the 8087 and 80287; later processors ignore them. */
+void fpu_fnnop(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, VEC_OK_X87);
 	NEXT(c, op);
 }
 
-static void fnstsw_ax(struct soft_cpu *c, const struct uop *op)
+void fpu_fnstsw_ax(struct soft_cpu *c, const struct uop *op)
 {
 	u16 sw;
 
@@ -224,60 +227,10 @@ static void fnstsw_ax(struct soft_cpu *c, const struct uop *op)
 }
 
 /* FWAIT, in a stub as it may raise #MF. */
-static void fwait(struct soft_cpu *c, const struct uop *op)
+void fpu_fwait(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, VEC_OK_WAIT);
 	SOFT_ENTER(c, op);
 	c->vm->stubs->fwait(NULL, NULL, NULL, NULL, NULL, c);
 	NEXT(c, op);
-}
-
-/* ---- decoding ---- */
-
-static bool take(struct decode *d, uop_fn *fn)
-{
-	d->u[0].fn = fn;
-	d->nu = 1;
-	return true;
-}
-
-/* Zydis does not say how wide an environment is. */
-static bool operand16(const struct decode *d)
-{
-	bool op16 = !(d->mode & (MODE_CODE64 | MODE_CODE32));
-
-	if ((d->insn->attributes & ZYDIS_ATTRIB_HAS_REX) && d->insn->raw.rex.W)
-		return false; /* goes before 66 */
-	for (unsigned i = 0; i < d->insn->raw.prefix_count; i++)
-		if (d->insn->raw.prefixes[i].value == 0x66)
-			return !op16;
-	return op16;
-}
-
-bool fpu_decode_env(struct decode *d)
-{
-	switch (d->insn->mnemonic) {
-	case ZYDIS_MNEMONIC_FNSTENV:
-		return fpu_take_mem(d, fnstenv, operand16(d));
-	case ZYDIS_MNEMONIC_FNSAVE:
-		return fpu_take_mem(d, fnsave, operand16(d));
-	case ZYDIS_MNEMONIC_FLDENV:
-		return fpu_take_mem(d, fldenv, operand16(d));
-	case ZYDIS_MNEMONIC_FRSTOR:
-		return fpu_take_mem(d, frstor, operand16(d));
-	case ZYDIS_MNEMONIC_FNINIT:
-		return take(d, fninit);
-	case ZYDIS_MNEMONIC_FNCLEX:
-		return take(d, fnclex);
-	case ZYDIS_MNEMONIC_FENI8087_NOP:
-	case ZYDIS_MNEMONIC_FDISI8087_NOP:
-	case ZYDIS_MNEMONIC_FSETPM287_NOP:
-		return take(d, fnnop);
-	case ZYDIS_MNEMONIC_FNSTSW:
-		return d->insn->opcode == 0xdf && take(d, fnstsw_ax);
-	case ZYDIS_MNEMONIC_FWAIT:
-		return take(d, fwait);
-	default:
-		return false;
-	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vec.h - vector and x87 instructions: what vec_*.c and fpu.c share.
+ * vec.h - stubs: how vector and x87 instructions are described and run.
  *
  * Theory of operation: guest and host are the same architecture, so a vector instruction runs on
  * the host's own unit. A handler brings the memory operand to a host address, and calls a *stub*:
@@ -16,11 +16,8 @@
 #ifndef MICA_SOFT_VEC_H
 #define MICA_SOFT_VEC_H
 
-#include "cpu/soft/decode/decode.h"
-#include "cpu/soft/ea.h"
-#include "cpu/soft/handler.h"
-#include "cpu/soft/memory/access.h"
-#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/vm.h"
+#include "cpu/soft/vector/vec_class.h"
 
 #include <assert.h>
 
@@ -62,12 +59,6 @@ enum vec_feat {
 #define VK_FLAGS_W 0x20u
 #define VK_ESTR 0x40u /* EAX and EDX are read (PCMPESTRx) */
 #define VK_ECX 0x80u  /* ECX is written (PCMPxSTRI) */
-/* cls: the low half is the one VEC_OK_* bit needed */
-#define VC_OK 0x0fu
-#define VC_MMX 0x10u       /* CR0.EM gives #UD, not #NM */
-#define VC_X87_PTR 0x20u   /* x87, not control: sets the instruction and data pointers */
-#define VC_X87_STORE 0x40u /* the stub returns FSW: an unmasked fault keeps memory as it was */
-#define VC_WAITS 0x80u     /* looks for pending x87 exceptions before anything else */
 /* mem */
 #define VM_LOAD 1u
 #define VM_STORE 2u
@@ -124,13 +115,9 @@ vec_fn *vec_scratch_fn(struct soft_cpu *c, const struct vec_desc *d);
 /* Is the host's rip inside generated code? Async-signal-safe. */
 bool vec_stub_contains(const struct soft_cpu *c, u64 rip);
 
-/* decode_vec.c */
-/* Describe an instruction whose operands the stub's convention can carry. */
-bool vec_describe(struct vec_desc *out, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops,
-		  const u8 *bytes, bool code64);
-/* Features needed; UINT32_MAX: never offered; 0: not a vector instruction. */
-u32 vec_features(const ZydisDecodedInstruction *insn);
-u8 vec_reg(ZydisRegister r);
+/* vec_run.c */
+/* Make u (and u[1] where there is no room for a stub) run d's stub: fn, ptr, osize. Returns how many uops. */
+unsigned vec_uop(struct vec_stubs *v, const struct vec_desc *d, struct uop *u);
 /* What the stub that u runs does; NULL: it runs none. */
 const struct vec_desc *vec_desc_of(const struct uop *u);
 /* FOP of an x87 instruction that has VC_X87_PTR. */
@@ -140,72 +127,5 @@ static inline u16 vec_x87_opcode(const struct uop *u)
 }
 /* Not to be executed: it belongs to the uop before it. */
 bool vec_is_description(const struct uop *u);
-
-/* vec_move.c, vec_mem.c, fpu.c: each takes the instructions it knows. */
-bool vec_decode_move(struct decode *d);
-bool vec_decode_mem(struct decode *d);
-bool vec_decode_fpu(struct decode *d);
-
-/* vec_sig.c */
-void soft_vec_signal_init(void);
-extern __thread struct soft_cpu *vec_current; /* the vCPU whose FPU state is live here */
-
-/* The instruction may not run now: raise what CR0, CR4, XCR0 ask for. cls: of vec_desc. */
-noreturn_ cold_ void vec_refuse(struct soft_cpu *c, const struct uop *op, unsigned cls);
-#define VEC_CHECK(c, op, cls_) \
-	do { \
-		if (unlikely(!((c)->vec_ok & ((cls_)&VC_OK)))) \
-			vec_refuse(c, op, cls_); \
-	} while (0)
-
-/* ---- the host's x87 and MXCSR ---- */
-struct fpu_image {
-	u8 b[512] __attribute__((aligned(64)));
-};
-static inline void fpu_host_save(struct fpu_image *f)
-{
-	__asm__ volatile("fxsave64 %0" : "=m"(*f));
-}
-/* What becomes of XMM is nobody's concern: theirs are in c->vec. */
-static inline void fpu_host_load(const struct fpu_image *f)
-{
-	__asm__ volatile("fxrstor64 %0" ::"m"(*f)
-			 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-			   "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
-}
-static inline void fpu_clear_pointers(struct soft_cpu *c)
-{
-	c->fip = c->fdp = 0;
-	c->fop = c->fcs = c->fds = 0;
-}
-/* fpu.c, fpu_env.c: decoding helpers */
-bool fpu_take_mem(struct decode *d, uop_fn *fn, unsigned aux);
-bool fpu_decode_env(struct decode *d);
-
-/* ---- memory operands ---- */
-static inline gva_t vec_ea(struct soft_cpu *c, const struct uop *op, unsigned bytes, bool write)
-{
-	if (likely(!op->ea))
-		return c->eff_base[op->seg] + c->gpr[op->base] + (c->gpr[op->index] << op->scale) + (u64)(s64)op->disp;
-	SOFT_ENTER(c, op);
-	return soft_ea(c, op, bytes, write);
-}
-/* Host address of `bytes` at lin when the TLB has it and it lies in one page, else NULL. */
-static inline void *vec_rptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
-{
-	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
-
-	if (likely(e->rtag == (lin & PAGE_MASK) && (lin & ~PAGE_MASK) <= PAGE_BYTES - bytes))
-		return (void *)(uintptr_t)(lin + e->addend);
-	return NULL;
-}
-static inline void *vec_wptr(struct soft_cpu *c, gva_t lin, unsigned bytes)
-{
-	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
-
-	if (likely(e->wtag == (lin & PAGE_MASK) && (lin & ~PAGE_MASK) <= PAGE_BYTES - bytes))
-		return (void *)(uintptr_t)(lin + e->addend);
-	return NULL;
-}
 
 #endif

@@ -3,14 +3,16 @@
  * vec_mem.c - vector instructions whose memory accesses depend on data: gathers and masked moves,
  * element by element; and VZEROUPPER, VZEROALL.
  *
- * A masked element is neither read nor checked, and no element is checked for its alignment (but MASKMOVQ's and
- * MASKMOVDQU's eight bytes are, on AMD's processors). A gather that faults keeps the elements it has, and
- * their mask elements are zero, so that it goes on where it stopped (SDM 2, VGATHERDPD). Masked
- * stores check every enabled element before the first is written.
+ * Elements that the mask disables are neither read nor checked. Alignment is not checked, except by MASKMOVQ and
+ * MASKMOVDQU for their eight bytes on AMD's processors. A gather that faults keeps the elements it has read and clears
+ * their masks, so that it resumes where it stopped (SDM 2, VGATHERDPD). Masked stores check every enabled element
+ * before the first is written.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/vector/vec_operand.h"
+#include "cpu/soft/vector/vec_ops.h"
 
-/* op->aux: see below; the element's linear address from the operand's offset and a displacement. */
+/* The element's linear address from the operand's offset and a displacement. */
 static gva_t element(struct soft_cpu *c, const struct uop *op, u64 off, unsigned bytes, bool write)
 {
 	if (!soft_code64(c) || (op->ea & EA_A32))
@@ -25,16 +27,9 @@ static bool top_bit(const u8 *p, unsigned bytes)
 	return p[bytes - 1] & 0x80;
 }
 
-/* imm: low byte VEX.vvvv (the mask), then the index register, element bytes, index bytes, count, scale. */
-struct gather {
-	u8 mask, index, elem, idx, count, scale;
-	u8 unused[2];
-};
-static_assert(sizeof(struct gather) == 8, "lives in uop.imm");
-
-static void gather(struct soft_cpu *c, const struct uop *op)
+void vec_gather(struct soft_cpu *c, const struct uop *op)
 {
-	struct gather g;
+	struct vec_gather g;
 	u8 *dst = c->vec[op->r0], *mask, *index;
 	u64 off;
 
@@ -48,7 +43,7 @@ static void gather(struct soft_cpu *c, const struct uop *op)
 		u8 *m = mask + i * g.elem;
 		s64 x;
 
-		/* Cleared on the way, enabled or not, as processors do it. */
+		/* Cleared one by one, enabled or not, as processors do. */
 		if (!top_bit(m, g.elem)) {
 			memset(m, 0, g.elem);
 			continue;
@@ -63,7 +58,7 @@ static void gather(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* VMASKMOVPS/PD, VPMASKMOVD/Q. r0: data, aux: mask register; osize: element bytes; r1: elements. */
+/* VMASKMOVPS/PD, VPMASKMOVD/Q. */
 static noinline_ void do_maskmov_load(struct soft_cpu *c, const struct uop *op)
 {
 	const u8 *mask = c->vec[op->aux];
@@ -79,9 +74,9 @@ static noinline_ void do_maskmov_load(struct soft_cpu *c, const struct uop *op)
 					  op->osize);
 	memcpy(c->vec[op->r0], v, 32);
 }
-DEF_HANDLER(maskmov_load)
+DEF_VEC(vec_, maskmov_load)
 
-static void maskmov_store(struct soft_cpu *c, const struct uop *op)
+void vec_maskmov_store(struct soft_cpu *c, const struct uop *op)
 {
 	const u8 *mask = c->vec[op->aux], *v = c->vec[op->r0];
 	gva_t lin[8];
@@ -101,7 +96,7 @@ static void maskmov_store(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* Bytes of v whose mask byte's top bit is set, to DS:rDI (op's memory operand). */
+/* Store the bytes of v whose mask byte has its top bit set to DS:rDI (op's memory operand). */
 static void store_bytes(struct soft_cpu *c, const struct uop *op, const u8 *v, const u8 *mask, unsigned n)
 {
 	u64 off = soft_ea_offset(c, op);
@@ -119,7 +114,7 @@ static void store_bytes(struct soft_cpu *c, const struct uop *op, const u8 *v, c
 			soft_st8(c, lin[i], v[i]);
 }
 
-static void maskmovdqu(struct soft_cpu *c, const struct uop *op)
+void vec_maskmovdqu(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, op->aux);
 	SOFT_ENTER(c, op);
@@ -138,9 +133,9 @@ static noinline_ void do_maskmovq(struct soft_cpu *c, const struct uop *op)
 	st->mm_store[op->r1](m, NULL, NULL, NULL, NULL, c);
 	store_bytes(c, op, v, m, 8);
 }
-DEF_HANDLER(maskmovq)
+DEF_VEC(vec_, maskmovq)
 
-static void vzeroupper(struct soft_cpu *c, const struct uop *op)
+void vec_zeroupper(struct soft_cpu *c, const struct uop *op)
 {
 	unsigned n = soft_code64(c) ? 16 : 8;
 
@@ -150,127 +145,9 @@ static void vzeroupper(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-static void vzeroall(struct soft_cpu *c, const struct uop *op)
+void vec_zeroall(struct soft_cpu *c, const struct uop *op)
 {
 	VEC_CHECK(c, op, VEC_OK_AVX);
 	memset(c->vec, 0, (size_t)(soft_code64(c) ? 16 : 8) * 32);
 	NEXT(c, op);
-}
-
-static bool decode_gather(struct decode *d)
-{
-	const ZydisDecodedInstruction *insn = d->insn;
-	ZydisDecodedOperand mem = d->ops[1];
-	struct uop *u = &d->u[0];
-	struct gather g = { 0 };
-	unsigned vl = insn->raw.vex.L ? 32 : 16;
-
-	if (mem.type != ZYDIS_OPERAND_TYPE_MEMORY || mem.mem.type != ZYDIS_MEMOP_TYPE_VSIB)
-		return false;
-	u->r0 = vec_reg(d->ops[0].reg.value);
-	g.index = vec_reg(mem.mem.index);
-	g.mask = vec_reg(d->ops[2].reg.value);
-	if (u->r0 == g.index || u->r0 == g.mask || g.index == g.mask) {
-		decode_ud(d);
-		return true;
-	}
-	g.elem = insn->raw.vex.W ? 8 : 4;
-	g.idx = (insn->opcode & 1) ? 8 : 4;
-	g.count = (u8)(vl / MAX(g.elem, g.idx));
-	while ((1u << g.scale) < mem.mem.scale)
-		g.scale++;
-	mem.mem.type = ZYDIS_MEMOP_TYPE_MEM;
-	mem.mem.index = ZYDIS_REGISTER_NONE;
-	mem.mem.scale = 0;
-	decode_mem(d, u, &mem);
-	u->fn = gather;
-	memcpy(&u->imm, &g, sizeof(g));
-	d->nu = 1;
-	return true;
-}
-
-static bool decode_maskmov(struct decode *d, unsigned elem)
-{
-	const ZydisDecodedOperand *o = d->ops;
-	bool is_store = o[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
-	const ZydisDecodedOperand *mem = is_store ? &o[0] : &o[2], *data = is_store ? &o[2] : &o[0];
-	struct uop *u = &d->u[0];
-
-	u->r0 = vec_reg(data->reg.value);
-	u->aux = vec_reg(o[1].reg.value);
-	u->osize = (u8)elem;
-	u->r1 = (u8)((d->insn->raw.vex.L ? 32 : 16) / elem);
-	decode_mem(d, u, mem);
-	u->fn = is_store ? maskmov_store : maskmov_load;
-	d->nu = 1;
-	return true;
-}
-
-static const ZydisDecodedOperand *find_mem(struct decode *d)
-{
-	for (unsigned i = 0; i < d->insn->operand_count; i++)
-		if (d->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			return &d->ops[i];
-	return NULL;
-}
-
-static bool decode_maskmovq(struct decode *d, const ZydisDecodedOperand *mem)
-{
-	struct uop *u = d->u;
-
-	decode_mem(d, u, mem);
-	u->fn = maskmovq;
-	u->r0 = d->insn->raw.modrm.reg & 7;
-	u->r1 = d->insn->raw.modrm.rm & 7;
-	d->nu = 1;
-	return true;
-}
-
-bool vec_decode_mem(struct decode *d)
-{
-	const ZydisDecodedOperand *mem = find_mem(d);
-	struct uop *u = &d->u[0];
-
-	switch (d->insn->mnemonic) {
-	case ZYDIS_MNEMONIC_VZEROUPPER:
-		u->fn = vzeroupper;
-		d->nu = 1;
-		return true;
-	case ZYDIS_MNEMONIC_VZEROALL:
-		u->fn = vzeroall;
-		d->nu = 1;
-		return true;
-	case ZYDIS_MNEMONIC_VGATHERDPS:
-	case ZYDIS_MNEMONIC_VGATHERDPD:
-	case ZYDIS_MNEMONIC_VGATHERQPS:
-	case ZYDIS_MNEMONIC_VGATHERQPD:
-	case ZYDIS_MNEMONIC_VPGATHERDD:
-	case ZYDIS_MNEMONIC_VPGATHERDQ:
-	case ZYDIS_MNEMONIC_VPGATHERQD:
-	case ZYDIS_MNEMONIC_VPGATHERQQ:
-		return decode_gather(d);
-	case ZYDIS_MNEMONIC_VMASKMOVPS:
-	case ZYDIS_MNEMONIC_VPMASKMOVD:
-		return decode_maskmov(d, 4);
-	case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return decode_maskmov(d, 8);
-	case ZYDIS_MNEMONIC_MASKMOVDQU:
-	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-		for (unsigned i = 0; i < d->insn->operand_count; i++) {
-			if (d->ops[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
-				u->r0 = vec_reg(d->ops[i].reg.value);
-			if (d->ops[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
-				u->r1 = vec_reg(d->ops[i].reg.value);
-		}
-		u->aux = d->insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? VEC_OK_AVX : VEC_OK_SSE;
-		decode_mem(d, u, mem);
-		u->fn = maskmovdqu;
-		d->nu = 1;
-		return true;
-	case ZYDIS_MNEMONIC_MASKMOVQ:
-		return decode_maskmovq(d, mem);
-	default:
-		return false;
-	}
 }

@@ -12,7 +12,9 @@
  *
  * With CR0.NE = 0 a real machine reports x87 errors through FERR# and IRQ 13. We raise #MF then too.
  */
+#include "cpu/soft/raise.h"
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/vector/vec_sig.h"
 #include "cpu/soft/hooks.h"
 
 #include <signal.h>

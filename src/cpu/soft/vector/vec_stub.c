@@ -12,6 +12,8 @@
  * the rm, reg, vvvv, is4 operands live, r9 the vCPU. xmm0-xmm4 as in vec.h.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/vector/fpu.h"
+#include "cpu/soft/vector/vec_sig.h"
 
 #include <sys/mman.h>
 
