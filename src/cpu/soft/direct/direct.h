@@ -1,70 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * direct.h - direct execution: compute-bound guest processes run on the host's CPU as they are. Inside of the
- * software engine.
+ * direct.h - direct execution: guest processes that compute run on the host's CPU as they are. Inside of the software
+ * engine; this header is what the rest of the engine calls.
  *
  * Theory of operation
  *
- * A *runner* is a process of its own with nothing in its address space but one page of our code, a few
- * pages shared with us, and guest pages, mapped where the guest's page tables have them and with no more rights than
- * those give. In it guest code of CPL 3 is executed without translation. What is not plain computing - a system
- * call, a page that is not mapped yet, a privileged instruction, a kick from us - becomes a signal; its handler, the
- * page of our code, stops in a system call that seccomp hands to us (SECCOMP_RET_USER_NOTIF). The registers lie in the
- * signal frame, in shared memory. We either map the page and let it go on, or put the registers into the vCPU and
- * continue in translated code, which knows how to do everything: direct execution is never needed, only faster.
+ * A *runner* is a process of the host. Its address space holds one page of our code, a few pages that it shares with
+ * us, and guest pages. Those are mapped where the guest's page tables have them, with no more rights than these give.
+ * The runner executes guest code of CPL 3 without translation.
+ *
+ * Whatever is not plain computing becomes a signal in the runner: a system call, a page that is not mapped yet, a
+ * privileged instruction, a kick from us. The signal's handler, in our page, makes a system call that seccomp hands to
+ * us (SECCOMP_RET_USER_NOTIF): the runner has stopped. Its registers lie in the signal frame, in the shared pages. Then
+ * we either map the missing page and let it go on, or move the registers into the vCPU and continue in translated code.
+ * Translated code can do everything: direct execution is never needed, it is only faster.
  *
  *   vCPU's thread                                    runner
  *   direct_run(): registers into the frame    --->   maps and unmaps what it is told to, rt_sigreturn
  *   waits for the notification                       guest code
  *   registers out of the frame                <---   signal, handler, stops
  *
- * A stop and start costs some 14 microseconds, so it pays for code that computes for longer between kernel entries.
- * Who is let in is decided at interrupts (direct_interrupt()): an address space that one finds at CPL 3, when there
- * were few kernel entries since the last one, gets a runner. From then on each return to CPL 3 in it (direct_to_user())
- * comes to the run loop, unless the last stays were short: then the next ones are spared, twice as many each time.
+ * An example: a program adds up an array, and touches its next page. The host raises a page fault, the runner's handler
+ * stops, direct_map_fault() finds the page in the guest's page tables, queues an mmap() of it and of its neighbours,
+ * and the runner goes on. If the guest's tables do not have the page, the vCPU continues at the same instruction in
+ * translated code, which raises #PF; the guest's kernel maps the page and returns to CPL 3, and there direct_run()
+ * starts the runner again.
  *
- * What the runner may do (direct_runner.c). Its seccomp filter traps every system call but those of our page, and of
- * those the ones that map memory or return from a signal want a secret in a register, which is in memory only between a
- * stop and the following start. Guest code that jumps into our page can stop itself, nothing else. It sees
- * guest pages it may see anyway, our page, and the frame. Its address space belongs to one guest address space at a
- * time.
+ * A stop and a start cost some 14 microseconds together, so direct execution pays for code that computes for longer
+ * than that between kernel entries. direct_interrupt() decides who gets a runner: an address space that two interrupts
+ * in a row found at CPL 3, with few kernel entries between them. From then on returns to CPL 3 in it come to the run
+ * loop (c->direct.spare counts down to the next one that does), and direct_choose.c decides which way to go.
+ *
+ * What a runner may do (direct_birth.c). Its seccomp filter traps every system call that does not come from our page.
+ * Calls that map memory or return from a signal also need a secret in a register; the secret is in memory only from
+ * just before a start until its commands are done. Guest code that jumps into our page can stop itself, and nothing
+ * else. It sees guest pages that it may see anyway, our page, and the shared pages. A runner belongs to one guest
+ * address space at a time.
  *
  * INV-DIRECT-1: A runner executes guest code only while its vCPU's thread is in direct_run() and c->in_guest is set.
- * INV-DIRECT-2: Before it is started its mappings are what the guest's page tables allowed at or after the
- *               last time the guest invalidated them: pages that INVLPG names are looked at again before the next start
- *               (direct_flush_page()), all of them when all were flushed. Where a mapping could not be changed there is
- *               none at all.
- * INV-DIRECT-3: It may write a page only if a fast write entry of the TLB might be filled for it (cache.h, PAGE_CODE;
- * the dirty log). Whoever takes those back takes back its right too (direct_protect()): effective at its next start,
- * and exclusive sections see to it that there is one (INV-DIRECT-1). INV-DIRECT-4: Nothing that comes from it is
- * trusted: frames and addresses may say anything. INV-DIRECT-6: A start defines all that guest code can find: each
- * register, flag and selector, the whole signal frame, and the shared pages when another address space comes. What is
- * known of a stop is copied first (read_frame()).
+ * INV-DIRECT-2: Before a start its mappings are what the guest's page tables allowed at, or after, the last time the
+ * guest invalidated them. Pages that INVLPG named are compared again (direct_flush_page()), and all pages when all were
+ * flushed. A mapping that could not be changed is removed. INV-DIRECT-3: It may write a page only if the TLB might have
+ * a fast write entry for it (PAGE_CODE, the dirty log). Whoever takes those entries back also calls direct_protect().
+ * That holds from the next start on, and exclusive sections make sure that there is one (INV-DIRECT-1). INV-DIRECT-4:
+ * Nothing that comes from a runner is trusted: frames and addresses may say anything. INV-DIRECT-5: see direct_code.c.
+ * INV-DIRECT-6: A start defines everything that guest code can find: each register, flag and selector, the whole signal
+ *               frame, and the shared pages when another address space comes. What a stop left is copied before it is
+ * used (read_frame()).
  *
- * What is not executed directly, page by page, as it would show the host or lose something on the way through its
- * kernel (direct_scan.c): CPUID where the host cannot make it fault, XGETBV; RDTSC where it cannot, FSGSBASE where it
- * has not; XSAVE and its kin, which write as much as the host's XCR0 says; RDPID, RDPMC, RDPRU; LAR, LSL, VERR, VERW,
- * SGDT, SIDT, SLDT, STR, SMSW; RDPKRU, WRPKRU; VMCALL, VMMCALL; INT 80h (upper half of RAX), SYSENTER (RIP, RSP). One
- * exception: a page with CPUID or XGETBV that the guest has executed one of them in (what it wanted to know about the
- * processor it knows then, from us), and in which it computes for longer than a few ticks: programs that are linked
- * statically have their loops there. A page stays what it was found to be: who writes there ends the right to execute
- * it (direct_code.c). A vCPU that executes it at the time stops some microseconds later.
+ * Some pages are not executed directly, because an instruction in them would show the host, or lose something on its
+ * way through the host's kernel (direct_scan.c): CPUID where the host cannot make it fault, XGETBV; RDTSC where it
+ * cannot; FSGSBASE instructions where the host lacks them; XSAVE and its kin, which write as much as the host's XCR0
+ * says; RDPID, RDPMC, RDPRU; LAR, LSL, VERR, VERW, SGDT, SIDT, SLDT, STR, SMSW; RDPKRU, WRPKRU; VMCALL, VMMCALL; INT
+ * 80h (upper half of RAX), SYSENTER (RIP, RSP). There is one exception: a page in which the guest has already executed
+ * CPUID or XGETBV, in translated code, and in which it then computes for longer than a few ticks. It has had its
+ * answer, from us. (Statically linked programs have their loops on such pages.) Whoever writes to a page ends the right
+ * to execute it (direct_code.c); a vCPU that executes it at the time stops some microseconds later.
  *
  * What differs from a processor:
- * - Instructions that are hidden from direct_scan.c, by jumps into the middle of others, answer what the host's
- * processor does. So do those of an extension that the host has and the guest's model has not: they work instead of
- * #UD.
+ * - Instructions that direct_scan.c cannot see, because code jumps into the middle of another one, do what the host's
+ *   processor does. So do those of an extension that the host has and the guest's model lacks: no #UD.
  * - MXCSR_MASK, as FXSAVE writes it, is the host's.
- * - At RUNNER_BASE there are our pages instead of what the guest has there, for who looks: to be read, some to be
- * written. Who jumps there gets #GP.
- * - Selectors 2Bh, 23h and 7Bh are those of the host's GDT, Linux's, which a guest with 33h for its user code is taken
- * to be, too; a null selector of 1 to 3 becomes 0, as at any interrupt.
+ * - At RUNNER_BASE a program finds our pages instead of the guest's. Some of them can be written. A jump there is #GP.
+ * - Selectors 2Bh, 23h and 7Bh are those of the host's GDT. The host's kernel is Linux, and a guest that uses 33h for
+ * its user code is taken to have the same ones. A null selector of 1 to 3 becomes 0, as at any interrupt.
  * - Upper state of AVX-512, which the guest is not told of, is lost at each stop.
  *
- * Threads: all of it is the vCPU's thread's, but direct_kick() and direct_protect().
+ * Threads: everything runs on the vCPU's thread, except direct_kick(), direct_protect() and direct_code_written().
  *
- * Files: direct.c who is let in, and the loop; direct_choose.c when it pays; direct_map.c the mappings, direct_tables.c
- * the page tables that they need; direct_runner.c the process, direct_zygote.c new ones; direct_scan.c and
+ * Files: direct.c a stay in the runner, what its stops mean, beginning and end; direct_who.c who has which runner;
+ * direct_choose.c when it pays; direct_regs.c registers in and out; direct_birth.c how the process is made,
+ * direct_runner.c how it is stopped and started, direct_zygote.c replacements; direct_map.c keeps mappings what the
+ * guest says, direct_fault.c adds to them, direct_pages.c and direct_tables.c record them; direct_scan.c and
  * direct_code.c what is not executed directly.
  */
 #ifndef MICA_SOFT_DIRECT_H
