@@ -6,7 +6,7 @@
 #ifndef MICA_SOFT_JIT_TRANSLATION_H
 #define MICA_SOFT_JIT_TRANSLATION_H
 
-#include "cpu/soft/block.h"
+#include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/vm.h"
 
