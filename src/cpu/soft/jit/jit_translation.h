@@ -8,6 +8,7 @@
 
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/decode/memo.h"
+#include "cpu/soft/jit/jit.h"
 #include "cpu/soft/vm.h"
 
 #define JIT_INSNS BLOCK_INSNS_MAX
