@@ -14,6 +14,8 @@
 #include "../patience.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_code.h"
+#include "cpu/soft/direct/direct_runner.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -8,6 +8,8 @@
  */
 #include "direct_rig.h"
 #include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_code.h"
+#include "cpu/soft/direct/direct_runner.h"
 #include "cpu/soft/system/system.h"
 
 #include <dirent.h>
@@ -1434,6 +1436,7 @@ static void sent_back(void **state)
 {
 	enum { PAGES = 256 };
 	need();
+	alarm((unsigned)patient(100)); /* for itself */
 	static struct ticker t;
 	struct soft_options o = { .direct = SOFT_DIRECT_ON };
 	struct rig *r = open_rig_as("mica-v2", 1, &o);

@@ -13,6 +13,8 @@
  *
  * Code that computes for FAR_NS from one stop of its runner to the next needs no such proof.
  *
+ * No floating point here: MXCSR is the guest's.
+ *
  * A process that keeps mapping, unmapping and faulting - a JIT compiler that changes the rights of its pages, a garbage
  * collector - pays two stops of its runner for each page fault, and has all its pages compared after each flush of the
  * TLB. It loses comparison after comparison. Even then the guards on its pages of code (direct_code.c) and the marking
@@ -21,7 +23,8 @@
  * again.
  */
 #include "base/clock.h"
-#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_runner.h"
+#include "cpu/soft/vm.h"
 
 #define TRY 12u          /* returns of a leg that tries a way */
 #define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
@@ -60,7 +63,7 @@ static u64 spent(const struct direct_way *w, u64 runner_ns)
 {
 	u64 all = w->since - w->began.awake_ns, thread = clock_thread_ns() - w->began.thread_ns;
 
-	return (all > w->ns ? (u64)((double)thread * (double)w->ns / (double)all) : thread) + runner_ns;
+	return (all > w->ns ? mul_div(thread, w->ns, all) : thread) + runner_ns;
 }
 
 /* ns from one return to the next; 0: not known. */
@@ -75,7 +78,7 @@ static void learn(struct direct_cost *k, u64 ns, u64 n)
 	u64 most = MIN(4 * n, (u64)MEMORY);
 
 	if (k->n > most) {
-		k->ns = (u64)((double)k->ns * (double)most / (double)k->n);
+		k->ns = mul_div(k->ns, most, k->n);
 		k->n = most;
 	}
 	k->ns += ns;

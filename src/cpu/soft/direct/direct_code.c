@@ -11,8 +11,11 @@
  * the mark in vm->direct.code is cleared after the write and before the mappings are looked for, under tlb_lock, and
  *               who maps a page for executing looks at mark and bytes under that lock.
  */
+#include "cpu/soft/direct/direct_code.h"
+
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_map.h"
 #include "cpu/soft/memory/mmu.h"
 
 #include <string.h>

@@ -9,7 +9,7 @@
  * times as long. Who wants to hide an instruction from this can, and sees what the host's processor answers; nothing
  * more depends on it.
  */
-#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_code.h"
 
 #include <string.h>
 

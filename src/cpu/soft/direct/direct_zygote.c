@@ -11,7 +11,7 @@
  * vCPUs do not wait for it: they ask, and at some later time look for the answer; and ask once in RENEW_NS at most, so
  * that a guest that kills its runners again and again keeps the host from nothing.
  */
-#include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_zygote.h"
 
 #include <errno.h>
 #include <linux/sched.h>

@@ -21,10 +21,13 @@
  * running block begins in; RIP is vpage plus an offset known at translation. It changes only where control
  * goes to another page.
  *
- * Flags: at E_NEAR the six status flags are in RFLAGS, at E_FAR they are in c->fl. A TLB check spoils RFLAGS, so
- * liveness decides where they are saved (LAHF, SETO) and loaded again. Flags that are overwritten before
- * anything reads them are not kept: an exception or interrupt in between shows other values than
- * hardware would (INV-JIT-3). With jit.exact every access keeps them, so that tests can compare.
+ * Entries: a translation can be entered in two ways. At E_NEAR the six status flags are in RFLAGS: branches inside the
+ * page go there. At E_FAR they are in c->fl, and c->pending is looked at: everything else goes there.
+ *
+ * Flags: a TLB check changes RFLAGS, so the translator finds out which flags are still needed and saves (LAHF, SETO)
+ * and loads only those. Flags that are overwritten before anything reads them are not kept: an exception or interrupt
+ * in between shows other values than hardware would (INV-JIT-3). With translate=exact every access keeps them, so that
+ * tests can compare.
  *
  * Memory: a load is
  *     lea  rax, [address]
@@ -33,9 +36,10 @@
  *     cmp  rax, 4096 - bytes; ja slow        misses, and accesses that cross the page
  *     mov  rcx, [rsp + rcx*8 + hosts]
  *     mov  reg, [rax + rcx]
- * from a first-level TLB (struct jtlb) per way of looking, filled from the interpreter's. All that it does not serve
- * goes to jit_slow(), which either fills and returns a host address, or has the interpreter's handler
- * execute the instruction. So MMIO, faults, page crossings and self-modifying code are the interpreter's.
+ * There is a first-level TLB (struct jtlb) for each of user, supervisor, and supervisor with EFLAGS.AC; it is filled
+ * from the interpreter's TLB. An access that it does not serve goes to jit_slow(), which either fills the TLB and
+ * returns a host address, or has the interpreter's handler execute the instruction. So the interpreter does MMIO,
+ * faults, accesses across pages, and self-modifying code.
  *
  * Control flow: a direct branch inside the page is a host jump once its target is translated (struct jlink).
  * Everything else goes through the jump cache c->jit.jj, RIP to host code. So does what follows SYSCALL, IRETQ, MOV CR3
@@ -46,14 +50,15 @@
  *            with a call that leaves. Memory is reused only with the whole arena (INV-CACHE-3).
  * INV-JIT-3: see Flags.
  * INV-JIT-4: code is written through `rw` and executed through `rx`; no page is ever both.
- * INV-JIT-5: no block that is alive or running has bytes in jit_cpu.beside: it goes when anything is decoded, when
- *            a translation comes to rely on bytes, and with the TLB.
+ * INV-JIT-5: no block that is alive or running has bytes in jit_cpu.beside. That range is emptied when anything is
+ *            decoded, when a translation comes to rely on bytes, and with the TLB.
  * INV-JIT-6: see jit_group.c.
  *
- * Files: jit_code.c code memory and the routines in it; jit_run.c what translated code calls;
- * jit_translate.c a block; jit_insn.c an instruction, and jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
- * jit_sysi.c, jit_vec.c; jit_mem.c its memory operand, jit_group.c those near each other; jit_check.c the comparison;
- * jit_flow.c branches; jit_flags.c what reads and writes flags.
+ * Files. The code memory: jit_code.c, with the routines in it, jit_routines.c. A translation: jit_translate.c a block,
+ * jit_insn.c an instruction, and by kind jit_native.c with jit_encode.c, jit_muldiv.c, jit_bits.c, jit_string.c,
+ * jit_sysi.c, jit_vec.c, jit_flow.c (branches); jit_mem.c the operand in memory, jit_group.c operands near each other,
+ * jit_flags.c what reads and writes flags; jit_asm.h and jit_opcodes.h the assembler. While translated code runs:
+ * jit_run.c what it calls, jit_next.c where it goes on, jit_follow.c its caches. jit_check.c the self-check.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H
@@ -73,20 +78,34 @@ struct jsite_slow {
 #define JSLOW_END 4u             /* the handler ends the block: leave to it */
 #define JSLOW_GROUP 64u          /* only bring the page in; 0: it cannot serve the group */
 #define JSLOW_LEADER_WRITES 128u /* with JSLOW_GROUP: the access itself, not only a later one */
-#define JSLOW_RUN 128u           /* without: the first of several stores, up to the page's end, which must have no code */
-#define JSLOW_ALIGNED 8u         /* misaligned: the handler raises #GP */
-#define JSLOW_WAITS 16u          /* #MF comes before what the access raises: the handler knows */
-#define JSLOW_X87 32u            /* c->fip lags behind: see x87_settle() */
-#define JSLOW_LEFT 1u            /* jit_slow() returns this when it did: c->jit.exit_uop */
+#define JSLOW_RUN 128u   /* without: the first of several stores, up to the page's end, which must have no code */
+#define JSLOW_ALIGNED 8u /* misaligned: the handler raises #GP */
+#define JSLOW_WAITS 16u  /* #MF comes before what the access raises: the handler knows */
+#define JSLOW_X87 32u    /* c->fip lags behind: see x87_settle() */
+/* What jit_slow() returns besides a host address. */
+enum jslow_result {
+	JSLOW_DONE, /* the instruction was executed: on with the next one */
+	JSLOW_LEFT, /* leave: at c->jit.exit_uop */
+};
 
 struct jsite_uop {
 	u32 block;
 	u8 uop, nuops;
 	union {
-		u8 pad[2];
-		u16 mnemonic; /* r_uop, r_exit_uop */
+		u16 mnemonic; /* ZydisMnemonic, for statistics: r_uop, r_exit_uop, r_end */
+		struct {
+			u8 how; /* JSLOW_*, of the group's leader */
+		} group;        /* r_exit_group */
+		struct {
+			u8 need; /* JIT_VEC_*: what must be live */
+		} vec;           /* r_need_vec */
+		struct {
+			u8 undo; /* what the branch has added to RSP */
+		} jump;          /* r_lookup */
 	};
 } __attribute__((packed));
+
+_Static_assert(sizeof(struct jsite_uop) == 8, "the routines step over it");
 
 /* A place in a block's code where the host may raise what the guest's instruction raises. */
 struct jfault {

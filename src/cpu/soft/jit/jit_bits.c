@@ -64,7 +64,7 @@ static bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 
 	j_need_mem(j, i->live_in);
 	jm_address(j, i, &i->ops[0]);
-	EB(j, 0xa8, 15); /* test al, 15 */
+	EB(j, X_TEST_AL_I8, 15); /* test al, 15 */
 	j_spoil(j);
 	slow = j_stub(j, JS_UOP);
 	if (!slow)
@@ -79,7 +79,7 @@ static bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 	e_mov(j, H_RSI, H_RCX);
 	e_mov(j, H_RCX, jit_hreg[GPR_RCX]);
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
-	EB(j, 0xf0, 0x48, 0x0f, 0xc7, 0x0e); /* lock cmpxchg16b [rsi] */
+	EB(j, X_LOCK, X_REX_W, X_0F, X0F_GROUP9, X_MODRM(0, 1, H_RSI)); /* lock cmpxchg16b [rsi] */
 	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
 	e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
 	j_wrote_flags(j, i);
@@ -105,9 +105,10 @@ static void string_address(struct jit *j, struct jinsn *i)
 	if (w)
 		e_mov(j, H_RCX, x);
 	else
-		op_rr(j, true, 0x63, H_RCX, x);   /* movsxd */
-	EB(j, 0x48, 0xc1, 0xf9, w ? 6 : 5);       /* sar rcx, imm */
-	EB(j, 0x48, 0x8d, 0x04, w ? 0xc8 : 0x88); /* lea rax, [rax + rcx * 8 or 4] */
+		op_rr(j, true, X_MOVSXD, H_RCX, x);                   /* movsxd */
+	EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SAR, H_RCX), w ? 6 : 5); /* sar rcx, imm */
+	EB(j, X_REX_W, X_LEA, X_MODRM(0, H_RAX, X_RM_SIB),
+	   X_SIB(w ? 3 : 2, H_RCX, H_RAX)); /* lea rax, [rax + rcx * 8 or 4] */
 }
 
 static bool sp_bit_string(struct jit *j, struct jinsn *i)
@@ -125,15 +126,15 @@ static bool sp_bit_string(struct jit *j, struct jinsn *i)
 		return false;
 	s->address = string_address;
 	if (test) { /* the register form counts within the register */
-		op_rm(j, w, 0x8b, H_RCX, H_RAX, 0);
+		op_rm(j, w, X_MOV_R_M, H_RCX, H_RAX, 0);
 		j_need_reg(j, in);
 		unsigned x = j_reg(j, g, H_RAX);
 		rex(j, w, x, 0, H_RCX);
-		EB(j, 0x0f, 0xa3, (u8)(0xc0 | (x & 7) << 3 | H_RCX));
+		EB(j, X_0F, X0F_BT_M_R, X_REGS(x, H_RCX));
 	} else {
 		struct enc e = { .vvvv = H_NONE, .reg = H_RAX, .reg_is_reg = true, .kind = RM_AT_RCX };
 		e_mov32(j, H_RAX, j_reg(j, g, H_RAX));
-		e_alui(j, false, 4, H_RAX, w ? 63 : 31);
+		e_alui(j, false, XG_AND, H_RAX, w ? 63 : 31);
 		if (in && !j->fl_reg && j->fl_mem) {
 			e_st(j, H_RAX, C_OFF(jit.tmp));
 			j_need_reg(j, in);
@@ -151,7 +152,7 @@ static bool sp_lahf(struct jit *j, struct jinsn *i)
 {
 	j_need_mem(j, i->live_in);
 	e_mov(j, H_RCX, jit_hreg[GPR_RAX]);
-	EB(j, 0x8a); /* mov ch, [fl + 1] */
+	EB(j, X8_MOV_R_M); /* mov ch, [fl + 1] */
 	modrm_disp(j, 5, H_RSP, C_OFF(fl) + 1);
 	e_mov(j, jit_hreg[GPR_RAX], H_RCX);
 	return true;
@@ -161,7 +162,7 @@ static bool sp_sahf(struct jit *j, struct jinsn *i)
 {
 	j_need_reg(j, j_flags_in(i));
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
-	e8(j, 0x9e);
+	e8(j, X_SAHF);
 	j_wrote_flags(j, i);
 	return true;
 }
@@ -171,7 +172,7 @@ static bool sp_direction(struct jit *j, struct jinsn *i)
 	bool on = i->in.mnemonic == ZYDIS_MNEMONIC_STD;
 
 	j_need_mem(j, i->live_in);
-	e8(j, 0x80); /* or, and byte [sysflags + 1], imm8 */
+	e8(j, X8_ALU_I8); /* or, and byte [sysflags + 1], imm8 */
 	modrm_disp(j, on ? 1 : 4, H_RSP, C_OFF(sysflags) + 1);
 	e8(j, on ? FL_DF >> 8 : (u8) ~(FL_DF >> 8));
 	j_spoil(j);

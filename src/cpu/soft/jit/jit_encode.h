@@ -34,6 +34,10 @@ struct regs {
 bool je_regs(const struct jinsn *i, struct regs *r);
 /* With i's prefixes, map and immediates. */
 void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsigned opcode);
+/* Parts of that: legacy prefixes but REX; the bytes before the opcode that name its map; immediates. */
+void je_prefixes(struct jit *j, const struct jinsn *i);
+void je_map(struct jit *j, const struct jinsn *i);
+void je_imm(struct jit *j, const struct jinsn *i);
 bool je_is_gpr(ZydisRegister r);
 bool je_is_high(ZydisRegister r);
 /* Can ji_native() do it? */

@@ -151,15 +151,15 @@ void jit_liveness(struct jit *j)
 
 void e_flags_save(struct jit *j)
 {
-	EB(j, 0x9f, 0x0f, 0x90, 0xc0, 0x66, 0x89); /* lahf; seto al; mov [fl], ax */
+	EB(j, X_LAHF, X_0F, X0F_SETCC, X_REGS(0, H_RAX), X_OSIZE, X_MOV_M_R); /* lahf; seto al; mov [fl], ax */
 	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl));
 }
 
 void e_flags_load(struct jit *j)
 {
-	EB(j, 0x0f, 0xb7); /* movzx eax, word [fl]; add al, 0x7f; sahf */
+	EB(j, X_0F, X0F_MOVZX16); /* movzx eax, word [fl]; add al, 0x7f; sahf */
 	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl));
-	EB(j, 0x04, 0x7f, 0x9e);
+	EB(j, X_ADD_AL_I8, 0x7f, X_SAHF);
 }
 
 void j_need_mem(struct jit *j, u16 mask)

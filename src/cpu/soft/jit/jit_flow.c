@@ -34,24 +34,25 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 	unsigned t = j->mode == TLB_USER ? JJ_USER : j->mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 	s32 rips = C_OFF(jit.jj[0].e[0].rip) + (s32)(t * sizeof(struct jj_table));
 	s32 codes = rips + (s32)offsetof(struct jj_entry, code);
-	struct jsite_uop site = { j->ref, i->uop, i->nuops, .pad = { (u8)undo } };
+	struct jsite_uop site = { j->ref, i->uop, i->nuops, .jump = { (u8)undo } };
 
 	if (j->code->rorx)
-		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
+		e_rorx_rcx_rax(j, 12);
 	else
-		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
-	op_rr(j, false, 0x33, H_RCX, H_RAX);
+		EB(j, X_REX_W, X_MOV_M_R, X_REGS(H_RAX, H_RCX), X_REX_W, X_SHIFT_I8, X_REGS(XG_SHR, H_RCX), 12);
+	op_rr(j, false, X_XOR_R_M, H_RCX, H_RAX);
 	static_assert(sizeof(struct jj_entry) == 16, "twice the slot, in eights of bytes");
-	e_alui(j, false, 4, H_RCX, 2 * JJ_SIZE - 2);
+	e_alui(j, false, XG_AND, H_RCX, 2 * JJ_SIZE - 2);
 	if (j->mode == TLB_USER)
-		op_rm(j, true, 0x03, H_RCX, H_RSP, C_OFF(jit.jj_bias));
-	EB(j, 0x48, 0x3b, 0x84, 0xcc); /* cmp rax, [rsp + rcx * 8 + rip] */
+		op_rm(j, true, X_ADD_R_M, H_RCX, H_RSP, C_OFF(jit.jj_bias));
+	EB(j, X_REX_W, X_CMP_R_M, X_MODRM(2, H_RAX, X_RM_SIB),
+	   X_SIB(3, H_RCX, H_RSP)); /* cmp rax, [rsp + rcx * 8 + rip] */
 	e32(j, (u32)rips);
 	u32 miss = e_jcc(j, CC_NZ);
-	EB(j, 0x48, 0x25); /* and rax, -4096 */
+	EB(j, X_REX_W, X_AND_EAX_I); /* and rax, -4096 */
 	e32(j, (u32)-4096);
 	e_st(j, H_RAX, C_OFF(jit.vpage));
-	EB(j, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + code] */
+	EB(j, X_GROUP5, X_MODRM(2, XG_JMP, X_RM_SIB), X_SIB(3, H_RCX, H_RSP)); /* jmp [rsp + rcx * 8 + code] */
 	e32(j, (u32)codes);
 	patch_to(j, miss, j->n);
 	e_call_to(j, j->code->r_lookup);
@@ -64,7 +65,7 @@ void jf_emit_jump(struct jit *j, struct jstub *s)
 	if (s->save)
 		e_flags_save(j);
 	e_ld(j, H_RAX, C_OFF(jit.vpage));
-	e_alui(j, true, 0, H_RAX, (s32)s->rel);
+	e_alui(j, true, XG_ADD, H_RAX, (s32)s->rel);
 	jump_to_rax(j, s->i, 0);
 }
 
@@ -165,9 +166,9 @@ static void store_return(struct jit *j, struct jinsn *i)
 	unsigned sp = jit_hreg[GPR_RSP];
 
 	e_ld(j, H_RCX, C_OFF(jit.vpage));
-	op_rm(j, true, 0x8d, H_RCX, H_RCX, (s32)(j->page_off + i->off + i->in.length));
-	op_rm(j, true, 0x89, H_RCX, H_RAX, 0);
-	op_rm(j, true, 0x8d, sp, sp, -8);
+	op_rm(j, true, X_LEA, H_RCX, H_RCX, (s32)(j->page_off + i->off + i->in.length));
+	op_rm(j, true, X_MOV_M_R, H_RCX, H_RAX, 0);
+	op_rm(j, true, X_LEA, sp, sp, -8);
 }
 
 static struct jstub *push_check(struct jit *j, struct jinsn *i)
@@ -204,8 +205,8 @@ static bool fl_ret(struct jit *j, struct jinsn *i)
 	if (!s)
 		return false;
 	s->how |= JSLOW_END;
-	op_rm(j, true, 0x8b, H_RAX, H_RAX, 0);
-	op_rm(j, true, 0x8d, sp, sp, (s32)n);
+	op_rm(j, true, X_MOV_R_M, H_RAX, H_RAX, 0);
+	op_rm(j, true, X_LEA, sp, sp, (s32)n);
 	jm_done(j, s, false);
 	jump_to_rax(j, i, n);
 	return true;
@@ -215,8 +216,8 @@ static bool fl_ret(struct jit *j, struct jinsn *i)
 static bool check_canonical(struct jit *j, struct jinsn *i)
 {
 	e_mov(j, H_RAX, H_RCX);
-	EB(j, 0x48, 0xc1, 0xe0, 0x10, 0x48, 0xc1, 0xf8, 0x10); /* shl rax, 16; sar rax, 16 */
-	op_rr(j, true, 0x3b, H_RAX, H_RCX);
+	EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SHL, H_RAX), 16, X_REX_W, X_SHIFT_I8, X_REGS(XG_SAR, H_RAX), 16);
+	op_rr(j, true, X_CMP_R_M, H_RAX, H_RCX);
 	struct jstub *s = j_stub(j, JS_EXIT_UOP);
 	if (!s)
 		return false;
@@ -239,7 +240,7 @@ static bool fl_indirect(struct jit *j, struct jinsn *i)
 		if (!s)
 			return false;
 		s->how |= JSLOW_END;
-		op_rm(j, true, 0x8b, call ? H_RCX : H_RAX, H_RAX, 0);
+		op_rm(j, true, X_MOV_R_M, call ? H_RCX : H_RAX, H_RAX, 0);
 		jm_done(j, s, false);
 	} else {
 		e_mov(j, call ? H_RCX : H_RAX, j_reg(j, decode_gpr(o->reg.value), H_RAX));

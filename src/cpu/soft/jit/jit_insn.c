@@ -6,7 +6,6 @@
 #include "cpu/soft/jit/jit_encode.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
-#include "cpu/soft/decode/decode.h"
 
 /* ---- emitters of their own ---- */
 
@@ -22,23 +21,23 @@ static bool sp_convert(struct jit *j, struct jinsn *i)
 
 	switch (i->in.mnemonic) {
 	case ZYDIS_MNEMONIC_CDQE:
-		op_rr(j, true, 0x63, a, a);
+		op_rr(j, true, X_MOVSXD, a, a);
 		break;
 	case ZYDIS_MNEMONIC_CWDE:
 		rex(j, false, a, 0, a);
-		EB(j, 0x0f, 0xbf, (u8)(0xc0 | (a & 7) << 3 | (a & 7)));
+		EB(j, X_0F, X0F_MOVSX16, X_REGS(a, a));
 		break;
 	case ZYDIS_MNEMONIC_CQO:
 		e_mov(j, H_RAX, a);
-		EB(j, 0x48, 0x99);
+		EB(j, X_REX_W, X_CWD);
 		break;
 	case ZYDIS_MNEMONIC_CDQ:
 		e_mov(j, H_RAX, a);
-		EB(j, 0x99);
+		EB(j, X_CWD);
 		break;
 	default: /* CBW, CWD: 66 */
 		e_mov(j, H_RAX, a);
-		EB(j, 0x66, (u8)(i->in.mnemonic == ZYDIS_MNEMONIC_CBW ? 0x98 : 0x99));
+		EB(j, X_OSIZE, i->in.mnemonic == ZYDIS_MNEMONIC_CBW ? X_CBW : X_CWD);
 		if (i->in.mnemonic == ZYDIS_MNEMONIC_CBW)
 			e_mov(j, a, H_RAX);
 	}
@@ -116,12 +115,12 @@ static bool sp_push(struct jit *j, struct jinsn *i)
 		j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		EB(j, 0x48, 0xc7, 0x00); /* mov qword [rax], imm32 */
+		EB(j, X_REX_W, X_MOV_M_I, X_MODRM(0, 0, H_RAX)); /* mov qword [rax], imm32 */
 		e32(j, (u32)o->imm.value.s);
 	} else {
-		op_rm(j, true, 0x89, j_reg(j, decode_gpr(o->reg.value), H_RCX), H_RAX, 0);
+		op_rm(j, true, X_MOV_M_R, j_reg(j, decode_gpr(o->reg.value), H_RCX), H_RAX, 0);
 	}
-	op_rm(j, true, 0x8d, sp, sp, -8);
+	op_rm(j, true, X_LEA, sp, sp, -8);
 	jm_done(j, s, false);
 	return s;
 }
@@ -137,14 +136,14 @@ static bool sp_push_mem(struct jit *j, struct jinsn *i)
 	s = jm_check(j, i, 8, false, JA_RAX);
 	if (!s)
 		return false;
-	op_rm(j, true, 0x8b, H_RCX, H_RAX, 0);
+	op_rm(j, true, X_MOV_R_M, H_RCX, H_RAX, 0);
 	e_st(j, H_RCX, C_OFF(jit.tmp)); /* the next check's slow way uses rcx up */
 	t = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
 	if (!t)
 		return false;
 	e_ld(j, H_RCX, C_OFF(jit.tmp));
-	op_rm(j, true, 0x89, H_RCX, H_RAX, 0);
-	op_rm(j, true, 0x8d, sp, sp, -8);
+	op_rm(j, true, X_MOV_M_R, H_RCX, H_RAX, 0);
+	op_rm(j, true, X_LEA, sp, sp, -8);
 	jm_done(j, s, false);
 	jm_done(j, t, false);
 	return true;
@@ -157,9 +156,9 @@ static bool sp_pop(struct jit *j, struct jinsn *i)
 	if (!jm_follows(j, i))
 		j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, 8, false, JA_RAX);
-	op_rm(j, true, 0x8b, h == H_NONE ? H_RCX : h, H_RAX, 0);
+	op_rm(j, true, X_MOV_R_M, h == H_NONE ? H_RCX : h, H_RAX, 0);
 	if (g != GPR_RSP)
-		op_rm(j, true, 0x8d, sp, sp, 8);
+		op_rm(j, true, X_LEA, sp, sp, 8);
 	if (h == H_NONE)
 		j_set_reg(j, g, H_RCX);
 	jm_done(j, s, false);
@@ -172,8 +171,8 @@ static bool sp_leave(struct jit *j, struct jinsn *i)
 
 	j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RBP, 0, 8, false, JA_RAX);
-	op_rm(j, true, 0x8d, sp, bp, 8);
-	op_rm(j, true, 0x8b, bp, H_RAX, 0);
+	op_rm(j, true, X_LEA, sp, bp, 8);
+	op_rm(j, true, X_MOV_R_M, bp, H_RAX, 0);
 	jm_done(j, s, false);
 	return s;
 }
@@ -190,13 +189,14 @@ static bool sp_stac(struct jit *j, struct jinsn *i)
 		struct jstub *s = j_stub(j, JS_EXIT_UOP);
 		if (!s)
 			return false;
-		EB(j, 0xf6, 0x84, 0x24); /* test byte [rsp + disp32], imm8 */
+		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], imm8 */
 		e32(j, (u32)(C_OFF(cr4) + 2));
 		e8(j, CR4_SMAP >> 16);
 		s->i = i;
 		s->from = e_jcc(j, CC_Z);
 	}
-	EB(j, 0x81, on ? 0x8c : 0xa4, 0x24); /* or, and dword [rsp + disp32], imm32 */
+	EB(j, X_ALU_I, X_MODRM(2, on ? XG_OR : XG_AND, X_RM_SIB),
+	   X_SIB(0, 4, H_RSP)); /* or, and dword [rsp + disp32], imm32 */
 	e32(j, (u32)C_OFF(sysflags));
 	e32(j, on ? FL_AC : ~FL_AC);
 	e_ld(j, H_RAX, C_OFF(tlbs[0]) + (s32)(mode * sizeof(struct tlb_entry *)));

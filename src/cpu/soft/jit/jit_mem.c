@@ -23,11 +23,11 @@ static void lea(struct jit *j, bool w, unsigned dst, unsigned base, unsigned ind
 		if (w && !disp)
 			e_mov(j, dst, base);
 		else
-			op_rm(j, w, 0x8d, dst, base, disp);
+			op_rm(j, w, X_LEA, dst, base, disp);
 		return;
 	}
 	rex(j, w, dst, index == H_NONE ? 0 : index, base == H_NONE ? 0 : base);
-	e8(j, 0x8d);
+	e8(j, X_LEA);
 	if (base == H_NONE) {
 		e8(j, (dst & 7) << 3 | 4);
 		e8(j, scale << 6 | (index == H_NONE ? 4 : index & 7) << 3 | 5);
@@ -86,7 +86,7 @@ void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
 
 	offset(j, i, o, H_RAX);
 	if (seg == SEG_FS || seg == SEG_GS)
-		op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg);
+		op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg);
 }
 
 bool jm_lea(struct jit *j, struct jinsn *i)
@@ -101,11 +101,11 @@ bool jm_lea(struct jit *j, struct jinsn *i)
 	}
 	offset(j, i, o, H_RAX);
 	if (size == 16) {
-		e8(j, 0x66);
+		e8(j, X_OSIZE);
 		if (h == H_NONE)
-			op_rm(j, false, 0x89, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)g);
+			op_rm(j, false, X_MOV_M_R, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)g);
 		else
-			op_rr(j, false, 0x89, H_RAX, h);
+			op_rr(j, false, X_MOV_M_R, H_RAX, h);
 		return true;
 	}
 	if (size == 32)
@@ -120,7 +120,7 @@ static void op_slot(struct jit *j, unsigned op, unsigned reg, s32 off)
 {
 	rex(j, true, reg, 0, 0);
 	e8(j, op);
-	e8(j, 0x84 | (reg & 7) << 3);
+	e8(j, X_MODRM(2, reg, X_RM_SIB));
 	e8(j, 3 << 6 | H_RCX << 3 | H_RSP);
 	e32(j, (u32)off);
 }
@@ -139,11 +139,11 @@ static s32 table_of(const struct jit *j, bool write)
 static void slot(struct jit *j)
 {
 	if (j->code->rorx)
-		EB(j, 0xc4, 0xe3, 0xfb, 0xf0, 0xc8, 0x0c); /* rorx rcx, rax, 12 */
+		e_rorx_rcx_rax(j, 12);
 	else
-		EB(j, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 0x0c); /* mov rcx, rax; shr rcx, 12 */
-	EB(j, 0x30, 0xe9);                                       /* xor cl, ch */
-	e_alui(j, false, 4, H_RCX, JTLB_SIZE - 1);               /* and ecx, imm32 */
+		EB(j, X_REX_W, X_MOV_M_R, X_REGS(H_RAX, H_RCX), X_REX_W, X_SHIFT_I8, X_REGS(XG_SHR, H_RCX), 12);
+	EB(j, X8_XOR_M_R, X_REGS(5 /* ch */, H_RCX));   /* xor cl, ch */
+	e_alui(j, false, XG_AND, H_RCX, JTLB_SIZE - 1); /* and ecx, imm32 */
 }
 
 void jm_addend(struct jit *j, const struct jinsn *i, unsigned h)
@@ -171,22 +171,23 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 	s->i = i;
 	s->resume = j->n;
 	s->how = (j->x87 ? JSLOW_X87 : 0) | i->how;
-	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	op_rm(j, true, X_LEA, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
 	if (i->group_align) {
-		EB(j, 0xa8, i->group_align); /* test al, imm8 */
+		EB(j, X_TEST_AL_I8, i->group_align); /* test al, imm8 */
 		s->from2 = e_jcc(j, CC_NZ);
 	}
 	if (!i->group_slot) {
 		s32 at = stack_entry(j);
-		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
-		op_rm(j, true, 0x3b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
+		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
+		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP,
+		      at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
 		s->from = e_jcc(j, 3); /* jae */
 		e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, addend));
 	} else {
 		s32 table = table_of(j, i->group_write);
 		slot(j);
 		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
-		EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+		EB(j, X_REX_W, X_CMP_EAX_I); /* cmp rax, imm32 */
 		e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
 		s->from = e_jcc(j, CC_A);
 		op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, addend));
@@ -202,10 +203,10 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	struct jinsn *i = s->i;
 
 	patch_to(j, s->from, j->n);
-	op_rm(j, true, 0x8d, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
-	e8(j, 0x25); /* and eax, 4095; cmp eax, imm32 */
+	op_rm(j, true, X_LEA, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	e8(j, X_AND_EAX_I); /* and eax, 4095; cmp eax, imm32 */
 	e32(j, PAGE_BYTES - 1);
-	e8(j, 0x3d);
+	e8(j, X_CMP_EAX_I);
 	e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
 	u32 crosses = e_jcc(j, CC_A);
 	/* The leader's own address: that one may fault. */
@@ -214,7 +215,7 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	else
 		jm_address(j, i, jm_operand(i));
 	e_call_to(j, j->code->r_slow);
-	EB(j, 0x0f, 0x1f, 0x00);
+	EB(j, X_0F, X0F_NOP, X_MODRM(0, 0, H_RAX));
 	u32 at = e_jmp(j);
 	patch_to(j, at, s->resume);
 	struct jsite_slow site = { j->ref, i->uop, i->nuops, 1,
@@ -231,7 +232,7 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 		patch_to(j, at, i->plain);
 		return;
 	}
-	struct jsite_uop out = { j->ref, i->uop, i->nuops, .pad = { s->how } };
+	struct jsite_uop out = { j->ref, i->uop, i->nuops, .group = { s->how } };
 	e_call_to(j, j->code->r_exit_group);
 	eb(j, &out, sizeof(out));
 }
@@ -245,26 +246,26 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 		return NULL;
 	if (stack) {
 		s32 at = stack_entry(j);
-		op_rm(j, true, 0x2b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
-		op_rm(j, true, 0x3b, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
+		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
+		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
 		s->from = e_jcc(j, 3); /* jae */
 		if (addr == JA_RAX) {
-			op_rm(j, true, 0x03, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, host));
+			op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, host));
 		} else {
 			e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, host));
 			if (addr == JA_RCX)
-				op_rr(j, true, 0x03, H_RCX, H_RAX);
+				op_rr(j, true, X_ADD_R_M, H_RCX, H_RAX);
 		}
 	} else {
 		s32 table = table_of(j, write);
 		slot(j);
 		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
-		if (align) {               /* then it cannot cross */
-			EB(j, 0x48, 0xa9); /* test rax, imm32 */
+		if (align) {                          /* then it cannot cross */
+			EB(j, X_REX_W, X_TEST_EAX_I); /* test rax, imm32 */
 			e32(j, ~((u32)PAGE_BYTES - 1) | align);
 			s->from = e_jcc(j, CC_NZ);
 		} else {
-			EB(j, 0x48, 0x3d); /* cmp rax, imm32 */
+			EB(j, X_REX_W, X_CMP_EAX_I); /* cmp rax, imm32 */
 			e32(j, (u32)PAGE_BYTES - bytes);
 			s->from = e_jcc(j, CC_A);
 		}
@@ -273,7 +274,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 		} else {
 			op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, host));
 			if (addr == JA_RCX)
-				op_rr(j, true, 0x03, H_RCX, H_RAX);
+				op_rr(j, true, X_ADD_R_M, H_RCX, H_RAX);
 		}
 	}
 	j_spoil(j);
@@ -343,11 +344,11 @@ void jm_emit_slow(struct jit *j, struct jstub *s)
 	e_call_to(j, j->code->r_slow);
 	/* Eight bytes, then the data: jit_slow() and its routine know. */
 	if (s->addr == JA_RCX)
-		EB(j, 0x48, 0x89, 0xc1); /* mov rcx, rax */
+		EB(j, X_REX_W, X_MOV_M_R, X_REGS(H_RAX, H_RCX)); /* mov rcx, rax */
 	else if (s->addr == JA_RAX_RCX)
-		EB(j, 0x31, 0xc9, 0x90); /* xor ecx, ecx; nop */
+		EB(j, X_XOR_M_R, X_REGS(H_RCX, H_RCX), X_NOP); /* xor ecx, ecx; nop */
 	else
-		EB(j, 0x0f, 0x1f, 0x00);
+		EB(j, X_0F, X0F_NOP, X_MODRM(0, 0, H_RAX));
 	u32 at = e_jmp(j);
 	patch_to(j, at, s->resume);
 	struct jsite_slow site = { j->ref, i->uop, i->nuops, s->bytes, s->how };

@@ -71,9 +71,10 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 			return false;
 		e.rm = H_RCX;
 		if (o->size < 32)
-			EB(j, 0x0f, o->size == 8 ? 0xb6 : 0xb7, 0x08); /* movzx ecx, [rax] */
+			EB(j, X_0F, o->size == 8 ? X0F_MOVZX8 : X0F_MOVZX16,
+			   X_MODRM(0, H_RCX, H_RAX)); /* movzx ecx, [rax] */
 		else
-			op_rm(j, w, 0x8b, H_RCX, H_RAX, 0);
+			op_rm(j, w, X_MOV_R_M, H_RCX, H_RAX, 0);
 	} else {
 		e.rm = j_reg(j, decode_gpr(o->reg.value), H_RCX);
 	}
@@ -88,11 +89,11 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 		else
 			e_mov32(j, H_RAX, a);
 		rex(j, w, 0, 0, H_RAX);
-		EB(j, 0xc1, 0xf8, w ? 63 : 31); /* sar */
-		op_rr(j, w, 0x3b, H_RAX, H_RDX);
+		EB(j, X_SHIFT_I8, X_REGS(XG_SAR, H_RAX), w ? 63 : 31); /* sar */
+		op_rr(j, w, X_CMP_R_M, H_RAX, H_RDX);
 		slow->from = e_jcc(j, CC_NZ);
-		op_rm(j, w, 0x8d, H_RAX, e.rm, 1);
-		e_alui(j, w, 7, H_RAX, 1);
+		op_rm(j, w, X_LEA, H_RAX, e.rm, 1);
+		e_alui(j, w, XG_CMP, H_RAX, 1);
 		slow->more[0] = e_jcc(j, 6); /* jbe */
 		e_mov(j, H_RAX, a);
 	} else if (o->size == 8) {
@@ -100,12 +101,12 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 		if (e.rm != H_RCX)
 			e_mov32(j, H_RCX, e.rm);
 		e.rm = H_RCX;
-		EB(j, 0x38, 0xcc);        /* cmp ah, cl */
-		slow->from = e_jcc(j, 3); /* jae */
+		EB(j, X8_CMP_M_R, X_REGS(H_RCX, 4 /* ah */)); /* cmp ah, cl */
+		slow->from = e_jcc(j, 3);                     /* jae */
 	} else {
 		if (o->size == 16)
-			e8(j, 0x66);
-		op_rr(j, w, 0x3b, H_RDX, e.rm);
+			e8(j, X_OSIZE);
+		op_rr(j, w, X_CMP_R_M, H_RDX, e.rm);
 		slow->from = e_jcc(j, 3);
 		e_mov(j, H_RAX, a);
 	}

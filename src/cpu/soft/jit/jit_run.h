@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* jit_run.h - the C functions behind the routines of jit_code.c, for it alone. ret: the data behind the call. */
+/*
+ * jit_run.h - the C functions behind the routines of jit_routines.c, for it alone. ret: the data behind the call.
+ *
+ * While they run the guest's vector registers are live in the host's. jit_run.c, jit_next.c and jit_follow.c are
+ * compiled so that they use none (src/cpu/meson.build); what may use them is called between jit_vec_off() and
+ * jit_vec_back().
+ */
 #ifndef MICA_SOFT_JIT_RUN_H
 #define MICA_SOFT_JIT_RUN_H
 
@@ -27,5 +33,45 @@ u64 jit_need_vec(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
 
 /* The host raised an exception at a jfault: c->jit.fault. */
 noreturn_ void jit_fault(struct soft_cpu *c);
+
+/* ---- shared by those files ---- */
+static inline struct block *jit_block_at(const struct soft_cpu *c, u32 ref)
+{
+	return (struct block *)(void *)(c->vm->cache->arena + (size_t)ref * 16);
+}
+
+static inline u32 jit_vec_off(struct soft_cpu *c)
+{
+	u32 live = c->jit.vec_live;
+
+	if (live)
+		jit_vec_save(c);
+	return live;
+}
+
+static inline bool jit_vec_back(struct soft_cpu *c, u32 live)
+{
+	if (c->jit.vec_live == live)
+		return true;
+	jit_vec_load(c);
+	return (c->jit.vec_live & live) == live;
+}
+
+/* The jump cache in use. */
+static inline unsigned jj_table(const struct soft_cpu *c)
+{
+	unsigned mode = mmu_index(c);
+
+	return mode == TLB_USER ? JJ_USER + c->space : mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
+}
+
+static inline unsigned jj_page(u64 lin)
+{
+	return (unsigned)((lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32) % JJ_PAGES;
+}
+
+/* Execute the instruction at b's uop `uop` by its handlers; vector registers are off. False: it was left,
+ * c->rip says where to. */
+bool jit_execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuops);
 
 #endif

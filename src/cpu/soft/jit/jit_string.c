@@ -38,7 +38,7 @@ static struct jstub *upwards(struct jit *j, struct jinsn *i)
 	if (!s)
 		return NULL;
 	s->i = i;
-	e8(j, 0xf6); /* test byte [sysflags + 1], DF */
+	e8(j, X8_TEST_M_I8); /* test byte [sysflags + 1], DF */
 	modrm_disp(j, 0, H_RSP, C_OFF(sysflags) + 1);
 	e8(j, FL_DF >> 8);
 	j_spoil(j);
@@ -52,16 +52,16 @@ static void lea_end(struct jit *j, unsigned h, unsigned bytes)
 	unsigned scale = bytes == 8 ? 3 : bytes == 4 ? 2 : bytes == 2 ? 1 : 0, x = jit_hreg[GPR_RCX];
 
 	rex(j, true, H_RCX, x, h);
-	EB(j, 0x8d, H_RCX << 3 | 4, (u8)(scale << 6 | (x & 7) << 3 | (h & 7)));
+	EB(j, X_LEA, X_MODRM(0, H_RCX, X_RM_SIB), X_SIB(scale, x, h));
 }
 
 /* Compare: does the run from h end within its page? To be followed by JA. */
 static void cmp_end(struct jit *j, unsigned h, unsigned bytes)
 {
 	e_mov32(j, H_RCX, h);
-	e_alui(j, false, 4, H_RCX, PAGE_BYTES - 1);
+	e_alui(j, false, XG_AND, H_RCX, PAGE_BYTES - 1);
 	lea_end(j, H_RCX, bytes);
-	e_alui(j, true, 7, H_RCX, PAGE_BYTES);
+	e_alui(j, true, XG_CMP, H_RCX, PAGE_BYTES);
 }
 
 static bool sp_rep(struct jit *j, struct jinsn *i)
@@ -74,9 +74,9 @@ static bool sp_rep(struct jit *j, struct jinsn *i)
 	j_need_mem(j, i->live_in);
 	if (!(slow = upwards(j, i)))
 		return false;
-	op_rr(j, true, 0x85, count, count); /* test: of no element nothing is accessed */
+	op_rr(j, true, X_TEST_M_R, count, count); /* test: of no element nothing is accessed */
 	u32 none = e_jcc(j, CC_Z);
-	e_alui(j, true, 7, count, PAGE_BYTES);
+	e_alui(j, true, XG_CMP, count, PAGE_BYTES);
 	slow->more[0] = e_jcc(j, CC_A);
 	cmp_end(j, H_RDI, n);
 	slow->more[1] = e_jcc(j, CC_A);
@@ -102,10 +102,10 @@ static bool sp_rep(struct jit *j, struct jinsn *i)
 	}
 	e_mov(j, H_RCX, count);
 	if (n == 2)
-		e8(j, 0x66);
-	e8(j, 0xf3);
+		e8(j, X_OSIZE);
+	e8(j, X_REP);
 	rex(j, n == 8, 0, 0, 0);
-	e8(j, (movs ? 0xa4 : 0xaa) | (n != 1));
+	e8(j, (movs ? X8_MOVS : X8_STOS) | (n != 1));
 	e_ld(j, H_RDI, C_OFF(gpr[GPR_RDI]));
 	if (movs)
 		e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
@@ -122,9 +122,9 @@ static bool sp_rep(struct jit *j, struct jinsn *i)
 static void move(struct jit *j, unsigned n, unsigned h, bool store)
 {
 	if (n == 2)
-		e8(j, 0x66);
+		e8(j, X_OSIZE);
 	rex(j, n == 8, h, 0, 0);
-	e8(j, (store ? 0x88 : 0x8a) | (n != 1));
+	e8(j, (store ? X8_MOV_M_R : X8_MOV_R_M) | (n != 1));
 	e8(j, (h & 7) << 3 | H_RAX);
 }
 
@@ -154,10 +154,10 @@ static bool sp_one(struct jit *j, struct jinsn *i)
 		else
 			e_mov(j, H_RCX, a);
 		move(j, n, H_RCX, true);
-		op_rm(j, true, 0x8d, H_RDI, H_RDI, (s32)n);
+		op_rm(j, true, X_LEA, H_RDI, H_RDI, (s32)n);
 	}
 	if (from)
-		op_rm(j, true, 0x8d, H_RSI, H_RSI, (s32)n);
+		op_rm(j, true, X_LEA, H_RSI, H_RSI, (s32)n);
 	slow->next = j->n;
 	if (src)
 		jm_done(j, src, false);

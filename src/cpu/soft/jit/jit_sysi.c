@@ -10,7 +10,7 @@
 /* op byte or dword [rsp + off], imm: 80 or 81 /ext */
 static void mem_imm32(struct jit *j, unsigned op, s32 off, u32 v)
 {
-	e8(j, 0x81);
+	e8(j, X_ALU_I);
 	modrm_disp(j, op, H_RSP, off);
 	e32(j, v);
 }
@@ -22,7 +22,7 @@ static struct jstub *unless(struct jit *j, struct jinsn *i, s32 off, u8 bits, un
 
 	if (!s)
 		return NULL;
-	e8(j, 0xf6); /* test byte [rsp + off], imm8 */
+	e8(j, X8_TEST_M_I8); /* test byte [rsp + off], imm8 */
 	modrm_disp(j, 0, H_RSP, off);
 	e8(j, bits);
 	j_spoil(j);
@@ -51,7 +51,7 @@ static bool sp_sti(struct jit *j, struct jinsn *i)
 		struct jstub *s = j_stub(j, JS_EXIT_UOP);
 		if (!s)
 			return false;
-		e8(j, k ? 0x83 : 0x80); /* cmp byte [intr_line], 0; cmp dword [pending], 0 */
+		e8(j, k ? X_ALU_I8 : X8_ALU_I8); /* cmp byte [intr_line], 0; cmp dword [pending], 0 */
 		modrm_disp(j, 7, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
 		e8(j, 0);
 		s->i = i;
@@ -80,15 +80,17 @@ static bool sp_rdtsc(struct jit *j, struct jinsn *i)
 	if (j->mode == TLB_USER && !(s = unless(j, i, C_OFF(cr4), CR4_TSD, CC_NZ)))
 		return false;
 	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
-		EB(j, 0x0f, 0xae, 0xe8); /* lfence: RDTSCP waits for what was before, and the host may have none */
-	EB(j, 0x0f, 0x31);               /* rdtsc */
-	EB(j, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0);         /* shl rdx, 32; or rax, rdx */
-	op_rm(j, true, 0x03, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */
+		EB(j, X_0F, X0F_GROUP15,
+		   X_REGS(5, 0)); /* lfence: RDTSCP waits for what was before, and the host may have none */
+	EB(j, X_0F, X0F_RDTSC);   /* rdtsc */
+	EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SHL, H_RDX), 32, X_REX_W, X_OR_M_R,
+	   X_REGS(H_RDX, H_RAX));                                   /* shl rdx, 32; or rax, rdx */
+	op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */
 	e_mov(j, H_RDX, H_RAX);
-	EB(j, 0x48, 0xc1, 0xea, 32); /* shr rdx, 32 */
+	EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SHR, H_RDX), 32); /* shr rdx, 32 */
 	e_mov32(j, jit_hreg[GPR_RAX], H_RAX);
 	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
-		op_rm(j, false, 0x8b, jit_hreg[GPR_RCX], H_RSP, C_OFF(tsc_aux));
+		op_rm(j, false, X_MOV_R_M, jit_hreg[GPR_RCX], H_RSP, C_OFF(tsc_aux));
 	j_spoil(j);
 	if (s)
 		s->next = j->n;
@@ -107,15 +109,16 @@ static bool sp_base(struct jit *j, struct jinsn *i)
 	if (!s)
 		return false;
 	if (u->fn == sys_rdbase) {
-		op_rm(j, w, 0x8b, H_RAX, H_RSP, C_OFF(seg[0].base) + (s32)(seg * sizeof(struct cpu_seg)));
+		op_rm(j, w, X_MOV_R_M, H_RAX, H_RSP, C_OFF(seg[0].base) + (s32)(seg * sizeof(struct cpu_seg)));
 		j_set_reg(j, u->r0, H_RAX);
 	} else {
 		unsigned h = j_reg(j, u->r0, H_RCX);
 		if (w) {
 			e_mov(j, H_RCX, h);
 			e_mov(j, H_RAX, h);
-			EB(j, 0x48, 0xc1, 0xe0, 0x10, 0x48, 0xc1, 0xf8, 0x10); /* shl rax, 16; sar rax, 16 */
-			op_rr(j, true, 0x3b, H_RAX, H_RCX);
+			EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SHL, H_RAX), 16, X_REX_W, X_SHIFT_I8,
+			   X_REGS(XG_SAR, H_RAX), 16);
+			op_rr(j, true, X_CMP_R_M, H_RAX, H_RCX);
 			s->more[0] = e_jcc(j, CC_NZ);
 		} else {
 			e_mov32(j, H_RCX, h);
@@ -135,14 +138,14 @@ static bool sp_pushf(struct jit *j, struct jinsn *i)
 	struct jstub *s = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
 	if (!s)
 		return false;
-	EB(j, 0x0f, 0xb6); /* movzx ecx, byte [fl]: OF */
+	EB(j, X_0F, X0F_MOVZX8); /* movzx ecx, byte [fl]: OF */
 	modrm_disp(j, H_RCX, H_RSP, C_OFF(fl));
-	EB(j, 0xc1, 0xe1, 11); /* shl ecx, 11 */
-	op_rm(j, false, 0x0b, H_RCX, H_RSP, C_OFF(sysflags));
-	op_rm(j, false, 0x0a, H_RCX, H_RSP, C_OFF(fl) + 1); /* or cl, [fl + 1] */
-	e_alui(j, false, 4, H_RCX, (s32) ~(FL_RF | FL_VM));
-	op_rm(j, true, 0x89, H_RCX, H_RAX, 0);
-	op_rm(j, true, 0x8d, sp, sp, -8);
+	EB(j, X_SHIFT_I8, X_REGS(XG_SHL, H_RCX), 11); /* shl ecx, 11 */
+	op_rm(j, false, X_OR_R_M, H_RCX, H_RSP, C_OFF(sysflags));
+	op_rm(j, false, X8_OR_R_M, H_RCX, H_RSP, C_OFF(fl) + 1); /* or cl, [fl + 1] */
+	e_alui(j, false, XG_AND, H_RCX, (s32) ~(FL_RF | FL_VM));
+	op_rm(j, true, X_MOV_M_R, H_RCX, H_RAX, 0);
+	op_rm(j, true, X_LEA, sp, sp, -8);
 	j_spoil(j);
 	jm_done(j, s, false);
 	return true;
@@ -163,17 +166,17 @@ static bool sp_from_sreg(struct jit *j, struct jinsn *i)
 	const struct uop *u = &j->b->op[i->uop];
 	unsigned h = jit_hreg[u->r0];
 
-	EB(j, 0x0f, 0xb7); /* movzx eax, word [sel] */
+	EB(j, X_0F, X0F_MOVZX16); /* movzx eax, word [sel] */
 	modrm_disp(j, H_RAX, H_RSP, C_OFF(seg[0].sel) + (s32)(u->r1 * sizeof(struct cpu_seg)));
 	if (u->osize != 2) {
 		j_set_reg(j, u->r0, H_RAX);
 		return true;
 	}
-	e8(j, 0x66);
+	e8(j, X_OSIZE);
 	if (h == H_NONE)
-		op_rm(j, false, 0x89, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)u->r0);
+		op_rm(j, false, X_MOV_M_R, H_RAX, H_RSP, C_OFF(gpr[0]) + 8 * (s32)u->r0);
 	else
-		op_rr(j, false, 0x89, H_RAX, h);
+		op_rr(j, false, X_MOV_M_R, H_RAX, h);
 	return true;
 }
 

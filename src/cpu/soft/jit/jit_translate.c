@@ -132,7 +132,8 @@ static u8 vec_bit(const struct jit *j)
 static void prelude(struct jit *j)
 {
 	j->far = j->n;
-	EB(j, 0x83, 0xbc, 0x24); /* cmp dword [rsp + disp32], 0: eight bytes */
+	EB(j, X_ALU_I8, X_MODRM(2, XG_CMP, X_RM_SIB),
+	   X_SIB(0, 4, H_RSP)); /* cmp dword [rsp + disp32], 0: eight bytes */
 	e32(j, (u32)C_OFF(pending));
 	e8(j, 0);
 	struct jstub *s = j_stub(j, JS_PENDING);
@@ -151,7 +152,7 @@ static void prelude(struct jit *j)
 		j->fl_reg = false;
 	if (j->vec_need) {
 		j_need_mem(j, j->insn[0].live_in);
-		EB(j, 0xf6, 0x84, 0x24); /* test byte [rsp + disp32], bit */
+		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
 		e32(j, (u32)C_OFF(jit.vec_live));
 		e8(j, vec_bit(j));
 		s = j_stub(j, JS_NEED_VEC);
@@ -206,7 +207,7 @@ static void stubs(struct jit *j)
 			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
-			site = (struct jsite_uop){ j->ref, 0, 0, .pad = { vec_bit(j) } };
+			site = (struct jsite_uop){ j->ref, 0, 0, .vec = { vec_bit(j) } };
 			e_call_to(j, j->code->r_need_vec);
 			eb(j, &site, sizeof(site));
 			u32 at = e_jmp(j);
@@ -325,7 +326,7 @@ static bool make(struct jit *j)
 	if (j->fail)
 		return false;
 	while (j->n & 3)
-		e8(j, 0xcc);
+		e8(j, X_INT3);
 	eb(j, j->fault, j->nfaults * (unsigned)sizeof(*j->fault));
 	return !j->fail;
 }

@@ -53,9 +53,9 @@ void jit_fault_site(struct jit *j, const struct jinsn *i)
 /* movzx eax, word [rsp + from]; mov [rsp + to], ax */
 static void copy16(struct jit *j, s32 from, s32 to)
 {
-	EB(j, 0x0f, 0xb7);
+	EB(j, X_0F, X0F_MOVZX16);
 	modrm_disp(j, H_RAX, H_RSP, from);
-	EB(j, 0x66, 0x89);
+	EB(j, X_OSIZE, X_MOV_M_R);
 	modrm_disp(j, H_RAX, H_RSP, to);
 }
 
@@ -69,10 +69,10 @@ void jv_note_x87(struct jit *j)
 	const struct jinsn *i = j->x87;
 
 	e_ld(j, H_RAX, C_OFF(jit.vpage));
-	op_rm(j, true, 0x8d, H_RAX, H_RAX, (s32)(j->page_off + i->off));
+	op_rm(j, true, X_LEA, H_RAX, H_RAX, (s32)(j->page_off + i->off));
 	e_st(j, H_RAX, C_OFF(fip));
 	copy16(j, selector(SEG_CS), C_OFF(fcs));
-	EB(j, 0x66, 0xc7); /* mov word [rsp + fop], imm16 */
+	EB(j, X_OSIZE, X_MOV_M_I); /* mov word [rsp + fop], imm16 */
 	modrm_disp(j, 0, H_RSP, C_OFF(fop));
 	u16 fop = vec_x87_opcode(&j->b->op[i->uop]);
 	EB(j, (u8)fop, (u8)(fop >> 8));
@@ -87,7 +87,7 @@ static void note_operand(struct jit *j, struct jinsn *i)
 
 	jm_address(j, i, o);
 	if (u->seg == SEG_FS || u->seg == SEG_GS)
-		op_rm(j, true, 0x2b, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
+		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
 	e_st(j, H_RAX, C_OFF(fdp));
 	copy16(j, selector(u->seg), C_OFF(fds));
 }
@@ -162,7 +162,8 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 		if (jit_hreg[g] == H_NONE) {
 			j->addend = 0;
 			e_ld(j, H_RAX, C_OFF(gpr[0]) + 8 * (s32)g);
-			EB(j, 0x48, 0x8d, 0x0c, 0x08); /* lea rcx, [rax + rcx] */
+			EB(j, X_REX_W, X_LEA, X_MODRM(0, H_RCX, X_RM_SIB),
+			   X_SIB(0, H_RCX, H_RAX)); /* lea rcx, [rax + rcx] */
 			p->base = H_RCX;
 			p->index = H_NONE;
 		}
@@ -217,9 +218,9 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 		/* Of enc[2]: W, L, pp. */
 		u8 v = (u8)((d->enc[2] & 0x87) | (~r->vvvv & 15) << 3);
 		if ((d->enc[1] & 0x1f) == 1 && !(v & 0x80) && !b3)
-			EB(j, 0xc5, (u8)(v | !r3 << 7));
+			EB(j, X_VEX2, (u8)(v | !r3 << 7));
 		else
-			EB(j, 0xc4, (u8)((d->enc[1] & 0x1f) | !r3 << 7 | 0x40 | !b3 << 5), v);
+			EB(j, X_VEX3, (u8)((d->enc[1] & 0x1f) | !r3 << 7 | 0x40 | !b3 << 5), v);
 	} else {
 		unsigned k = 0;
 		bool w;
@@ -228,11 +229,11 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 			e8(j, d->enc[k++]);
 		w = d->enc[k] == 0x48;
 		rex(j, w, r->reg, 0, b);
-		e8(j, 0x0f);
+		e8(j, X_0F);
 		if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F38)
-			e8(j, 0x38);
+			e8(j, X_0F38);
 		else if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F3A)
-			e8(j, 0x3a);
+			e8(j, X_0F3A);
 	}
 	e8(j, i->in.opcode);
 	if (i->in.attributes & ZYDIS_ATTRIB_HAS_MODRM)
@@ -295,8 +296,8 @@ static bool emit_fnstsw_ax(struct jit *j, struct jinsn *i)
 
 	(void)i;
 	EB(j, 0xdf, 0xe0);
-	e8(j, 0x66); /* mov a16, ax */
-	op_rr(j, false, 0x8b, a, H_RAX);
+	e8(j, X_OSIZE); /* mov a16, ax */
+	op_rr(j, false, X_MOV_R_M, a, H_RAX);
 	return true;
 }
 
@@ -308,7 +309,7 @@ static bool emit_stmxcsr(struct jit *j, struct jinsn *i)
 	if (!reach(j, i, 4, true, false, &p, &s))
 		return false;
 	rex(j, false, 0, 0, p.base);
-	EB(j, 0x0f, 0xae);
+	EB(j, X_0F, X0F_GROUP15);
 	modrm(j, 3, 0, &p);
 	jm_done(j, s, j->fl_reg);
 	return true;

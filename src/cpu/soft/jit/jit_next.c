@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit_next.c - where translated code goes on: links, jumps, and after instructions that end a block. Compiled without
+ * vector registers, which hold the guest's here: see jit_run.h.
+ */
+#include "cpu/soft/decode/decode.h"
+#include "cpu/soft/interp/exec.h"
+#include "cpu/soft/jit/jit_run.h"
+#include "cpu/soft/memory/mmu.h"
+#include "cpu/soft/system/short.h"
+#include "cpu/soft/vector/vec.h"
+
+/* The block at c->rip, translated for the way c looks now; NULL: not yet, or the fetch... raises. */
+static struct block *target(struct soft_cpu *c)
+{
+	u64 lin = c->rip;
+	struct jc_entry *e = &c->jc[jc_hash(lin)];
+
+	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed))) {
+		c->jit.n.exit[JX_PENDING]++;
+		return NULL;
+	}
+	if (unlikely(c->jit.check)) { /* one block at a time, and no fetch's fault in it */
+		c->jit.n.exit[JX_COLD]++;
+		return NULL;
+	}
+	if (unlikely(e->key != lin || e->block->dead)) {
+		u64 remaps = c->remaps;
+		jit_vec_off(c);
+		struct block *b = c->hooks->block_at(c, lin);
+		jc_set(c, e, lin, b);
+		if (unlikely(c->remaps != remaps)) { /* nothing of it may be linked to: the page is another one now */
+			c->jit.n.exit[JX_PENDING]++;
+			return NULL;
+		}
+	}
+	struct block *b = e->block;
+	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
+		c->jit.n.exit[JX_COLD]++;
+		/* Coming and going costs more than a few executions. */
+		if (b->op[0].fn == c->vm->ends->first && b->op[0].imm > JIT_HEAT_OUT)
+			b->op[0].imm -= JIT_HEAT_OUT;
+		return NULL;
+	}
+	return b;
+}
+
+u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
+{
+	struct jlink *l = (struct jlink *)(void *)(c->vm->jit->rw + (ret - c->vm->jit->rx));
+	u64 generation = c->vm->cache->generation;
+	struct block *from = jit_block_at(c, l->block);
+
+	(void)rax;
+	c->jit.links++;
+	c->rip = c->jit.vpage + l->target;
+	struct block *b = target(c);
+	if (!b) {
+		jit_vec_off(c);
+		return NULL;
+	}
+	struct code_cache *k = c->vm->cache;
+	/* A block that reaches into the next page depends on that page's mapping. */
+	pthread_mutex_lock(&k->lock);
+	if (k->generation == generation && b->phys2 == UINT64_MAX && !b->dead && !from->dead && b->jit.far &&
+	    !l->next) {
+		u32 to = (u32)((l->far ? b->jit.far : b->jit.near) - c->vm->jit->rx);
+		u32 at = (u32)(ret - c->vm->jit->rx);
+		l->next = b->jit.in ? b->jit.in : JIT_LIST_END;
+		b->jit.in = at;
+		__atomic_store_n((u32 *)(void *)(c->vm->jit->rw + l->imm), to - (l->imm + 4), __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return b->jit.far;
+}
+
+static void jj_note_page(struct soft_cpu *c, unsigned t, u64 lin)
+{
+	unsigned p = jj_page(lin);
+
+	c->jit.jj_pages[t][p / 64] |= 1ull << (p % 64);
+	c->jit.jj_halves[t] |= (u8)(1u << (lin >> 63));
+}
+
+/* From now on RIP rip goes to b's code without asking. */
+static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
+{
+	unsigned t = jj_table(c), slot = jj_slot(rip), run = slot / JJ_RUN;
+
+	c->jit.jj[t].e[slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
+	c->jit.jj_filled[t][run / 64] |= 1ull << (run % 64);
+	jj_note_page(c, t, rip);
+	if (b->phys2 != UINT64_MAX)
+		jj_note_page(c, t, rip + PAGE_BYTES);
+}
+
+u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
+{
+	const struct jsite_uop *s = (const struct jsite_uop *)(const void *)ret;
+
+	c->jit.lookups++;
+	if (unlikely(!soft_canonical(rip))) {
+		jit_vec_off(c);
+		/* The branch itself faults, before it has done anything: let the handler do that. */
+		struct block *from = jit_block_at(c, s->block);
+		c->gpr[GPR_RSP] -= (u64)s->jump.undo;
+		c->gpr[GPR_BLK] = c->jit.vpage + (from->phys & ~PAGE_MASK);
+		SOFT_ENTER(c, &from->op[s->uop]);
+		soft_gp(c, 0);
+	}
+	c->rip = rip;
+	struct block *b = target(c);
+	if (!b) {
+		jit_vec_off(c);
+		return NULL;
+	}
+	jj_learn(c, rip, b);
+	c->jit.vpage = rip & PAGE_MASK;
+	return b->jit.far;
+}
+
+bool jit_end_goes_on(const struct uop *op)
+{
+	uop_fn *fn = op->fn;
+
+	return fn == sys_syscall || fn == sys_sysret || fn == sys_iret || fn == sys_invlpg || fn == sys_invpcid ||
+	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3);
+}
+
+/* The short ways need no vector registers. False: nothing was done. */
+static bool end_short(struct soft_cpu *c, const struct block *b, const struct uop *op)
+{
+	if (op->fn == sys_syscall)
+		return sys_syscall_short(c, c->jit.vpage + (b->phys & ~PAGE_MASK) + op->rip_off + op->len);
+	if (op->osize != 8)
+		return false;
+	if (op->fn == sys_sysret)
+		return sys_sysret_short(c);
+	if (op->fn != sys_iret || !sys_iret_short(c))
+		return false;
+	c->nmi_masked = false;
+	return true;
+}
+
+u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
+{
+	struct block *b = jit_block_at(c, s->block);
+
+	(void)rax;
+	if (!end_short(c, b, &b->op[s->uop])) {
+		jit_vec_off(c);
+		c->jit.n.handlers[s->mnemonic]++;
+		jit_execute(c, b, s->uop, s->nuops); /* c->rip says where to */
+	}
+	if (unlikely(c->nmi_latched && !c->nmi_masked)) { /* as the run loop does: soft_leave() sees it then */
+		c->nmi_latched = false;
+		atomic_fetch_or(&c->pending, PEND_NMI);
+	}
+	/* What soft_leave() and the run loop look at. */
+	if (unlikely(!(c->mode & MODE_CODE64) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 ||
+		     atomic_load_explicit(&c->pending, memory_order_relaxed) ||
+		     (atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))) {
+		jit_vec_off(c);
+		c->jit.n.exit[JX_SYSTEM]++;
+		c->jit.n.ends[s->mnemonic]++;
+		return NULL;
+	}
+	u64 rip = c->rip;
+	const struct jj_entry *e = &c->jit.jj[jj_table(c)].e[jj_slot(rip)];
+	if (likely(e->rip == rip)) {
+		c->jit.vpage = rip & PAGE_MASK;
+		return (u8 *)(uintptr_t)e->code;
+	}
+	struct block *to = target(c);
+	if (!to) {
+		jit_vec_off(c);
+		return NULL;
+	}
+	jj_learn(c, rip, to);
+	c->jit.vpage = rip & PAGE_MASK;
+	return to->jit.far;
+}
