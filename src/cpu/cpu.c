@@ -2,20 +2,6 @@
 /* cpu.c - cpu.h over the engine that was chosen. None of this lies on an engine's own hot path. */
 #include "cpu/engine.h"
 
-static const struct cpu_engine *const engines[] = {
-	[CPU_ENGINE_SOFT] = &cpu_engine_soft,
-	[CPU_ENGINE_KVM] = &cpu_engine_kvm,
-	[CPU_ENGINE_KVM_CHIPS] = &cpu_engine_kvm_chips,
-};
-
-int cpu_vm_new(struct cpu_vm **out, enum cpu_engine_kind kind, const struct cpu_bus *bus, struct ram *ram,
-	       const struct cpu_model *model, unsigned ncpus, struct err *e)
-{
-	must(kind < ARRAY_LEN(engines));
-	must(ncpus >= 1 && ncpus <= CPU_MAX);
-	return engines[kind]->vm_new(out, bus, ram, model, ncpus, e);
-}
-
 const char *cpu_vm_engine(const struct cpu_vm *vm)
 {
 	return vm->engine->name;
