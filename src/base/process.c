@@ -7,8 +7,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-extern char **environ;
-
 void process_std_fds(void)
 {
 	int fd;

@@ -35,8 +35,6 @@
 #define GOOD_LIFE_NS (10 * NSEC_PER_SEC)
 #define END_MS 2000
 
-extern char **environ;
-
 struct child {
 	pid_t pid;
 	int pidfd, ready; /* an eventfd that counts once it serves */

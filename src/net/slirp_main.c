@@ -254,7 +254,7 @@ noreturn_ static void run(struct net *n)
 		int r = poll(n->pfd, n->npfd, timeout > INT32_MAX ? -1 : (int)timeout);
 		if (r < 0 && errno != EINTR)
 			_exit(1);
-		short frames = r > 0 ? n->pfd[0].revents : 0;
+		short frames = r > 0 ? n->pfd[0].revents : (short)0;
 		if (frames & POLLOUT)
 			flush_queue(n);
 		if (frames & (POLLIN | POLLHUP | POLLERR))

@@ -228,8 +228,7 @@ bool form_ins(struct decode *d, const struct decode_row *r)
 {
 	d->u->osize = (u8)r->arg;
 	d->u->aux = d->insn->address_width / 8;
-	d->u->r0 = !!(d->insn->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE |
-					     ZYDIS_ATTRIB_HAS_REPZ | ZYDIS_ATTRIB_HAS_REPNZ));
+	d->u->r0 = !!(d->insn->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
 	d->u->seg = SEG_DS;
 	return take(d, r->fn);
 }

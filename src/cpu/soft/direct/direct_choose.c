@@ -146,7 +146,7 @@ static enum direct_choice compare(struct soft_cpu *c, struct runner *r, u64 ns)
 	}
 	/* Was it the loser's, then that is what trying it costs. */
 	price = w->direct == direct ? TRY * (cost[!direct] - cost[direct]) : ns > own ? ns - own : 0;
-	leg(r, direct, false, TRY + MIN(TRY_SHARE * price, LEG_NS) / cost[direct]);
+	leg(r, direct, false, TRY + MIN(TRY_SHARE * price, LEG_NS) / MAX(cost[direct], 1ull));
 	return direct ? CHOICE_DIRECT : CHOICE_TRANSLATED;
 }
 
@@ -166,7 +166,7 @@ static enum direct_choice next_leg(struct soft_cpu *c, struct runner *r)
 	}
 	if (w->cost[!was].n && w->trial)
 		return compare(c, r, ns);
-	leg(r, !was, true, was ? MAX(MIN(TRY_NS / each(&w->cost[1]), (u64)TRY), 2ull) : TRY);
+	leg(r, !was, true, was ? MAX(MIN(TRY_NS / MAX(each(&w->cost[1]), 1ull), (u64)TRY), 2ull) : TRY);
 	return w->direct ? CHOICE_DIRECT : CHOICE_TRANSLATED;
 }
 

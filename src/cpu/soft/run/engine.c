@@ -211,7 +211,7 @@ static void set_events(struct soft_cpu *c, const struct cpu_state *s)
 		c->exc.is_trap = s->exc.vector == EXC_DB;
 	}
 	c->dr6_pending = c->dr6_held = 0;
-	c->intr_waits = s->intr.valid && !s->intr.soft ? s->intr.vector : -1;
+	c->intr_waits = s->intr.valid && !s->intr.soft ? (s16)s->intr.vector : (s16)-1;
 	c->spec_msrs = s->spec_msrs;
 	c->kicked = s->kicked;
 	c->sipi_vector = s->sipi_vector;
