@@ -153,6 +153,15 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	return status;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* LeakSanitizer looks for leaks at the end by ptrace(), and the sandbox forbids that. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	struct vmm_config cfg;

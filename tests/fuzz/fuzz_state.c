@@ -173,7 +173,7 @@ static void edit(struct place *p, const u8 *e)
 		p->later = true;
 		break;
 	case FLAGS:
-		p->kind.flags = e[3] & 0x80 ? ld_le16(e + 1) << 16 : e[3];
+		p->kind.flags = e[3] & 0x80 ? (u32)ld_le16(e + 1) << 16 : e[3];
 		break;
 	case VERSION:
 		p->kind.version = 1 + e[3] % 4;

@@ -7,15 +7,15 @@
 #include "cpu/cpu.h"
 
 struct cpu {
-	bool intr;
-	unsigned nmis, inits, sipis, kicks;
-	u8 sipi_vector;
+	_Atomic bool intr; /* the loop raises it, too */
+	_Atomic unsigned nmis, inits, sipis, kicks;
+	_Atomic u8 sipi_vector;
 	s64 tsc_offset;
 };
 
 void cpu_set_intr(struct cpu *c, bool up)
 {
-	__atomic_store_n(&c->intr, up, __ATOMIC_SEQ_CST);
+	c->intr = up;
 }
 void cpu_raise_nmi(struct cpu *c)
 {
