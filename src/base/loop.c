@@ -252,7 +252,7 @@ void loop_del(struct loop *l, struct loop_fd *f)
 void loop_timer_init(struct loop *l, struct loop_timer *t, void (*fn)(void *), void *opaque)
 {
 	*t = (struct loop_timer){
-		.fn = fn, .opaque = opaque, .loop = l, .deadline_ns = UINT64_MAX, .lent_ns = UINT64_MAX
+		.fn = fn, .opaque = opaque, .loop = l, .deadline_ns = UINT64_MAX, .lent_ns = UINT64_MAX, .slept = true
 	};
 	pthread_mutex_lock(&l->lock);
 	t->next = l->timers;
@@ -302,7 +302,7 @@ u64 loop_timer_lend(struct loop_timer *t)
 	u64 deadline_ns = t->deadline_ns;
 	t->lent_ns = deadline_ns;
 	t->deadline_ns = UINT64_MAX;
-	if (deadline_ns != UINT64_MAX && deadline_ns == l->programmed_ns) {
+	if (deadline_ns != UINT64_MAX && deadline_ns == l->programmed_ns && t->slept) {
 		for (struct loop_timer *o = l->timers; o; o = o->next)
 			first = MIN(first, o->deadline_ns);
 		if (first != deadline_ns)
@@ -321,6 +321,7 @@ void loop_timer_back(struct loop_timer *t)
 	u64 deadline_ns = t->lent_ns;
 	if (deadline_ns != UINT64_MAX) {
 		due = deadline_ns <= clock_mono_ns();
+		loop_timer_slept(t, due);
 		t->lent_ns = UINT64_MAX;
 		if (!due)
 			arm_locked(t, deadline_ns);

@@ -40,6 +40,7 @@ struct loop_timer {
 	u64 deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX when disarmed */
 	u64 lent_ns;     /* its deadline while it is lent; UINT64_MAX when it is not */
 	u64 fired;       /* the turn it last fired in */
+	bool slept;      /* the lender's: the last sleep went on until it was due */
 	struct loop_timer *next;
 };
 
@@ -69,9 +70,17 @@ static inline void loop_timer_disarm(struct loop_timer *t)
  * A thread that sleeps until t's deadline by itself spares the loop's waking: loop_timer_lend() takes the timer off the
  * loop and returns the deadline (UINT64_MAX: it is not armed). loop_timer_back(), on the same thread, calls fn right
  * there if it is due, else gives it back. Whoever arms a timer that is lent has it on the loop again.
+ *
+ * Sleeps that end early (two vCPUs that hand work to each other) must not cost two system calls each: while they do,
+ * the loop's own alarm stays set, and rings in vain when one sleep then goes on until the deadline. Who lends and does
+ * not call loop_timer_back() says by loop_timer_slept() how the sleep ended.
  */
 u64 loop_timer_lend(struct loop_timer *t);
 void loop_timer_back(struct loop_timer *t);
+static inline void loop_timer_slept(struct loop_timer *t, bool until_due)
+{
+	t->slept = until_due;
+}
 
 /* Call fn(opaque) soon on the loop's thread, in order of posting. */
 void loop_post(struct loop *l, void (*fn)(void *opaque), void *opaque);

@@ -249,8 +249,12 @@ void lapic_unpark(struct lapics *b, unsigned cpu)
 	struct lapic *l = &b->l[cpu];
 
 	pthread_mutex_lock(&l->lock);
+	u64 before = l->deadline_ns;
+
 	l->parked = false;
 	lapic_timer_poll_locked(l);
+	if (before != UINT64_MAX)
+		loop_timer_slept(&l->timer, l->deadline_ns != before);
 	if (l->deadline_ns != UINT64_MAX)
 		lapic_timer_program_locked(l);
 	pthread_mutex_unlock(&l->lock);

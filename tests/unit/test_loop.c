@@ -116,6 +116,22 @@ static void test_lent(void **state)
 	loop_run(L);
 	assert_int_equal(others, 2);
 
+	/* That sleep ended early: the alarm stays set for the next one, and rings in vain. */
+	at = clock_mono_ns() + 2000000;
+	loop_timer_arm(&other, at);
+	loop_timer_lend(&other);
+	loop_timer_back(&other);
+	loop_timer_lend(&other);
+	loop_timer_arm(&greedy, at + 2000000);
+	loop_get_stats(L, &before);
+	loop_run(L);
+	loop_get_stats(L, &after);
+	assert_true(after.turns - before.turns > 1);
+	assert_int_equal(others, 2);
+	loop_timer_back(&other);
+	assert_int_equal(others, 3);
+	others = 2;
+
 	/* Armed by another meanwhile. */
 	loop_timer_arm(&other, clock_mono_ns() + 1000000);
 	loop_timer_lend(&other);
