@@ -101,7 +101,7 @@ bool loop_here(void);
 struct loop_stats {
 	u64 turns;
 	u64 longest_ns;      /* a turn, by the clock on the wall */
-	u64 longest_cpu_ns;  /* a turn, in CPU time of the thread; up to 50 us too many */
+	u64 longest_cpu_ns;  /* a turn, in CPU time of the thread without waits; up to 50 us too many */
 	u64 longest_wait_ns; /* for a lock that another thread held (loop_waited()) */
 };
 void loop_get_stats(const struct loop *l, struct loop_stats *out);
