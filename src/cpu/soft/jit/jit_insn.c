@@ -222,7 +222,7 @@ void ji_classify(struct jit *j, struct jinsn *i)
 		i->mem = false;
 		return;
 	}
-	if (jit_flow_classify(j, i) || i->kind == JK_END)
+	if ((j_code64(j) ? jit_flow_classify(j, i) : jit_legacy_classify(j, i)) || i->kind == JK_END)
 		return;
 	if (jit_vec_classify(j, i) || jit_muldiv_classify(j, i) || jit_bits_classify(j, i) || jit_sysi_classify(j, i) ||
 	    jit_string_classify(j, i))

@@ -86,8 +86,8 @@ static void note_operand(struct jit *j, struct jinsn *i)
 	const struct uop *u = &j->b->op[i->uop];
 
 	jm_address(j, i, o);
-	if (u->seg == SEG_FS || u->seg == SEG_GS)
-		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
+	if (j_has_base(j, u->seg))
+		op_rm(j, j_code64(j), X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
 	e_st(j, H_RAX, C_OFF(fdp));
 	copy16(j, selector(u->seg), C_OFF(fds));
 }
@@ -341,6 +341,8 @@ bool jit_vec_classify(struct jit *j, struct jinsn *i)
 	switch (i->in.mnemonic) {
 	case ZYDIS_MNEMONIC_VZEROUPPER:
 	case ZYDIS_MNEMONIC_VZEROALL:
+		if (!j_code64(j)) /* the upper eight stay */
+			return false;
 		return take(j, i, VEC_OK_AVX, emit_same);
 	case ZYDIS_MNEMONIC_STMXCSR:
 	case ZYDIS_MNEMONIC_VSTMXCSR:
