@@ -10,11 +10,7 @@
 
 #include "cpu/soft/decode/decode.h"
 #include "cpu/soft/interp/exec.h"
-
-static const struct uop *uop_of(const struct jit *j, const struct jinsn *i)
-{
-	return &j->b->op[i->uop];
-}
+#include "cpu/soft/jit/jit_row.h"
 
 /* ---- pieces ---- */
 
@@ -74,7 +70,7 @@ static struct jstub *exit_if(struct jit *j, struct jinsn *i, unsigned cc)
 /* Can IP rax be beyond CS's limit? Leave to the handler if it may be. */
 static bool check_target(struct jit *j, struct jinsn *i)
 {
-	if (!j_code16(j) || uop_of(j, i)->osize == 2)
+	if (!j_code16(j) || j_uop(j, i)->osize == 2)
 		return true;
 	e_alui(j, true, XG_CMP, H_RAX, 0xffff);
 	j_spoil(j);
@@ -83,7 +79,7 @@ static bool check_target(struct jit *j, struct jinsn *i)
 
 static bool check_direct(struct jit *j, struct jinsn *i, s64 rel)
 {
-	if (!j_code16(j) || uop_of(j, i)->osize == 2)
+	if (!j_code16(j) || j_uop(j, i)->osize == 2)
 		return true;
 	e_ld(j, H_RAX, C_OFF(jit.vpage));
 	e_alui(j, true, XG_ADD, H_RAX, (s32)rel);
@@ -92,7 +88,7 @@ static bool check_direct(struct jit *j, struct jinsn *i, s64 rel)
 
 /* ---- branches ---- */
 
-static bool lg_jcc(struct jit *j, struct jinsn *i)
+bool lg_jcc(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
@@ -101,12 +97,12 @@ static bool lg_jcc(struct jit *j, struct jinsn *i)
 	return jf_go_if(j, i, rel, i->live_target, i->in.opcode & 15);
 }
 
-static bool lg_jmp(struct jit *j, struct jinsn *i)
+bool lg_jmp(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
 	jf_target(j, i, &rel);
-	if (j_code16(j) && uop_of(j, i)->osize != 2) {
+	if (j_code16(j) && j_uop(j, i)->osize != 2) {
 		j_need_mem(j, JF_ALL);
 		if (!check_direct(j, i, rel))
 			return false;
@@ -116,9 +112,9 @@ static bool lg_jmp(struct jit *j, struct jinsn *i)
 }
 
 /* LOOP, LOOPE, LOOPNE, JCXZ: the last of its block. */
-static bool lg_loop(struct jit *j, struct jinsn *i)
+bool lg_loop(struct jit *j, struct jinsn *i)
 {
-	const struct uop *u = uop_of(j, i);
+	const struct uop *u = j_uop(j, i);
 	unsigned h = jit_hreg[GPR_RCX];
 	u32 no = 0;
 	s64 rel;
@@ -152,7 +148,7 @@ static bool lg_loop(struct jit *j, struct jinsn *i)
 /* The push of a call: to be completed with jm_done(). */
 static struct jstub *push_return(struct jit *j, struct jinsn *i)
 {
-	unsigned n = uop_of(j, i)->osize;
+	unsigned n = j_uop(j, i)->osize;
 	struct jstub *s = jm_stack(j, i, GPR_RSP, -(s32)n, n, true, JA_RAX);
 
 	if (!s)
@@ -165,7 +161,7 @@ static struct jstub *push_return(struct jit *j, struct jinsn *i)
 	return s;
 }
 
-static bool lg_call(struct jit *j, struct jinsn *i)
+bool lg_call(struct jit *j, struct jinsn *i)
 {
 	struct jstub *s;
 	s64 rel;
@@ -179,9 +175,9 @@ static bool lg_call(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool lg_ret(struct jit *j, struct jinsn *i)
+bool lg_ret(struct jit *j, struct jinsn *i)
 {
-	const struct uop *u = uop_of(j, i);
+	const struct uop *u = j_uop(j, i);
 
 	j_need_mem(j, JF_ALL);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, u->osize, false, JA_RAX);
@@ -197,10 +193,10 @@ static bool lg_ret(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool lg_indirect(struct jit *j, struct jinsn *i)
+bool lg_indirect(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
-	unsigned n = uop_of(j, i)->osize;
+	unsigned n = j_uop(j, i)->osize;
 	struct jstub *s = NULL;
 
 	j_need_mem(j, JF_ALL);
@@ -232,10 +228,10 @@ static bool lg_indirect(struct jit *j, struct jinsn *i)
 
 /* ---- the stack ---- */
 
-static bool lg_push(struct jit *j, struct jinsn *i)
+bool lg_push(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
-	unsigned n = uop_of(j, i)->osize;
+	unsigned n = j_uop(j, i)->osize;
 	struct jstub *from = NULL, *to;
 
 	j_need_mem(j, i->live_in);
@@ -264,9 +260,9 @@ static bool lg_push(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool lg_pop(struct jit *j, struct jinsn *i)
+bool lg_pop(struct jit *j, struct jinsn *i)
 {
-	unsigned n = uop_of(j, i)->osize;
+	unsigned n = j_uop(j, i)->osize;
 
 	j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, n, false, JA_RAX);
@@ -279,9 +275,9 @@ static bool lg_pop(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool lg_leave(struct jit *j, struct jinsn *i)
+bool lg_leave(struct jit *j, struct jinsn *i)
 {
-	unsigned n = uop_of(j, i)->osize;
+	unsigned n = j_uop(j, i)->osize;
 
 	j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RBP, 0, n, false, JA_RAX);
@@ -296,36 +292,56 @@ static bool lg_leave(struct jit *j, struct jinsn *i)
 
 /* ---- which ---- */
 
-static bool take(struct jinsn *i, bool (*emit)(struct jit *, struct jinsn *), bool mem)
+static bool own_size(const struct jit *j, const struct jinsn *i)
 {
-	special(i, true, emit, mem);
-	i->mem = mem;
-	return true;
+	return j_uop(j, i)->osize == (j_code16(j) ? 2 : 4);
 }
 
-bool jit_legacy_classify(struct jit *j, struct jinsn *i)
+bool lg_takes_jcc(const struct jit *j, const struct jinsn *i)
 {
-	const struct uop *u = uop_of(j, i);
-	bool own_size = u->osize == (j_code16(j) ? 2 : 4); /* of branches */
+	return j_uop(j, i)->fn == op_jcc_legacy && own_size(j, i) && !j_code64(j);
+}
 
-	if (u->fn == op_jcc_legacy)
-		return own_size && take(i, lg_jcc, false);
-	if (u->fn == op_loop)
-		return own_size && take(i, lg_loop, false);
-	/* Of 16 bits in 32-bit code: only where the target is not known before. */
-	if (u->fn == op_jmp_legacy)
-		return (own_size || j_code16(j)) && take(i, lg_jmp, false);
-	if (u->fn == op_call_legacy)
-		return (own_size || j_code16(j)) && take(i, lg_call, true);
-	if (u->fn == op_ret_legacy)
-		return take(i, lg_ret, true);
-	if (u->fn == op_jmpi_legacy || u->fn == op_calli_legacy)
-		return take(i, lg_indirect, true);
-	if (u->fn == op_push_any)
-		return take(i, lg_push, true);
-	if (u->fn == op_pop_any && !(u->aux & AUX_MEM))
-		return take(i, lg_pop, true);
-	if (u->fn == op_leave)
-		return take(i, lg_leave, true);
-	return false;
+bool lg_takes_loop(const struct jit *j, const struct jinsn *i)
+{
+	return own_size(j, i) && !j_code64(j);
+}
+
+/* Of 16 bits in 32-bit code, too, where the target is not known before. */
+bool lg_takes_jmp(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_jmp_legacy && (own_size(j, i) || j_code16(j)) && !j_code64(j);
+}
+
+bool lg_takes_call(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_call_legacy && (own_size(j, i) || j_code16(j)) && !j_code64(j);
+}
+
+bool lg_takes_ret(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_ret_legacy && !j_code64(j);
+}
+
+bool lg_takes_indirect(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return (fn == op_jmpi_legacy || fn == op_calli_legacy) && !j_code64(j);
+}
+
+bool lg_takes_push(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_push_any && !j_code64(j);
+}
+
+bool lg_takes_pop(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_pop_any && !(j_uop(j, i)->aux & AUX_MEM) && !j_code64(j);
+}
+
+bool lg_takes_leave(const struct jit *j, const struct jinsn *i)
+{
+	(void)i;
+	return !j_code64(j);
 }
