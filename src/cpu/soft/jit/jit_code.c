@@ -214,7 +214,7 @@ static void overwrite(struct jit_code *k, u32 at, const u8 *to)
 
 	must(!(at & 7));
 	v = *p;
-	v = (v & ~0xffffffffffull) | 0xe8 | (u64)(u32)((u32)(to - k->rx) - (at + 5)) << 8;
+	v = (v & ~0xffffffffffull) | X_CALL | (u64)(u32)((u32)(to - k->rx) - (at + 5)) << 8;
 	__atomic_store_n(p, v, __ATOMIC_SEQ_CST);
 }
 
