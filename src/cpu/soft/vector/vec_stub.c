@@ -2,8 +2,7 @@
 /*
  * vec_stub.c - generated code that runs one vector or x87 instruction on the host.
  *
- * Theory of operation: the code memory is one memfd mapped twice, writable and executable, both at
- * VM creation (a sandbox may forbid new executable mappings later). Stubs are never freed: there
+ * Theory of operation: stubs are added to the code memory (code_memory.h), and never freed: there
  * are about 3,000 forms, but those with an immediate have 256 variants each, and a guest could ask
  * for all of them. When the table or the memory is full, an instruction runs from its vCPU's
  * scratch page, generated anew each time: slow, right, bounded.
@@ -12,11 +11,10 @@
  * the rm, reg, vvvv, is4 operands live, r9 the vCPU. xmm0-xmm4 as in vec.h.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/code_memory.h"
 #include "cpu/soft/host_opcodes.h"
 #include "cpu/soft/vector/fpu.h"
 #include "cpu/soft/vector/vec_sig.h"
-
-#include <sys/mman.h>
 
 struct emit {
 	u8 b[VEC_STUB_MAX];
@@ -253,22 +251,14 @@ static vec_fn *fixed_stub(struct vec_stubs *v, u8 b0, u8 b1, u8 b2)
 int soft_vec_init(struct soft_vm *vm, struct err *e)
 {
 	struct vec_stubs *v = xcalloc(1, sizeof(*v));
-	auto_close int fd = -1;
 	int r;
 
 	v->bytes = VEC_CODE_BYTES + (size_t)vm->ncpus * PAGE_BYTES;
-	v->rw = v->rx = MAP_FAILED;
-#ifdef MFD_EXEC
-	fd = memfd_create("mica-vec", MFD_CLOEXEC | MFD_EXEC);
-#endif
-	if (fd < 0)
-		fd = memfd_create("mica-vec", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)v->bytes) < 0)
-		goto fail;
-	v->rw = mmap(NULL, v->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	v->rx = mmap(NULL, v->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (v->rw == MAP_FAILED || v->rx == MAP_FAILED)
-		goto fail;
+	r = code_memory_map("mica-vec", v->bytes, &v->rw, &v->rx, e);
+	if (r < 0) {
+		free(v);
+		return r;
+	}
 	pthread_mutex_init(&v->lock, NULL);
 	v->limit = VEC_STUBS_MAX;
 	v->pool = xcalloc(VEC_STUBS_MAX, sizeof(*v->pool));
@@ -285,16 +275,6 @@ int soft_vec_init(struct soft_vm *vm, struct err *e)
 	vm->stubs = v;
 	soft_vec_signal_init();
 	return 0;
-
-fail:
-	r = err_sys(e, errno,
-		    "cannot map memory for generated code (does the host's policy forbid executable memfds?)");
-	if (v->rw != MAP_FAILED)
-		munmap(v->rw, v->bytes);
-	if (v->rx != MAP_FAILED)
-		munmap(v->rx, v->bytes);
-	free(v);
-	return r;
 }
 
 void soft_vec_fini(struct soft_vm *vm)
@@ -303,8 +283,7 @@ void soft_vec_fini(struct soft_vm *vm)
 
 	if (!v)
 		return;
-	munmap(v->rw, v->bytes);
-	munmap(v->rx, v->bytes);
+	code_memory_unmap(v->bytes, v->rw, v->rx);
 	pthread_mutex_destroy(&v->lock);
 	free(v->pool);
 	free(v);
