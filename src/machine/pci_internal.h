@@ -49,6 +49,7 @@ struct pci_bus {
 	u64 memory_end; /* of RAM below 4 GiB */
 	struct io_region ports, ecam;
 	struct pci_dev bridge;
+	struct pam *pam; /* what the bridge has where there is firmware (pam.h) */
 };
 
 extern const struct io_ops pci_ports_ops, pci_ecam_ops; /* pci_cfg.c */
