@@ -103,10 +103,10 @@ void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsign
 	if (i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		const u8 *v = i->bytes + i->in.raw.vex.offset;
 		bool three = v[0] == X_VEX3;
-		u8 p1 = three ? v[1] & 0x1f : 1, p2 = three ? v[2] : v[1] & 0x7f;
+		u8 p1 = three ? v[1] & X_VEX_MAP : 1, p2 = three ? v[2] : v[1] & (u8)~X_VEX_W;
 		if (e->vvvv != H_NONE)
-			p2 = (u8)((p2 & 0x87) | (~e->vvvv & 15) << 3);
-		EB(j, X_VEX3, (u8)(p1 | (r ? 0 : 0x80) | 0x40 | (b ? 0 : 0x20)), p2);
+			p2 = (u8)((p2 & X_VEX_W_L_PP) | X_VEX_V(e->vvvv));
+		EB(j, X_VEX3, X_VEX_RB(p1, r, b), p2);
 	} else {
 		je_prefixes(j, i);
 		bool w = (i->in.attributes & ZYDIS_ATTRIB_HAS_REX) && i->in.raw.rex.W;
@@ -230,7 +230,7 @@ bool je_native_ok(const struct jit *j, const struct jinsn *i)
 		return true;
 	if (r.acc >= 0 && !(r.acc == GPR_RAX && r.imm && r.reg < 0 && r.rm < 0 && !r.mem &&
 			    i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
-			    ((i->in.opcode & 0xc6) == 0x04 || (i->in.opcode & 0xfe) == 0xa8)))
+			    ((i->in.opcode & ~0x39u) == X_ADD_AL_I8 || (i->in.opcode & ~1u) == X_TEST_AL_I8)))
 		return false;
 	unsigned n = (unsigned)homed(r.reg) + homed(r.v);
 	if (r.mem && n > 1)

@@ -131,7 +131,7 @@ void e_flags_load(struct jit *j)
 {
 	EB(j, X_0F, X0F_MOVZX16); /* movzx eax, word [fl]; add al, 0x7f; sahf */
 	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl));
-	EB(j, X_ADD_AL_I8, 0x7f, X_SAHF);
+	EB(j, X_ADD_AL_I8, X_SETS_OF, X_SAHF);
 }
 
 void j_need_mem(struct jit *j, u16 mask)

@@ -199,16 +199,16 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
 		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP,
 		      at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
-		s->from = e_jcc(j, 3); /* jae */
+		s->from = e_jcc(j, CC_AE);
 		e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, addend));
 	} else {
 		s32 table = table_of(j, i->group_write);
 		slot(j);
-		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		op_slot(j, X_SUB_R_M, H_RAX, table + (s32)offsetof(struct jtlb, tag));
 		EB(j, X_REX_W, X_CMP_EAX_I); /* cmp rax, imm32 */
 		e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
 		s->from = e_jcc(j, CC_A);
-		op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, addend));
+		op_slot(j, X_MOV_R_M, H_RCX, table + (s32)offsetof(struct jtlb, addend));
 	}
 	e_st(j, H_RCX, C_OFF(jit.group[0]) + 8 * i->group_slot);
 	j_spoil(j);
@@ -279,7 +279,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 		s32 at = stack_entry(j);
 		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
 		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
-		s->from = e_jcc(j, 3); /* jae */
+		s->from = e_jcc(j, CC_AE);
 		if (addr == JA_RAX) {
 			op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, host));
 		} else {
@@ -290,7 +290,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 	} else {
 		s32 table = table_of(j, write);
 		slot(j);
-		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		op_slot(j, X_SUB_R_M, H_RAX, table + (s32)offsetof(struct jtlb, tag));
 		if (align) {                          /* then it cannot cross */
 			EB(j, X_REX_W, X_TEST_EAX_I); /* test rax, imm32 */
 			e32(j, ~((u32)PAGE_BYTES - 1) | align);
@@ -301,9 +301,9 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 			s->from = e_jcc(j, CC_A);
 		}
 		if (addr == JA_RAX) {
-			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb, host));
+			op_slot(j, X_ADD_R_M, H_RAX, table + (s32)offsetof(struct jtlb, host));
 		} else {
-			op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, host));
+			op_slot(j, X_MOV_R_M, H_RCX, table + (s32)offsetof(struct jtlb, host));
 			if (addr == JA_RCX)
 				op_rr(j, true, X_ADD_R_M, H_RCX, H_RAX);
 		}

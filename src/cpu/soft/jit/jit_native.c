@@ -98,9 +98,9 @@ static int flipped(const struct jinsn *i)
 
 	if (i->in.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return -1;
-	if ((o & 0xc4) == 0 || (o & 0xfc) == 0x88)
+	if ((o & 0xc4) == 0 || (o & ~3u) == X8_MOV_M_R)
 		return (int)(o ^ 2);
-	return (o & 0xfe) == 0x84 ? (int)o : -1;
+	return (o & ~1u) == X8_TEST_M_R ? (int)o : -1;
 }
 
 /*

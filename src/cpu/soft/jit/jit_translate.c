@@ -25,14 +25,14 @@ struct jstub *j_stub(struct jit *j, enum jstub_kind k)
 void e_nops(struct jit *j, unsigned n)
 {
 	static const u8 nop[9][8] = { { 0 },
-				      { 0x90 },
-				      { 0x66, 0x90 },
-				      { 0x0f, 0x1f, 0x00 },
-				      { 0x0f, 0x1f, 0x40, 0x00 },
-				      { 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-				      { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-				      { 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
-				      { 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 } };
+				      { X_NOP },
+				      { X_OSIZE, X_NOP },
+				      { X_0F, X0F_NOP, X_MODRM(0, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(1, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(1, 0, X_RM_SIB) },
+				      { X_OSIZE, X_0F, X0F_NOP, X_MODRM(1, 0, X_RM_SIB) },
+				      { X_0F, X0F_NOP, X_MODRM(2, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(2, 0, X_RM_SIB) } };
 
 	for (; n > 8; n -= 8)
 		eb(j, nop[8], 8);
@@ -164,7 +164,8 @@ static void prelude(struct jit *j)
 		j->fl_reg = false;
 	if (j->vec_need) {
 		j_need_mem(j, j->insn[0].live_in);
-		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
+		EB(j, X8_TEST_M_I8, X_MODRM(2, XG_TEST, X_RM_SIB),
+		   X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
 		e32(j, (u32)C_OFF(jit.vec_live));
 		e8(j, vec_bit(j));
 		s = j_stub(j, JS_NEED_VEC);
