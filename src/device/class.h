@@ -24,6 +24,7 @@
 struct blk;     /* block/block.h */
 struct chr;     /* device/chr.h */
 struct machine; /* machine/machine.h */
+struct screen;  /* device/display/screen.h */
 
 enum device_role {
 	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
@@ -31,6 +32,7 @@ enum device_role {
 	DEVICE_NIC,     /* args.fd, mac, mtu: --net KIND,model=... */
 	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
+	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
 };
 
 enum device_value {
@@ -60,6 +62,8 @@ struct device_args {
 	u8 mac[DEVICE_MAC_BYTES];
 	unsigned mtu;    /* what the network takes */
 	struct chr *chr; /* borrowed */
+	const u8 *rom;   /* an option ROM; NULL: there is none on this host */
+	size_t rom_bytes;
 };
 
 struct device_class {
@@ -77,6 +81,8 @@ struct device_class {
 	/* What a person can ask it for while it is there; the loop's thread; optional. */
 	void (*line_break)(struct device *d);         /* a break comes in on the line */
 	void (*balloon)(struct device *d, u64 bytes); /* hold so much of guest memory back */
+	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
+	const struct screen *(*screen)(struct device *d);
 };
 
 /* In table.c; NULL ends. In the order in which help shows them; the first of a role is its default. */

@@ -29,6 +29,9 @@
 #define LAYOUT_PIT 0x40
 #define LAYOUT_RTC 0x70
 #define LAYOUT_PIC2 0xa0
+#define LAYOUT_DISPI 0x1ce /* the Bochs display interface */
+#define LAYOUT_VGA_PORTS 0x3b0
+#define LAYOUT_VGA_PORTS_N 0x30
 #define LAYOUT_UART1 0x3f8
 #define LAYOUT_RESET 0xcf9
 #define LAYOUT_PCI_CFG 0xcf8

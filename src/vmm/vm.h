@@ -43,6 +43,9 @@ bool vm_held(struct vm *v);
 void vm_release(struct vm *v);
 
 /* ---- for the control socket ---- */
+/* What the screen shows, as PNG to fd, a regular file (owned on success); vm_screen.h. -ENODEV: there is no screen. */
+typedef void vm_shot_fn(void *opaque, const struct err *e, unsigned width, unsigned height);
+int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e);
 void vm_power_button(struct vm *v);
 /* A break on the serial line. */
 void vm_break(struct vm *v);

@@ -10,6 +10,7 @@
 struct vm {
 	enum vm_ask asked;
 	unsigned value, buttons, breaks;
+	bool no_screen;
 	u64 balloon, disk_errors[2];
 	vm_listen_fn *listen;
 	void *listen_opaque;
@@ -85,6 +86,20 @@ void vm_release(struct vm *v)
 {
 	released++;
 	held = false;
+}
+
+static int shot_fd = -1;
+static vm_shot_fn *shot_done;
+static void *shot_opaque;
+
+int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e)
+{
+	if (v->no_screen)
+		return err_set(e, ENODEV, "no screen");
+	shot_fd = fd;
+	shot_done = done;
+	shot_opaque = opaque;
+	return 0;
 }
 
 /* Something happens to it. */
