@@ -33,6 +33,7 @@ enum device_role {
 	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
 	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
+	DEVICE_INPUT,   /* what is in front of a screen: --display; it has keys() and pointer() */
 };
 
 enum device_value {
@@ -83,6 +84,11 @@ struct device_class {
 	void (*balloon)(struct device *d, u64 bytes); /* hold so much of guest memory back */
 	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
 	const struct screen *(*screen)(struct device *d);
+	/* INPUT: keys go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the guest
+	 * has not taken those before. */
+	int (*keys)(struct device *d, const u16 *events, unsigned n);
+	/* It moves, to the right, down, its wheel towards the user. buttons: bits, left, right, middle. */
+	void (*pointer)(struct device *d, int dx, int dy, int wheel, unsigned buttons);
 };
 
 /* In table.c; NULL ends. In the order in which help shows them; the first of a role is its default. */

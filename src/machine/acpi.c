@@ -10,6 +10,7 @@
 
 #include "machine/aml.h"
 #include "machine/layout.h"
+#include "machine/machine.h"
 #include "machine/lpc.h"
 
 #define AREA_BYTES (LAYOUT_ROM - LAYOUT_RSDP)
@@ -215,7 +216,7 @@ static void dsdt_link(struct aml *a, unsigned wire)
 	aml_end(a, dev);
 }
 
-static void dsdt_pci(struct aml *a)
+static void dsdt_pci(struct aml *a, unsigned parts)
 {
 	size_t dev = aml_device(a, "PCI0");
 
@@ -236,6 +237,8 @@ static void dsdt_pci(struct aml *a)
 	aml_res_io(a, LAYOUT_PCI_CFG, 8);
 	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
 	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
+	if (parts & MACHINE_SCREEN)
+		aml_res_mem_window(a, (u32)LAYOUT_VGA, (u32)LAYOUT_VGA_END - 1);
 	aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
 	aml_end_resources(a, res);
 
@@ -244,7 +247,24 @@ static void dsdt_pci(struct aml *a)
 	aml_end(a, dev);
 }
 
-static void dsdt_body(struct aml *a, unsigned ncpus)
+static void dsdt_keyboard(struct aml *a)
+{
+	size_t dev, res;
+
+	pnp_device(a, &dev, &res, "KBD", "PNP0303", 0);
+	aml_res_io(a, LAYOUT_KEYBOARD_DATA, 1);
+	aml_res_io(a, LAYOUT_KEYBOARD, 1);
+	aml_res_irq(a, LAYOUT_GSI_KEYBOARD);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+
+	pnp_device(a, &dev, &res, "MOU", "PNP0F13", 0);
+	aml_res_irq(a, LAYOUT_GSI_MOUSE);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+}
+
+static void dsdt_body(struct aml *a, unsigned ncpus, unsigned parts)
 {
 	size_t dev, res;
 
@@ -280,7 +300,7 @@ static void dsdt_body(struct aml *a, unsigned ncpus)
 		aml_end(a, cpu);
 	}
 
-	dsdt_pci(a);
+	dsdt_pci(a, parts);
 	for (unsigned wire = 0; wire < 8; wire++)
 		dsdt_link(a, wire);
 
@@ -302,10 +322,12 @@ static void dsdt_body(struct aml *a, unsigned ncpus)
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
+	if (parts & MACHINE_KEYBOARD)
+		dsdt_keyboard(a);
 	aml_end(a, sb);
 }
 
-static u32 write_dsdt(struct area *ar, unsigned ncpus)
+static u32 write_dsdt(struct area *ar, unsigned ncpus, unsigned parts)
 {
 	size_t off = take(ar, 0, 16);
 	u8 *t = ar->buf + off;
@@ -313,7 +335,7 @@ static u32 write_dsdt(struct area *ar, unsigned ncpus)
 
 	aml_init(&a, t + HEADER_BYTES, AREA_BYTES - off - HEADER_BYTES);
 	header(t, "DSDT", 2); /* 2: integers of 64 bits */
-	dsdt_body(&a, ncpus);
+	dsdt_body(&a, ncpus, parts);
 	must(aml_ok(&a));
 	take(ar, HEADER_BYTES + a.len, 1);
 	finish(t, HEADER_BYTES + a.len);
@@ -345,7 +367,7 @@ static void gas_io(u8 *p, u16 port, u8 bits, u8 access)
 }
 
 /* 5.2.9 */
-static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
+static void write_fadt(struct area *ar, u32 facs, u32 dsdt, unsigned parts)
 {
 	enum { FADT_BYTES = 268 }; /* revision 5 */
 	enum { PM1_EVT = LAYOUT_ACPI_PM, PM1_CNT = PM1_EVT + 4, PM_TMR = PM1_EVT + 8, GPE0 = PM1_EVT + 0x20 };
@@ -361,14 +383,15 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
 	st_le32(t + 64, PM1_CNT);
 	st_le32(t + 76, PM_TMR);
 	st_le32(t + 80, GPE0);
-	t[88] = 4;                     /* PM1 event block */
-	t[89] = 2;                     /* PM1 control */
-	t[91] = 4;                     /* PM timer */
-	t[92] = 8;                     /* GPE0: 4 bytes of status, 4 of enable */
-	st_le16(t + 96, 0xfff);        /* no C2, */
-	st_le16(t + 98, 0xfff);        /* no C3 */
-	t[108] = 0x32;                 /* century in CMOS */
-	st_le16(t + 109, 1 | 4);       /* ISA devices are there, VGA and 8042 are not */
+	t[88] = 4;              /* PM1 event block */
+	t[89] = 2;              /* PM1 control */
+	t[91] = 4;              /* PM timer */
+	t[92] = 8;              /* GPE0: 4 bytes of status, 4 of enable */
+	st_le16(t + 96, 0xfff); /* no C2, */
+	st_le16(t + 98, 0xfff); /* no C3 */
+	t[108] = 0x32;          /* century in CMOS */
+	/* ISA devices are there; is an 8042; is no VGA */
+	st_le16(t + 109, (u16)(1 | (parts & MACHINE_KEYBOARD ? 2 : 0) | (parts & MACHINE_SCREEN ? 0 : 4)));
 	st_le32(t + 112, 1 << 0 |      /* WBINVD works */
 			     1 << 2 |  /* C1 on all CPUs */
 			     1 << 5 |  /* no fixed sleep button (bit 4 clear: a power button) */
@@ -478,7 +501,7 @@ static void write_rsdp(u8 *t, u32 rsdt, u32 xsdt)
 	fix_checksum(t, 36, 32);
 }
 
-int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
+int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned parts, struct err *e)
 {
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
 	struct area a = { .buf = buf, .next = LAYOUT_ACPI - LAYOUT_RSDP };
@@ -487,7 +510,7 @@ int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
 		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", ncpus,
 			       LAPIC_IDS_MAX);
 	u32 facs = write_facs(&a);
-	write_fadt(&a, facs, write_dsdt(&a, ncpus));
+	write_fadt(&a, facs, write_dsdt(&a, ncpus, parts), parts);
 	write_madt(&a, ncpus);
 	write_mcfg(&a);
 	u32 rsdt = write_sdt(&a, "RSDT", 4);

@@ -6,7 +6,8 @@
 #include "base/err.h"
 #include "base/ram.h"
 
-/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. */
-int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e);
+/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. parts: which
+ * of enum machine_part there are (machine.h). */
+int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned parts, struct err *e);
 
 #endif

@@ -220,6 +220,8 @@ static const struct command {
 	{ "save", cmd_save, { { NULL } } },
 	{ "resume", cmd_resume, { { NULL } } },
 	{ "screenshot", control_cmd_screenshot, { { NULL } } },
+	{ "sendkey", control_cmd_sendkey, { { "keys", ARG_STRINGS, true } } },
+	{ "type", control_cmd_type, { { "text", ARG_STRING, true } } },
 };
 
 static json_t *command_names(void)

@@ -61,6 +61,10 @@ json_t *control_fail(struct err *e, const char *name);
 /* ---- control_screen.c ---- */
 json_t *control_cmd_screenshot(struct control_client *cl, const json_t *req, struct err *e);
 
+/* ---- control_keys.c ---- */
+json_t *control_cmd_sendkey(struct control_client *cl, const json_t *req, struct err *e);
+json_t *control_cmd_type(struct control_client *cl, const json_t *req, struct err *e);
+
 /* ---- control_event.c ---- */
 
 /* NULL: no such event. */

@@ -122,7 +122,7 @@ static void name_it(struct plan *p, struct vmm_planned *d, unsigned index)
 {
 	static const char *const names[] = {
 		[DEVICE_DISK] = "disk",       [DEVICE_NIC] = "net",        [DEVICE_SERIAL] = "serial",
-		[DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen",
+		[DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen", [DEVICE_INPUT] = "keyboard",
 	};
 	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
 
@@ -201,13 +201,14 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 			r = add(p, cls, NULL, 0, NULL, 0, e);
 		if (r < 0)
 			return err_prefix(e, "screen");
+		r = add(p, device_class_of(DEVICE_INPUT, NULL), NULL, 0, NULL, 0, e);
 	}
 	return r;
 }
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 3 + c->ndisks + c->nnets + c->ndevices;
+	unsigned most = 4 + c->ndisks + c->nnets + c->ndevices;
 	struct plan p = { 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)

@@ -98,6 +98,7 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 
 	switch (p->cls->role) {
 	case DEVICE_PLAIN:
+	case DEVICE_INPUT:
 		break;
 	case DEVICE_DISK:
 		return open_disk(v, p->index, a, e);
@@ -191,6 +192,21 @@ const struct screen *vm_screen(struct vm *v)
 		if (v->devices[i].cls->screen)
 			return v->devices[i].cls->screen(v->devices[i].dev);
 	return NULL;
+}
+
+int vm_keys(struct vm *v, const u16 *events, unsigned n)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->keys)
+			return v->devices[i].cls->keys(v->devices[i].dev, events, n);
+	return -ENODEV;
+}
+
+void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->pointer)
+			v->devices[i].cls->pointer(v->devices[i].dev, dx, dy, wheel, buttons);
 }
 
 json_t *vm_devices_json(struct vm *v)

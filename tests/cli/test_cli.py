@@ -111,7 +111,7 @@ class Documents(unittest.TestCase):
                 if name.endswith(".c"):
                     text = source(os.path.relpath(os.path.join(folder, name), SRC))
                     names.update(re.findall(r'\berr_named\(&?\w+, "([a-z-]+)"\)', text))
-        for name in ("command", "screen"):
+        for name in ("command", "keys", "screen"):
             names.update(re.findall(r'\bcontrol_fail\(e, "([a-z-]+)"\)', source(f"src/vmm/control_{name}.c")))
         self.assertEqual(sorted(rows("code")), sorted(names))
 

@@ -61,6 +61,19 @@ json_t *vm_stats_json(struct vm *v)
 	return json_pack("{s:i}", "blocks", 7);
 }
 
+static u16 keys[4096];
+static unsigned nkeys;
+int vm_keys(struct vm *v, const u16 *events, unsigned n)
+{
+	if (v->no_screen)
+		return -ENODEV;
+	if (n > ARRAY_LEN(keys) - nkeys)
+		return -EBUSY;
+	memcpy(keys + nkeys, events, n * sizeof(*events));
+	nkeys += n;
+	return 0;
+}
+
 static bool held;
 static unsigned released, given_up;
 static int save_fd = -1;

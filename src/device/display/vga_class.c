@@ -102,7 +102,7 @@ static int map(struct vga *v)
 	v->dispi = (struct io_region){ .ops = &vga_dispi_ops, .dev = v, .name = "vga-dispi" };
 	v->window = (struct io_region){ .ops = &vga_window_ops, .dev = v, .name = "vga-window" };
 	if ((r = bus_map_pio(v->bus, &v->ports, LAYOUT_VGA_PORTS, LAYOUT_VGA_PORTS_N)) < 0 ||
-	    (r = bus_map_pio(v->bus, &v->dispi, LAYOUT_DISPI, 3)) < 0)
+	    (r = bus_map_pio(v->bus, &v->dispi, LAYOUT_DISPI, 4)) < 0)
 		return r;
 	return bus_map_mmio(v->bus, &v->window, LAYOUT_VGA, LAYOUT_VGA_END - LAYOUT_VGA);
 }
@@ -125,6 +125,7 @@ static int put_together(struct vga *v, struct machine *m, const struct device_ar
 	if ((r = map(v)) < 0 || (r = pci_register(machine_pci(m), &v->pci, a->slot)) < 0)
 		return err_sys(e, -r, "cannot put a screen on the board");
 	memory_open_screen_hole(v->ram);
+	machine_use(m, MACHINE_SCREEN);
 	return ram_commit(v->ram, e);
 }
 

@@ -14,6 +14,7 @@
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
+	DEVICE(i8042,          "input/i8042.c") \
 	/* the end */
 /* clang-format on */
 
