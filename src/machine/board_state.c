@@ -213,6 +213,8 @@ int machine_state(struct machine *m, struct state_file *s, struct err *e)
 		r = device_state(d, s, e);
 	if (r == 0)
 		r = pci_bus_state(m->pci, s, e);
+	if (r == 0 && state_loading(s))
+		r = ram_commit(m->cfg.ram, e); /* what BARs show */
 	if (r == 0) {
 		lpc_loaded(m->lpc);
 		r = chip_sections(m, s, e);

@@ -7,6 +7,7 @@
  * mappings later. It is filled from the front; when it is full the arena of blocks is reset with it.
  */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/vector/vec.h"
 
 #include <sys/mman.h>
@@ -51,6 +52,7 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	struct jit_code *k;
 	const struct soft_options *o = &vm->options;
 
+	jit_row_index();
 	if (o->check && !translates)
 		return err_set(e, ENOTSUP, "check=: this build only interprets");
 	if (o->check && vm->ncpus > 1)

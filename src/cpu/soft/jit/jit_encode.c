@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_encode.c - integer instructions encoded again: their bytes, with other registers in them. */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/decode/decode.h"
 
 /* Guest R10, R11 and R15 are used least: the last ones compilers take. rax and rcx are scratch. */
@@ -192,18 +193,20 @@ bool je_regs(const struct jinsn *i, struct regs *r)
 	return true;
 }
 
-bool je_native_ok(const struct jinsn *i)
+bool je_native_ok(const struct jit *j, const struct jinsn *i)
 {
 	struct regs r;
 
+	(void)j;
 	if (i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
 		return false;
 	if (!je_regs(i, &r))
 		return false;
+	if (r.mem && r.reg >= 0 && (i->row->flags & JR_BIT_STRING))
+		return false;
 	if (r.high)
 		return i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && r.acc < 0 && r.v < 0;
-	/* BSF and BSR of zero leave the destination alone. */
-	if (homed(r.reg) && (i->in.mnemonic == ZYDIS_MNEMONIC_BSF || i->in.mnemonic == ZYDIS_MNEMONIC_BSR))
+	if (homed(r.reg) && (i->row->flags & JR_KEEPS_REG))
 		return false;
 	if (r.acc >= 0 && !(r.acc == GPR_RAX && r.imm && r.reg < 0 && r.rm < 0 && !r.mem &&
 			    i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&

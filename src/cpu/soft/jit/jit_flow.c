@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_flow.c - near branches: inside the page by links, to everywhere else by the jump cache. */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
 
-static const struct uop *uop_of(struct jit *j, const struct jinsn *i)
-{
-	return &j->b->op[i->uop];
-}
-
 bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel)
 {
-	const struct uop *u = uop_of(j, i);
-
 	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE || i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
 	    i->ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || i->kind != JK_SPECIAL)
 		return false;
-	(void)u;
 	*rel = i->ops[0].imm.value.s + (s64)i->in.length + i->off + j->page_off;
 	return true;
 }
@@ -136,7 +129,7 @@ void jf_fall(struct jit *j, s64 off, u16 live)
 	s->from = e_jmp(j);
 }
 
-static bool fl_jcc(struct jit *j, struct jinsn *i)
+bool fl_jcc(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
@@ -151,7 +144,7 @@ static bool fl_jcc(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool fl_jmp(struct jit *j, struct jinsn *i)
+bool fl_jmp(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
@@ -180,7 +173,7 @@ static struct jstub *push_check(struct jit *j, struct jinsn *i)
 	return s;
 }
 
-static bool fl_call(struct jit *j, struct jinsn *i)
+bool fl_call(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
@@ -196,9 +189,9 @@ static bool fl_call(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool fl_ret(struct jit *j, struct jinsn *i)
+bool fl_ret(struct jit *j, struct jinsn *i)
 {
-	unsigned sp = jit_hreg[GPR_RSP], n = (unsigned)uop_of(j, i)->imm;
+	unsigned sp = jit_hreg[GPR_RSP], n = (unsigned)j_uop(j, i)->imm;
 
 	j_need_mem(j, JF_ALL);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, 8, false, JA_RAX);
@@ -227,7 +220,7 @@ static bool check_canonical(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool fl_indirect(struct jit *j, struct jinsn *i)
+bool fl_indirect(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	bool call = i->in.meta.category == ZYDIS_CATEGORY_CALL, mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
@@ -259,35 +252,45 @@ static bool fl_indirect(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-bool jit_flow_classify(struct jit *j, struct jinsn *i)
-{
-	uop_fn *fn = uop_of(j, i)->fn;
+/* ---- which: near ones, of 64-bit code ---- */
 
-	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
-		return false;
-	if (i->in.meta.category == ZYDIS_CATEGORY_COND_BR) {
-		unsigned cc = i->in.opcode & 15;
-		if (fn != exec_jcc64[cc][0] && fn != exec_jcc64[cc][1])
-			return false;
-		i->emit = fl_jcc;
-		i->mem = false;
-	} else if (fn == op_jmp64 || fn == op_jmp64_link) {
-		i->emit = fl_jmp;
-		i->mem = false;
-	} else if (fn == op_call64 || fn == op_call64_link) {
-		i->emit = fl_call;
-		i->mem = i->stack = true;
-	} else if (fn == op_ret64 && uop_of(j, i)->imm < 256) {
-		i->emit = fl_ret;
-		i->mem = i->stack = true;
-	} else if (fn == op_jmpi64 || fn == op_jmpi64_m) {
-		i->emit = fl_indirect;
-	} else if ((fn == op_calli64 && uop_of(j, i)->r1 != GPR_RSP) || fn == op_calli64_m) {
-		i->emit = fl_indirect;
-		i->mem = true;
-	} else {
-		return false;
-	}
-	i->kind = JK_SPECIAL;
-	return true;
+bool takes_jcc(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *const *of = exec_jcc64[i->in.opcode & 15], *fn = j_uop(j, i)->fn;
+
+	return fn == of[0] || fn == of[1];
+}
+
+bool takes_jmp(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn == op_jmp64 || fn == op_jmp64_link;
+}
+
+bool takes_call(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn == op_call64 || fn == op_call64_link;
+}
+
+bool takes_ret(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_ret64 && j_uop(j, i)->imm < 256; /* struct jsite_uop.jump.undo */
+}
+
+bool takes_jmp_indirect(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn == op_jmpi64 || fn == op_jmpi64_m;
+}
+
+/* The target is read when RSP has changed. */
+bool takes_call_indirect(const struct jit *j, const struct jinsn *i)
+{
+	const struct uop *u = j_uop(j, i);
+
+	return (u->fn == op_calli64 && u->r1 != GPR_RSP) || u->fn == op_calli64_m;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_mem.c - memory operands: addresses, the check against the first-level TLB, the way around it. */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/decode/decode.h"
 
 const ZydisDecodedOperand *jm_operand(const struct jinsn *i)

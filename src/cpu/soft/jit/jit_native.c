@@ -8,6 +8,7 @@
  */
 #include "cpu/soft/decode/decode.h"
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 
 /*
  * With one of AH CH DH BH: there may be no REX prefix, so what lies in a register that needs one is copied to a
@@ -115,17 +116,8 @@ static bool native_home(struct jit *j, struct jinsn *i, const struct regs *r)
 
 	if (i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || r->mem || r->opc >= 0 || r->acc >= 0)
 		return false;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_XCHG: /* would be locked */
-	case ZYDIS_MNEMONIC_XADD:
-	case ZYDIS_MNEMONIC_BT: /* would be bit strings */
-	case ZYDIS_MNEMONIC_BTS:
-	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC:
+	if (i->row->flags & (JR_LOCKED | JR_BIT_STRING))
 		return false;
-	default:
-		break;
-	}
 	if (homed(r->reg)) {
 		if (r->rm < 0 || homed(r->rm) || (opcode = flipped(i)) < 0)
 			return false;

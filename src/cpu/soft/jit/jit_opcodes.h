@@ -66,6 +66,7 @@ enum jx_opcode {
 	X_RET = 0xc3,
 	X_MOV_M_I = 0xc7,
 	X_INT3 = 0xcc,
+	X_X87_DF = 0xdf, /* /4 of a register: FNSTSW AX */
 	X_CALL = 0xe8,
 	X_JMP = 0xe9,
 	X8_TEST_M_I8 = 0xf6,

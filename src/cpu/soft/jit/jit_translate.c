@@ -7,6 +7,7 @@
  *     E_NEAR      nop of 5 bytes (INV-JIT-2), body
  *     ...         slow ways, links
  */
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
@@ -54,7 +55,7 @@ void j_call_uop(struct jit *j, struct jinsn *i)
 	j->fl_mem = true;
 }
 
-void j_exit_uop(struct jit *j, struct jinsn *i)
+bool ji_leave(struct jit *j, struct jinsn *i)
 {
 	struct jsite_uop s = site_of(j, i);
 	/* While blocks are compared they are run one by one. */
@@ -63,6 +64,8 @@ void j_exit_uop(struct jit *j, struct jinsn *i)
 	j_need_mem(j, JF_ALL);
 	e_call_to(j, goes_on ? j->code->r_end : j->code->r_exit_uop);
 	eb(j, &s, sizeof(s));
+	j->end_uop = i->uop;
+	return true;
 }
 
 /* The block's instructions; false when they are not (any more) what it was decoded from. */
@@ -113,6 +116,7 @@ static bool decode(struct jit *j)
 		off += i->in.length;
 		i->end = off >= b->bytes && u >= b->nops; /* no op_end behind it */
 		j->ninsns++;
+		i->row = jit_row_of(i->in.mnemonic);
 		i->fl = jit_flags_of(&i->in, i->ops);
 		ji_classify(j, i);
 		if (i->kind == JK_END)
@@ -263,9 +267,7 @@ static bool body(struct jit *j, unsigned first)
 			j_call_uop(j, i);
 			break;
 		case JK_END:
-			j_exit_uop(j, i);
-			j->end_uop = i->uop;
-			return true;
+			return ji_leave(j, i);
 		}
 	}
 	struct jinsn *last = &j->insn[j->ninsns - 1];

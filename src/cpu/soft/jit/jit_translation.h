@@ -33,6 +33,7 @@ enum jkind {
 };
 
 struct jit;
+struct jit_row;
 struct jinsn {
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -40,6 +41,7 @@ struct jinsn {
 	u16 off;
 	u8 uop, nuops;
 	bool end;
+	const struct jit_row *row; /* NULL: it has none */
 	enum jkind kind;
 	bool (*emit)(struct jit *j, struct jinsn *i); /* JK_SPECIAL; false: give up the block */
 	struct jflags fl;

@@ -15,13 +15,14 @@
  * (x87_settle()). j->x87 is the instruction whose place is to be stored.
  */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode_vec.h"
 #include "cpu/soft/decode/decode.h"
 
 static bool describe(const struct jit *j, const struct jinsn *i, struct vec_desc *d)
 {
-	const struct vec_desc *known = vec_desc_of(&j->b->op[i->uop]);
+	const struct vec_desc *known = vec_desc_of(j_uop(j, i));
 
 	if (known) {
 		*d = *known;
@@ -74,7 +75,7 @@ void jv_note_x87(struct jit *j)
 	copy16(j, selector(SEG_CS), C_OFF(fcs));
 	EB(j, X_OSIZE, X_MOV_M_I); /* mov word [rsp + fop], imm16 */
 	modrm_disp(j, 0, H_RSP, C_OFF(fop));
-	u16 fop = vec_x87_opcode(&j->b->op[i->uop]);
+	u16 fop = vec_x87_opcode(j_uop(j, i));
 	EB(j, (u8)fop, (u8)(fop >> 8));
 	j->x87 = NULL;
 }
@@ -83,7 +84,7 @@ void jv_note_x87(struct jit *j)
 static void note_operand(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = jm_operand(i);
-	const struct uop *u = &j->b->op[i->uop];
+	const struct uop *u = j_uop(j, i);
 
 	jm_address(j, i, o);
 	if (u->seg == SEG_FS || u->seg == SEG_GS)
@@ -283,25 +284,25 @@ static bool emit_native(struct jit *j, struct jinsn *i)
 }
 
 /* Nothing in it to be changed: VZEROUPPER, FWAIT... */
-static bool emit_same(struct jit *j, struct jinsn *i)
+bool jv_same(struct jit *j, struct jinsn *i)
 {
 	jit_fault_site(j, i);
 	eb(j, i->bytes, i->in.length);
 	return true;
 }
 
-static bool emit_fnstsw_ax(struct jit *j, struct jinsn *i)
+bool jv_fnstsw_ax(struct jit *j, struct jinsn *i)
 {
 	unsigned a = jit_hreg[GPR_RAX];
 
 	(void)i;
-	EB(j, 0xdf, 0xe0);
-	e8(j, X_OSIZE); /* mov a16, ax */
+	EB(j, X_X87_DF, X_REGS(4, 0)); /* fnstsw ax */
+	e8(j, X_OSIZE);                /* mov a16, ax */
 	op_rr(j, false, X_MOV_R_M, a, H_RAX);
 	return true;
 }
 
-static bool emit_stmxcsr(struct jit *j, struct jinsn *i)
+bool jv_stmxcsr(struct jit *j, struct jinsn *i)
 {
 	struct place p;
 	struct jstub *s;
@@ -317,56 +318,51 @@ static bool emit_stmxcsr(struct jit *j, struct jinsn *i)
 
 /* ---- which ---- */
 
-static bool take(struct jit *j, struct jinsn *i, unsigned ok, bool (*emit)(struct jit *, struct jinsn *))
+bool takes_fwait(const struct jit *j, const struct jinsn *i)
 {
-	j->vec_need |= ok & VEC_OK_AVX ? JIT_VEC_AVX : ok & VEC_OK_SSE ? JIT_VEC_SSE : JIT_VEC_X87;
-	i->kind = JK_SPECIAL;
-	i->emit = emit;
-	i->vec = i->traps = true;
-	return true;
+	(void)j;
+	return i->in.length == 1;
 }
 
-bool jit_vec_classify(struct jit *j, struct jinsn *i)
+bool takes_fnclex(const struct jit *j, const struct jinsn *i)
 {
-	unsigned vex_ok = i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? VEC_OK_AVX : VEC_OK_SSE;
+	(void)j;
+	return i->in.length == 2;
+}
+
+bool takes_fnstsw_ax(const struct jit *j, const struct jinsn *i)
+{
+	(void)j;
+	return i->in.opcode == X_X87_DF;
+}
+
+void jv_take(struct jit *j, struct jinsn *i, unsigned ok)
+{
+	j->vec_need |= ok & VEC_OK_AVX ? JIT_VEC_AVX : ok & VEC_OK_SSE ? JIT_VEC_SSE : JIT_VEC_X87;
+	i->vec = i->traps = true;
+}
+
+void jit_vec_classify(struct jit *j, struct jinsn *i)
+{
+	const struct vec_desc *x;
 	struct vec_desc d;
 
-	if (i->end || i->in.mnemonic == ZYDIS_MNEMONIC_INVALID)
-		return false;
-	if (i->in.mnemonic == ZYDIS_MNEMONIC_FWAIT)
-		return i->in.length == 1 && take(j, i, VEC_OK_X87, emit_same);
+	if (i->in.mnemonic == ZYDIS_MNEMONIC_INVALID)
+		return;
 	u32 need = vec_features(&i->in);
 	if (!need || need == UINT32_MAX)
-		return false;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_VZEROUPPER:
-	case ZYDIS_MNEMONIC_VZEROALL:
-		return take(j, i, VEC_OK_AVX, emit_same);
-	case ZYDIS_MNEMONIC_STMXCSR:
-	case ZYDIS_MNEMONIC_VSTMXCSR:
-		return take(j, i, vex_ok, emit_stmxcsr);
-	case ZYDIS_MNEMONIC_FNCLEX:
-		return i->in.length == 2 && take(j, i, VEC_OK_X87, emit_same);
-	case ZYDIS_MNEMONIC_FNSTSW:
-		if (i->in.opcode == 0xdf)
-			return take(j, i, VEC_OK_X87, emit_fnstsw_ax);
-		break;
-	case ZYDIS_MNEMONIC_VMASKMOVPS:
-	case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVD:
-	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return false; /* what is masked off is not accessed */
-	default:
-		break;
-	}
+		return;
 	if (is_x87(i)) {
-		const struct vec_desc *x = vec_desc_of(&j->b->op[i->uop]);
-		i->how = x && (x->cls & VC_WAITS) ? JSLOW_WAITS : 0;
-		return x && take(j, i, VEC_OK_X87, emit_native);
+		if (!(x = vec_desc_of(j_uop(j, i))))
+			return;
+		d = *x;
+	} else if (!describe(j, i, &d)) {
+		return;
+	} else {
+		i->align = d.mem ? d.align : 0;
 	}
-	if (!describe(j, i, &d))
-		return false;
-	i->align = d.mem ? d.align : 0;
 	i->how = d.cls & VC_WAITS ? JSLOW_WAITS : 0;
-	return take(j, i, d.cls & VC_OK, emit_native);
+	i->kind = JK_SPECIAL;
+	i->emit = emit_native;
+	jv_take(j, i, is_x87(i) ? VEC_OK_X87 : d.cls & VC_OK);
 }
