@@ -63,7 +63,7 @@ static struct jstub *upwards(struct jit *j, struct jinsn *i)
 		return NULL;
 	s->i = i;
 	e8(j, X8_TEST_M_I8); /* test byte [sysflags + 1], DF */
-	modrm_disp(j, 0, H_RSP, C_OFF(sysflags) + 1);
+	modrm_disp(j, XG_TEST, H_RSP, C_OFF(sysflags) + 1);
 	e8(j, FL_DF >> 8);
 	j_spoil(j);
 	s->from = e_jcc(j, CC_NZ);
