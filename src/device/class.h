@@ -86,6 +86,7 @@ struct device_args {
 	int fd;             /* owned like blk: a datagram socket, one Ethernet frame a message (net/net.h) */
 	u8 mac[DEVICE_MAC_BYTES];
 	unsigned mtu;    /* what the network takes */
+	bool checked;    /* what it sends has right checksums */
 	struct chr *chr; /* borrowed */
 	const u8 *rom;   /* an option ROM; NULL: there is none on this host */
 	size_t rom_bytes;

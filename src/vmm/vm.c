@@ -76,9 +76,26 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 
 /* ---- putting it together ---- */
 
+/* After each section of it. */
+static void tell_restored(void *opaque)
+{
+	struct vm *v = opaque;
+	u64 now = clock_mono_ns();
+
+	if (now < v->restore_tell_ns)
+		return;
+	v->restore_tell_ns = now + VM_PROGRESS_NS;
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PROGRESS,
+				       .command = "restore",
+				       .done = state_offset(v->restore),
+				       .total = v->cfg->memory_bytes });
+}
+
 static int restore(struct vm *v, struct err *e)
 {
 	struct snapshot_vm p = vm_parts(v);
+
+	state_on_section(v->restore, tell_restored, v);
 	int r = snapshot_load(&p, v->restore, e);
 
 	state_free(steal(&v->restore));
@@ -157,10 +174,11 @@ static void destroy(struct vm *v)
 }
 
 int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   int *status, struct err *e)
+	   vm_listen_fn *fn, void *opaque, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
+	vm_listen(v, fn, opaque);
 	v->cfg = cfg;
 	v->nets = nets;
 	v->loop = loop;

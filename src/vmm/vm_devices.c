@@ -65,6 +65,7 @@ static int open_net(struct vm *v, unsigned i, struct device_args *a, struct err 
 	memcpy(a->mac, mac, sizeof(mac));
 	a->fd = v->nets[i].fd;
 	a->mtu = v->nets[i].mtu;
+	a->checked = v->nets[i].checked;
 	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
 
