@@ -24,25 +24,42 @@
 #define LAYOUT_IOAPIC 0xfec00000ull
 #define LAYOUT_LAPIC 0xfee00000ull
 
+/* The same with firmware, which expects Intel's Q35 board: it says itself where ECAM is (pam.h), and puts BARs where
+ * there is room. */
+#define LAYOUT_FW_RAM_LOW_MAX 0x80000000ull
+#define LAYOUT_FW_VGA 0xa0000ull     /* no memory up to here, up to where PAM begins */
+#define LAYOUT_PAM 0xc0000ull        /* up to 1 MiB */
+#define LAYOUT_FW_END 0x100000000ull /* its ROM ends here */
+
 /* Legacy ports */
 #define LAYOUT_PIC1 0x20
 #define LAYOUT_PIT 0x40
+#define LAYOUT_KEYBOARD_DATA 0x60
+#define LAYOUT_KEYBOARD 0x64
 #define LAYOUT_RTC 0x70
 #define LAYOUT_PIC2 0xa0
+#define LAYOUT_DISPI 0x1ce /* the Bochs display interface */
+#define LAYOUT_VGA_PORTS 0x3b0
+#define LAYOUT_VGA_PORTS_N 0x30
 #define LAYOUT_UART1 0x3f8
 #define LAYOUT_RESET 0xcf9
 #define LAYOUT_PCI_CFG 0xcf8
 #define LAYOUT_ELCR 0x4d0
 #define LAYOUT_DEBUG_EXIT 0xf4
+#define LAYOUT_DEBUGCON 0x402 /* where firmware writes what it does (isa-debugcon) */
+#define LAYOUT_FW_CFG 0x510
+#define LAYOUT_FW_CFG_DMA 0x514
 #define LAYOUT_ROM_CALL 0x5e0 /* what was called in the ROM (rom.h) */
 #define LAYOUT_ACPI_PM 0x600  /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
 #define LAYOUT_SLP_TYP_S5 5   /* what \_S5 holds and PM1a control takes for soft-off */
 
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
+#define LAYOUT_GSI_KEYBOARD 1
 #define LAYOUT_GSI_UART1 4
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
+#define LAYOUT_GSI_MOUSE 12
 #define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
 #define LAYOUT_GSI_COUNT 24
 

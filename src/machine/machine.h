@@ -20,6 +20,7 @@
 
 struct machine;
 struct pci_bus;
+struct fw_cfg; /* machine/fw_cfg.h */
 
 enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
@@ -27,11 +28,21 @@ enum machine_event {
 	MACHINE_DEBUG_EXIT, /* port 0xf4; value is the byte written */
 };
 
+/* What is at the processor's reset vector (firmware.h). */
+#define FIRMWARE_CODE_MAX (8 * MIB)
+#define FIRMWARE_RAM_MIN (8 * MIB)
+struct firmware_image {
+	const char *name; /* for messages */
+	const u8 *code;   /* ends at 4 GiB; copied */
+	u64 code_bytes;
+};
+
 struct machine_config {
 	struct ram *ram;
 	struct loop *loop;
 	unsigned ncpus;
 	bool debug_exit;
+	const struct firmware_image *firmware; /* during machine_new(); NULL: none, machine_boot() boots a kernel */
 	/* The guest asked for something. Any thread. */
 	void (*event)(void *opaque, enum machine_event ev, u32 value);
 	void *event_opaque;
@@ -64,6 +75,14 @@ struct irq_line machine_irq(struct machine *m, unsigned gsi);
 /* A device at a fixed address joins the board, which walks it for each step of its life (device.h), and ends it in
  * machine_free(). Those at a PCI slot join by pci_register(). Before vCPUs run. */
 void machine_add_device(struct machine *m, struct device *d);
+/*
+ * What firmware tables say of the board, where it depends on which devices there are. Of its own the board has a
+ * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
+ * reset (no lock held). Before vCPUs run.
+ */
+enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2 };
+void machine_use(struct machine *m, enum machine_part part);
+void machine_ask_reset(struct machine *m);
 /* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
 bool machine_quiesce(struct machine *m);
 /* All devices go on; also after machine_state() has loaded. */
@@ -76,6 +95,8 @@ void machine_nmi(struct machine *m);
  * caller's: cpu_reset(). */
 void machine_reset(struct machine *m);
 
+/* What firmware is told of the machine, for more of it; NULL: there is none. Before vCPUs run. */
+struct fw_cfg *machine_fw_cfg(struct machine *m);
 /* What firmware does before it boots a kernel: addresses and interrupt lines for PCI devices, tables in memory. */
 int machine_firmware(struct machine *m, struct err *e);
 

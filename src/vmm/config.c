@@ -38,6 +38,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, virtio_console),
 	FIELD(vmm_config, F_STR, virtio_console_path),
 	FIELD(vmm_config, F_INT, virtio_console_fd),
+	FIELD(vmm_config, F_STR, screen),
 	FIELD(vmm_config, F_INT, control_fd),
 	FIELD(vmm_config, F_BOOL, detached),
 	FIELD(vmm_config, F_STR, control_path),
@@ -53,11 +54,17 @@ static const struct field config_fields[] = {
 };
 
 static const struct field disk_fields[] = {
-	FIELD(vmm_disk, F_STR, path),      FIELD(vmm_disk, F_STR, format),
-	FIELD(vmm_disk, F_STR, serial),    FIELD(vmm_disk, F_BOOL, readonly),
-	FIELD(vmm_disk, F_BOOL, snapshot), FIELD(vmm_disk, F_BOOL, direct),
-	FIELD(vmm_disk, F_STR, id),        FIELD(vmm_disk, F_STR, bus),
-	FIELDV(vmm_disk, params, nparams), { NULL },
+	FIELD(vmm_disk, F_STR, path),
+	FIELD(vmm_disk, F_STR, format),
+	FIELD(vmm_disk, F_STR, serial),
+	FIELD(vmm_disk, F_BOOL, readonly),
+	FIELD(vmm_disk, F_BOOL, snapshot),
+	FIELD(vmm_disk, F_BOOL, direct),
+	FIELD(vmm_disk, F_BOOL, cdrom),
+	FIELD(vmm_disk, F_STR, id),
+	FIELD(vmm_disk, F_STR, bus),
+	FIELDV(vmm_disk, params, nparams),
+	{ NULL },
 };
 
 static const struct field net_fields[] = {
@@ -316,6 +323,7 @@ void vmm_config_init(struct vmm_config *c)
 		.console_fd = -1,
 		.virtio_console = xstrdup("none"),
 		.virtio_console_fd = -1,
+		.screen = xstrdup("none"),
 		.control_fd = -1,
 		.restore_fd = -1,
 		.restore_head_fd = -1,

@@ -201,5 +201,8 @@ void e_nops(struct jit *j, unsigned n);
 #define CC_NZ 5u
 #define CC_BE 6u
 #define CC_A 7u
+#define CC_S 8u
+#define CC_L 12u
+#define CC_G 15u
 
 #endif

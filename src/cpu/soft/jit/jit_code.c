@@ -113,7 +113,7 @@ const struct uop *jit_enter(struct soft_cpu *c, struct block *b)
 	const struct uop *(*enter)(struct soft_cpu *, u8 *) =
 	    (const struct uop *(*)(struct soft_cpu *, u8 *))(uintptr_t)c->vm->jit->r_enter;
 
-	c->jit.vpage = c->gpr[GPR_BLK] & PAGE_MASK;
+	c->jit.vpage = c->gpr[GPR_BLK] - (b->phys & ~PAGE_MASK);
 	c->jit.entries++;
 	return enter(c, b->jit.far);
 }

@@ -59,7 +59,7 @@ static u16 live_at(struct jit *j, s64 at)
 		unsigned room = (unsigned)MIN((u64)15, PAGE_BYTES - (u64)at);
 
 		memcpy(bytes, j->peek + at, room);
-		const struct memo *e = memo_find(j->c, 0, bytes, room, &st);
+		const struct memo *e = memo_find(j->c, soft_decoder(j->key), bytes, room, &st);
 		if (ZYAN_FAILED(st))
 			break;
 		const struct memo_insn *i = memo_insn(j->c, e, bytes);

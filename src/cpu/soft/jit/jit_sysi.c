@@ -180,7 +180,11 @@ bool sp_from_cr(struct jit *j, struct jinsn *i)
 {
 	const struct uop *u = j_uop(j, i);
 
-	e_ld(j, H_RAX, u->r1 == 0 ? C_OFF(cr0) : u->r1 == 2 ? C_OFF(cr2) : u->r1 == 3 ? C_OFF(cr3) : C_OFF(cr4));
+	op_rm(j, j_code64(j), X_MOV_R_M, H_RAX, H_RSP,
+	      u->r1 == 0   ? C_OFF(cr0)
+	      : u->r1 == 2 ? C_OFF(cr2)
+	      : u->r1 == 3 ? C_OFF(cr3)
+			   : C_OFF(cr4));
 	j_set_reg(j, u->r0, H_RAX);
 	return true;
 }

@@ -87,8 +87,8 @@ static void note_operand(struct jit *j, struct jinsn *i)
 	const struct uop *u = j_uop(j, i);
 
 	jm_address(j, i, o);
-	if (u->seg == SEG_FS || u->seg == SEG_GS)
-		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
+	if (j_has_base(j, u->seg))
+		op_rm(j, j_code64(j), X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
 	e_st(j, H_RAX, C_OFF(fdp));
 	copy16(j, selector(u->seg), C_OFF(fds));
 }
@@ -332,6 +332,13 @@ bool takes_fnstsw_ax(const struct jit *j, const struct jinsn *i)
 {
 	(void)j;
 	return i->in.opcode == X_X87_DF;
+}
+
+/* Elsewhere the upper eight registers stay as they are. */
+bool takes_code64(const struct jit *j, const struct jinsn *i)
+{
+	(void)i;
+	return j_code64(j);
 }
 
 void jv_take(struct jit *j, struct jinsn *i, unsigned ok)
