@@ -5,6 +5,7 @@
  * The order is the security of it: read the configuration; open and build everything; give up every
  * privilege; start the vCPU threads, parked; lock the system-call filter; only then let the guest run.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "vmm/config.h"
@@ -185,6 +186,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, _("mica-vmm is started by mica run: mica-vmm --config-fd N\n"));
 		return STATUS_USAGE;
 	}
+	clock_begin();
 	sandbox_malloc();
 	small_stacks();
 	int status = STATUS_HOST;
