@@ -9,6 +9,7 @@
 #include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
+#include "vmm/firmware.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/net_backends.h"
@@ -115,7 +116,7 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 	return r;
 }
 
-static int run(const struct vmm_config *cfg, struct err *e)
+static int run(struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
 	struct signals signals = { .fd = -1 };
@@ -125,6 +126,8 @@ static int run(const struct vmm_config *cfg, struct err *e)
 
 	if (r == 0)
 		r = watch_signals(&signals, loop, e);
+	if (r == 0)
+		r = firmware_choose(cfg, e);
 	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
 	if (r == 0)

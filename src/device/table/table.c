@@ -13,6 +13,7 @@
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(debugcon,       "debugcon.c") \
 	/* the end */
 /* clang-format on */
 
