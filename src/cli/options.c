@@ -281,12 +281,14 @@ static const struct opt table[] = {
 	{ "firmware", "auto|bios|none|FILE", set_firmware, 0,
 	  N_("what boots: bios (SeaBIOS), none for a kernel, a ROM image, or what the disks ask for; default auto") },
 	{ "boot", "KIND[,KIND]...[,menu=on]", set_boot, 0,
-	  N_("what firmware tries first: disk, net, in this order; menu=on: it asks; default disk,net") },
+	  N_("what firmware tries first: disk, cdrom, net, in this order; menu=on: it asks; default disk,cdrom,net") },
 	{ "fw-cfg", "name=NAME,file=FILE|string=TEXT", set_fw_cfg, 0,
 	  N_("a file for firmware and guest to read by fw_cfg; repeatable") },
 	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
 	     "id=NAME, bus=BUS; repeatable") },
+	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
+	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
 	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
 	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=NAME, model=MODEL; repeatable; "
 	     "default none") },

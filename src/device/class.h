@@ -28,6 +28,7 @@ struct machine; /* machine/machine.h */
 enum device_role {
 	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
 	DEVICE_DISK,    /* args.blk, serial: --disk FILE,bus=... */
+	DEVICE_CDROM,   /* args.blk, read only, perhaps without a medium: --cdrom FILE,bus=... */
 	DEVICE_NIC,     /* args.fd, mac, mtu: --net KIND,model=... */
 	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
@@ -47,12 +48,35 @@ struct device_param {
 	u64 lo, hi;
 };
 
+/*
+ * What a device says of itself unasked, to whoever put it on the board. The control socket makes events of it
+ * (docs/control-socket.md). It begins with its link up, and says up and down in turns.
+ */
+enum device_news {
+	DEVICE_LINK,         /* NIC: its link went down, or up again */
+	DEVICE_PANICKED,     /* the guest's kernel has failed, and does no more */
+	DEVICE_CRASH_LOADED, /* ... and hands over to a kernel for crashes, which goes on */
+};
+
+/* fn is called on any thread, with the device's locks held; it notes and returns. NULL: nobody listens. */
+struct device_listener {
+	void (*fn)(void *opaque, enum device_news what);
+	void *opaque;
+};
+
+static inline void device_tell(const struct device_listener *l, enum device_news what)
+{
+	if (l->fn)
+		l->fn(l->opaque, what);
+}
+
 /* What a constructor gets. Valid during the call; what it keeps, it copies. */
 struct device_args {
 	const char *id;            /* unique in the machine */
 	int slot;                  /* of the PCI bus; -1: the next free one */
 	const char *const *params; /* "key=value": those of the class, checked by who read them */
 	unsigned nparams;
+	struct device_listener listener; /* copied by who has news */
 	/* by role */
 	struct blk *blk;    /* owned from the call on, also when it fails */
 	const char *serial; /* "": none */
@@ -64,7 +88,7 @@ struct device_args {
 
 struct device_class {
 	const char *name;  /* "virtio-blk": in --device, in a VM's status */
-	const char *field; /* DISK: what bus= calls it, NIC: model=, as in "virtio"; else NULL */
+	const char *field; /* DISK, CDROM: what bus= calls it, NIC: model=, as in "virtio"; else NULL */
 	const char *help;  /* N_(), a few words without a full stop */
 	enum device_role role;
 	bool standard;                     /* PLAIN: every machine has one, after what was asked for */
@@ -81,6 +105,11 @@ struct device_class {
 	/* What a person can ask it for while it is there; the loop's thread; optional. */
 	void (*line_break)(struct device *d);         /* a break comes in on the line */
 	void (*balloon)(struct device *d, u64 bytes); /* hold so much of guest memory back */
+	/* CDROM. The tray opens: for the guest there is no medium any more, and none of its requests begins. -EBUSY:
+	 * the guest has locked it, and it is not by force; it was told what is wanted. */
+	int (*eject)(struct device *d, bool force, struct err *e);
+	void (*insert)(struct device *d); /* the tray closes over whatever medium its blk now is */
+	bool (*tray_open)(struct device *d);
 };
 
 /* In table.c; NULL ends. In the order in which help shows them; the first of a role is its default. */

@@ -334,6 +334,9 @@ int machine_firmware(struct machine *m, struct err *e)
 	if (rc < 0)
 		return err_set(e, -rc, "the PCI devices need more address space than the 32-bit window has");
 	lpc_set_routes(m->lpc);
+	/* BARs that show memory are where they were put. */
+	if ((rc = ram_commit(m->cfg.ram, e)) < 0)
+		return rc;
 	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
 		return rc;
 	return irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);

@@ -217,7 +217,7 @@ int machine_state(struct machine *m, struct state_file *s, struct err *e)
 	if (r == 0 && m->firmware)
 		r = firmware_state(m->firmware, s, e);
 	if (r == 0 && state_loading(s))
-		r = ram_commit(m->cfg.ram, e); /* what was loaded may have moved memory */
+		r = ram_commit(m->cfg.ram, e); /* what BARs show, and what else moved memory */
 	if (r == 0) {
 		lpc_loaded(m->lpc);
 		r = chip_sections(m, s, e);

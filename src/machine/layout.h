@@ -7,6 +7,8 @@
 #define LAYOUT_RAM_LOW_MAX 0xc0000000ull /* RAM below 4 GiB ends here at the latest, */
 #define LAYOUT_RAM_HIGH 0x100000000ull   /* ... and goes on here */
 #define LAYOUT_EBDA 0x9fc00ull           /* ACPI RSDP lives at 0xe0000; EBDA pointer for scanners */
+#define LAYOUT_VGA 0xa0000ull            /* where a screen's memory is seen */
+#define LAYOUT_VGA_END 0xc0000ull
 #define LAYOUT_RSDP 0xe0000ull
 #define LAYOUT_ACPI 0xe0100ull /* tables, up to 0xeffff */
 #define LAYOUT_ROM 0xf0000ull  /* where a PC has its BIOS: see rom.h */

@@ -41,10 +41,19 @@ int memory_lay_out(struct ram *r, struct err *e)
 	int rc;
 
 	clear(r);
-	if ((rc = add(r, "RAM below the BIOS", 0, 0, LAYOUT_ROM, false, e)) < 0 ||
+	if ((rc = add(r, "RAM below 640 KiB", 0, 0, LAYOUT_VGA, false, e)) < 0 ||
+	    (rc = add(r, "RAM in the screen's hole", LAYOUT_VGA, LAYOUT_VGA, LAYOUT_VGA_END, false, e)) < 0 ||
+	    (rc = add(r, "RAM below the BIOS", LAYOUT_VGA_END, LAYOUT_VGA_END, LAYOUT_ROM, false, e)) < 0 ||
 	    (rc = add(r, "BIOS ROM", LAYOUT_ROM, LAYOUT_ROM, LAYOUT_ROM_END, true, e)) < 0 ||
 	    (rc = add(r, "RAM", LAYOUT_ROM_END, LAYOUT_ROM_END, low, false, e)) < 0 ||
 	    (rc = add(r, "RAM above 4 GiB", LAYOUT_RAM_HIGH, low, UINT64_MAX, false, e)) < 0)
 		return rc;
 	return ram_commit(r, e);
+}
+
+void memory_open_screen_hole(struct ram *r)
+{
+	for (int id = 0; id < RAM_EXTENTS_MAX; id++)
+		if (r->now[id].bytes && r->now[id].gpa == LAYOUT_VGA)
+			ram_remove(r, id);
 }

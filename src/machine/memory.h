@@ -2,10 +2,10 @@
 /*
  * memory.h - which guest physical addresses are memory on this board, and what kind.
  *
- *   00000000 - 000effff   RAM. A PC's holes are none here as long as the board has no screen and no option ROMs:
- *                         a0000 - bffff, where VGA is, and c0000 - dffff are plain RAM that the memory map gives
- *                         to nobody (boot_mem_map()); the ACPI tables are from e0000 on, with a lock in them that
- *                         guests write.
+ *   00000000 - 000effff   RAM. a0000 - bffff, where VGA is, are plain RAM as long as the board has no screen;
+ *                         with one they are its chip's (memory_open_screen_hole()). c0000 - dffff are plain RAM
+ *                         as well. The memory map gives these to nobody (boot_mem_map()). The ACPI tables are from
+ *                         e0000 on, with a lock in them that guests write.
  *   000f0000 - 000fffff   ROM, where a PC has its BIOS (rom.h)
  *   00100000 - bfffffff   RAM, as much as there is
  *   c0000000 - ffffffff   devices (layout.h), and nothing
@@ -43,6 +43,9 @@ static inline gpa_t memory_pc_low_end(const struct ram *r)
 {
 	return MIN(r->bytes, LAYOUT_FW_RAM_LOW_MAX);
 }
+
+/* A screen is there: its chip answers at a0000 - bffff, not RAM. No vCPU runs; in force with ram_commit(). */
+void memory_open_screen_hole(struct ram *r);
 
 /* Where RAM below the hole ends, and how much lies above 4 GiB. */
 static inline gpa_t memory_low_end(const struct ram *r)

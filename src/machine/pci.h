@@ -17,9 +17,13 @@
 
 #define PCI_CFG_BYTES 4096
 #define PCI_MSIX_MAX 64
+#define PCI_ROM_BAR 6 /* index of the expansion ROM's base address (PCI 3.0 chapter 6.2.5.2) */
+#define PCI_BARS 7
+#define PCI_SLOTS 32
 
 struct pci_bus;
 struct pci_dev;
+struct ram;
 
 struct pci_dev_ops {
 	/* Config space and MSI-X are the bus's to reset and to save, after this. free() has pci_dev_fini() called. */
@@ -47,7 +51,14 @@ struct pci_dev {
 			u64 off;
 			unsigned step, n;
 		} bells; /* pci_add_doorbells() */
-	} bar[6];
+		struct {
+			struct ram *ram; /* NULL: registers */
+			u64 off;
+			bool readonly;
+			int extent; /* -1: not shown */
+			gpa_t at;
+		} memory; /* pci_add_memory_bar() */
+	} bar[PCI_BARS];
 	unsigned cap_next; /* where the next capability goes */
 	unsigned cap_last;
 
@@ -67,6 +78,10 @@ struct pci_dev {
 	} msix[PCI_MSIX_MAX];
 	u64 msix_pending;
 	bool msix_on, msix_masked; /* from the capability's control word */
+	unsigned msi_cap;          /* 0: no MSI; what follows is from the capability */
+	bool msi_on, msi_may_send;
+	u64 msi_addr;
+	u16 msi_data;
 	bool intx_off;             /* command register bit 10 */
 	bool intx_level, intx_out; /* what the device says, what reaches the wire */
 };
@@ -95,6 +110,9 @@ void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step
 void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l);
 /* The same in I/O port space; bytes up to 256. */
 void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct io_ops *ops, void *dev);
+/* A memory BAR that shows `bytes` of guest memory from offset `off` of its file on (base/ram.h): accesses do not come
+ * to the device. It is prefetchable. index PCI_ROM_BAR: an expansion ROM, which is read-only and has an enable bit. */
+void pci_add_memory_bar(struct pci_dev *d, unsigned index, struct ram *ram, u64 off, u64 bytes);
 /* A capability of `bytes` (with id and next bytes filled); returns its config offset. */
 unsigned pci_add_cap(struct pci_dev *d, u8 id, unsigned bytes);
 /* MSI-X with n vectors, table and PBA in a BAR of its own. */
@@ -102,6 +120,10 @@ void pci_add_msix(struct pci_dev *d, unsigned bar_index, unsigned n);
 /* Send vector v (masked ones become pending). Any thread. False when MSI-X is not enabled. */
 bool pci_msix_send(struct pci_dev *d, unsigned v);
 bool pci_msix_enabled(struct pci_dev *d);
+/* MSI with one message; a function has it or MSI-X. */
+void pci_add_msi(struct pci_dev *d);
+/* Send it. Any thread. False when MSI is not enabled. */
+bool pci_msi_send(struct pci_dev *d);
 /* INTx pin A, a level. Any thread. */
 void pci_intx(struct pci_dev *d, bool level);
 

@@ -12,6 +12,8 @@
 #define PCI_CLASS_REV 0x08
 #define PCI_CACHE_LINE 0x0c
 #define PCI_BAR0 0x10
+#define PCI_ROM 0x30
+#define PCI_ROM_ENABLE 1u
 #define PCI_CAP_PTR 0x34
 #define PCI_INT_LINE 0x3c
 #define PCI_INT_PIN 0x3d
@@ -23,10 +25,10 @@
 #define PCI_STATUS_INTX 0x08
 #define PCI_STATUS_CAPS 0x10
 
-#define PCI_MSIX_CTL 2 /* in the capability */
+#define PCI_MSI_CTL 2 /* in the capabilities */
+#define PCI_MSIX_CTL 2
 
 #define PCI_WIRES 8 /* GSIs LAYOUT_GSI_PCI and up */
-#define PCI_SLOTS 32
 #define PCI_ROUTES_MAX 1024u
 
 struct pci_bus {
@@ -54,10 +56,24 @@ extern const struct io_ops pci_ports_ops, pci_ecam_ops; /* pci_cfg.c */
 
 /* The wire of pin A, which functions have. */
 unsigned pci_wire_of(const struct pci_dev *d);
+/* Where in config space a base address is. */
+static inline unsigned pci_bar_offset(unsigned index)
+{
+	return index == PCI_ROM_BAR ? PCI_ROM : PCI_BAR0 + 4 * index;
+}
+/* Guest memory that BARs show is hidden; in force with ram_commit(). */
+void pci_hide_bars(struct pci_dev *d);
 /* b->lock held: map and unmap BARs as the command register and they say. */
 void pci_update_bars_locked(struct pci_bus *b, struct pci_dev *d);
 /* What the command register and the MSI-X control word say goes to where senders look. */
 void pci_update_interrupts(struct pci_dev *d);
+
+/* ---- MSI ---- */
+
+/* msix_lock held: take what config space says to where senders look; master: the function may write to memory. */
+void pci_msi_update_locked(struct pci_dev *d, bool master);
+/* Bus's lock held: config space as after power-on. */
+void pci_msi_reset(struct pci_dev *d);
 
 /* ---- MSI-X; all with d->msix_lock held ---- */
 

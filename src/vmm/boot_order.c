@@ -27,7 +27,7 @@ static void add_kind(const struct vm *v, enum device_role role, char *list, size
 
 int boot_order_tell(struct vm *v, struct err *e)
 {
-	static const enum device_role usual[] = { DEVICE_DISK, DEVICE_NIC };
+	static const enum device_role usual[] = { DEVICE_DISK, DEVICE_CDROM, DEVICE_NIC };
 	const struct vmm_config *c = v->cfg;
 	struct fw_cfg *f = machine_fw_cfg(v->machine);
 	size_t bytes = (v->ndevices + 1) * (size_t)PATH_BYTES;

@@ -20,6 +20,8 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 	if (strcmp(c->firmware, "auto"))
 		return 0;
 	for (unsigned i = 0; !c->kernel && i < c->ndisks && found == BOOT_NOTHING; i++) {
+		if (!c->disks[i].path[0]) /* a drive without a medium */
+			continue;
 		int r = boot_look(&found, c->disks[i].path, e);
 		if (r < 0)
 			return r;

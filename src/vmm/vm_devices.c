@@ -34,7 +34,8 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 	const struct vmm_disk *d = &v->cfg->disks[i];
 	const struct blk_option direct = { "direct", "on" };
 	struct blk_params p = {
-		.path = d->path,
+		.path = *d->path ? d->path : NULL,
+		.removable = d->cdrom,
 		.format = d->format ? d->format : "raw",
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
@@ -71,6 +72,7 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 	case DEVICE_PLAIN:
 		break;
 	case DEVICE_DISK:
+	case DEVICE_CDROM:
 		return open_disk(v, p->index, a, e);
 	case DEVICE_NIC:
 		return open_net(v, p->index, a, e);
@@ -92,8 +94,17 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 {
 	struct vm_device *d = &v->devices[v->ndevices];
-	struct device_args a = { .id = p->id, .slot = -1, .params = p->params, .nparams = p->nparams, .fd = -1 };
+	struct device_args a = {
+		.id = p->id,
+		.slot = -1,
+		.params = p->params,
+		.nparams = p->nparams,
+		.listener = { .fn = vm_on_device_news, .opaque = d },
+		.fd = -1,
+	};
 	int r = open_back_end(v, p, &a, e);
+
+	d->vm = v;
 
 	if (r == 0)
 		r = p->cls->new (&d->dev, v->machine, &a, e);
@@ -158,11 +169,15 @@ json_t *vm_devices_json(struct vm *v)
 
 	for (unsigned i = 0; i < v->ndevices; i++) {
 		struct device *d = v->devices[i].dev;
-		struct pci_dev *pci = pci_dev_get(d);
+		struct pci_dev *pci = pci_dev_get(d->on ? d->on : d);
 		json_t *o = json_pack("{s:s s:s}", "id", d->id, "class", v->devices[i].cls->name);
 
+		if (d->on)
+			json_object_set_new(o, "unit", json_integer(d->unit));
 		if (pci)
 			json_object_set_new(o, "slot", json_integer(pci->devfn >> 3));
+		if (v->devices[i].cls->role == DEVICE_NIC)
+			json_object_set_new(o, "link", json_string(vm_link_up(&v->devices[i]) ? "up" : "down"));
 		json_array_append_new(a, o);
 	}
 	return a;
