@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 import uuid
+import zlib
 
 PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"  # a plain user's has no sbin
 ALIGN = 1 << 20
@@ -113,3 +114,42 @@ def listing(image, folder, prefix):
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     names = [line.split("/")[5] for line in out.splitlines() if line.startswith("/")]
     return f"{folder}/{next(name for name in names if name.startswith(prefix))}"
+
+
+def uefi(target, root):
+    """GPT: partition 1, FAT, with GRUB where UEFI looks by itself; partition 2 with the file system `root`."""
+    esp, size = 4 << 20, os.stat(root).st_size
+    with tempfile.TemporaryDirectory() as top:
+        program, fat = os.path.join(top, "grub"), os.path.join(top, "fat")
+        with open(program, "wb") as f:
+            f.write(core("x86_64-efi", "(hd0,gpt2)/boot/grub"))
+        with open(fat, "wb") as f:
+            f.truncate(esp)
+        tool("mformat", "-i", fat, "-v", "ESP", "::")
+        tool("mmd", "-i", fat, "::/EFI", "::/EFI/BOOT")
+        tool("mcopy", "-i", fat, program, "::/EFI/BOOT/BOOTX64.EFI")
+        with open(target, "wb") as out:
+            copy_holes(fat, out, ALIGN)
+            copy_holes(root, out, ALIGN + esp)
+            out.truncate(ALIGN + esp + size + ALIGN)
+            write_gpt(out, [(ESP_TYPE, ALIGN, esp), (LINUX_TYPE, ALIGN + esp, size)])
+
+
+def write_gpt(out, parts):
+    """UEFI 2.10, 5.3: a protective MBR, the table, and both again at the end."""
+    sectors = out.seek(0, os.SEEK_END) // 512
+    entries = b"".join(kind.bytes_le + uuid.uuid4().bytes_le + struct.pack("<QQQ72x", at // 512, (at + size) // 512 - 1, 0)
+                       for kind, at, size in parts).ljust(128 * 128, b"\0")
+    disk = uuid.uuid4().bytes_le
+    for here, other, table in ((1, sectors - 1, 2), (sectors - 1, 1, sectors - 33)):
+        head = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, sectors - 34, disk, table, 128,
+                           128, zlib.crc32(entries))
+        head = head[:16] + struct.pack("<I", zlib.crc32(head)) + head[20:]
+        out.seek(here * 512)
+        out.write(head)
+        out.seek(table * 512)
+        out.write(entries)
+    out.seek(446)
+    out.write(struct.pack("<B3sB3sII", 0, b"\0\2\0", 0xee, b"\xff\xff\xff", 1, min(sectors - 1, 0xffffffff)))
+    out.seek(510)
+    out.write(b"\x55\xaa")

@@ -143,6 +143,14 @@ static int set_firmware(struct run_opts *o, const char *arg, struct err *e)
 	return 0;
 }
 
+static int set_nvram(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!*arg)
+		return err_set(e, EINVAL, "no path given");
+	options_put(&o->cfg.nvram, arg);
+	return 0;
+}
+
 static int set_boot(struct run_opts *o, const char *arg, struct err *e)
 {
 	char **v = optarg_split(arg);
@@ -278,8 +286,11 @@ static const struct opt table[] = {
 	{ "initrd", "FILE", set_initrd, 0, N_("initial RAM disk for the kernel") },
 	{ "append", "STRING", set_append, 0, N_("kernel command line") },
 	{ "module", "\"FILE ARGS\"", set_module, 0, N_("Multiboot module with its arguments; repeatable") },
-	{ "firmware", "auto|bios|none|FILE", set_firmware, 0,
-	  N_("what boots: bios (SeaBIOS), none for a kernel, a ROM image, or what the disks ask for; default auto") },
+	{ "firmware", "auto|bios|uefi|none|FILE", set_firmware, 0,
+	  N_("what boots: bios (SeaBIOS), uefi (OVMF), none for a kernel, a ROM image, or what the disks ask for; "
+	     "default auto") },
+	{ "nvram", "FILE", set_nvram, 0,
+	  N_("where UEFI keeps its variables; made if it is not there; default beside the first disk") },
 	{ "boot", "KIND[,KIND]...[,menu=on]", set_boot, 0,
 	  N_("what firmware tries first: disk, cdrom, net, in this order; menu=on: it asks; default disk,cdrom,net") },
 	{ "fw-cfg", "name=NAME,file=FILE|string=TEXT", set_fw_cfg, 0,

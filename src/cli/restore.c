@@ -68,6 +68,8 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 		show_file(&n, _("read, an initrd"), was->initrd);
 	if (!vmm_firmware_is_word(was->firmware))
 		show_file(&n, _("read, firmware"), was->firmware);
+	if (!run_opts_given(o, "nvram") && was->nvram && *was->nvram)
+		show_file(&n, _("read and write, firmware's variables"), was->nvram);
 	for (unsigned i = 0; !run_opts_given(o, "module") && i < was->nmodules; i++) {
 		auto_free char *path = xstrdup(was->modules[i]);
 		path[strcspn(path, " ")] = '\0';
@@ -101,7 +103,7 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 	}
 	err_set(e, EPERM,
 		"whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-		"yours with --kernel, --initrd, --module, --disk and --net",
+		"yours with --kernel, --initrd, --module, --nvram, --disk and --net",
 		doubled);
 	free(doubled);
 	return -EPERM;
@@ -127,6 +129,8 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(initrd);
 	TAKE(append);
 	TAKE(firmware);
+	if (!run_opts_given(o, "nvram"))
+		TAKE(nvram);
 	if (!run_opts_given(o, "module")) {
 		TAKE(modules);
 		TAKE(nmodules);

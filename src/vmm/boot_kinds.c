@@ -29,7 +29,8 @@ int boot_order_check(char *const *words, unsigned n, struct err *e)
 
 	for (unsigned i = 0; i < n; i++) {
 		if (!boot_kind(&role, words[i]) && strcmp(words[i], "menu=on") && strcmp(words[i], "menu=off"))
-			return err_set(e, EINVAL, "boot: '%s' is not known; write disk, cdrom, net or menu=on", words[i]);
+			return err_set(e, EINVAL, "boot: '%s' is not known; write disk, cdrom, net or menu=on",
+				       words[i]);
 		for (unsigned k = 0; k < i; k++)
 			if (!strcmp(words[k], words[i]))
 				return err_set(e, EINVAL, "boot: '%s' twice; once is enough", words[i]);

@@ -29,6 +29,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_UINT, cpus),
 	FIELD(vmm_config, F_U64, memory_bytes),
 	FIELD(vmm_config, F_STR, firmware),
+	FIELD(vmm_config, F_STR, nvram),
 	FIELDV(vmm_config, fw_cfg, nfw_cfg),
 	FIELDV(vmm_config, boot, nboot),
 	FIELD(vmm_config, F_STR, kernel),

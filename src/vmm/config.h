@@ -60,8 +60,9 @@ struct vmm_config {
 	char *cpu;     /* model name */
 	unsigned cpus;
 	u64 memory_bytes;
-	char *firmware; /* "auto", "none", "bios", or a file's name */
-	char **fw_cfg;  /* vmm_fw_cfg_parse() */
+	char *firmware; /* "auto", "none", "bios", "uefi", or a file's name */
+	char *nvram;   /* where UEFI's variables are kept; NULL: chosen (firmware_choose()); "": they end with the VM */
+	char **fw_cfg; /* vmm_fw_cfg_parse() */
 	unsigned nfw_cfg;
 	char **boot; /* words: boot_order_check() */
 	unsigned nboot;
@@ -103,7 +104,7 @@ struct vmm_fw_cfg {
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e);
 void vmm_fw_cfg_fini(struct vmm_fw_cfg *f);
 
-/* "auto", "none", "bios": not a file's name. */
+/* "auto", "none", "bios", "uefi": not a file's name. */
 bool vmm_firmware_is_word(const char *s);
 
 /* The descriptors that c names, for who starts the VM and for it to keep. */

@@ -61,7 +61,7 @@ void vmm_fw_cfg_fini(struct vmm_fw_cfg *f)
 
 bool vmm_firmware_is_word(const char *s)
 {
-	return !strcmp(s, "auto") || !strcmp(s, "none") || !strcmp(s, "bios");
+	return !strcmp(s, "auto") || !strcmp(s, "none") || !strcmp(s, "bios") || !strcmp(s, "uefi");
 }
 
 static int check_firmware(const struct vmm_config *c, struct err *e)
@@ -79,11 +79,13 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 		return err_set(e, EINVAL,
 			       "nothing to boot: give a disk that can be booted from with --disk FILE, or a kernel "
 			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
+	if (c->nvram && *c->nvram && !automatic && strcmp(c->firmware, "uefi"))
+		return err_set(e, EINVAL, "nvram: only UEFI keeps variables; give it with --firmware uefi");
 	if (c->nfw_cfg > VMM_FW_CFG_MAX)
 		return err_set(e, EINVAL, "fw-cfg: %u are too many; at most %d", c->nfw_cfg, VMM_FW_CFG_MAX);
-	if ((c->nfw_cfg || c->nboot) && c->kernel)
+	if ((c->nfw_cfg || c->nboot || (c->nvram && *c->nvram)) && c->kernel)
 		return err_set(e, EINVAL,
-			       "fw-cfg, boot: that is for firmware, and there is none where a kernel is given");
+			       "fw-cfg, boot, nvram: that is for firmware, and there is none where a kernel is given");
 	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0)
 		return r;
 	for (unsigned i = 0; r == 0 && i < c->nfw_cfg; i++) {

@@ -13,12 +13,24 @@
 
 /* ---- which ---- */
 
+/* Beside the first disk that keeps what is written to it; "": there is none, they end with the VM. */
+static char *usual_nvram(const struct vmm_config *c)
+{
+	for (unsigned i = 0; i < c->ndisks; i++)
+		if (!c->disks[i].readonly && !c->disks[i].snapshot && c->disks[i].path[0])
+			return xasprintf("%s.nvram", c->disks[i].path);
+	return xstrdup("");
+}
+
 int firmware_choose(struct vmm_config *c, struct err *e)
 {
 	enum boot_found found = BOOT_NOTHING;
 
-	if (strcmp(c->firmware, "auto"))
+	if (strcmp(c->firmware, "auto")) {
+		if (!strcmp(c->firmware, "uefi") && !c->nvram)
+			c->nvram = usual_nvram(c);
 		return 0;
+	}
 	for (unsigned i = 0; !c->kernel && i < c->ndisks && found == BOOT_NOTHING; i++) {
 		if (!c->disks[i].path[0]) /* a drive without a medium */
 			continue;
@@ -35,7 +47,7 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 	free(c->firmware);
 	c->firmware = xstrdup(c->kernel ? "none" : found == BOOT_UEFI ? "uefi" : "bios");
 	log_info(_("firmware: %s"), c->firmware);
-	return 0;
+	return firmware_choose(c, e); /* what follows from it */
 }
 
 /* ---- its files ---- */
@@ -65,12 +77,80 @@ static int read_image(u8 **out, u64 *bytes, const char *path, u64 most, struct e
 }
 
 /* What the option calls it comes from a Debian package, and may not be there. */
-static int packaged(const char *path, const char *package, struct err *e)
+static int packaged(const char *wanted, const char *path, const char *package, struct err *e)
 {
 	if (access(path, R_OK) == 0)
 		return 0;
-	return err_set(e, ENOENT, "firmware: %s is not there; install the package %s", path, package);
+	return err_set(e, ENOENT, "firmware: %s is not there; install the package %s", wanted, package);
 }
+
+/* ---- UEFI's variables ---- */
+
+/* A new file appears under its name whole, or not at all. */
+static int make_nvram(const char *path, const u8 *bytes, u64 n, struct err *e)
+{
+	auto_free char *tmp = xasprintf("%s.tmp-%d", path, (int)getpid());
+	auto_close int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "firmware's variables: cannot make %s; name another place with --nvram FILE",
+			       path);
+	ssize_t done = write(fd, bytes, n);
+	/* Never over one that is there. */
+	int r = done == (ssize_t)n && fsync(fd) == 0 && link(tmp, path) == 0 ? 0 : errno ? errno : EIO;
+	unlink(tmp);
+	return r == 0 || r == EEXIST ? 0 : err_sys(e, r, "firmware's variables: cannot make %s", path);
+}
+
+static int open_nvram(struct firmware_files *f, const char *path, struct err *e)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat st;
+	int r;
+
+	if (access(path, F_OK) < 0 && (r = make_nvram(path, f->vars, f->image.vars_bytes, e)) < 0)
+		return r;
+	auto_close int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "firmware's variables: %s: cannot open it", path);
+	if (!S_ISREG(st.st_mode) || (u64)st.st_size != f->image.vars_bytes)
+		return err_set(e, EINVAL,
+			       "firmware's variables: %s is no file of theirs, which has %llu bytes; it is left as it "
+			       "is: name another with --nvram FILE",
+			       path, (unsigned long long)f->image.vars_bytes);
+	if (fcntl(fd, F_OFD_SETLK, &l) < 0 && (errno == EAGAIN || errno == EACCES))
+		return err_set(e, EBUSY, "firmware's variables: %s is in use by another VM", path);
+	if (pread(fd, f->vars, f->image.vars_bytes, 0) != (ssize_t)f->image.vars_bytes)
+		return err_set(e, EIO, "firmware's variables: %s: cannot read it", path);
+	f->vars_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int open_uefi(struct firmware_files *f, const struct vmm_config *c, struct err *e)
+{
+	/* The second is what older versions of the package have. */
+	static const char *const names[][2] = {
+		{ "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+		{ "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
+	};
+	unsigned i = 0;
+
+	while (i + 1 < ARRAY_LEN(names) && access(names[i][0], R_OK) < 0)
+		i++;
+	int r = packaged(names[0][0], names[i][0], "ovmf", e);
+	f->image.name = names[i][0];
+	if (r == 0)
+		r = read_image(&f->code, &f->image.code_bytes, names[i][0], FIRMWARE_CODE_MAX, e);
+	if (r == 0)
+		r = read_image(&f->vars, &f->image.vars_bytes, names[i][1], FIRMWARE_VARS_MAX, e);
+	if (r == 0 && c->nvram && *c->nvram)
+		r = open_nvram(f, c->nvram, e);
+	f->image.vars = f->vars;
+	f->image.vars_fd = f->vars_fd;
+	return r;
+}
+
+/* ---- all of it ---- */
 
 int firmware_open(struct firmware_files *f, const struct vmm_config *c, bool *any, struct err *e)
 {
@@ -78,24 +158,37 @@ int firmware_open(struct firmware_files *f, const struct vmm_config *c, bool *an
 	int r = 0;
 
 	memset(f, 0, sizeof(*f));
+	f->vars_fd = f->image.vars_fd = -1;
 	*any = strcmp(path, "none") && !(c->kernel && !strcmp(path, "auto"));
 	if (!*any)
 		return 0;
-	if (!strcmp(path, "bios")) {
-		path = BIOS_FILE;
-		r = packaged(path, "seabios", e);
+	if (!strcmp(path, "uefi")) {
+		r = open_uefi(f, c, e);
+	} else {
+		if (!strcmp(path, "bios")) {
+			path = BIOS_FILE;
+			r = packaged(path, path, "seabios", e);
+		}
+		f->image.name = path;
+		if (r == 0)
+			r = read_image(&f->code, &f->image.code_bytes, path, FIRMWARE_CODE_MAX, e);
 	}
-	f->image.name = path;
-	if (r == 0)
-		r = read_image(&f->code, &f->image.code_bytes, path, FIRMWARE_CODE_MAX, e);
 	f->image.code = f->code;
 	return r;
 }
 
+void firmware_read_done(struct firmware_files *f)
+{
+	free(steal(&f->code));
+	free(steal(&f->vars));
+}
+
 void firmware_close(struct firmware_files *f)
 {
-	free(f->code);
-	memset(f, 0, sizeof(*f));
+	firmware_read_done(f);
+	if (f->vars_fd >= 0)
+		close(f->vars_fd);
+	f->vars_fd = -1;
 }
 
 /* ---- files for it to read ---- */

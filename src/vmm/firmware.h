@@ -14,12 +14,17 @@
 int firmware_choose(struct vmm_config *c, struct err *e);
 
 struct firmware_files {
-	struct firmware_image image; /* its bytes are `code`'s */
-	u8 *code;
+	struct firmware_image image; /* its bytes are these, its file this descriptor */
+	u8 *code, *vars;
+	int vars_fd;
 };
 
-/* Read what c names; c->firmware is chosen. *any: there is one. What was read stays so until firmware_close(). */
+/*
+ * Read what c names; c->firmware is chosen. *any: there is one. The variables' file is made where there is none yet, of
+ * the package's template. What was read stays so until firmware_read_done(), the descriptor until firmware_close().
+ */
 int firmware_open(struct firmware_files *f, const struct vmm_config *c, bool *any, struct err *e);
+void firmware_read_done(struct firmware_files *f);
 void firmware_close(struct firmware_files *f);
 
 /* Files for firmware to read (--fw-cfg), into the machine. */

@@ -15,6 +15,13 @@ static char *absolute(const char *cwd, const char *path)
 	return *path == '/' ? xstrdup(path) : xasprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
 }
 
+static const char *json_or_empty(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
 static void set_absolute(json_t *o, const char *key, const char *cwd)
 {
 	const char *path = json_string_value(json_object_get(o, key));
@@ -55,6 +62,8 @@ static void strip(json_t *o, const char *cwd)
 	json_array_foreach(json_object_get(o, "nets"), i, v) json_object_del(v, "fd");
 	if (!vmm_firmware_is_word(json_string_value(json_object_get(o, "firmware"))))
 		set_absolute(o, "firmware", cwd);
+	if (*json_or_empty(o, "nvram"))
+		set_absolute(o, "nvram", cwd);
 	set_absolute(o, "kernel", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
@@ -104,6 +113,8 @@ static int check_names(const struct vmm_config *c, struct err *e)
 		r = check_path(c->initrd, e);
 	if (r == 0 && !vmm_firmware_is_word(c->firmware))
 		r = check_path(c->firmware, e);
+	if (r == 0 && c->nvram && *c->nvram)
+		r = check_path(c->nvram, e);
 	for (unsigned i = 0; i < c->nnets; i++)
 		names += MIN(c->nets[i].nhostfwd, NAMES_MAX + 1);
 	if (names > NAMES_MAX)

@@ -134,7 +134,7 @@ static int build(struct vm *v, int *status, struct err *e)
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = vm_add_cpus(v, status, e)) < 0 ||
 	    (r = vm_add_devices(v, e)) < 0)
 		return r;
-	firmware_close(&v->firmware);
+	firmware_read_done(&v->firmware);
 	if (v->has_firmware && ((r = boot_order_tell(v, e)) < 0 || (r = firmware_add_files(v->machine, c, e)) < 0))
 		return r;
 	r = v->restore ? restore(v, e) : vm_boot(v, e);
@@ -170,6 +170,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, con
 	struct vm *v = xcalloc(1, sizeof(*v));
 
 	v->cfg = cfg;
+	v->firmware.vars_fd = -1;
 	v->nets = nets;
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);

@@ -79,7 +79,7 @@ struct vm {
 	u8 *restore_head;                 /* what was read of it before */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
-	struct firmware_files firmware; /* while building */
+	struct firmware_files firmware;
 	bool has_firmware;
 	const struct net_backend *nets; /* by number of the card */
 	struct {

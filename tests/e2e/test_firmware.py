@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks that boot by themselves: firmware, GRUB, the kernel, all from the disk; reset, saving and going on."""
 import os
+import shutil
 import subprocess
 
 import bootdisk
@@ -9,6 +10,10 @@ from conftest import BOOT, ENGINE
 
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
 GRUB = "/usr/lib/grub/i386-pc/boot.img"
+OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+GRUB_EFI = "/usr/lib/grub/x86_64-efi"
+needs_uefi = pytest.mark.skipif(not (os.path.exists(OVMF) and os.path.exists(GRUB_EFI) and shutil.which("mformat")),
+                                reason="the packages ovmf, grub-efi-amd64-bin and mtools are not installed")
 needs_bios = pytest.mark.skipif(not (os.path.exists(SEABIOS) and os.path.exists(GRUB)),
                                 reason="the packages seabios and grub-pc-bin are not installed")
 
@@ -62,6 +67,26 @@ def test_bios_is_saved_and_goes_on(run, mica, bios_disk, tmp_path):
     vm = run("--restore", f"{state},trust=on", "--engine", ENGINE, "--control", str(control))
     vm.expect("Welcome to GRUB", BOOT)
     vm.expect("@grub", BOOT)
+
+
+@needs_uefi
+def test_uefi_boots_a_disk(run, small_files, tmp_path):
+    """Chosen by the EFI system partition. Its variables are in a file that is made once, kept, and never replaced."""
+    disk, nvram = tmp_path / "uefi.img", tmp_path / "uefi.img.nvram"
+    bootdisk.uefi(disk, small_files)
+    vm = run(str(disk), "--engine", ENGINE, "--memory", "256M", "--verbose", "--no-reboot")
+    vm.expect("Welcome to GRUB", BOOT)
+    vm.expect("@cpus 1", BOOT)
+    ends(vm, 3)
+    assert "firmware: uefi" in vm.errors()
+    with open("/usr/share/OVMF/OVMF_VARS_4M.fd", "rb") as f:
+        template = f.read()
+    kept = nvram.read_bytes()
+    assert len(kept) == len(template) and kept != template  # it has written its boot entries
+    nvram.write_bytes(b"something else")
+    vm = run(str(disk), "--engine", ENGINE)
+    ends(vm, 1)
+    assert "is no file of theirs" in vm.errors() and nvram.read_bytes() == b"something else"
 
 
 def test_what_cannot_be_booted_is_said(run, tmp_path):

@@ -118,6 +118,7 @@ static void test_refused(void **state)
 		{ "{\"firmware\":\"none\",\"disks\":[{\"path\":\"/d\"}]}", "nothing to boot" },
 		{ "{\"kernel\":\"/k\",\"firmware\":\"bios\"}", "would not be booted" },
 		{ "{\"kernel\":\"/k\",\"boot\":[\"disk\"]}", "there is none where a kernel is given" },
+		{ "{\"firmware\":\"bios\",\"nvram\":\"/n\"}", "only UEFI keeps variables" },
 		{ "{\"firmware\":\"bios\",\"boot\":[\"floppy\"]}", "boot: 'floppy'" },
 		{ "{\"firmware\":\"bios\",\"boot\":[\"net\",\"net\"]}", "twice" },
 		{ "{\"firmware\":\"bios\",\"fw_cfg\":[\"name=,file=/x\"]}", "fw-cfg: 'name=" },
