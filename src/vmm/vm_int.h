@@ -30,6 +30,8 @@ struct vcpu {
 	pthread_t thread;
 };
 
+#define VM_PROGRESS_NS (NSEC_PER_SEC / 5) /* between two words about a save or a restore */
+
 enum vm_save_step { SAVE_SETTLE, SAVE_FLUSH, SAVE_MEMORY, SAVE_END };
 struct vm_flush;
 
@@ -76,6 +78,7 @@ struct vm {
 	unsigned ndisks;
 	char *cwd;                        /* where we were started, for relative paths in a saved state */
 	struct state_file *restore;       /* what to go on from, while building */
+	u64 restore_tell_ns;              /* when to say again how far it is */
 	u8 *restore_head;                 /* what was read of it before */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
@@ -98,6 +101,8 @@ struct vm {
 	int status; /* to exit with */
 	bool ended;
 
+	struct vm_screen *looker; /* NULL: there is no screen */
+
 	struct gate gate;
 	struct gate_wishes doing; /* vm_act_at_rest()'s, what is left of them */
 	struct loop_timer settle; /* vm_go_on() looks again */
@@ -119,6 +124,8 @@ int vm_add_cpus(struct vm *v, int *status, struct err *e);
 int vm_add_devices(struct vm *v, struct err *e);
 /* And the board they are on. */
 void vm_free_devices(struct vm *v);
+/* What is shown; NULL: the VM has no screen. */
+const struct screen *vm_screen(struct vm *v);
 /* New reference: what there is, by id, with its class and PCI slot. */
 json_t *vm_devices_json(struct vm *v);
 
