@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
+#include "vmm/firmware.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/net_backends.h"
@@ -125,7 +126,7 @@ static void on_early_event(void *opaque, const struct vm_event *ev)
 		control_tell_starter(cfg->control_fd, ev);
 }
 
-static int run(const struct vmm_config *cfg, struct err *e)
+static int run(struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
 	struct signals signals = { .fd = -1 };
@@ -135,6 +136,8 @@ static int run(const struct vmm_config *cfg, struct err *e)
 
 	if (r == 0)
 		r = watch_signals(&signals, loop, e);
+	if (r == 0)
+		r = firmware_choose(cfg, e);
 	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "device/class.h"
 #include "net/net.h"
 #include "vmm/boot_files.h"
+#include "vmm/firmware.h"
 #include "vmm/gate.h"
 #include "vmm/vm.h"
 #include "vmm/vm_event.h"
@@ -81,6 +82,8 @@ struct vm {
 	u8 *restore_head;                 /* what was read of it before */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
+	struct firmware_files firmware;
+	bool has_firmware;
 	const struct net_backend *nets; /* by number of the card */
 	struct {
 		vm_listen_fn *fn;

@@ -15,6 +15,7 @@
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
