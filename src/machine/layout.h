@@ -27,6 +27,10 @@
 #define LAYOUT_PIT 0x40
 #define LAYOUT_RTC 0x70
 #define LAYOUT_PIC2 0xa0
+#define LAYOUT_IDE1 0x1f0
+#define LAYOUT_IDE1_CONTROL 0x3f6
+#define LAYOUT_IDE2 0x170
+#define LAYOUT_IDE2_CONTROL 0x376
 #define LAYOUT_UART1 0x3f8
 #define LAYOUT_RESET 0xcf9
 #define LAYOUT_PCI_CFG 0xcf8
@@ -41,6 +45,8 @@
 #define LAYOUT_GSI_UART1 4
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
+#define LAYOUT_GSI_IDE1 14
+#define LAYOUT_GSI_IDE2 15
 #define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
 #define LAYOUT_GSI_COUNT 24
 
