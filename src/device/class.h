@@ -48,12 +48,35 @@ struct device_param {
 	u64 lo, hi;
 };
 
+/*
+ * What a device says of itself unasked, to whoever put it on the board. The control socket makes events of it
+ * (docs/control-socket.md). It begins with its link up, and says up and down in turns.
+ */
+enum device_news {
+	DEVICE_LINK,         /* NIC: its link went down, or up again */
+	DEVICE_PANICKED,     /* the guest's kernel has failed, and does no more */
+	DEVICE_CRASH_LOADED, /* ... and hands over to a kernel for crashes, which goes on */
+};
+
+/* fn is called on any thread, with the device's locks held; it notes and returns. NULL: nobody listens. */
+struct device_listener {
+	void (*fn)(void *opaque, enum device_news what);
+	void *opaque;
+};
+
+static inline void device_tell(const struct device_listener *l, enum device_news what)
+{
+	if (l->fn)
+		l->fn(l->opaque, what);
+}
+
 /* What a constructor gets. Valid during the call; what it keeps, it copies. */
 struct device_args {
 	const char *id;            /* unique in the machine */
 	int slot;                  /* of the PCI bus; -1: the next free one */
 	const char *const *params; /* "key=value": those of the class, checked by who read them */
 	unsigned nparams;
+	struct device_listener listener; /* copied by who has news */
 	/* by role */
 	struct blk *blk;    /* owned from the call on, also when it fails */
 	const char *serial; /* "": none */

@@ -17,11 +17,14 @@
 #define OEM_ID "MICA  "
 #define OEM_TABLE_ID "MICABRD "
 #define TABLES_MAX 4
-#define LAPIC_IDS_MAX 255 /* 255 is broadcast; more would take x2APIC entries */
+#define ECAM_ALL_BYTES 0x10000000u /* of 256 buses */
 
 struct area {
 	u8 *buf;
-	size_t next; /* offset of the next table */
+	u64 base;                         /* the address of its beginning */
+	size_t next;                      /* offset of the next table */
+	const struct acpi_places *places; /* NULL: there is no firmware, all is where layout.h says */
+	struct acpi_parts *parts;         /* ... or what a loader is told */
 	u32 table[TABLES_MAX];
 	unsigned ntables;
 };
@@ -46,9 +49,34 @@ static size_t take(struct area *a, size_t bytes, size_t align)
 	return at;
 }
 
-static u32 address(size_t off)
+static u32 address(const struct area *a, size_t off)
 {
-	return (u32)(LAYOUT_RSDP + off);
+	return (u32)(a->base + off);
+}
+
+/* Offset in what a loader gets. */
+static u32 part(const u8 *at, const struct area *a)
+{
+	return (u32)((size_t)(at - a->buf) - (LAYOUT_ACPI - LAYOUT_RSDP));
+}
+
+/* An address in a table. */
+static void point32(struct area *a, u8 *at, u32 to)
+{
+	st_le32(at, to);
+	if (a->parts) {
+		must(a->parts->npointers < ARRAY_LEN(a->parts->pointer));
+		a->parts->pointer[a->parts->npointers].at = part(at, a);
+		a->parts->pointer[a->parts->npointers++].bytes = 4;
+	}
+}
+
+static void point64(struct area *a, u8 *at, u32 to)
+{
+	point32(a, at, to);
+	st_le32(at + 4, 0);
+	if (a->parts)
+		a->parts->pointer[a->parts->npointers - 1].bytes = 8;
 }
 
 static void header(u8 *t, const char *sig, u8 revision)
@@ -62,17 +90,22 @@ static void header(u8 *t, const char *sig, u8 revision)
 	st_le32(t + 32, 1);
 }
 
-static void finish(u8 *t, size_t bytes)
+static void finish(struct area *a, u8 *t, size_t bytes)
 {
 	st_le32(t + 4, (u32)bytes);
 	fix_checksum(t, bytes, 9);
+	if (a->parts) {
+		must(a->parts->ntables < ARRAY_LEN(a->parts->table));
+		a->parts->table[a->parts->ntables].at = part(t, a);
+		a->parts->table[a->parts->ntables++].bytes = (u32)bytes;
+	}
 }
 
 /* A finished table becomes part of RSDT and XSDT. */
 static void publish(struct area *a, size_t off)
 {
 	must(a->ntables < TABLES_MAX);
-	a->table[a->ntables++] = address(off);
+	a->table[a->ntables++] = address(a, off);
 }
 
 /* ---- DSDT ---- */
@@ -215,7 +248,7 @@ static void dsdt_link(struct aml *a, unsigned wire)
 	aml_end(a, dev);
 }
 
-static void dsdt_pci(struct aml *a)
+static void dsdt_pci(struct aml *a, const struct acpi_places *places)
 {
 	size_t dev = aml_device(a, "PCI0");
 
@@ -236,7 +269,12 @@ static void dsdt_pci(struct aml *a)
 	aml_res_io(a, LAYOUT_PCI_CFG, 8);
 	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
 	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
-	aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
+	if (places) {
+		aml_res_mem_window(a, (u32)places->low_end, (u32)places->ecam - 1);
+		aml_res_mem_window(a, (u32)places->ecam + ECAM_ALL_BYTES, (u32)LAYOUT_IOAPIC - 1);
+	} else {
+		aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
+	}
 	aml_end_resources(a, res);
 
 	dsdt_routing(a);
@@ -244,7 +282,7 @@ static void dsdt_pci(struct aml *a)
 	aml_end(a, dev);
 }
 
-static void dsdt_body(struct aml *a, unsigned ncpus)
+static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places)
 {
 	size_t dev, res;
 
@@ -280,13 +318,16 @@ static void dsdt_body(struct aml *a, unsigned ncpus)
 		aml_end(a, cpu);
 	}
 
-	dsdt_pci(a);
+	dsdt_pci(a, places);
 	for (unsigned wire = 0; wire < 8; wire++)
 		dsdt_link(a, wire);
 
 	/* Guests believe MCFG only when a motherboard device claims its range (PCI Firmware 3.3, 4.1.2). */
 	pnp_device(a, &dev, &res, "MBRD", "PNP0C02", 0);
-	aml_res_mem_fixed(a, (u32)LAYOUT_ECAM, (u32)LAYOUT_ECAM_BYTES);
+	if (places)
+		aml_res_mem_fixed(a, (u32)places->ecam, ECAM_ALL_BYTES);
+	else
+		aml_res_mem_fixed(a, (u32)LAYOUT_ECAM, (u32)LAYOUT_ECAM_BYTES);
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
@@ -313,11 +354,11 @@ static u32 write_dsdt(struct area *ar, unsigned ncpus)
 
 	aml_init(&a, t + HEADER_BYTES, AREA_BYTES - off - HEADER_BYTES);
 	header(t, "DSDT", 2); /* 2: integers of 64 bits */
-	dsdt_body(&a, ncpus);
+	dsdt_body(&a, ncpus, ar->places);
 	must(aml_ok(&a));
 	take(ar, HEADER_BYTES + a.len, 1);
-	finish(t, HEADER_BYTES + a.len);
-	return address(off);
+	finish(ar, t, HEADER_BYTES + a.len);
+	return address(ar, off);
 }
 
 /* ---- the fixed tables ---- */
@@ -331,7 +372,7 @@ static u32 write_facs(struct area *ar)
 	memcpy(t, "FACS", 4);
 	st_le32(t + 4, 64);
 	t[32] = 2;
-	return address(off);
+	return address(ar, off);
 }
 
 /* Generic address structure for I/O ports, 5.2.3.2 */
@@ -353,8 +394,8 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
 	u8 *t = ar->buf + off;
 
 	header(t, "FACP", 5);
-	st_le32(t + 36, facs);
-	st_le32(t + 40, dsdt);
+	point32(ar, t + 36, facs);
+	point32(ar, t + 40, dsdt);
 	t[45] = 4; /* preferred profile: enterprise server */
 	st_le16(t + 46, LAYOUT_GSI_SCI);
 	st_le32(t + 56, PM1_EVT);
@@ -377,12 +418,12 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
 			     1 << 10); /* reset register */
 	gas_io(t + 116, LAYOUT_RESET, 8, 1);
 	t[128] = 6;
-	st_le64(t + 140, dsdt);
+	point64(ar, t + 140, dsdt);
 	gas_io(t + 148, PM1_EVT, 32, 2);
 	gas_io(t + 172, PM1_CNT, 16, 2);
 	gas_io(t + 208, PM_TMR, 32, 3);
 	gas_io(t + 220, GPE0, 64, 1);
-	finish(t, FADT_BYTES);
+	finish(ar, t, FADT_BYTES);
 	publish(ar, off);
 }
 
@@ -433,7 +474,7 @@ static void write_madt(struct area *ar, unsigned ncpus)
 	n[2] = 0xff;
 	n[5] = 1;
 	must(p == t + bytes);
-	finish(t, bytes);
+	finish(ar, t, bytes);
 	publish(ar, off);
 }
 
@@ -445,9 +486,9 @@ static void write_mcfg(struct area *ar)
 	u8 *t = ar->buf + off;
 
 	header(t, "MCFG", 1);
-	st_le64(t + 44, LAYOUT_ECAM);
+	st_le64(t + 44, ar->places ? ar->places->ecam : LAYOUT_ECAM);
 	t[55] = LAYOUT_PCI_LAST_BUS; /* of segment 0 */
-	finish(t, MCFG_BYTES);
+	finish(ar, t, MCFG_BYTES);
 	publish(ar, off);
 }
 
@@ -460,9 +501,9 @@ static u32 write_sdt(struct area *ar, const char *sig, unsigned entry_bytes)
 
 	header(t, sig, 1);
 	for (unsigned i = 0; i < ar->ntables; i++)
-		st_le32(t + HEADER_BYTES + i * entry_bytes, ar->table[i]);
-	finish(t, bytes);
-	return address(off);
+		(entry_bytes == 8 ? point64 : point32)(ar, t + HEADER_BYTES + i * entry_bytes, ar->table[i]);
+	finish(ar, t, bytes);
+	return address(ar, off);
 }
 
 /* 5.2.5.3 */
@@ -478,22 +519,44 @@ static void write_rsdp(u8 *t, u32 rsdt, u32 xsdt)
 	fix_checksum(t, 36, 32);
 }
 
+static void build(struct area *a, unsigned ncpus)
+{
+	u32 facs = write_facs(a);
+
+	write_fadt(a, facs, write_dsdt(a, ncpus));
+	write_madt(a, ncpus);
+	write_mcfg(a);
+	u32 rsdt = write_sdt(a, "RSDT", 4);
+	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
+}
+
 int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
 {
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
-	struct area a = { .buf = buf, .next = LAYOUT_ACPI - LAYOUT_RSDP };
+	struct area a = { .buf = buf, .base = LAYOUT_RSDP, .next = LAYOUT_ACPI - LAYOUT_RSDP };
 
-	if (ncpus == 0 || ncpus > LAPIC_IDS_MAX)
+	if (ncpus == 0 || ncpus > ACPI_CPUS_MAX)
 		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", ncpus,
-			       LAPIC_IDS_MAX);
-	u32 facs = write_facs(&a);
-	write_fadt(&a, facs, write_dsdt(&a, ncpus));
-	write_madt(&a, ncpus);
-	write_mcfg(&a);
-	u32 rsdt = write_sdt(&a, "RSDT", 4);
-	write_rsdp(buf, rsdt, write_sdt(&a, "XSDT", 8));
+			       ACPI_CPUS_MAX);
+	build(&a, ncpus);
 	/* What follows them was never written since power-on. */
 	if (ram_put(ram, LAYOUT_RSDP, buf, a.next) < 0)
 		return err_set(e, EINVAL, "guest memory is too small for the ACPI tables: 1 MiB at least");
 	return 0;
+}
+
+void acpi_build(struct acpi_parts *out, unsigned ncpus, const struct acpi_places *where)
+{
+	enum { FIRST = LAYOUT_ACPI - LAYOUT_RSDP };
+	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
+	/* The first table's address is 0. */
+	struct area a = { .buf = buf, .base = -(u64)FIRST, .next = FIRST, .places = where, .parts = out };
+
+	must(ncpus >= 1 && ncpus <= ACPI_CPUS_MAX);
+	memset(out, 0, sizeof(*out));
+	build(&a, ncpus);
+	out->bytes = a.next - FIRST;
+	out->tables = xcalloc(1, out->bytes);
+	memcpy(out->tables, buf + FIRST, out->bytes);
+	memcpy(out->rsdp, buf, sizeof(out->rsdp));
 }

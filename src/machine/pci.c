@@ -108,6 +108,7 @@ static void unregister(struct pci_dev *d)
 		if (d->bar[i].bells.n)
 			bus_del_doorbells(&d->bar[i].region);
 	}
+	pci_hide_bars(d);
 	pthread_mutex_lock(&d->msix_lock);
 	d->intx_level = false;
 	intx_update_locked(d);
@@ -234,6 +235,8 @@ static void reset_locked(struct pci_bus *b, struct pci_dev *d)
 	d->cfg[PCI_CACHE_LINE] = 0;
 	for (unsigned i = 0; i < 24; i++)
 		d->cfg[PCI_BAR0 + i] &= (u8)~d->wmask[PCI_BAR0 + i];
+	for (unsigned i = 0; i < 4; i++)
+		d->cfg[PCI_ROM + i] &= (u8)~d->wmask[PCI_ROM + i];
 	if (d->cfg[PCI_INT_PIN])
 		d->cfg[PCI_INT_LINE] = LAYOUT_PIRQ_IRQ(pci_wire_of(d));
 	pci_msi_reset(d);

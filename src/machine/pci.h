@@ -17,10 +17,13 @@
 
 #define PCI_CFG_BYTES 4096
 #define PCI_MSIX_MAX 64
+#define PCI_ROM_BAR 6 /* index of the expansion ROM's base address (PCI 3.0 chapter 6.2.5.2) */
+#define PCI_BARS 7
 #define PCI_SLOTS 32
 
 struct pci_bus;
 struct pci_dev;
+struct ram;
 
 struct pci_dev_ops {
 	/* Config space and MSI-X are the bus's to reset and to save, after this. free() has pci_dev_fini() called. */
@@ -48,7 +51,14 @@ struct pci_dev {
 			u64 off;
 			unsigned step, n;
 		} bells; /* pci_add_doorbells() */
-	} bar[6];
+		struct {
+			struct ram *ram; /* NULL: registers */
+			u64 off;
+			bool readonly;
+			int extent; /* -1: not shown */
+			gpa_t at;
+		} memory; /* pci_add_memory_bar() */
+	} bar[PCI_BARS];
 	unsigned cap_next; /* where the next capability goes */
 	unsigned cap_last;
 
@@ -100,6 +110,9 @@ void pci_add_doorbells(struct pci_dev *d, unsigned index, u64 off, unsigned step
 void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l);
 /* The same in I/O port space; bytes up to 256. */
 void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct io_ops *ops, void *dev);
+/* A memory BAR that shows `bytes` of guest memory from offset `off` of its file on (base/ram.h): accesses do not come
+ * to the device. It is prefetchable. index PCI_ROM_BAR: an expansion ROM, which is read-only and has an enable bit. */
+void pci_add_memory_bar(struct pci_dev *d, unsigned index, struct ram *ram, u64 off, u64 bytes);
 /* A capability of `bytes` (with id and next bytes filled); returns its config offset. */
 unsigned pci_add_cap(struct pci_dev *d, u8 id, unsigned bytes);
 /* MSI-X with n vectors, table and PBA in a BAR of its own. */

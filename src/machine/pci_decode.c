@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pci_decode.c - which addresses functions answer: BARs as the guest or the firmware sets them.
+ * pci_decode.c - which addresses functions answer: BARs as the guest or the firmware sets them. Some show guest memory:
+ * edits of its table (base/ram.h), which come into force after the access that made them.
  */
 #include "machine/pci.h"
 
 #include "base/log.h"
+#include "base/ram.h"
 #include "machine/layout.h"
 #include "machine/pci_internal.h"
 
@@ -13,10 +15,12 @@
 
 static u64 bar_address(const struct pci_dev *d, unsigned i)
 {
-	u32 low = ld_le32(d->cfg + PCI_BAR0 + 4 * i);
+	u32 low = ld_le32(d->cfg + pci_bar_offset(i));
 
 	if (d->bar[i].io)
 		return low & ~3u;
+	if (i == PCI_ROM_BAR)
+		return low & ~0x7ffu;
 	return (low & ~0xfu) | (d->bar[i].is64 ? (u64)ld_le32(d->cfg + PCI_BAR0 + 4 * i + 4) << 32 : 0);
 }
 
@@ -33,11 +37,56 @@ static bool decodable(const struct pci_bus *b, bool io, u64 addr, u64 bytes)
 	return addr >= b->memory_end && addr + bytes <= LAYOUT_IOAPIC;
 }
 
+/* ---- BARs that show guest memory ---- */
+
+static void hide(struct pci_dev *d, unsigned i)
+{
+	if (d->bar[i].memory.extent >= 0)
+		ram_remove(d->bar[i].memory.ram, d->bar[i].memory.extent);
+	d->bar[i].memory.extent = -1;
+}
+
+void pci_hide_bars(struct pci_dev *d)
+{
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		hide(d, i);
+}
+
+static int show(struct pci_dev *d, unsigned i, bool want, u64 addr)
+{
+	const struct ram_extent x = {
+		.name = d->dev.name,
+		.gpa = addr,
+		.bytes = d->bar[i].bytes,
+		.off = d->bar[i].memory.off,
+		.readonly = d->bar[i].memory.readonly,
+	};
+
+	if (want && d->bar[i].memory.extent >= 0 && d->bar[i].memory.at == addr)
+		return 0;
+	hide(d, i);
+	if (!want)
+		return 0;
+	int id = ram_add(d->bar[i].memory.ram, &x, NULL);
+	if (id < 0)
+		return id;
+	d->bar[i].memory.extent = id;
+	d->bar[i].memory.at = addr;
+	return 0;
+}
+
+static bool enabled(const struct pci_dev *d, unsigned i, u16 cmd)
+{
+	if (i == PCI_ROM_BAR && !(d->cfg[PCI_ROM] & PCI_ROM_ENABLE))
+		return false;
+	return cmd & (d->bar[i].io ? PCI_CMD_IO : PCI_CMD_MEM);
+}
+
 void pci_update_bars_locked(struct pci_bus *b, struct pci_dev *d)
 {
 	u16 cmd = ld_le16(d->cfg + PCI_COMMAND);
 
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i < PCI_BARS; i++) {
 		struct io_region *r = &d->bar[i].region;
 		bool io = d->bar[i].io;
 		u64 bytes = d->bar[i].bytes, addr;
@@ -45,11 +94,13 @@ void pci_update_bars_locked(struct pci_bus *b, struct pci_dev *d)
 		if (!bytes)
 			continue;
 		addr = bar_address(d, i);
-		bool want = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && decodable(b, io, addr, bytes);
+		bool want = enabled(d, i, cmd) && decodable(b, io, addr, bytes);
 		if (r->mapped && want && r->base == addr)
 			continue;
 		int rc = 0;
-		if (io) {
+		if (d->bar[i].memory.ram) {
+			rc = show(d, i, want, addr);
+		} else if (io) {
 			bus_unmap_pio(b->bus, r);
 			if (want)
 				rc = bus_map_pio(b->bus, r, (u16)addr, (u16)bytes);

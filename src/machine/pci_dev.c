@@ -23,6 +23,8 @@ void pci_dev_init(struct pci_dev *d, const struct pci_dev_ops *ops, const char *
 	d->wmask[PCI_CACHE_LINE] = 0xff;
 	d->wmask[PCI_INT_LINE] = 0xff;
 	d->cap_next = CAPS_START;
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		d->bar[i].memory.extent = -1;
 }
 
 static void add_bar(struct pci_dev *d, unsigned index, u64 bytes, bool io, bool is64, const struct io_ops *ops,
@@ -54,6 +56,22 @@ void pci_add_io_bar(struct pci_dev *d, unsigned index, u64 bytes, const struct i
 {
 	must(bytes >= 4 && bytes <= 256);
 	add_bar(d, index, bytes, true, false, ops, dev);
+}
+
+void pci_add_memory_bar(struct pci_dev *d, unsigned index, struct ram *ram, u64 off, u64 bytes)
+{
+	must(bytes >= PAGE_BYTES && index < PCI_BARS);
+	if (index == PCI_ROM_BAR) {
+		must(!(bytes & (bytes - 1)) && bytes <= 16 * MIB && !d->bus);
+		d->bar[index].bytes = bytes;
+		st_le32(d->wmask + PCI_ROM, (u32) ~(bytes - 1) | PCI_ROM_ENABLE);
+	} else {
+		add_bar(d, index, bytes, false, false, NULL, NULL);
+		d->cfg[pci_bar_offset(index)] |= 8; /* prefetchable */
+	}
+	d->bar[index].memory.ram = ram;
+	d->bar[index].memory.off = off;
+	d->bar[index].memory.readonly = index == PCI_ROM_BAR;
 }
 
 void pci_add_latch(struct pci_dev *d, unsigned index, struct io_latch *l)

@@ -12,6 +12,8 @@
 #define PCI_CLASS_REV 0x08
 #define PCI_CACHE_LINE 0x0c
 #define PCI_BAR0 0x10
+#define PCI_ROM 0x30
+#define PCI_ROM_ENABLE 1u
 #define PCI_CAP_PTR 0x34
 #define PCI_INT_LINE 0x3c
 #define PCI_INT_PIN 0x3d
@@ -47,12 +49,20 @@ struct pci_bus {
 	u64 memory_end; /* of RAM below 4 GiB */
 	struct io_region ports, ecam;
 	struct pci_dev bridge;
+	struct pam *pam; /* what the bridge has where there is firmware (pam.h) */
 };
 
 extern const struct io_ops pci_ports_ops, pci_ecam_ops; /* pci_cfg.c */
 
 /* The wire of pin A, which functions have. */
 unsigned pci_wire_of(const struct pci_dev *d);
+/* Where in config space a base address is. */
+static inline unsigned pci_bar_offset(unsigned index)
+{
+	return index == PCI_ROM_BAR ? PCI_ROM : PCI_BAR0 + 4 * index;
+}
+/* Guest memory that BARs show is hidden; in force with ram_commit(). */
+void pci_hide_bars(struct pci_dev *d);
 /* b->lock held: map and unmap BARs as the command register and they say. */
 void pci_update_bars_locked(struct pci_bus *b, struct pci_dev *d);
 /* What the command register and the MSI-X control word say goes to where senders look. */

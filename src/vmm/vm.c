@@ -149,6 +149,7 @@ static void destroy(struct vm *v)
 	if (v->proc_status >= 0)
 		close(v->proc_status);
 	loop_timer_fini(&v->settle);
+	vm_news_fini(v);
 	gate_fini(&v->gate);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
@@ -164,6 +165,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, con
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
 	loop_timer_init(loop, &v->settle, vm_go_on, v);
+	vm_news_init(v);
 	v->cwd = getcwd(NULL, 0);
 	if (!v->cwd)
 		v->cwd = xstrdup("/");

@@ -94,8 +94,17 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 {
 	struct vm_device *d = &v->devices[v->ndevices];
-	struct device_args a = { .id = p->id, .slot = -1, .params = p->params, .nparams = p->nparams, .fd = -1 };
+	struct device_args a = {
+		.id = p->id,
+		.slot = -1,
+		.params = p->params,
+		.nparams = p->nparams,
+		.listener = { .fn = vm_on_device_news, .opaque = d },
+		.fd = -1,
+	};
 	int r = open_back_end(v, p, &a, e);
+
+	d->vm = v;
 
 	if (r == 0)
 		r = p->cls->new (&d->dev, v->machine, &a, e);
@@ -167,6 +176,8 @@ json_t *vm_devices_json(struct vm *v)
 			json_object_set_new(o, "unit", json_integer(d->unit));
 		if (pci)
 			json_object_set_new(o, "slot", json_integer(pci->devfn >> 3));
+		if (v->devices[i].cls->role == DEVICE_NIC)
+			json_object_set_new(o, "link", json_string(vm_link_up(&v->devices[i]) ? "up" : "down"));
 		json_array_append_new(a, o);
 	}
 	return a;

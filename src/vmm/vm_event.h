@@ -12,6 +12,8 @@ enum vm_event_kind {
 	VM_EVENT_STATE,    /* state; ended: why, status, err */
 	VM_EVENT_RESET,    /* it has been reset: why */
 	VM_EVENT_DISK,     /* requests that the host failed: index, count since the last one told */
+	VM_EVENT_NET,      /* a link went down or up: device, up */
+	VM_EVENT_PANIC,    /* the guest's kernel failed: device, why */
 	VM_EVENT_PROGRESS, /* of a save: done bytes, of at most total */
 	VM_EVENT_KINDS,
 };
@@ -23,6 +25,8 @@ struct vm_event {
 	int status;            /* the exit status */
 	const struct err *err; /* NULL: none */
 	unsigned index;
+	const char *device; /* its id */
+	bool up;
 	u64 count, done, total;
 };
 

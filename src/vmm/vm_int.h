@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * vm_int.h - one VM's inside, between the files vm*.c: vm.c (its life), vm_engine.c (who executes), vm_devices.c (what
- * it has), vm_rest.c (what is done while its vCPUs are at rest), vm_save.c, vm_stats.c.
+ * it has), vm_news.c (what its devices say unasked), vm_rest.c (what is done while its vCPUs are at rest), vm_save.c,
+ * vm_stats.c.
  *
  * INV-VM-1: what is marked "at rest" runs only while all vCPUs are parked (INV-GATE-1).
  */
@@ -11,6 +12,7 @@
 #include "base/ram.h"
 #include "base/state.h"
 #include "cpu/cpu.h"
+#include "device/class.h"
 #include "net/net.h"
 #include "vmm/boot_files.h"
 #include "vmm/gate.h"
@@ -19,9 +21,6 @@
 #include "vmm/vm_state.h"
 
 #include <pthread.h>
-
-struct device;
-struct device_class;
 
 struct vcpu {
 	struct vm *vm;
@@ -59,10 +58,19 @@ struct vm {
 	struct cpu_vm *cpus;
 	struct chr *console, *virtio_console;
 	struct vm_device {
+		struct vm *vm;
 		const struct device_class *cls;
-		struct device *dev; /* the board's */
+		struct device *dev;          /* the board's */
+		_Atomic unsigned link_turns; /* DEVICE_LINK so often */
+		_Atomic unsigned panics;     /* bits by enum device_news: not told yet */
+		unsigned link_told;          /* vm_news.c's */
 	} * devices;
 	unsigned ndevices;
+	struct {
+		struct loop_timer look; /* some device has news */
+		u64 since_ns;
+		unsigned told; /* since then */
+	} news;
 	struct blk *disks[VMM_DISKS_MAX]; /* their devices own them */
 	unsigned ndisks;
 	char *cwd;                        /* where we were started, for relative paths in a saved state */
@@ -110,6 +118,15 @@ int vm_add_devices(struct vm *v, struct err *e);
 void vm_free_devices(struct vm *v);
 /* New reference: what there is, by id, with its class and PCI slot. */
 json_t *vm_devices_json(struct vm *v);
+
+/* ---- vm_news.c ---- */
+void vm_news_init(struct vm *v);
+/* The devices are gone, or going nowhere. */
+void vm_news_fini(struct vm *v);
+/* For device_args.listener; opaque: struct vm_device, before `dev` is there. */
+void vm_on_device_news(void *opaque, enum device_news what);
+/* Is the link of this network card up, as was last told? */
+bool vm_link_up(const struct vm_device *d);
 
 /* ---- vm_rest.c; opaque: struct vm ---- */
 /* On the loop, at rest: what the gate was asked for. */

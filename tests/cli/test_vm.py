@@ -287,6 +287,40 @@ class Vm(unittest.TestCase):
             self.assertEqual(f.readline(), "")
         self.assertEqual(p.wait(patience.seconds(10)), 130)
 
+    def subscribed(self, path, *events):
+        """A client that hears of these; and the status of then."""
+        f = self.connect(path)
+        f.write(json.dumps({"command": "subscribe", "events": events}) + "\n")
+        f.flush()
+        return f, json.loads(f.readline())["result"]["status"]
+
+    def test_panic(self):
+        """A guest finds the device as drivers do, and says that it failed; what follows is up to who listens."""
+        path = os.path.join(self.dir, "panic")
+
+        def told(what):
+            return (b"\x66\xba\xf8\x0c\xb8" + struct.pack("<I", 0x80000000 | 3 << 11 | 0x10) + b"\xef" +  # out 0xcf8: BAR 0 of slot 3
+                    b"\x66\xba\xfc\x0c\xed\x24\xf0" +  # in eax, 0xcfc; and al, ~15
+                    b"\xc6\x00" + bytes([what]))  # mov byte [eax], what
+        wait = b"\x66\xba\xfd\x03\xec\x24\x01\x74\xf7" + b"\x66\xba\xf8\x03\xec"  # a byte comes in at the serial port
+        p = subprocess.Popen(self.args(text("READY\n") + wait + told(2) + told(1) + HANG, "--control", path, "--device", "pvpanic"),
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(self.stop, p)
+        self.assertEqual(p.stdout.readline(), b"READY\n")
+        f, status = self.subscribed(path, "panic", "state")
+        self.assertEqual(status["devices"][-1], {"id": "pvpanic0", "class": "pvpanic", "slot": 3})
+        p.stdin.write(b"x")
+        p.stdin.flush()
+        got = [json.loads(f.readline()) for _ in range(2)]
+        self.assertEqual(sorted(e["data"]["why"] for e in got), ["crash-loaded", "panicked"])
+        self.assertEqual({(e["event"], e["data"]["device"]) for e in got}, {("panic", "pvpanic0")})
+        self.assertEqual(self.ask(path, command="status")["result"]["state"], "running")
+        self.ask(path, command="quit")
+        self.assertEqual(json.loads(f.readline())["data"]["state"], "ended")
+        self.assertEqual(p.wait(patience.seconds(10)), 130)
+        p.stdin.close()
+        self.assertIn(b"pvpanic: the guest's kernel panicked", p.stderr.read())
+
     # ---- another language ----
     def test_korean_has_no_english(self):
         """Whoever an error comes from: this process, mica-vmm by its socket, mica-slirp through mica-vmm, another VM."""

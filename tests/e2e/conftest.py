@@ -100,6 +100,40 @@ def control_of():
     return ask
 
 
+class Events:
+    """Of a control socket: those subscribed to, as they come."""
+
+    def __init__(self, path, *events):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(patience.seconds(60))
+        self.socket.connect(str(path))
+        self.file = self.socket.makefile("rw", encoding="utf-8")
+        self.file.write(json.dumps({"command": "subscribe", "events": events}) + "\n")
+        self.file.flush()
+        self.status = json.loads(self.file.readline())["result"]["status"]
+
+    def next(self):
+        event = json.loads(self.file.readline())
+        return event["event"], event["data"]
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def events_of():
+    """events_of(path, names...): what a control socket tells from now on; next() waits for the next one."""
+    made = []
+
+    def listen(path, *events):
+        made.append(Events(path, *events))
+        return made[-1]
+    yield listen
+    for one in made:
+        one.close()
+
+
 def processes_of_session(session):
     """Processes that a VM started with start_new_session left behind."""
     left = []

@@ -3,12 +3,14 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 import time
 import urllib.request
 
 import pytest
-from conftest import BOOT, patience
+from conftest import BOOT, ENGINE, TOP, initramfs, patience
 
 
 def says(vm, name, seconds=BOOT):
@@ -73,14 +75,16 @@ def test_hostfwd(run, tiny):
     ends(vm)
 
 
-def test_network_comes_back(run, tiny):
-    """mica-slirp is killed: the guest sees its link go down and up, and the forwarded port works again."""
+def test_network_comes_back(run, tiny, events_of, tmp_path):
+    """mica-slirp is killed: guest and control clients see the link go down and up, and the forwarded port works again."""
     import socket
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    vm = run(*tiny("serve=1"), "--net", f"user,hostfwd=tcp:127.0.0.1:{port}-:80")
+    vm = run(*tiny("serve=1"), "--net", f"user,hostfwd=tcp:127.0.0.1:{port}-:80", "--control", f"{tmp_path}/ctl")
     says(vm, "serving")
+    events = events_of(tmp_path / "ctl", "net")
+    assert [(d["id"], d["link"]) for d in events.status["devices"] if "link" in d] == [("net0", "up")]
 
     def slirps(of=None):
         """Of all processes below the command."""
@@ -113,6 +117,7 @@ def test_network_comes_back(run, tiny):
         assert fetched == b"from the guest\n"
         assert slirps() and slirps() != was
         assert carrier() == before + times
+        assert [events.next() for _ in range(2)] == [("net", {"device": "net0", "link": link}) for link in ("down", "up")]
     assert "mica-slirp) was ended by signal 9 (Killed), 1 time so far" in vm.errors()
     vm.send("end\n")
     ends(vm)
@@ -127,6 +132,30 @@ def test_no_reboot_statuses(run, tiny, way, append, status):
     vm = run(*tiny(f"end={way} {append}"), "--no-reboot")
     says(vm, "done")
     ends(vm, status)
+
+
+def test_panic_is_told(run, image, events_of, tmp_path):
+    """Linux's own driver, from the image: with it loaded, a kernel that fails says so before it resets the machine."""
+    modules = tmp_path / "modules"
+    shutil.copytree(f"{image}/modules", modules)
+    names = subprocess.run(["/sbin/debugfs", "-R", "ls -p /lib/modules", f"{image}/disk.raw"], capture_output=True, text=True, check=True)
+    version = next(name for name in re.findall(r"/([^/\n]+)//", names.stdout) if not name.startswith("."))
+    for name in ("pvpanic.ko", "pvpanic-pci.ko"):
+        subprocess.run(["/sbin/debugfs", "-R", f"dump /lib/modules/{version}/kernel/drivers/misc/pvpanic/{name} {modules}/{name}",
+                        f"{image}/disk.raw"], capture_output=True, check=True)
+        assert (modules / name).stat().st_size
+        with open(modules / "order", "a", encoding="ascii") as f:
+            f.write(name + "\n")
+    initramfs.write(tmp_path / "initrd", os.path.join(TOP, "tests", "e2e", "init"), f"{image}/busybox", modules)
+    vm = run("--engine", ENGINE, "--memory", "512M", "--kernel", f"{image}/vmlinuz", "--initrd", f"{tmp_path}/initrd", "--append",
+             "console=ttyS0 quiet panic=-1 ask=1 end=crash", "--device", "pvpanic", "--control", f"{tmp_path}/ctl", "--no-reboot")
+    says(vm, "ask")
+    events = events_of(tmp_path / "ctl", "panic", "state")
+    vm.send("end\n")
+    assert events.next() == ("panic", {"device": "pvpanic0", "why": "panicked"})
+    assert events.next() == ("state", {"state": "ended", "why": "reset", "status": 3})
+    ends(vm, 3)
+    assert "@insmod-failed" not in vm.log
 
 
 def test_reboot_boots_again(run, tiny):

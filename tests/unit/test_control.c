@@ -445,6 +445,12 @@ static void test_events(void **state)
 	expect("state", "{\"state\":\"paused\"}");
 	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_RESET, .why = "triple-fault" });
 	expect("reset", "{\"why\":\"triple-fault\"}");
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_NET, .device = "net0" });
+	expect("net", "{\"device\":\"net0\",\"link\":\"down\"}");
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_NET, .device = "net0", .up = true });
+	expect("net", "{\"device\":\"net0\",\"link\":\"up\"}");
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PANIC, .device = "pvpanic0", .why = "crash-loaded" });
+	expect("panic", "{\"device\":\"pvpanic0\",\"why\":\"crash-loaded\"}");
 	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = "ended", .why = "poweroff" });
 	expect("state", "{\"state\":\"ended\",\"why\":\"poweroff\",\"status\":0}");
 	err_sys(&e, ENOENT, "x %d", 1);

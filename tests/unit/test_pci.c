@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 /* clang-format on */
 
+#include "base/ram.h"
 #include "base/state.h"
 #include "machine/layout.h"
 #include "machine/pci.h"
@@ -581,6 +582,63 @@ static void test_unplug(void **state)
 	}
 }
 
+/* BARs that show guest memory, an expansion ROM among them: by edits of its table, read-only where it is a ROM. */
+static void test_memory_bars(void **state)
+{
+	struct fixture *f = *state;
+	struct bus *b = f->r.bus;
+	struct pci_dev d;
+	struct ram *ram;
+	struct err e;
+	u64 video, rom;
+
+	assert_int_equal(ram_new_with_room(&ram, MIB, 4 * MIB, &e), 0);
+	assert_int_equal(ram_take(ram, 2 * MIB, &video, &e), 0);
+	assert_int_equal(ram_take(ram, 64 * KIB, &rom, &e), 0);
+	pci_dev_init(&d, NULL, "d", 0x1234, 0x1111, 0x030000 << 8);
+	pci_add_memory_bar(&d, 0, ram, video, 2 * MIB);
+	pci_add_memory_bar(&d, PCI_ROM_BAR, ram, rom, 64 * KIB);
+	assert_int_equal(pci_register(f->r.pci, &d, 12), 0);
+
+	cfg_put(b, 12, 0x10, 4, 0xffffffff);
+	assert_int_equal(cfg_get(b, 12, 0x10, 4), 0xffe00008);
+	cfg_put(b, 12, 0x30, 4, 0xfffff800);
+	assert_int_equal(cfg_get(b, 12, 0x30, 4), 0xffff0000);
+	cfg_put(b, 12, 0x10, 4, 0xd0000000);
+	cfg_put(b, 12, 0x30, 4, 0xd0200001);
+	assert_false(ram_edited(ram)); /* nothing is decoded yet */
+	cfg_put(b, 12, 4, 2, 2);
+	assert_int_equal(ram_commit(ram, &e), 0);
+	assert_ptr_equal(ram_ptr(ram, 0xd0000000, 2 * MIB), ram->host + video);
+	assert_ptr_equal(ram_ptr_ro(ram, 0xd0200000, 64 * KIB), ram->host + rom);
+	assert_null(ram_ptr(ram, 0xd0200000, 1));
+
+	/* The ROM's enable bit is its own; the other moves. */
+	cfg_put(b, 12, 0x30, 4, 0xd0200000);
+	cfg_put(b, 12, 0x10, 4, 0xd0400000);
+	assert_int_equal(ram_commit(ram, &e), 0);
+	assert_null(ram_ptr_ro(ram, 0xd0200000, 1));
+	assert_null(ram_ptr_ro(ram, 0xd0000000, 1));
+	assert_ptr_equal(ram_ptr(ram, 0xd0400000, 1), ram->host + video);
+	/* In the way of RAM it shows nothing, and RAM stays. */
+	cfg_put(b, 12, 0x10, 4, 0);
+	assert_int_equal(ram_commit(ram, &e), 0);
+	assert_ptr_equal(ram_ptr(ram, 0, MIB), ram->host);
+	cfg_put(b, 12, 0x10, 4, 0xd0400000);
+	assert_int_equal(ram_commit(ram, &e), 0);
+	pci_bus_reset(f->r.pci);
+	assert_int_equal(ram_commit(ram, &e), 0);
+	assert_null(ram_ptr_ro(ram, 0xd0400000, 1));
+	assert_int_equal(cfg_get(b, 12, 0x30, 4), 0);
+	/* Gone with the function. */
+	cfg_put(b, 12, 0x10, 4, 0xd0000000);
+	cfg_put(b, 12, 4, 2, 2);
+	pci_dev_fini(&d);
+	assert_int_equal(ram_commit(ram, &e), 0);
+	assert_null(ram_ptr_ro(ram, 0xd0000000, 1));
+	ram_free(ram);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -596,6 +654,7 @@ int main(void)
 		T(test_slots),
 		T(test_life),
 		T(test_unplug),
+		T(test_memory_bars),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

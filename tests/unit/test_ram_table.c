@@ -258,6 +258,14 @@ static void board(void **state)
 	/* Again, as after a reset. */
 	assert_int_equal(memory_lay_out(r, &err), 0);
 	assert_ptr_equal(ram_ptr(r, MIB, 1), r->host + MIB);
+	/* With a screen. */
+	assert_ptr_equal(ram_ptr(r, 0, LAYOUT_ROM), r->host);
+	memory_open_screen_hole(r);
+	assert_int_equal(ram_commit(r, &err), 0);
+	assert_ptr_equal(ram_ptr(r, 0, LAYOUT_VGA), r->host);
+	assert_null(ram_ptr_ro(r, LAYOUT_VGA, 1));
+	assert_null(ram_ptr_ro(r, LAYOUT_VGA_END - 1, 1));
+	assert_ptr_equal(ram_ptr(r, LAYOUT_VGA_END, LAYOUT_ROM - LAYOUT_VGA_END), r->host + LAYOUT_VGA_END);
 }
 
 static void board_around_the_hole(void **state)

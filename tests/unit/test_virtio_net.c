@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_virtio_net.c - network device: frames between rings and a socket. */
+#include "device/class.h"
 #include "net/net.h"
 #include "virtio_rig.h"
 
@@ -380,13 +381,21 @@ static void wire_cut(void **state)
 	assert_true(vd_used(&F.v.q[1], &id, &len));
 }
 
+static void count_turns(void *opaque, enum device_news what)
+{
+	assert_int_equal(what, DEVICE_LINK);
+	++*(unsigned *)opaque;
+}
+
 /* The back end dies and is started again: the link goes down and up; what the guest sends meanwhile is lost. */
 static void wire_down_and_up(void **state)
 {
 	u8 st[2], buf[200];
 	u8 down = NET_MSG_DOWN, ready = NET_MSG_HELLO;
 	u32 id, len;
+	unsigned turns = 0;
 
+	virtio_net_listen(F.v.dev, &(struct device_listener){ .fn = count_turns, .opaque = &turns });
 	virtio_rig_start(&F.v, 64, F_STATUS);
 	gpa_t at = rx_add(0, 1526);
 	vd_kick(&F.v.q[0]);
@@ -404,6 +413,7 @@ static void wire_down_and_up(void **state)
 	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
 	assert_int_equal(ld_le16(st), 0);
 	assert_int_equal(F.v.cfg_irqs, 1);
+	assert_int_equal(turns, 1);
 	assert_true(vd_used(&F.v.q[1], &id, &len)); /* thrown away */
 	while (wire_recv(buf, sizeof(buf)) > 0)
 		;
@@ -412,6 +422,7 @@ static void wire_down_and_up(void **state)
 	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
 	assert_int_equal(ld_le16(st), 1);
 	assert_int_equal(F.v.cfg_irqs, 2);
+	assert_int_equal(turns, 2);
 	/* both ways, as before */
 	make(3, 100);
 	tx_add(F.frame, 100, 100, plain);

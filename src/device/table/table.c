@@ -17,6 +17,7 @@
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(pvpanic,        "pvpanic.c") \
 	/* the end */
 /* clang-format on */
 

@@ -9,12 +9,13 @@
 #include "base/base.h"
 #include "base/err.h"
 
-struct blk;     /* block/block.h */
-struct chr;     /* device/chr.h */
-struct device;  /* machine/device.h */
-struct loop;    /* base/loop.h */
-struct pci_bus; /* machine/pci.h */
-struct ram;     /* base/ram.h */
+struct blk;             /* block/block.h */
+struct chr;             /* device/chr.h */
+struct device;          /* machine/device.h */
+struct device_listener; /* device/class.h */
+struct loop;            /* base/loop.h */
+struct pci_bus;         /* machine/pci.h */
+struct ram;             /* base/ram.h */
 struct virtio_dev;
 
 /*
@@ -34,6 +35,8 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 /* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add().
  */
 void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
+/* Who hears of the link's ups and downs; *l is copied. Before virtio_pci_add(). */
+void virtio_net_listen(struct virtio_dev *d, const struct device_listener *l);
 int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
 		       struct err *e);
 int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);

@@ -66,6 +66,7 @@ struct vnet {
 
 	/* the device's lock */
 	int fd;
+	struct device_listener listener;
 	u8 cfg[12]; /* mac, status, max_virtqueue_pairs, mtu */
 	bool rx_stalled, tx_stalled, ended;
 	size_t frame_bytes; /* a frame that waits for buffers; 0: none */
@@ -86,6 +87,7 @@ static void set_link(struct vnet *n, bool up)
 	virtio_again(n->d, TXQ);
 	loop_timer_arm(&n->kick, 0);
 	virtio_config_changed(n->d);
+	device_tell(&n->listener, DEVICE_LINK);
 }
 
 /* The back end is gone, for good. */
@@ -377,6 +379,12 @@ void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu)
 	d->features_offered |= 1ull << F_MTU;
 }
 
+void virtio_net_listen(struct virtio_dev *d, const struct device_listener *l)
+{
+	must(d->cls == &net_class);
+	((struct vnet *)d->impl)->listener = *l;
+}
+
 int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd, const u8 mac[6], struct err *e)
 {
 	struct vnet *n = xcalloc(1, sizeof(*n));
@@ -409,6 +417,7 @@ static int new_card(struct device **out, struct machine *m, const struct device_
 	if (r < 0)
 		return r;
 	virtio_net_set_mtu(d, a->mtu);
+	virtio_net_listen(d, &a->listener);
 	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
 }
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_bits.c - bit strings in memory, exchanges, and flags moved to and from AH. */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/decode/decode.h"
 
-static bool cmpxchg_ok(const struct jinsn *i)
+bool takes_cmpxchg(const struct jit *j, const struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0], *r = &i->ops[1];
 
+	(void)j;
 	return o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM &&
 	       r->type == ZYDIS_OPERAND_TYPE_REGISTER && !je_is_high(r->reg.value) && !homed(decode_gpr(r->reg.value));
 }
 
-static bool sp_cmpxchg(struct jit *j, struct jinsn *i)
+bool sp_cmpxchg(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	unsigned h = jit_hreg[decode_gpr(i->ops[1].reg.value)];
@@ -30,15 +32,16 @@ static bool sp_cmpxchg(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool xchg_ok(const struct jinsn *i)
+bool takes_xchg(const struct jit *j, const struct jinsn *i)
 {
+	(void)j;
 	if (i->ops[0].type != ZYDIS_OPERAND_TYPE_REGISTER || i->ops[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
 		return false;
 	ZydisRegister a = i->ops[0].reg.value, b = i->ops[1].reg.value;
 	return je_is_gpr(a) && je_is_gpr(b) && !je_is_high(a) && !je_is_high(b) && i->ops[0].size >= 32;
 }
 
-static bool sp_xchg(struct jit *j, struct jinsn *i)
+bool sp_xchg(struct jit *j, struct jinsn *i)
 {
 	unsigned a = decode_gpr(i->ops[0].reg.value), b = decode_gpr(i->ops[1].reg.value);
 	unsigned ha = j_reg(j, a, H_RCX);
@@ -58,7 +61,7 @@ static bool sp_xchg(struct jit *j, struct jinsn *i)
 }
 
 /* RDX:RAX against 16 bytes, RCX:RBX into them. Guest RSI lends its register for the address. */
-static bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
+bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 {
 	struct jstub *s, *slow;
 
@@ -79,7 +82,7 @@ static bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 	e_mov(j, H_RSI, H_RCX);
 	e_mov(j, H_RCX, jit_hreg[GPR_RCX]);
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
-	EB(j, X_LOCK, X_REX_W, X_0F, X0F_GROUP9, X_MODRM(0, 1, H_RSI)); /* lock cmpxchg16b [rsi] */
+	EB(j, X_LOCK, X_REX_W, X_0F, X0F_GROUP9, X_MODRM(0, XG_CMPXCHG16B, H_RSI)); /* lock cmpxchg16b [rsi] */
 	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
 	e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
 	j_wrote_flags(j, i);
@@ -90,9 +93,11 @@ static bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 }
 
 /* ---- bit strings: a register index reaches beyond the operand ---- */
-static bool string_ok(const struct jinsn *i)
+bool takes_bit_string(const struct jit *j, const struct jinsn *i)
 {
-	return i->in.address_width == 64 && i->ops[0].size >= 32;
+	(void)j;
+	return jm_operand(i) && i->ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER && i->in.address_width == 64 &&
+	       i->ops[0].size >= 32;
 }
 
 static void string_address(struct jit *j, struct jinsn *i)
@@ -111,7 +116,7 @@ static void string_address(struct jit *j, struct jinsn *i)
 	   X_SIB(w ? 3 : 2, H_RCX, H_RAX)); /* lea rax, [rax + rcx * 8 or 4] */
 }
 
-static bool sp_bit_string(struct jit *j, struct jinsn *i)
+bool sp_bit_string(struct jit *j, struct jinsn *i)
 {
 	bool w = i->ops[0].size == 64, test = i->in.mnemonic == ZYDIS_MNEMONIC_BT;
 	unsigned g = decode_gpr(i->ops[1].reg.value);
@@ -148,17 +153,17 @@ static bool sp_bit_string(struct jit *j, struct jinsn *i)
 }
 
 /* ---- flags ---- */
-static bool sp_lahf(struct jit *j, struct jinsn *i)
+bool sp_lahf(struct jit *j, struct jinsn *i)
 {
 	j_need_mem(j, i->live_in);
 	e_mov(j, H_RCX, jit_hreg[GPR_RAX]);
 	EB(j, X8_MOV_R_M); /* mov ch, [fl + 1] */
-	modrm_disp(j, 5, H_RSP, C_OFF(fl) + 1);
+	modrm_disp(j, H8_CH, H_RSP, C_OFF(fl) + 1);
 	e_mov(j, jit_hreg[GPR_RAX], H_RCX);
 	return true;
 }
 
-static bool sp_sahf(struct jit *j, struct jinsn *i)
+bool sp_sahf(struct jit *j, struct jinsn *i)
 {
 	j_need_reg(j, j_flags_in(i));
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
@@ -167,54 +172,14 @@ static bool sp_sahf(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_direction(struct jit *j, struct jinsn *i)
+bool sp_direction(struct jit *j, struct jinsn *i)
 {
 	bool on = i->in.mnemonic == ZYDIS_MNEMONIC_STD;
 
 	j_need_mem(j, i->live_in);
 	e8(j, X8_ALU_I8); /* or, and byte [sysflags + 1], imm8 */
-	modrm_disp(j, on ? 1 : 4, H_RSP, C_OFF(sysflags) + 1);
+	modrm_disp(j, on ? XG_OR : XG_AND, H_RSP, C_OFF(sysflags) + 1);
 	e8(j, on ? FL_DF >> 8 : (u8) ~(FL_DF >> 8));
 	j_spoil(j);
 	return true;
-}
-
-bool jit_bits_classify(struct jit *j, struct jinsn *i)
-{
-	bool mem = jm_operand(i);
-
-	(void)j;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_BT:
-	case ZYDIS_MNEMONIC_BTS:
-	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC:
-		if (!mem || i->ops[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
-			return false;
-		special(i, string_ok(i), sp_bit_string, true);
-		return true;
-	case ZYDIS_MNEMONIC_CMPXCHG:
-		special(i, cmpxchg_ok(i), sp_cmpxchg, mem);
-		return true;
-	case ZYDIS_MNEMONIC_CMPXCHG16B:
-		special(i, true, sp_cmpxchg16b, true);
-		return true;
-	case ZYDIS_MNEMONIC_XCHG:
-		if (!xchg_ok(i))
-			return false;
-		special(i, true, sp_xchg, false);
-		return true;
-	case ZYDIS_MNEMONIC_LAHF:
-		special(i, true, sp_lahf, false);
-		return true;
-	case ZYDIS_MNEMONIC_SAHF:
-		special(i, true, sp_sahf, false);
-		return true;
-	case ZYDIS_MNEMONIC_CLD:
-	case ZYDIS_MNEMONIC_STD:
-		special(i, true, sp_direction, false);
-		return true;
-	default:
-		return false;
-	}
 }

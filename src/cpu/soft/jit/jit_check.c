@@ -125,7 +125,8 @@ static bool repeatable(const struct soft_cpu *c, const struct block *b)
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&c->vm->decoder[0], p + at, end - at, &in, ops)))
+		if (ZYAN_FAILED(
+			ZydisDecoderDecodeFull(&c->vm->decoder[soft_decoder(b->mode)], p + at, end - at, &in, ops)))
 			return false;
 		switch (in.meta.category) {
 		case ZYDIS_CATEGORY_SYSTEM:

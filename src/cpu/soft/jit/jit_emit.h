@@ -68,6 +68,12 @@ struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool writ
 /* ... align: low bits that must be zero, else the handler executes (and raises) it. */
 struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write,
 			       unsigned addr);
+/* ... where rax is in a segment that is not the memory operand's. */
+struct jstub *jm_check_seg(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, unsigned seg);
+/* enum cpu_seg_name of a segment register. */
+unsigned jm_seg(ZydisRegister r);
+/* rax: an offset, of which the upper half is zero: the linear address. Not of 64-bit code. */
+void jm_add_base(struct jit *j, unsigned seg);
 /* The same for [base + disp] of the guest's stack, base a guest register. */
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr);
 static inline void jm_done(struct jit *j, struct jstub *s, bool load_flags)
@@ -77,35 +83,42 @@ static inline void jm_done(struct jit *j, struct jstub *s, bool load_flags)
 		s->load_flags = load_flags;
 	}
 }
-bool jm_lea(struct jit *j, struct jinsn *i);
 const ZydisDecodedOperand *jm_operand(const struct jinsn *i);
 void jm_emit_slow(struct jit *j, struct jstub *s);
 
 /* ---- jit_insn.c ---- */
-/* Fill kind, emit, mem. */
+/* By i->row: fill kind, emit, mem, stack, and what is of vector instructions. */
 void ji_classify(struct jit *j, struct jinsn *i);
-bool ji_native(struct jit *j, struct jinsn *i);
 /* Guest register into a host register of ours (or where it is), and back. */
 unsigned j_reg(struct jit *j, unsigned g, unsigned scratch);
 void j_set_reg(struct jit *j, unsigned g, unsigned h);
 
 /* ---- jit_flow.c ---- */
-bool jit_flow_classify(struct jit *j, struct jinsn *i);
 /* Go on at page offset `off`; live: flags wanted there. */
 void jf_fall(struct jit *j, s64 off, u16 live);
+/* ... by a branch; always, on condition cc, or to RIP rax with flags in c->fl. False: too many stubs. */
+void jf_go(struct jit *j, s64 off, u16 live);
+bool jf_go_if(struct jit *j, struct jinsn *i, s64 off, u16 live, unsigned cc);
+void jf_go_rax(struct jit *j, const struct jinsn *i, unsigned undo);
 void jf_emit_link(struct jit *j, struct jstub *s);
 void jf_emit_jump(struct jit *j, struct jstub *s);
 /* Is the instruction a branch; where to, from the block's page: */
 bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel);
 
 /* ---- jit_translate.c ---- */
+static inline const struct uop *j_uop(const struct jit *j, const struct jinsn *i)
+{
+	return &j->b->op[i->uop];
+}
 struct jstub *j_stub(struct jit *j, enum jstub_kind k);
 bool j_keeps_rcx(const struct jit *j, const struct jinsn *i);
 void j_call_uop(struct jit *j, struct jinsn *i);
-void j_exit_uop(struct jit *j, struct jinsn *i);
 
 /* ---- jit_vec.c ---- */
-bool jit_vec_classify(struct jit *j, struct jinsn *i);
+/* An instruction that no row tells of: take it if it is a vector or x87 instruction. */
+void jit_vec_classify(struct jit *j, struct jinsn *i);
+/* It is one, and VEC_OK_* of it must be allowed to run. */
+void jv_take(struct jit *j, struct jinsn *i, unsigned ok);
 /* Here is an instruction that may raise on the host what the guest's raises (#DE, #MF, #XM): call it just before. */
 void jit_fault_site(struct jit *j, const struct jinsn *i);
 /* Before anything that could look at c->fip and its like. Keeps RFLAGS, spoils rax. */

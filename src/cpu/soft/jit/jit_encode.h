@@ -40,28 +40,12 @@ void je_map(struct jit *j, const struct jinsn *i);
 void je_imm(struct jit *j, const struct jinsn *i);
 bool je_is_gpr(ZydisRegister r);
 bool je_is_high(ZydisRegister r);
-/* Can ji_native() do it? */
-bool je_native_ok(const struct jinsn *i);
+/* MOV between AL, AX or EAX and an address that has no register in it; not of 64 bits. */
+bool je_is_moffs(const struct jinsn *i);
 
 static inline bool homed(int g)
 {
 	return g >= 0 && jit_hreg[g] == H_NONE;
 }
-
-static inline void special(struct jinsn *i, bool ok, bool (*emit)(struct jit *, struct jinsn *), bool mem)
-{
-	if (!ok)
-		return;
-	i->kind = JK_SPECIAL;
-	i->emit = emit;
-	i->mem = mem;
-}
-
-/* ---- jit_muldiv.c, jit_bits.c, jit_sysi.c, jit_string.c: true when the instruction is theirs, translated or not ----
- */
-bool jit_muldiv_classify(struct jit *j, struct jinsn *i);
-bool jit_bits_classify(struct jit *j, struct jinsn *i);
-bool jit_sysi_classify(struct jit *j, struct jinsn *i);
-bool jit_string_classify(struct jit *j, struct jinsn *i);
 
 #endif

@@ -6,27 +6,26 @@
  * alone, it is not `kill`ed, and so carried along; logic and shifts by a constant are known to write all six.
  */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 
 static u16 status(u32 mask)
 {
 	return (u16)(mask & JF_ALL);
 }
 
-static bool imm_count(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops, unsigned *n)
+/* Of a shift: may its count be 0? */
+static bool may_not_shift(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
 {
-	unsigned k = in->mnemonic == ZYDIS_MNEMONIC_SHLD || in->mnemonic == ZYDIS_MNEMONIC_SHRD ? 2 : 1;
-
-	if (ops[k].type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		return false;
-	*n = (unsigned)ops[k].imm.value.u & (ops[0].size == 64 ? 63 : 31);
-	return true;
+	return in->operand_count < 2 || ops[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+	       !(ops[1].imm.value.u & (ops[0].size == 64 ? 63 : 31));
 }
 
 struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
 {
 	struct jflags f = { 0 };
 	const ZydisAccessedFlags *z = in->cpu_flags;
-	unsigned n;
+	const struct jit_row *r = jit_row_of(in->mnemonic);
+	unsigned how = r ? r->flags : 0;
 
 	if (!z)
 		return f;
@@ -35,39 +34,12 @@ struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecoded
 	u16 undefined = status(z->undefined);
 	f.kill = written & (u16)~undefined;
 	f.writes = written | undefined;
-	switch (in->mnemonic) {
-	case ZYDIS_MNEMONIC_AND:
-	case ZYDIS_MNEMONIC_OR:
-	case ZYDIS_MNEMONIC_XOR:
-	case ZYDIS_MNEMONIC_TEST:
+	if (how & (JR_FLAGS_ALL | JR_FLAGS_COUNT))
 		f.kill = JF_ALL;
-		break;
-	case ZYDIS_MNEMONIC_SHL:
-	case ZYDIS_MNEMONIC_SHR:
-	case ZYDIS_MNEMONIC_SAR:
-		if (imm_count(in, ops, &n) && n) {
-			f.kill = JF_ALL;
-		} else {
-			f.kill = 0;
-			f.writes = true;
-		}
-		break;
-	case ZYDIS_MNEMONIC_SHLD:
-	case ZYDIS_MNEMONIC_SHRD:
-	case ZYDIS_MNEMONIC_ROL:
-	case ZYDIS_MNEMONIC_ROR:
-	case ZYDIS_MNEMONIC_RCL:
-	case ZYDIS_MNEMONIC_RCR:
+	if ((how & JR_FLAGS_KEEP) || ((how & JR_FLAGS_COUNT) && may_not_shift(in, ops)) ||
+	    ((how & JR_FLAGS_REP) &&
+	     (in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))))
 		f.kill = 0;
-		f.writes = true;
-		break;
-	default:
-		/* CMPS and SCAS that repeat no time */
-		if (in->meta.category == ZYDIS_CATEGORY_STRINGOP &&
-		    (in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
-			f.kill = 0;
-		break;
-	}
 	/* What is written in part keeps the rest. */
 	return f;
 }
@@ -87,7 +59,7 @@ static u16 live_at(struct jit *j, s64 at)
 		unsigned room = (unsigned)MIN((u64)15, PAGE_BYTES - (u64)at);
 
 		memcpy(bytes, j->peek + at, room);
-		const struct memo *e = memo_find(j->c, 0, bytes, room, &st);
+		const struct memo *e = memo_find(j->c, soft_decoder(j->key), bytes, room, &st);
 		if (ZYAN_FAILED(st))
 			break;
 		const struct memo_insn *i = memo_insn(j->c, e, bytes);
@@ -159,7 +131,7 @@ void e_flags_load(struct jit *j)
 {
 	EB(j, X_0F, X0F_MOVZX16); /* movzx eax, word [fl]; add al, 0x7f; sahf */
 	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl));
-	EB(j, X_ADD_AL_I8, 0x7f, X_SAHF);
+	EB(j, X_ADD_AL_I8, X_SETS_OF, X_SAHF);
 }
 
 void j_need_mem(struct jit *j, u16 mask)

@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_flow.c - near branches: inside the page by links, to everywhere else by the jump cache. */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
 
-static const struct uop *uop_of(struct jit *j, const struct jinsn *i)
-{
-	return &j->b->op[i->uop];
-}
-
 bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel)
 {
-	const struct uop *u = uop_of(j, i);
-
 	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE || i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
 	    i->ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || i->kind != JK_SPECIAL)
 		return false;
-	(void)u;
 	*rel = i->ops[0].imm.value.s + (s64)i->in.length + i->off + j->page_off;
 	return true;
 }
@@ -28,14 +21,42 @@ static bool in_page(s64 rel)
 
 /* ---- the jump cache ---- */
 
+/*
+ * Outside of 64-bit code. The key of RIP rax, into rax; spoils rcx. Beyond 4 GiB there are no keys: what wraps, or goes
+ * on beyond CS's limit, is always looked up.
+ */
+static void key_of_rax(struct jit *j)
+{
+	if (j_has_base(j, SEG_CS))
+		op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(eff_base[SEG_CS]));
+	e_movi(j, H_RCX, soft_key_salt(j->key));
+	op_rr(j, true, X_OR_R_M, H_RAX, H_RCX);
+}
+
+/* rax: a key that was found: RIP at the start of its page, see jit_may_run_at(). To be missed after all: *bad. */
+static void page_of_rax(struct jit *j, u32 *bad)
+{
+	*bad = 0;
+	e8(j, X_AND_EAX_I); /* and eax, -4096 */
+	e32(j, (u32)-4096);
+	if (!j_has_base(j, SEG_CS))
+		return;
+	op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[SEG_CS]));
+	if (j_code16(j))
+		e_alui(j, true, XG_CMP, H_RAX, JIT_PAGE16_MAX);
+	*bad = e_jcc(j, j_code16(j) ? CC_G : CC_S);
+}
+
 /* Go to RIP rax; flags are in c->fl. undo: what to take off rsp if the branch faults after all. */
-static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
+void jf_go_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 {
 	unsigned t = j->mode == TLB_USER ? JJ_USER : j->mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 	s32 rips = C_OFF(jit.jj[0].e[0].rip) + (s32)(t * sizeof(struct jj_table));
 	s32 codes = rips + (s32)offsetof(struct jj_entry, code);
 	struct jsite_uop site = { j->ref, i->uop, i->nuops, .jump = { (u8)undo } };
 
+	if (!j_code64(j))
+		key_of_rax(j);
 	if (j->code->rorx)
 		e_rorx_rcx_rax(j, 12);
 	else
@@ -48,12 +69,22 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 	EB(j, X_REX_W, X_CMP_R_M, X_MODRM(2, H_RAX, X_RM_SIB),
 	   X_SIB(3, H_RCX, H_RSP)); /* cmp rax, [rsp + rcx * 8 + rip] */
 	e32(j, (u32)rips);
-	u32 miss = e_jcc(j, CC_NZ);
-	EB(j, X_REX_W, X_AND_EAX_I); /* and rax, -4096 */
-	e32(j, (u32)-4096);
+	u32 miss = e_jcc(j, CC_NZ), bad = 0;
+	if (j_code64(j)) {
+		EB(j, X_REX_W, X_AND_EAX_I); /* and rax, -4096 */
+		e32(j, (u32)-4096);
+	} else {
+		page_of_rax(j, &bad);
+	}
 	e_st(j, H_RAX, C_OFF(jit.vpage));
 	EB(j, X_GROUP5, X_MODRM(2, XG_JMP, X_RM_SIB), X_SIB(3, H_RCX, H_RSP)); /* jmp [rsp + rcx * 8 + code] */
 	e32(j, (u32)codes);
+	if (bad) {
+		patch_to(j, bad, j->n);
+		EB(j, X_REX_W, X_MOV_R_M, X_MODRM(2, H_RAX, X_RM_SIB),
+		   X_SIB(3, H_RCX, H_RSP)); /* mov rax, [rsp + rcx * 8 + rip] */
+		e32(j, (u32)rips);
+	}
 	patch_to(j, miss, j->n);
 	e_call_to(j, j->code->r_lookup);
 	eb(j, &site, sizeof(site));
@@ -66,7 +97,13 @@ void jf_emit_jump(struct jit *j, struct jstub *s)
 		e_flags_save(j);
 	e_ld(j, H_RAX, C_OFF(jit.vpage));
 	e_alui(j, true, XG_ADD, H_RAX, (s32)s->rel);
-	jump_to_rax(j, s->i, 0);
+	if (!j_code64(j) && !s->falls) {
+		if (j_code16(j))
+			EB(j, X_0F, X0F_MOVZX16, X_REGS(H_RAX, H_RAX));
+		else
+			e_mov32(j, H_RAX, H_RAX);
+	}
+	jf_go_rax(j, s->i, 0);
 }
 
 /* ---- links ---- */
@@ -122,7 +159,7 @@ void jf_emit_link(struct jit *j, struct jstub *s)
 	eb(j, &l, sizeof(l));
 }
 
-void jf_fall(struct jit *j, s64 off, u16 live)
+static void go(struct jit *j, s64 off, u16 live, bool falls)
 {
 	struct jinsn *i = &j->insn[j->ninsns - 1];
 	struct jstub *s = plan(j, i, off, j->page_off + i->off, live);
@@ -131,32 +168,49 @@ void jf_fall(struct jit *j, s64 off, u16 live)
 		j->fail = true;
 		return;
 	}
+	s->falls = falls;
 	if (s->kind == JS_LINK && !(s->far && s->save))
 		align_rel32(j, 1);
 	s->from = e_jmp(j);
 }
 
-static bool fl_jcc(struct jit *j, struct jinsn *i)
+void jf_fall(struct jit *j, s64 off, u16 live)
+{
+	go(j, off, live, true);
+}
+
+void jf_go(struct jit *j, s64 off, u16 live)
+{
+	go(j, off, live, false);
+}
+
+bool jf_go_if(struct jit *j, struct jinsn *i, s64 off, u16 live, unsigned cc)
+{
+	struct jstub *s = plan(j, i, off, j->page_off + i->off, live);
+
+	if (!s)
+		return false;
+	if (s->kind == JS_LINK && !(s->far && s->save))
+		align_rel32(j, 2);
+	s->from = e_jcc(j, cc);
+	return true;
+}
+
+bool fl_jcc(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
 	jf_target(j, i, &rel);
 	j_need_reg(j, i->fl.read);
-	struct jstub *s = plan(j, i, rel, j->page_off + i->off, i->live_target);
-	if (!s)
-		return false;
-	if (s->kind == JS_LINK && !(s->far && s->save))
-		align_rel32(j, 2);
-	s->from = e_jcc(j, i->in.opcode & 15);
-	return true;
+	return jf_go_if(j, i, rel, i->live_target, i->in.opcode & 15);
 }
 
-static bool fl_jmp(struct jit *j, struct jinsn *i)
+bool fl_jmp(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
 	jf_target(j, i, &rel);
-	jf_fall(j, rel, i->live_target);
+	jf_go(j, rel, i->live_target);
 	return true;
 }
 
@@ -180,7 +234,7 @@ static struct jstub *push_check(struct jit *j, struct jinsn *i)
 	return s;
 }
 
-static bool fl_call(struct jit *j, struct jinsn *i)
+bool fl_call(struct jit *j, struct jinsn *i)
 {
 	s64 rel;
 
@@ -192,13 +246,13 @@ static bool fl_call(struct jit *j, struct jinsn *i)
 		return false;
 	store_return(j, i);
 	jm_done(j, s, false);
-	jf_fall(j, rel, i->live_target);
+	jf_go(j, rel, i->live_target);
 	return true;
 }
 
-static bool fl_ret(struct jit *j, struct jinsn *i)
+bool fl_ret(struct jit *j, struct jinsn *i)
 {
-	unsigned sp = jit_hreg[GPR_RSP], n = (unsigned)uop_of(j, i)->imm;
+	unsigned sp = jit_hreg[GPR_RSP], n = (unsigned)j_uop(j, i)->imm;
 
 	j_need_mem(j, JF_ALL);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, 8, false, JA_RAX);
@@ -208,7 +262,7 @@ static bool fl_ret(struct jit *j, struct jinsn *i)
 	op_rm(j, true, X_MOV_R_M, H_RAX, H_RAX, 0);
 	op_rm(j, true, X_LEA, sp, sp, (s32)n);
 	jm_done(j, s, false);
-	jump_to_rax(j, i, n);
+	jf_go_rax(j, i, n);
 	return true;
 }
 
@@ -227,7 +281,7 @@ static bool check_canonical(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool fl_indirect(struct jit *j, struct jinsn *i)
+bool fl_indirect(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	bool call = i->in.meta.category == ZYDIS_CATEGORY_CALL, mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY;
@@ -246,7 +300,7 @@ static bool fl_indirect(struct jit *j, struct jinsn *i)
 		e_mov(j, call ? H_RCX : H_RAX, j_reg(j, decode_gpr(o->reg.value), H_RAX));
 	}
 	if (!call) {
-		jump_to_rax(j, i, 0);
+		jf_go_rax(j, i, 0);
 		return true;
 	}
 	e_st(j, H_RCX, C_OFF(jit.tmp));
@@ -255,39 +309,49 @@ static bool fl_indirect(struct jit *j, struct jinsn *i)
 	store_return(j, i);
 	jm_done(j, s, false);
 	e_ld(j, H_RAX, C_OFF(jit.tmp));
-	jump_to_rax(j, i, 0);
+	jf_go_rax(j, i, 0);
 	return true;
 }
 
-bool jit_flow_classify(struct jit *j, struct jinsn *i)
-{
-	uop_fn *fn = uop_of(j, i)->fn;
+/* ---- which: near ones, of 64-bit code ---- */
 
-	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
-		return false;
-	if (i->in.meta.category == ZYDIS_CATEGORY_COND_BR) {
-		unsigned cc = i->in.opcode & 15;
-		if (fn != exec_jcc64[cc][0] && fn != exec_jcc64[cc][1])
-			return false;
-		i->emit = fl_jcc;
-		i->mem = false;
-	} else if (fn == op_jmp64 || fn == op_jmp64_link) {
-		i->emit = fl_jmp;
-		i->mem = false;
-	} else if (fn == op_call64 || fn == op_call64_link) {
-		i->emit = fl_call;
-		i->mem = i->stack = true;
-	} else if (fn == op_ret64 && uop_of(j, i)->imm < 256) {
-		i->emit = fl_ret;
-		i->mem = i->stack = true;
-	} else if (fn == op_jmpi64 || fn == op_jmpi64_m) {
-		i->emit = fl_indirect;
-	} else if ((fn == op_calli64 && uop_of(j, i)->r1 != GPR_RSP) || fn == op_calli64_m) {
-		i->emit = fl_indirect;
-		i->mem = true;
-	} else {
-		return false;
-	}
-	i->kind = JK_SPECIAL;
-	return true;
+bool takes_jcc(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *const *of = exec_jcc64[i->in.opcode & 15], *fn = j_uop(j, i)->fn;
+
+	return fn == of[0] || fn == of[1];
+}
+
+bool takes_jmp(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn == op_jmp64 || fn == op_jmp64_link;
+}
+
+bool takes_call(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn == op_call64 || fn == op_call64_link;
+}
+
+bool takes_ret(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_ret64 && j_uop(j, i)->imm < 256; /* struct jsite_uop.jump.undo */
+}
+
+bool takes_jmp_indirect(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn == op_jmpi64 || fn == op_jmpi64_m;
+}
+
+/* The target is read when RSP has changed. */
+bool takes_call_indirect(const struct jit *j, const struct jinsn *i)
+{
+	const struct uop *u = j_uop(j, i);
+
+	return (u->fn == op_calli64 && u->r1 != GPR_RSP) || u->fn == op_calli64_m;
 }

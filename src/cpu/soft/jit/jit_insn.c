@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * jit_insn.c - integer instructions: which are encoded again as they are, with other registers, and which have an
- * emitter of their own. What is in neither list is executed by the interpreter's handler.
+ * jit_insn.c - which way an instruction is translated, by its row (jit_row.h); and emitters of moves between registers,
+ * shifts by CL, and the stack.
  */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
 
@@ -15,7 +16,7 @@ static bool sp_nothing(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_convert(struct jit *j, struct jinsn *i)
+bool sp_convert(struct jit *j, struct jinsn *i)
 {
 	unsigned a = jit_hreg[GPR_RAX];
 
@@ -44,23 +45,31 @@ static bool sp_convert(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-/* SHL and friends by CL, SHLD and SHRD by CL. */
-static bool shift_ok(const struct jinsn *i)
+/* By CL, the operand number `c`: without the count it is an ordinary instruction. */
+static bool by_cl(const struct jinsn *i, unsigned c)
 {
 	struct jinsn t = *i;
 	struct regs r;
 
-	/* Without the count it is an ordinary instruction. */
-	unsigned c = i->in.operand_count_visible - 1;
 	if (t.ops[c].type != ZYDIS_OPERAND_TYPE_REGISTER || t.ops[c].reg.value != ZYDIS_REGISTER_CL)
 		return false;
 	t.ops[c].type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
-	if (!je_regs(&t, &r) || r.high || homed(r.reg))
-		return false;
-	return true;
+	return je_regs(&t, &r) && !r.high && !homed(r.reg);
 }
 
-static bool sp_shift_cl(struct jit *j, struct jinsn *i)
+bool takes_shift_cl(const struct jit *j, const struct jinsn *i)
+{
+	(void)j;
+	return by_cl(i, 1);
+}
+
+bool takes_shxd_cl(const struct jit *j, const struct jinsn *i)
+{
+	(void)j;
+	return by_cl(i, 2);
+}
+
+bool sp_shift_cl(struct jit *j, struct jinsn *i)
 {
 	struct jinsn t = *i;
 	struct regs r;
@@ -106,7 +115,12 @@ static bool sp_shift_cl(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_push(struct jit *j, struct jinsn *i)
+bool takes_push(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_push64_r || j_uop(j, i)->fn == op_push64_i;
+}
+
+bool sp_push(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	unsigned sp = jit_hreg[GPR_RSP];
@@ -125,8 +139,15 @@ static bool sp_push(struct jit *j, struct jinsn *i)
 	return s;
 }
 
+bool takes_push_mem(const struct jit *j, const struct jinsn *i)
+{
+	const struct uop *u = j_uop(j, i);
+
+	return u->fn == op_push_any && (u->aux & AUX_MEM) && u->osize == 8;
+}
+
 /* Both accesses come before RSP changes. */
-static bool sp_push_mem(struct jit *j, struct jinsn *i)
+bool sp_push_mem(struct jit *j, struct jinsn *i)
 {
 	unsigned sp = jit_hreg[GPR_RSP];
 	struct jstub *s, *t;
@@ -149,7 +170,17 @@ static bool sp_push_mem(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_pop(struct jit *j, struct jinsn *i)
+bool takes_pop(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_pop64_r && j_uop(j, i)->r1 != GPR_RSP;
+}
+
+bool takes_pop_rsp(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == op_pop64_r && j_uop(j, i)->r1 == GPR_RSP;
+}
+
+bool sp_pop(struct jit *j, struct jinsn *i)
 {
 	unsigned g = decode_gpr(i->ops[0].reg.value), sp = jit_hreg[GPR_RSP], h = jit_hreg[g];
 
@@ -165,7 +196,12 @@ static bool sp_pop(struct jit *j, struct jinsn *i)
 	return s;
 }
 
-static bool sp_leave(struct jit *j, struct jinsn *i)
+bool takes_leave(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->osize == 8;
+}
+
+bool sp_leave(struct jit *j, struct jinsn *i)
 {
 	unsigned sp = jit_hreg[GPR_RSP], bp = jit_hreg[GPR_RBP];
 
@@ -177,205 +213,48 @@ static bool sp_leave(struct jit *j, struct jinsn *i)
 	return s;
 }
 
-/* From here on the block looks another way, see mmu_index(). */
-static bool sp_stac(struct jit *j, struct jinsn *i)
+/* Where no other vCPU waits for the time, it is as good as a NOP. */
+bool takes_pause(const struct jit *j, const struct jinsn *i)
 {
-	bool on = i->in.mnemonic == ZYDIS_MNEMONIC_STAC;
-	unsigned mode = on ? TLB_SUPER_AC : TLB_SUPER;
+	return j->vm->ncpus == 1 && j_uop(j, i)->fn == j->vm->ends->pause && je_native_ok(j, i);
+}
 
-	j_need_mem(j, i->live_in);
-	j_spoil(j);
-	if (on) { /* without CR4.SMAP the handler knows better */
-		struct jstub *s = j_stub(j, JS_EXIT_UOP);
-		if (!s)
-			return false;
-		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], imm8 */
-		e32(j, (u32)(C_OFF(cr4) + 2));
-		e8(j, CR4_SMAP >> 16);
-		s->i = i;
-		s->from = e_jcc(j, CC_Z);
-	}
-	EB(j, X_ALU_I, X_MODRM(2, on ? XG_OR : XG_AND, X_RM_SIB),
-	   X_SIB(0, 4, H_RSP)); /* or, and dword [rsp + disp32], imm32 */
-	e32(j, (u32)C_OFF(sysflags));
-	e32(j, on ? FL_AC : ~FL_AC);
-	e_ld(j, H_RAX, C_OFF(tlbs[0]) + (s32)(mode * sizeof(struct tlb_entry *)));
-	e_st(j, H_RAX, C_OFF(tlb));
-	j->mode = (u8)mode;
-	return true;
+/* ---- which ---- */
+
+static void take(struct jit *j, struct jinsn *i, const struct jit_way *w)
+{
+	i->emit = w->emit;
+	i->kind = w->emit == ji_native ? JK_NATIVE : w->emit == ji_leave ? JK_END : JK_SPECIAL;
+	i->mem = w->access == JM_OPERAND ? jm_operand(i) != NULL : w->access != JM_NONE;
+	i->stack = w->access == JM_STACK;
+	if (w->vec)
+		jv_take(j, i, w->vec);
 }
 
 void ji_classify(struct jit *j, struct jinsn *i)
 {
-	const ZydisDecodedOperand *o = i->ops;
-	bool mem = jm_operand(i);
-	const struct uop *u = &j->b->op[i->uop];
+	static const struct jit_way nothing = { .emit = sp_nothing, .access = JM_NONE };
+	const struct jit_row *r = i->row;
+	uop_fn *fn = j_uop(j, i)->fn;
 
 	i->kind = i->end ? JK_END : JK_UOP;
-	i->mem = mem;
-	if (u->fn == op_ud || u->fn == op_gp_len) {
+	i->mem = jm_operand(i);
+	if (fn == op_ud || fn == op_gp_len) {
 		i->kind = JK_END;
 		return;
 	}
-	if (u->fn == op_nop) {
-		special(i, true, sp_nothing, false);
-		i->mem = false;
+	if (fn == op_nop) {
+		take(j, i, &nothing);
 		return;
 	}
-	if (jit_flow_classify(j, i) || i->kind == JK_END)
+	/* What ends its block, and is no branch, changes more than a translation could follow. */
+	if (i->end && i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
 		return;
-	if (jit_vec_classify(j, i) || jit_muldiv_classify(j, i) || jit_bits_classify(j, i) || jit_sysi_classify(j, i) ||
-	    jit_string_classify(j, i))
-		return;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_ROL:
-	case ZYDIS_MNEMONIC_ROR:
-	case ZYDIS_MNEMONIC_RCL:
-	case ZYDIS_MNEMONIC_RCR:
-	case ZYDIS_MNEMONIC_SHL:
-	case ZYDIS_MNEMONIC_SHR:
-	case ZYDIS_MNEMONIC_SAR:
-		if (o[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
-			special(i, shift_ok(i), sp_shift_cl, mem);
-			break;
+	for (unsigned k = 0; r && k < JIT_WAYS && r->way[k].emit; k++)
+		if (!r->way[k].takes || r->way[k].takes(j, i)) {
+			take(j, i, &r->way[k]);
+			return;
 		}
-		goto native;
-	case ZYDIS_MNEMONIC_SHLD:
-	case ZYDIS_MNEMONIC_SHRD:
-		if (o[2].type == ZYDIS_OPERAND_TYPE_REGISTER) {
-			special(i, shift_ok(i), sp_shift_cl, mem);
-			break;
-		}
-		goto native;
-	case ZYDIS_MNEMONIC_LEA:
-		special(i, true, jm_lea, false);
-		i->mem = false;
-		break;
-	case ZYDIS_MNEMONIC_CBW:
-	case ZYDIS_MNEMONIC_CWDE:
-	case ZYDIS_MNEMONIC_CDQE:
-	case ZYDIS_MNEMONIC_CWD:
-	case ZYDIS_MNEMONIC_CDQ:
-	case ZYDIS_MNEMONIC_CQO:
-		special(i, true, sp_convert, false);
-		break;
-	case ZYDIS_MNEMONIC_STAC:
-	case ZYDIS_MNEMONIC_CLAC:
-		i->mem = false;
-		if (j->mode == TLB_USER)
-			i->kind = JK_END;
-		else
-			special(i, true, sp_stac, false);
-		break;
-	case ZYDIS_MNEMONIC_PUSH:
-		special(i, u->fn == op_push64_r || u->fn == op_push64_i, sp_push, true);
-		special(i, u->fn == op_push_any && (u->aux & AUX_MEM) && u->osize == 8, sp_push_mem, true);
-		i->mem = true;
-		i->stack = i->kind == JK_SPECIAL && i->emit == sp_push;
-		break;
-	case ZYDIS_MNEMONIC_POP:
-		special(i, u->fn == op_pop64_r, sp_pop, true);
-		i->mem = true;
-		i->stack = i->kind == JK_SPECIAL && u->r1 != GPR_RSP;
-		break;
-	case ZYDIS_MNEMONIC_LEAVE:
-		special(i, u->osize == 8, sp_leave, true);
-		i->mem = true;
-		break;
-	case ZYDIS_MNEMONIC_PAUSE:
-		if (j->vm->ncpus > 1 || u->fn != j->vm->ends->pause)
-			break;
-		goto native;
-	case ZYDIS_MNEMONIC_IMUL:
-	case ZYDIS_MNEMONIC_XCHG:
-	case ZYDIS_MNEMONIC_XADD:
-	case ZYDIS_MNEMONIC_BT:
-	case ZYDIS_MNEMONIC_BTS:
-	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC:
-	case ZYDIS_MNEMONIC_ADD:
-	case ZYDIS_MNEMONIC_OR:
-	case ZYDIS_MNEMONIC_ADC:
-	case ZYDIS_MNEMONIC_SBB:
-	case ZYDIS_MNEMONIC_AND:
-	case ZYDIS_MNEMONIC_SUB:
-	case ZYDIS_MNEMONIC_XOR:
-	case ZYDIS_MNEMONIC_CMP:
-	case ZYDIS_MNEMONIC_TEST:
-	case ZYDIS_MNEMONIC_MOV:
-	case ZYDIS_MNEMONIC_MOVNTI:
-	case ZYDIS_MNEMONIC_MOVZX:
-	case ZYDIS_MNEMONIC_MOVSX:
-	case ZYDIS_MNEMONIC_MOVSXD:
-	case ZYDIS_MNEMONIC_INC:
-	case ZYDIS_MNEMONIC_DEC:
-	case ZYDIS_MNEMONIC_NEG:
-	case ZYDIS_MNEMONIC_NOT:
-	case ZYDIS_MNEMONIC_BSF:
-	case ZYDIS_MNEMONIC_BSR:
-	case ZYDIS_MNEMONIC_TZCNT:
-	case ZYDIS_MNEMONIC_LZCNT:
-	case ZYDIS_MNEMONIC_POPCNT:
-	case ZYDIS_MNEMONIC_BSWAP:
-	case ZYDIS_MNEMONIC_MOVBE:
-	case ZYDIS_MNEMONIC_CRC32:
-	case ZYDIS_MNEMONIC_ANDN:
-	case ZYDIS_MNEMONIC_BEXTR:
-	case ZYDIS_MNEMONIC_BLSI:
-	case ZYDIS_MNEMONIC_BLSMSK:
-	case ZYDIS_MNEMONIC_BLSR:
-	case ZYDIS_MNEMONIC_BZHI:
-	case ZYDIS_MNEMONIC_PDEP:
-	case ZYDIS_MNEMONIC_PEXT:
-	case ZYDIS_MNEMONIC_RORX:
-	case ZYDIS_MNEMONIC_SARX:
-	case ZYDIS_MNEMONIC_SHLX:
-	case ZYDIS_MNEMONIC_SHRX:
-	case ZYDIS_MNEMONIC_ADCX:
-	case ZYDIS_MNEMONIC_ADOX:
-	case ZYDIS_MNEMONIC_CLC:
-	case ZYDIS_MNEMONIC_STC:
-	case ZYDIS_MNEMONIC_CMC:
-	case ZYDIS_MNEMONIC_LFENCE:
-	case ZYDIS_MNEMONIC_SFENCE:
-	case ZYDIS_MNEMONIC_MFENCE:
-	case ZYDIS_MNEMONIC_SETO:
-	case ZYDIS_MNEMONIC_SETNO:
-	case ZYDIS_MNEMONIC_SETB:
-	case ZYDIS_MNEMONIC_SETNB:
-	case ZYDIS_MNEMONIC_SETZ:
-	case ZYDIS_MNEMONIC_SETNZ:
-	case ZYDIS_MNEMONIC_SETBE:
-	case ZYDIS_MNEMONIC_SETNBE:
-	case ZYDIS_MNEMONIC_SETS:
-	case ZYDIS_MNEMONIC_SETNS:
-	case ZYDIS_MNEMONIC_SETP:
-	case ZYDIS_MNEMONIC_SETNP:
-	case ZYDIS_MNEMONIC_SETL:
-	case ZYDIS_MNEMONIC_SETNL:
-	case ZYDIS_MNEMONIC_SETLE:
-	case ZYDIS_MNEMONIC_SETNLE:
-	case ZYDIS_MNEMONIC_CMOVO:
-	case ZYDIS_MNEMONIC_CMOVNO:
-	case ZYDIS_MNEMONIC_CMOVB:
-	case ZYDIS_MNEMONIC_CMOVNB:
-	case ZYDIS_MNEMONIC_CMOVZ:
-	case ZYDIS_MNEMONIC_CMOVNZ:
-	case ZYDIS_MNEMONIC_CMOVBE:
-	case ZYDIS_MNEMONIC_CMOVNBE:
-	case ZYDIS_MNEMONIC_CMOVS:
-	case ZYDIS_MNEMONIC_CMOVNS:
-	case ZYDIS_MNEMONIC_CMOVP:
-	case ZYDIS_MNEMONIC_CMOVNP:
-	case ZYDIS_MNEMONIC_CMOVL:
-	case ZYDIS_MNEMONIC_CMOVNL:
-	case ZYDIS_MNEMONIC_CMOVLE:
-	case ZYDIS_MNEMONIC_CMOVNLE:
-	native:
-		if (je_native_ok(i))
-			i->kind = JK_NATIVE;
-		break;
-	default:
-		break;
-	}
+	if (!i->end && (!r || (r->flags & JR_VECTOR)))
+		jit_vec_classify(j, i);
 }

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_muldiv.c - MUL and IMUL by one operand, DIV, IDIV, MULX: implied RAX and RDX. */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/decode/decode.h"
 
 /* MUL, IMUL r/m: rdx is the guest's, rax not. */
-static bool mul_ok(const struct jinsn *i)
+bool takes_mul(const struct jit *j, const struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 
-	if (i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+	(void)j;
+	if (i->in.operand_count_visible != 1 || i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
 	return o->type == ZYDIS_OPERAND_TYPE_MEMORY || !je_is_high(o->reg.value);
 }
 
-static bool sp_mul(struct jit *j, struct jinsn *i)
+bool sp_mul(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	struct enc e = { .vvvv = H_NONE, .reg = i->in.raw.modrm.reg, .rex8 = i->ops[0].size == 8 };
@@ -45,16 +47,17 @@ static bool sp_mul(struct jit *j, struct jinsn *i)
  * (DIV; of a divisor of zero, nothing is), or when the dividend is no wider than the quotient and the divisor
  * neither 0 nor -1 (IDIV). Flags are left alone, as the handler does.
  */
-static bool div_ok(const struct jinsn *i)
+bool takes_div(const struct jit *j, const struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 
+	(void)j;
 	if (o->size < 32 && i->in.mnemonic == ZYDIS_MNEMONIC_IDIV)
 		return false;
 	return o->type == ZYDIS_OPERAND_TYPE_MEMORY || !je_is_high(o->reg.value);
 }
 
-static bool sp_div(struct jit *j, struct jinsn *i)
+bool sp_div(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	bool mem = o->type == ZYDIS_OPERAND_TYPE_MEMORY, sign = i->in.mnemonic == ZYDIS_MNEMONIC_IDIV,
@@ -94,20 +97,20 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 		slow->from = e_jcc(j, CC_NZ);
 		op_rm(j, w, X_LEA, H_RAX, e.rm, 1);
 		e_alui(j, w, XG_CMP, H_RAX, 1);
-		slow->more[0] = e_jcc(j, 6); /* jbe */
+		slow->more[0] = e_jcc(j, CC_BE);
 		e_mov(j, H_RAX, a);
 	} else if (o->size == 8) {
 		e_mov(j, H_RAX, a);
 		if (e.rm != H_RCX)
 			e_mov32(j, H_RCX, e.rm);
 		e.rm = H_RCX;
-		EB(j, X8_CMP_M_R, X_REGS(H_RCX, 4 /* ah */)); /* cmp ah, cl */
-		slow->from = e_jcc(j, 3);                     /* jae */
+		EB(j, X8_CMP_M_R, X_REGS(H_RCX, H8_AH)); /* cmp ah, cl */
+		slow->from = e_jcc(j, CC_AE);
 	} else {
 		if (o->size == 16)
 			e8(j, X_OSIZE);
 		op_rr(j, w, X_CMP_R_M, H_RDX, e.rm);
-		slow->from = e_jcc(j, 3);
+		slow->from = e_jcc(j, CC_AE);
 		e_mov(j, H_RAX, a);
 	}
 	je_encode(j, i, &e, i->in.opcode);
@@ -119,7 +122,7 @@ static bool sp_div(struct jit *j, struct jinsn *i)
 }
 
 /* MULX by a register or memory: RDX is the host's too. */
-static bool sp_mulx(struct jit *j, struct jinsn *i)
+bool sp_mulx(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[2];
 	unsigned hi = decode_gpr(i->ops[0].reg.value), lo = decode_gpr(i->ops[1].reg.value);
@@ -147,31 +150,4 @@ static bool sp_mulx(struct jit *j, struct jinsn *i)
 	if (s)
 		jm_done(j, s, false);
 	return true;
-}
-
-bool jit_muldiv_classify(struct jit *j, struct jinsn *i)
-{
-	bool mem = jm_operand(i);
-
-	(void)j;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_IMUL:
-		if (i->in.operand_count_visible != 1)
-			return false;
-		special(i, mul_ok(i), sp_mul, mem);
-		return true;
-	case ZYDIS_MNEMONIC_MUL:
-		special(i, mul_ok(i), sp_mul, mem);
-		return true;
-	case ZYDIS_MNEMONIC_DIV:
-	case ZYDIS_MNEMONIC_IDIV:
-		special(i, div_ok(i), sp_div, mem);
-		i->mem = true; /* it may fault */
-		return true;
-	case ZYDIS_MNEMONIC_MULX:
-		special(i, true, sp_mulx, mem);
-		return true;
-	default:
-		return false;
-	}
 }

@@ -8,6 +8,7 @@
  */
 #include "cpu/soft/decode/decode.h"
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 
 /*
  * With one of AH CH DH BH: there may be no REX prefix, so what lies in a register that needs one is copied to a
@@ -97,9 +98,9 @@ static int flipped(const struct jinsn *i)
 
 	if (i->in.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return -1;
-	if ((o & 0xc4) == 0 || (o & 0xfc) == 0x88)
+	if ((o & 0xc4) == 0 || (o & ~3u) == X8_MOV_M_R)
 		return (int)(o ^ 2);
-	return (o & 0xfe) == 0x84 ? (int)o : -1;
+	return (o & ~1u) == X8_TEST_M_R ? (int)o : -1;
 }
 
 /*
@@ -115,17 +116,8 @@ static bool native_home(struct jit *j, struct jinsn *i, const struct regs *r)
 
 	if (i->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || r->mem || r->opc >= 0 || r->acc >= 0)
 		return false;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_XCHG: /* would be locked */
-	case ZYDIS_MNEMONIC_XADD:
-	case ZYDIS_MNEMONIC_BT: /* would be bit strings */
-	case ZYDIS_MNEMONIC_BTS:
-	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC:
+	if (i->row->flags & (JR_LOCKED | JR_BIT_STRING))
 		return false;
-	default:
-		break;
-	}
 	if (homed(r->reg)) {
 		if (r->rm < 0 || homed(r->rm) || (opcode = flipped(i)) < 0)
 			return false;
@@ -165,6 +157,22 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		return true;
 	e.rex8 = r.bytes8;
 	e.reg = i->in.raw.modrm.reg;
+	if (je_is_moffs(i)) { /* the form with ModRM; its direction bit is the other way round */
+		r.reg = r.acc;
+		r.rd[0] = r.rd[4];
+		r.wr[0] = r.wr[4];
+		r.acc = -1;
+		opcode = X8_MOV_M_R | ((opcode ^ 2) & 3);
+	}
+	if (r.opc >= 0 && i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x40) {
+		/* INC, DEC r: the form with ModRM */
+		r.rm = r.opc;
+		r.rd[1] = r.rd[3];
+		r.wr[1] = r.wr[3];
+		r.opc = -1;
+		e.reg = opcode >> 3 & 1;
+		opcode = X_GROUP5;
+	}
 	if (r.acc >= 0) { /* op al/ax/eax/rax, imm: the form with ModRM */
 		r.rm = r.acc;
 		r.rd[1] = r.rd[4];

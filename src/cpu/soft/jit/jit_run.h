@@ -57,6 +57,14 @@ static inline bool jit_vec_back(struct soft_cpu *c, u32 live)
 	return (c->jit.vec_live & live) == live;
 }
 
+/* RIP at an offset from the page. A branch of 16-bit code to below the page's IP 0 has come round. */
+static inline u64 jit_rip(const struct soft_cpu *c, u64 off)
+{
+	u64 rip = c->jit.vpage + off;
+
+	return unlikely((s64)rip < 0 && !(c->mode & MODE_CODE64)) ? (u16)rip : rip;
+}
+
 /* The jump cache in use. */
 static inline unsigned jj_table(const struct soft_cpu *c)
 {

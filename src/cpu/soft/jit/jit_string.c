@@ -4,8 +4,32 @@
  * the host's own REP. All else is the handler's: DF, page crossings, what the TLB does not serve.
  */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 
 #include "cpu/soft/interp/exec.h"
+
+static_assert((int)GPR_RSI == H_RSI && (int)GPR_RDI == H_RDI, "string instructions find them where they are");
+
+static bool takes(const struct jit *j, const struct jinsn *i, bool rep)
+{
+	const struct uop *u = j_uop(j, i);
+
+	if (u->fn != op_movs && u->fn != op_stos && u->fn != op_lods)
+		return false;
+	if ((u->ea & (EA_A32 | EA_A16)) || (u->fn != op_stos && (u->seg == SEG_FS || u->seg == SEG_GS)))
+		return false;
+	return rep == !!(u->aux & (AUX_REP | AUX_REPNE));
+}
+
+bool takes_string(const struct jit *j, const struct jinsn *i)
+{
+	return takes(j, i, false);
+}
+
+bool takes_rep(const struct jit *j, const struct jinsn *i)
+{
+	return takes(j, i, true);
+}
 
 static void at_rsi(struct jit *j, struct jinsn *i)
 {
@@ -39,7 +63,7 @@ static struct jstub *upwards(struct jit *j, struct jinsn *i)
 		return NULL;
 	s->i = i;
 	e8(j, X8_TEST_M_I8); /* test byte [sysflags + 1], DF */
-	modrm_disp(j, 0, H_RSP, C_OFF(sysflags) + 1);
+	modrm_disp(j, XG_TEST, H_RSP, C_OFF(sysflags) + 1);
 	e8(j, FL_DF >> 8);
 	j_spoil(j);
 	s->from = e_jcc(j, CC_NZ);
@@ -64,9 +88,9 @@ static void cmp_end(struct jit *j, unsigned h, unsigned bytes)
 	e_alui(j, true, XG_CMP, H_RCX, PAGE_BYTES);
 }
 
-static bool sp_rep(struct jit *j, struct jinsn *i)
+bool sp_rep(struct jit *j, struct jinsn *i)
 {
-	const struct uop *u = &j->b->op[i->uop];
+	const struct uop *u = j_uop(j, i);
 	bool movs = u->fn == op_movs;
 	unsigned n = u->osize, count = jit_hreg[GPR_RCX];
 	struct jstub *slow, *src = NULL, *dst;
@@ -128,9 +152,9 @@ static void move(struct jit *j, unsigned n, unsigned h, bool store)
 	e8(j, (h & 7) << 3 | H_RAX);
 }
 
-static bool sp_one(struct jit *j, struct jinsn *i)
+bool sp_string(struct jit *j, struct jinsn *i)
 {
-	const struct uop *u = &j->b->op[i->uop];
+	const struct uop *u = j_uop(j, i);
 	bool from = u->fn != op_stos, to = u->fn != op_lods;
 	unsigned n = u->osize, a = jit_hreg[GPR_RAX];
 	struct jstub *slow, *src = NULL, *dst = NULL;
@@ -163,23 +187,5 @@ static bool sp_one(struct jit *j, struct jinsn *i)
 		jm_done(j, src, false);
 	if (dst)
 		jm_done(j, dst, false);
-	return true;
-}
-
-bool jit_string_classify(struct jit *j, struct jinsn *i)
-{
-	const struct uop *u = &j->b->op[i->uop];
-	bool rep = u->aux & (AUX_REP | AUX_REPNE);
-
-	static_assert((int)GPR_RSI == H_RSI && (int)GPR_RDI == H_RDI, "string instructions find them where they are");
-	if (u->fn != op_movs && u->fn != op_stos && u->fn != op_lods)
-		return false;
-	i->mem = true;
-	if ((u->ea & (EA_A32 | EA_A16)) || (u->fn != op_stos && (u->seg == SEG_FS || u->seg == SEG_GS)))
-		return true;
-	if (!rep)
-		special(i, true, sp_one, true);
-	else if (u->fn != op_lods)
-		special(i, true, sp_rep, true);
 	return true;
 }

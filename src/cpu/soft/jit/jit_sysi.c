@@ -5,9 +5,10 @@
  * A block translated for supervisor accesses runs at CPL 0 alone: enter() leaves CPL 1 and 2 to the interpreter.
  */
 #include "cpu/soft/jit/jit_encode.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/system/sys.h"
 
-/* op byte or dword [rsp + off], imm: 80 or 81 /ext */
+/* op dword [rsp + off], imm. op: XG_ADD... */
 static void mem_imm32(struct jit *j, unsigned op, s32 off, u32 v)
 {
 	e8(j, X_ALU_I);
@@ -23,7 +24,7 @@ static struct jstub *unless(struct jit *j, struct jinsn *i, s32 off, u8 bits, un
 	if (!s)
 		return NULL;
 	e8(j, X8_TEST_M_I8); /* test byte [rsp + off], imm8 */
-	modrm_disp(j, 0, H_RSP, off);
+	modrm_disp(j, XG_TEST, H_RSP, off);
 	e8(j, bits);
 	j_spoil(j);
 	s->i = i;
@@ -31,19 +32,31 @@ static struct jstub *unless(struct jit *j, struct jinsn *i, s32 off, u8 bits, un
 	return s;
 }
 
-static bool sp_cli(struct jit *j, struct jinsn *i)
+bool takes_supervisor(const struct jit *j, const struct jinsn *i)
+{
+	(void)i;
+	return j->mode != TLB_USER;
+}
+
+bool sp_cli(struct jit *j, struct jinsn *i)
 {
 	j_need_mem(j, i->live_in);
-	mem_imm32(j, 4, C_OFF(sysflags), ~FL_IF);
+	mem_imm32(j, XG_AND, C_OFF(sysflags), ~FL_IF);
 	j_spoil(j);
 	return true;
+}
+
+/* At the block's end the shadow must be kept up: by the handler. */
+bool takes_sti_last(const struct jit *j, const struct jinsn *i)
+{
+	return i->off + i->in.length == j->b->bytes;
 }
 
 /*
  * Where an interrupt waits it must come right after the next instruction (STI; NOP; CLI lets it in): the handler's.
  * Where none does, going on inside the block is shadow enough; one that comes now raises PEND_INTR (INV-JIT-1).
  */
-static bool sp_sti(struct jit *j, struct jinsn *i)
+bool sp_sti(struct jit *j, struct jinsn *i)
 {
 	j_need_mem(j, i->live_in);
 	j_spoil(j);
@@ -52,16 +65,16 @@ static bool sp_sti(struct jit *j, struct jinsn *i)
 		if (!s)
 			return false;
 		e8(j, k ? X_ALU_I8 : X8_ALU_I8); /* cmp byte [intr_line], 0; cmp dword [pending], 0 */
-		modrm_disp(j, 7, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
+		modrm_disp(j, XG_CMP, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
 		e8(j, 0);
 		s->i = i;
 		s->from = e_jcc(j, CC_NZ);
 	}
-	mem_imm32(j, 1, C_OFF(sysflags), FL_IF);
+	mem_imm32(j, XG_OR, C_OFF(sysflags), FL_IF);
 	return true;
 }
 
-static bool sp_swapgs(struct jit *j, struct jinsn *i)
+bool sp_swapgs(struct jit *j, struct jinsn *i)
 {
 	(void)i;
 	e_ld(j, H_RAX, C_OFF(seg[SEG_GS].base));
@@ -72,7 +85,7 @@ static bool sp_swapgs(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_rdtsc(struct jit *j, struct jinsn *i)
+bool sp_rdtsc(struct jit *j, struct jinsn *i)
 {
 	struct jstub *s = NULL;
 
@@ -81,8 +94,8 @@ static bool sp_rdtsc(struct jit *j, struct jinsn *i)
 		return false;
 	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
 		EB(j, X_0F, X0F_GROUP15,
-		   X_REGS(5, 0)); /* lfence: RDTSCP waits for what was before, and the host may have none */
-	EB(j, X_0F, X0F_RDTSC);   /* rdtsc */
+		   X_REGS(XG_LFENCE, 0)); /* lfence: RDTSCP waits for what was before, and the host may have none */
+	EB(j, X_0F, X0F_RDTSC);           /* rdtsc */
 	EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SHL, H_RDX), 32, X_REX_W, X_OR_M_R,
 	   X_REGS(H_RDX, H_RAX));                                   /* shl rdx, 32; or rax, rdx */
 	op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */
@@ -98,9 +111,9 @@ static bool sp_rdtsc(struct jit *j, struct jinsn *i)
 }
 
 /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */
-static bool sp_base(struct jit *j, struct jinsn *i)
+bool sp_base(struct jit *j, struct jinsn *i)
 {
-	const struct uop *u = &j->b->op[i->uop];
+	const struct uop *u = j_uop(j, i);
 	unsigned seg = u->r1;
 	bool w = u->osize == 8;
 
@@ -130,7 +143,12 @@ static bool sp_base(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_pushf(struct jit *j, struct jinsn *i)
+bool takes_pushf(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->osize == 8;
+}
+
+bool sp_pushf(struct jit *j, struct jinsn *i)
 {
 	unsigned sp = jit_hreg[GPR_RSP];
 
@@ -151,19 +169,35 @@ static bool sp_pushf(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-static bool sp_from_cr(struct jit *j, struct jinsn *i)
+bool takes_from_cr(const struct jit *j, const struct jinsn *i)
 {
-	const struct uop *u = &j->b->op[i->uop];
+	const struct uop *u = j_uop(j, i);
 
-	e_ld(j, H_RAX, u->r1 == 0 ? C_OFF(cr0) : u->r1 == 2 ? C_OFF(cr2) : u->r1 == 3 ? C_OFF(cr3) : C_OFF(cr4));
+	return u->fn == sys_mov_from_cr && j->mode != TLB_USER && u->r1 <= 4 && u->r1 != 1;
+}
+
+bool sp_from_cr(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = j_uop(j, i);
+
+	op_rm(j, j_code64(j), X_MOV_R_M, H_RAX, H_RSP,
+	      u->r1 == 0   ? C_OFF(cr0)
+	      : u->r1 == 2 ? C_OFF(cr2)
+	      : u->r1 == 3 ? C_OFF(cr3)
+			   : C_OFF(cr4));
 	j_set_reg(j, u->r0, H_RAX);
 	return true;
 }
 
-/* MOV from a segment register to a general one, of which 16 bits may be left alone. */
-static bool sp_from_sreg(struct jit *j, struct jinsn *i)
+bool takes_from_sreg(const struct jit *j, const struct jinsn *i)
 {
-	const struct uop *u = &j->b->op[i->uop];
+	return j_uop(j, i)->fn == sys_mov_from_sreg && !j_uop(j, i)->aux;
+}
+
+/* MOV from a segment register to a general one, of which 16 bits may be left alone. */
+bool sp_from_sreg(struct jit *j, struct jinsn *i)
+{
+	const struct uop *u = j_uop(j, i);
 	unsigned h = jit_hreg[u->r0];
 
 	EB(j, X_0F, X0F_MOVZX16); /* movzx eax, word [sel] */
@@ -180,48 +214,31 @@ static bool sp_from_sreg(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-bool jit_sysi_classify(struct jit *j, struct jinsn *i)
+/* From here on the block looks another way, see mmu_index(). */
+bool sp_stac(struct jit *j, struct jinsn *i)
 {
-	const struct uop *u = &j->b->op[i->uop];
-	bool user = j->mode == TLB_USER;
+	bool on = i->in.mnemonic == ZYDIS_MNEMONIC_STAC;
+	unsigned mode = on ? TLB_SUPER_AC : TLB_SUPER;
 
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_CLI:
-		special(i, !user, sp_cli, false);
-		return true;
-	case ZYDIS_MNEMONIC_STI:
-		/* The last instruction: there the shadow must be kept up. */
-		if (i->off + i->in.length == j->b->bytes)
-			i->kind = JK_END;
-		else
-			special(i, !user, sp_sti, false);
-		return true;
-	case ZYDIS_MNEMONIC_SWAPGS:
-		special(i, !user, sp_swapgs, false);
-		return true;
-	case ZYDIS_MNEMONIC_RDTSC:
-	case ZYDIS_MNEMONIC_RDTSCP:
-		special(i, true, sp_rdtsc, false);
-		return true;
-	case ZYDIS_MNEMONIC_RDFSBASE:
-	case ZYDIS_MNEMONIC_RDGSBASE:
-	case ZYDIS_MNEMONIC_WRFSBASE:
-	case ZYDIS_MNEMONIC_WRGSBASE:
-		special(i, true, sp_base, false);
-		return true;
-	case ZYDIS_MNEMONIC_PUSHFQ:
-		special(i, u->osize == 8, sp_pushf, true);
-		return true;
-	default:
-		break;
+	j_need_mem(j, i->live_in);
+	j_spoil(j);
+	if (on) { /* without CR4.SMAP the handler knows better */
+		struct jstub *s = j_stub(j, JS_EXIT_UOP);
+		if (!s)
+			return false;
+		EB(j, X8_TEST_M_I8, X_MODRM(2, XG_TEST, X_RM_SIB),
+		   X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], imm8 */
+		e32(j, (u32)(C_OFF(cr4) + 2));
+		e8(j, CR4_SMAP >> 16);
+		s->i = i;
+		s->from = e_jcc(j, CC_Z);
 	}
-	if (u->fn == sys_mov_from_sreg) {
-		special(i, !u->aux, sp_from_sreg, false);
-		return true;
-	}
-	if (u->fn == sys_mov_from_cr) {
-		special(i, !user && u->r1 != 8 && u->r1 <= 4 && u->r1 != 1, sp_from_cr, false);
-		return true;
-	}
-	return false;
+	EB(j, X_ALU_I, X_MODRM(2, on ? XG_OR : XG_AND, X_RM_SIB),
+	   X_SIB(0, 4, H_RSP)); /* or, and dword [rsp + disp32], imm32 */
+	e32(j, (u32)C_OFF(sysflags));
+	e32(j, on ? FL_AC : ~FL_AC);
+	e_ld(j, H_RAX, C_OFF(tlbs[0]) + (s32)(mode * sizeof(struct tlb_entry *)));
+	e_st(j, H_RAX, C_OFF(tlb));
+	j->mode = (u8)mode;
+	return true;
 }

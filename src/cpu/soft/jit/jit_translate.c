@@ -7,6 +7,7 @@
  *     E_NEAR      nop of 5 bytes (INV-JIT-2), body
  *     ...         slow ways, links
  */
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode.h"
@@ -24,14 +25,14 @@ struct jstub *j_stub(struct jit *j, enum jstub_kind k)
 void e_nops(struct jit *j, unsigned n)
 {
 	static const u8 nop[9][8] = { { 0 },
-				      { 0x90 },
-				      { 0x66, 0x90 },
-				      { 0x0f, 0x1f, 0x00 },
-				      { 0x0f, 0x1f, 0x40, 0x00 },
-				      { 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-				      { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-				      { 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
-				      { 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 } };
+				      { X_NOP },
+				      { X_OSIZE, X_NOP },
+				      { X_0F, X0F_NOP, X_MODRM(0, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(1, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(1, 0, X_RM_SIB) },
+				      { X_OSIZE, X_0F, X0F_NOP, X_MODRM(1, 0, X_RM_SIB) },
+				      { X_0F, X0F_NOP, X_MODRM(2, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(2, 0, X_RM_SIB) } };
 
 	for (; n > 8; n -= 8)
 		eb(j, nop[8], 8);
@@ -54,7 +55,7 @@ void j_call_uop(struct jit *j, struct jinsn *i)
 	j->fl_mem = true;
 }
 
-void j_exit_uop(struct jit *j, struct jinsn *i)
+bool ji_leave(struct jit *j, struct jinsn *i)
 {
 	struct jsite_uop s = site_of(j, i);
 	/* While blocks are compared they are run one by one. */
@@ -63,6 +64,8 @@ void j_exit_uop(struct jit *j, struct jinsn *i)
 	j_need_mem(j, JF_ALL);
 	e_call_to(j, goes_on ? j->code->r_end : j->code->r_exit_uop);
 	eb(j, &s, sizeof(s));
+	j->end_uop = i->uop;
+	return true;
 }
 
 /* The block's instructions; false when they are not (any more) what it was decoded from. */
@@ -85,7 +88,7 @@ static bool decode(struct jit *j)
 			memcpy(i->bytes + first, j->vm->ram->host + b->phys2, room - first);
 		}
 		ZyanStatus st;
-		const struct memo *e = memo_find(j->c, 0, i->bytes, room, &st);
+		const struct memo *e = memo_find(j->c, soft_decoder(j->key), i->bytes, room, &st);
 		if (ZYAN_SUCCESS(st)) {
 			memo_copy(&i->in, i->ops, memo_insn(j->c, e, i->bytes));
 		} else {
@@ -113,6 +116,7 @@ static bool decode(struct jit *j)
 		off += i->in.length;
 		i->end = off >= b->bytes && u >= b->nops; /* no op_end behind it */
 		j->ninsns++;
+		i->row = jit_row_of(i->in.mnemonic);
 		i->fl = jit_flags_of(&i->in, i->ops);
 		ji_classify(j, i);
 		if (i->kind == JK_END)
@@ -138,6 +142,14 @@ static void prelude(struct jit *j)
 	e8(j, 0);
 	struct jstub *s = j_stub(j, JS_PENDING);
 	s->from = e_jcc(j, CC_NZ);
+	if (j_code16(j)) {          /* see jit_may_run_at() */
+		e8(j, X_REX_W | 0); /* cmp qword [rsp + vpage], imm32 */
+		e8(j, X_ALU_I);
+		modrm_disp(j, XG_CMP, H_RSP, C_OFF(jit.vpage));
+		e32(j, -j->page_off);
+		s = j_stub(j, JS_PENDING);
+		s->from = e_jcc(j, CC_L);
+	}
 	if (j->insn[0].live_in) {
 		e_flags_load(j);
 		e_nops(j, (8 - (j->n & 7)) & 7);
@@ -152,7 +164,8 @@ static void prelude(struct jit *j)
 		j->fl_reg = false;
 	if (j->vec_need) {
 		j_need_mem(j, j->insn[0].live_in);
-		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
+		EB(j, X8_TEST_M_I8, X_MODRM(2, XG_TEST, X_RM_SIB),
+		   X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
 		e32(j, (u32)C_OFF(jit.vec_live));
 		e8(j, vec_bit(j));
 		s = j_stub(j, JS_NEED_VEC);
@@ -263,9 +276,7 @@ static bool body(struct jit *j, unsigned first)
 			j_call_uop(j, i);
 			break;
 		case JK_END:
-			j_exit_uop(j, i);
-			j->end_uop = i->uop;
-			return true;
+			return ji_leave(j, i);
 		}
 	}
 	struct jinsn *last = &j->insn[j->ninsns - 1];
@@ -372,6 +383,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 	j->code = k;
 	j->b = b;
 	j->ref = (u32)(((u8 *)b - vm->cache->arena) / 16);
+	j->key = b->mode;
 	j->mode = (u8)mode;
 	j->page_off = (unsigned)(b->phys & ~PAGE_MASK);
 	j->page = vm->ram->host + (b->phys & PAGE_MASK);

@@ -15,13 +15,14 @@
  * (x87_settle()). j->x87 is the instruction whose place is to be stored.
  */
 #include "cpu/soft/jit/jit_emit.h"
+#include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/decode/decode_vec.h"
 #include "cpu/soft/decode/decode.h"
 
 static bool describe(const struct jit *j, const struct jinsn *i, struct vec_desc *d)
 {
-	const struct vec_desc *known = vec_desc_of(&j->b->op[i->uop]);
+	const struct vec_desc *known = vec_desc_of(j_uop(j, i));
 
 	if (known) {
 		*d = *known;
@@ -74,7 +75,7 @@ void jv_note_x87(struct jit *j)
 	copy16(j, selector(SEG_CS), C_OFF(fcs));
 	EB(j, X_OSIZE, X_MOV_M_I); /* mov word [rsp + fop], imm16 */
 	modrm_disp(j, 0, H_RSP, C_OFF(fop));
-	u16 fop = vec_x87_opcode(&j->b->op[i->uop]);
+	u16 fop = vec_x87_opcode(j_uop(j, i));
 	EB(j, (u8)fop, (u8)(fop >> 8));
 	j->x87 = NULL;
 }
@@ -83,11 +84,11 @@ void jv_note_x87(struct jit *j)
 static void note_operand(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = jm_operand(i);
-	const struct uop *u = &j->b->op[i->uop];
+	const struct uop *u = j_uop(j, i);
 
 	jm_address(j, i, o);
-	if (u->seg == SEG_FS || u->seg == SEG_GS)
-		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
+	if (j_has_base(j, u->seg))
+		op_rm(j, j_code64(j), X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
 	e_st(j, H_RAX, C_OFF(fdp));
 	copy16(j, selector(u->seg), C_OFF(fds));
 }
@@ -184,18 +185,16 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 /* ModRM and what follows it; p: NULL: register rm */
 static void modrm(struct jit *j, unsigned reg, unsigned rm, const struct place *p)
 {
-	unsigned r = (reg & 7) << 3;
-
 	if (!p) {
-		e8(j, 0xc0 | r | (rm & 7));
+		e8(j, X_REGS(reg, rm));
 		return;
 	}
 	bool disp8 = p->far && p->disp == (s8)p->disp;
-	unsigned mod = disp8 ? 0x40 : p->far ? 0x80 : 0;
+	unsigned mod = disp8 ? 1 : p->far ? 2 : 0;
 	if (p->index == H_NONE)
-		e8(j, mod | r | (p->base & 7));
+		e8(j, X_MODRM(mod, reg, p->base));
 	else
-		EB(j, (u8)(mod | r | 4), (u8)((p->index & 7) << 3 | (p->base & 7)));
+		EB(j, X_MODRM(mod, reg, X_RM_SIB), X_SIB(0, p->index, p->base));
 	if (disp8)
 		e8(j, (u8)p->disp);
 	else if (p->far)
@@ -216,18 +215,18 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 	}
 	if (d->kind & VK_VEX) {
 		/* Of enc[2]: W, L, pp. */
-		u8 v = (u8)((d->enc[2] & 0x87) | (~r->vvvv & 15) << 3);
-		if ((d->enc[1] & 0x1f) == 1 && !(v & 0x80) && !b3)
+		u8 v = (u8)((d->enc[2] & X_VEX_W_L_PP) | X_VEX_V(r->vvvv));
+		if ((d->enc[1] & X_VEX_MAP) == 1 && !(v & X_VEX_W) && !b3)
 			EB(j, X_VEX2, (u8)(v | !r3 << 7));
 		else
-			EB(j, X_VEX3, (u8)((d->enc[1] & 0x1f) | !r3 << 7 | 0x40 | !b3 << 5), v);
+			EB(j, X_VEX3, X_VEX_RB(d->enc[1] & X_VEX_MAP, r3, b3), v);
 	} else {
 		unsigned k = 0;
 		bool w;
 
-		if (d->enc[k] == 0x66 || d->enc[k] == 0xf2 || d->enc[k] == 0xf3)
+		if (d->enc[k] == X_OSIZE || d->enc[k] == X_REPNE || d->enc[k] == X_REP)
 			e8(j, d->enc[k++]);
-		w = d->enc[k] == 0x48;
+		w = d->enc[k] == X_REX_W;
 		rex(j, w, r->reg, 0, b);
 		e8(j, X_0F);
 		if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F38)
@@ -283,25 +282,25 @@ static bool emit_native(struct jit *j, struct jinsn *i)
 }
 
 /* Nothing in it to be changed: VZEROUPPER, FWAIT... */
-static bool emit_same(struct jit *j, struct jinsn *i)
+bool jv_same(struct jit *j, struct jinsn *i)
 {
 	jit_fault_site(j, i);
 	eb(j, i->bytes, i->in.length);
 	return true;
 }
 
-static bool emit_fnstsw_ax(struct jit *j, struct jinsn *i)
+bool jv_fnstsw_ax(struct jit *j, struct jinsn *i)
 {
 	unsigned a = jit_hreg[GPR_RAX];
 
 	(void)i;
-	EB(j, 0xdf, 0xe0);
-	e8(j, X_OSIZE); /* mov a16, ax */
+	EB(j, X_X87_DF, X_REGS(XG_FNSTSW, 0)); /* fnstsw ax */
+	e8(j, X_OSIZE);                        /* mov a16, ax */
 	op_rr(j, false, X_MOV_R_M, a, H_RAX);
 	return true;
 }
 
-static bool emit_stmxcsr(struct jit *j, struct jinsn *i)
+bool jv_stmxcsr(struct jit *j, struct jinsn *i)
 {
 	struct place p;
 	struct jstub *s;
@@ -310,63 +309,65 @@ static bool emit_stmxcsr(struct jit *j, struct jinsn *i)
 		return false;
 	rex(j, false, 0, 0, p.base);
 	EB(j, X_0F, X0F_GROUP15);
-	modrm(j, 3, 0, &p);
+	modrm(j, XG_STMXCSR, 0, &p);
 	jm_done(j, s, j->fl_reg);
 	return true;
 }
 
 /* ---- which ---- */
 
-static bool take(struct jit *j, struct jinsn *i, unsigned ok, bool (*emit)(struct jit *, struct jinsn *))
+bool takes_fwait(const struct jit *j, const struct jinsn *i)
 {
-	j->vec_need |= ok & VEC_OK_AVX ? JIT_VEC_AVX : ok & VEC_OK_SSE ? JIT_VEC_SSE : JIT_VEC_X87;
-	i->kind = JK_SPECIAL;
-	i->emit = emit;
-	i->vec = i->traps = true;
-	return true;
+	(void)j;
+	return i->in.length == 1;
 }
 
-bool jit_vec_classify(struct jit *j, struct jinsn *i)
+bool takes_fnclex(const struct jit *j, const struct jinsn *i)
 {
-	unsigned vex_ok = i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? VEC_OK_AVX : VEC_OK_SSE;
+	(void)j;
+	return i->in.length == 2;
+}
+
+bool takes_fnstsw_ax(const struct jit *j, const struct jinsn *i)
+{
+	(void)j;
+	return i->in.opcode == X_X87_DF;
+}
+
+/* Elsewhere the upper eight registers stay as they are. */
+bool takes_code64(const struct jit *j, const struct jinsn *i)
+{
+	(void)i;
+	return j_code64(j);
+}
+
+void jv_take(struct jit *j, struct jinsn *i, unsigned ok)
+{
+	j->vec_need |= ok & VEC_OK_AVX ? JIT_VEC_AVX : ok & VEC_OK_SSE ? JIT_VEC_SSE : JIT_VEC_X87;
+	i->vec = i->traps = true;
+}
+
+void jit_vec_classify(struct jit *j, struct jinsn *i)
+{
+	const struct vec_desc *x;
 	struct vec_desc d;
 
-	if (i->end || i->in.mnemonic == ZYDIS_MNEMONIC_INVALID)
-		return false;
-	if (i->in.mnemonic == ZYDIS_MNEMONIC_FWAIT)
-		return i->in.length == 1 && take(j, i, VEC_OK_X87, emit_same);
+	if (i->in.mnemonic == ZYDIS_MNEMONIC_INVALID)
+		return;
 	u32 need = vec_features(&i->in);
 	if (!need || need == UINT32_MAX)
-		return false;
-	switch (i->in.mnemonic) {
-	case ZYDIS_MNEMONIC_VZEROUPPER:
-	case ZYDIS_MNEMONIC_VZEROALL:
-		return take(j, i, VEC_OK_AVX, emit_same);
-	case ZYDIS_MNEMONIC_STMXCSR:
-	case ZYDIS_MNEMONIC_VSTMXCSR:
-		return take(j, i, vex_ok, emit_stmxcsr);
-	case ZYDIS_MNEMONIC_FNCLEX:
-		return i->in.length == 2 && take(j, i, VEC_OK_X87, emit_same);
-	case ZYDIS_MNEMONIC_FNSTSW:
-		if (i->in.opcode == 0xdf)
-			return take(j, i, VEC_OK_X87, emit_fnstsw_ax);
-		break;
-	case ZYDIS_MNEMONIC_VMASKMOVPS:
-	case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVD:
-	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return false; /* what is masked off is not accessed */
-	default:
-		break;
-	}
+		return;
 	if (is_x87(i)) {
-		const struct vec_desc *x = vec_desc_of(&j->b->op[i->uop]);
-		i->how = x && (x->cls & VC_WAITS) ? JSLOW_WAITS : 0;
-		return x && take(j, i, VEC_OK_X87, emit_native);
+		if (!(x = vec_desc_of(j_uop(j, i))))
+			return;
+		d = *x;
+	} else if (!describe(j, i, &d)) {
+		return;
+	} else {
+		i->align = d.mem ? d.align : 0;
 	}
-	if (!describe(j, i, &d))
-		return false;
-	i->align = d.mem ? d.align : 0;
 	i->how = d.cls & VC_WAITS ? JSLOW_WAITS : 0;
-	return take(j, i, d.cls & VC_OK, emit_native);
+	i->kind = JK_SPECIAL;
+	i->emit = emit_native;
+	jv_take(j, i, is_x87(i) ? VEC_OK_X87 : d.cls & VC_OK);
 }
