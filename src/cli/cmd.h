@@ -9,8 +9,12 @@
 int cmd_run(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_save(int argc, char **argv);
+int cmd_insert(int argc, char **argv);
+int cmd_eject(int argc, char **argv);
 /* Their --help. */
 void doctor_help(FILE *f);
 void save_help(FILE *f);
+void insert_help(FILE *f);
+void eject_help(FILE *f);
 
 #endif

@@ -15,6 +15,8 @@ static const struct {
 	{ "run", cmd_run, run_opts_help, N_("run a virtual machine on this terminal") },
 	{ "doctor", cmd_doctor, doctor_help, N_("show what this host offers to virtual machines") },
 	{ "save", cmd_save, save_help, N_("save the state of a running virtual machine") },
+	{ "insert", cmd_insert, insert_help, N_("put a medium into a CD-ROM of a running virtual machine") },
+	{ "eject", cmd_eject, eject_help, N_("take the medium out of a CD-ROM of a running virtual machine") },
 };
 
 static void help(FILE *f)

@@ -115,7 +115,7 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 	return r;
 }
 
-static int run(const struct vmm_config *cfg, struct err *e)
+static int run(struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
 	struct signals signals = { .fd = -1 };

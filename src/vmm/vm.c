@@ -155,7 +155,7 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets,
 	   int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));

@@ -17,9 +17,9 @@ struct vm;
 /* What ends or restarts a VM, whoever wants it. */
 enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILED, VM_QUIT };
 
-/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards) and put the
+/* Open and build all that cfg names (borrowed, outlives the VM, which keeps the names of media in it; so do nets, what is behind its cards) and put the
  * kernel into memory. Failing leaves nothing. *status: what to exit with then. */
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets,
 	   int *status, struct err *e);
 /* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
 int vm_start(struct vm *v, struct err *e);
@@ -48,6 +48,10 @@ void vm_power_button(struct vm *v);
 void vm_break(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */
 bool vm_balloon(struct vm *v, u64 bytes);
+/* The CD-ROM with that id, NULL: the first. By force: also when the guest has locked it. fd: the medium, open for reading
+ * and locked (block/image_lock.h), owned; path: its name. */
+int vm_eject(struct vm *v, const char *id, bool force, struct err *e);
+int vm_insert(struct vm *v, const char *id, bool force, int fd, const char *path, struct err *e);
 /* Requests of its disk i that the host failed so far; false: there is no such disk. */
 bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);
 /* New references. */
