@@ -2,7 +2,7 @@
 /* ata_sg.c - see ata_sg.h. */
 #include "device/ata/ata_sg.h"
 
-#define PIECE_BYTES (4 * MIB)
+#define PIECE_BYTES (512 * KIB) /* what the host copies between two looks at the clock */
 
 void ata_sg_rewind(struct ata_sg *g)
 {
