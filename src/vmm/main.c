@@ -115,6 +115,15 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 	return r;
 }
 
+/* Until there are control clients. */
+static void on_early_event(void *opaque, const struct vm_event *ev)
+{
+	const struct vmm_config *cfg = opaque;
+
+	if (cfg->control_fd >= 0)
+		control_tell_starter(cfg->control_fd, ev);
+}
+
 static int run(struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
@@ -128,7 +137,7 @@ static int run(struct vmm_config *cfg, struct err *e)
 	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
 	if (r == 0)
-		r = vm_new(&signals.vm, loop, cfg, nets, &status, e);
+		r = vm_new(&signals.vm, loop, cfg, nets, on_early_event, (void *)(uintptr_t)cfg, &status, e);
 	if (r < 0)
 		return status;
 	r = open_control(&control, loop, signals.vm, cfg, e);

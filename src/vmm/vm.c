@@ -9,6 +9,7 @@
 #include "vmm/exit_status.h"
 #include "base/i18n.h"
 #include "vmm/vm_int.h"
+#include "vmm/vm_screen.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -75,9 +76,26 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 
 /* ---- putting it together ---- */
 
+/* After each section of it. */
+static void tell_restored(void *opaque)
+{
+	struct vm *v = opaque;
+	u64 now = clock_mono_ns();
+
+	if (now < v->restore_tell_ns)
+		return;
+	v->restore_tell_ns = now + VM_PROGRESS_NS;
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PROGRESS,
+				       .command = "restore",
+				       .done = state_offset(v->restore),
+				       .total = v->cfg->memory_bytes });
+}
+
 static int restore(struct vm *v, struct err *e)
 {
 	struct snapshot_vm p = vm_parts(v);
+
+	state_on_section(v->restore, tell_restored, v);
 	int r = snapshot_load(&p, v->restore, e);
 
 	state_free(steal(&v->restore));
@@ -155,11 +173,12 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets,
-	   int *status, struct err *e)
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets, vm_listen_fn *fn,
+	   void *opaque, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
+	vm_listen(v, fn, opaque);
 	v->cfg = cfg;
 	v->nets = nets;
 	v->loop = loop;
@@ -194,6 +213,8 @@ int vm_start(struct vm *v, struct err *e)
 		if (r)
 			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
+	if (vm_screen(v) && (rc = vm_screen_start(&v->looker, v->loop, vm_screen(v), e)) < 0)
+		return rc;
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);
 	return 0;
@@ -218,6 +239,13 @@ void vm_power_button(struct vm *v)
 		machine_power_button(v->machine);
 }
 
+int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e)
+{
+	if (!v->looker)
+		return err_set(e, ENODEV, "the VM has no screen: start it with --display vga");
+	return vm_screen_shot(v->looker, fd, done, opaque, e);
+}
+
 /* ---- the end ---- */
 
 int vm_free(struct vm *v)
@@ -229,6 +257,7 @@ int vm_free(struct vm *v)
 		cpu_stop(v->vcpu[i].cpu);
 		pthread_join(v->vcpu[i].thread, NULL);
 	}
+	vm_screen_end(v->looker);
 	if (v->cfg->stats)
 		vm_print_stats(v);
 	destroy(v);

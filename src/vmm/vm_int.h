@@ -29,6 +29,8 @@ struct vcpu {
 	pthread_t thread;
 };
 
+#define VM_PROGRESS_NS (NSEC_PER_SEC / 5) /* between two words about a save or a restore */
+
 enum vm_save_step { SAVE_SETTLE, SAVE_FLUSH, SAVE_MEMORY, SAVE_END };
 struct vm_flush;
 
@@ -77,6 +79,7 @@ struct vm {
 	struct vm_medium *media[VMM_DISKS_MAX]; /* vm_media.c's: of CD-ROMs whose medium was changed */
 	char *cwd;                              /* where we were started, for relative paths in a saved state */
 	struct state_file *restore;             /* what to go on from, while building */
+	u64 restore_tell_ns;                    /* when to say again how far it is */
 	u8 *restore_head;                       /* what was read of it before */
 	struct cpu_model_promise promise;       /* ... and what its CPUs were promised */
 	struct boot_files files;
@@ -96,6 +99,8 @@ struct vm {
 	unsigned resets;
 	int status; /* to exit with */
 	bool ended;
+
+	struct vm_screen *looker; /* NULL: there is no screen */
 
 	struct gate gate;
 	struct gate_wishes doing; /* vm_act_at_rest()'s, what is left of them */
@@ -118,6 +123,8 @@ int vm_add_cpus(struct vm *v, int *status, struct err *e);
 int vm_add_devices(struct vm *v, struct err *e);
 /* And the board they are on. */
 void vm_free_devices(struct vm *v);
+/* What is shown; NULL: the VM has no screen. */
+const struct screen *vm_screen(struct vm *v);
 /* New reference: what there is, by id, with its class and PCI slot. */
 json_t *vm_devices_json(struct vm *v);
 
