@@ -182,8 +182,8 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   vm_listen_fn *fn, void *opaque, int *status, struct err *e)
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets, vm_listen_fn *fn,
+	   void *opaque, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
