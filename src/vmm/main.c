@@ -15,6 +15,7 @@
 #include "vmm/sandbox.h"
 #include "vmm/exit_status.h"
 #include "vmm/vm.h"
+#include "vnc/vnc.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -115,9 +116,22 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 	return r;
 }
 
+/* A process of its own serves it, which is started before there are threads. */
+static int open_vnc(struct vnc_link *l, const struct vmm_config *cfg, struct err *e)
+{
+	*l = (struct vnc_link){ .fd = -1 };
+	if (!cfg->vnc)
+		return 0;
+	bool path = !strncmp(cfg->vnc, "unix:", 5);
+	auto_close int fd = path ? unix_listen(cfg->vnc + 5, e) : vnc_listen(cfg->vnc, e);
+
+	return fd < 0 ? fd : vnc_start(l, fd, cfg->vnc_password_file, cfg->name, e);
+}
+
 static int run(const struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
+	struct vnc_link vnc;
 	struct signals signals = { .fd = -1 };
 	struct control *control = NULL;
 	struct loop *loop;
@@ -128,7 +142,9 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
 	if (r == 0)
-		r = vm_new(&signals.vm, loop, cfg, nets, &status, e);
+		r = open_vnc(&vnc, cfg, e);
+	if (r == 0)
+		r = vm_new(&signals.vm, loop, cfg, nets, &vnc, &status, e);
 	if (r < 0)
 		return status;
 	r = open_control(&control, loop, signals.vm, cfg, e);
@@ -146,6 +162,7 @@ static int run(const struct vmm_config *cfg, struct err *e)
 
 	control_free(control);
 	status = vm_free(signals.vm);
+	vnc_close(&vnc);
 	loop_del(loop, &signals.lf);
 	close(signals.fd);
 	loop_free(loop);

@@ -157,12 +157,13 @@ static void destroy(struct vm *v)
 }
 
 int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   int *status, struct err *e)
+	   const struct vnc_link *vnc, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
 	v->cfg = cfg;
 	v->nets = nets;
+	v->vnc = vnc;
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
 	loop_timer_init(loop, &v->settle, vm_go_on, v);
@@ -195,7 +196,10 @@ int vm_start(struct vm *v, struct err *e)
 		if (r)
 			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
-	if (vm_screen(v) && (rc = vm_screen_start(&v->looker, v->loop, vm_screen(v), e)) < 0)
+	const struct vm_screen_config look = {
+		.vm = v, .loop = v->loop, .screen = vm_screen(v), .cpus = v->cpus, .vnc = v->vnc
+	};
+	if (look.screen && (rc = vm_screen_start(&v->looker, &look, e)) < 0)
 		return rc;
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);

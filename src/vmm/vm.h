@@ -12,15 +12,17 @@
 #include "vmm/config.h"
 
 struct net_backend; /* net/net.h */
+struct vnc_link;    /* vnc/vnc.h */
 struct vm;
 
 /* What ends or restarts a VM, whoever wants it. */
 enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILED, VM_QUIT };
 
-/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards) and put the
+/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards,
+ * and vnc, who shows its screen) and put the
  * kernel into memory. Failing leaves nothing. *status: what to exit with then. */
 int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   int *status, struct err *e);
+	   const struct vnc_link *vnc, int *status, struct err *e);
 /* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
 int vm_start(struct vm *v, struct err *e);
 void vm_go(struct vm *v);

@@ -95,6 +95,7 @@ struct vm {
 	int status; /* to exit with */
 	bool ended;
 
+	const struct vnc_link *vnc;
 	struct vm_screen *looker; /* NULL: there is no screen */
 
 	struct gate gate;
