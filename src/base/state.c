@@ -342,7 +342,15 @@ int state_end(struct state_file *s, struct err *e)
 	if (s->at != s->now.len)
 		return err_set(e, EBADMSG, "the saved state makes no sense: section %s %u is %zu bytes too long",
 			       s->now.name, s->now.instance, s->now.len - s->at);
+	if (s->on_section)
+		s->on_section(s->on_section_opaque);
 	return 0;
+}
+
+void state_on_section(struct state_file *s, void (*fn)(void *opaque), void *opaque)
+{
+	s->on_section = fn;
+	s->on_section_opaque = opaque;
 }
 
 int state_finish(struct state_file *s, struct err *e)

@@ -114,5 +114,7 @@ void state_bad(struct state_file *s, const char *what);
 
 /* How many bytes were saved or loaded so far. */
 u64 state_offset(const struct state_file *s);
+/* Loading: fn is called after each section, on the same thread. */
+void state_on_section(struct state_file *s, void (*fn)(void *opaque), void *opaque);
 
 #endif

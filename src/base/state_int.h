@@ -38,6 +38,8 @@ struct state_file {
 	struct state_section back; /* was peeked at, and comes again after a kept one was read */
 	bool has_back;
 	const char *bad;
+	void (*on_section)(void *opaque);
+	void *on_section_opaque;
 	struct state_section kept[STATE_KEPT_MAX];
 	unsigned nkept;
 	size_t kept_bytes;

@@ -55,6 +55,8 @@ int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format
 
 /* ---- rows: each is at the end of the file that opens it ---- */
 extern const struct blk_format blk_format_raw, blk_format_overlay;
+/* Not in the table: what a drive has that has no medium. */
+extern const struct blk_format blk_format_empty;
 /* raw.c: an unlinked, sparse temporary file of that size, all zeros. */
 int raw_open_temp(struct blk_node **out, struct blk_queue *q, struct hostio *io, u64 bytes, struct err *e);
 

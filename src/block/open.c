@@ -4,13 +4,14 @@
 #include "block/blk.h"
 #include "block/format.h"
 #include "block/hostio.h"
+#include "block/image_lock.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 static const char *name_of(const struct blk_params *p)
 {
-	return p->path ? p->path : "(given descriptor)";
+	return p->path ? p->path : p->fd > 0 ? "(given descriptor)" : "(no medium)";
 }
 
 /* What the image says it is, where nobody said. What cannot be looked at is for the format to complain of. */
@@ -134,6 +135,8 @@ int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, st
 {
 	const struct blk_format *f;
 
+	if (!p->path && p->fd <= 0 && p->removable)
+		return blk_open_format(out, loop, &blk_format_empty, p, e);
 	if (!p->path && p->fd <= 0)
 		return err_set(e, EINVAL, "a disk needs an image: name a file or a block device");
 	int rc = choose(&f, p, e);
@@ -155,6 +158,39 @@ int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e)
 	if (rc == 0)
 		blk_swap_top(b, top);
 	return rc;
+}
+
+int blk_change(struct blk *b, const struct blk_params *p, struct err *e)
+{
+	bool none = !p->path && p->fd <= 0 && p->removable;
+	struct blk_params ro = *p;
+	const struct blk_format *f;
+	struct blk_node *top;
+
+	must(b->pauses && !blk_in_flight(b));
+	ro.readonly = b->readonly;
+	ro.snapshot = false;
+	int rc = none ? 0 : choose(&f, &ro, e);
+	if (rc == 0)
+		rc = open_layer(&top, b, NULL, none ? &blk_format_empty : f, &ro, e);
+	if (rc < 0)
+		return rc;
+	int lost = node_sync(b->top);
+	if (lost < 0)
+		log_error("disk '%s': the last flush failed (%s): recent writes may be lost", b->name, strerror(-lost));
+	node_close(b->top);
+	free(b->name);
+	b->name = xstrdup(none ? "(no medium)" : name_of(p));
+	b->top = top;
+	b->bytes = top->bytes;
+	b->can_discard = top->can_discard && !b->readonly;
+	b->snapshot = false;
+	return 0;
+}
+
+int blk_lock_image(int fd, bool write, const char *path, struct err *e)
+{
+	return image_lock(fd, write, path, e);
 }
 
 void blk_close(struct blk *b)

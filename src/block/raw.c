@@ -20,9 +20,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <linux/fs.h>
 #include <stdatomic.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #define ZEROS_BYTES (1 * MIB)
@@ -245,8 +243,12 @@ static int image_bytes(int fd, const struct stat *st, const char *path, u64 *byt
 {
 	u64 n = (u64)st->st_size;
 
-	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &n) < 0)
-		return err_sys(e, errno, "cannot ask the size of block device '%s'", path);
+	if (S_ISBLK(st->st_mode)) { /* lseek: a medium may be changed when ioctl() is forbidden */
+		off_t end = lseek(fd, 0, SEEK_END);
+		if (end < 0)
+			return err_sys(e, errno, "cannot ask the size of block device '%s'", path);
+		n = (u64)end;
+	}
 	if (!n)
 		return err_set(e, EINVAL, "disk image '%s' is empty; give it a size: truncate -s 10G '%s'", path, path);
 	*bytes = n;
@@ -326,7 +328,8 @@ static int raw_open(struct blk_node **out, const struct blk_open *o, struct err 
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, errno, "cannot look at disk image '%s'", path);
 	int rc = check_kind(&st, path, e);
-	if (rc < 0 || (rc = image_lock(fd, !ro, path, e)) < 0 || (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
+	if (rc < 0 || (!p->locked && (rc = image_lock(fd, !ro, path, e)) < 0) ||
+	    (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
 		return rc;
 	if (direct && (dfd = open_direct(fd, ro, path, e)) < 0)
 		return dfd;

@@ -282,6 +282,8 @@ static const struct opt table[] = {
 	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
 	     "id=NAME, bus=BUS; repeatable") },
+	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
+	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
 	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
 	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=NAME, model=MODEL; repeatable; "
 	     "default none") },

@@ -90,22 +90,26 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 
 static int read_disk(struct vmm_disk *d, char *const *items, struct err *e)
 {
-	struct front x = { &d->id, &d->bus, "bus", DEVICE_DISK, &d->params, &d->nparams };
+	enum device_role role = d->cdrom ? DEVICE_CDROM : DEVICE_DISK;
+	struct front x = { &d->id, &d->bus, "bus", role, &d->params, &d->nparams };
 	const struct device_class *cls;
 	int r = 0;
 
 	for (unsigned i = 0; r >= 0 && items[i]; i++)
-		if ((r = disk_item(d, items[i], e)) == 0)
+		if (d->cdrom || (r = disk_item(d, items[i], e)) == 0)
 			r = front_item(&x, items[i], e);
-	if (r >= 0 && (r = vmm_class_of(&cls, DEVICE_DISK, d->bus, e)) == 0)
-		r = front_check(&x, cls,
-				_("'%s' is not known; write format=, readonly=, snapshot=, direct=, serial=, id=, "
-				  "bus=%s (a comma in a file name is written twice)"),
-				e);
+	if (r >= 0 && (r = vmm_class_of(&cls, role, d->bus, e)) == 0)
+		r = front_check(
+		    &x, cls,
+		    d->cdrom ? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
+				 "twice)")
+			     : _("'%s' is not known; write format=, readonly=, snapshot=, direct=, serial=, id=, "
+				 "bus=%s (a comma in a file name is written twice)"),
+		    e);
 	return r;
 }
 
-int options_set_disk(struct run_opts *o, const char *arg, struct err *e)
+static int add_disk(struct run_opts *o, const struct vmm_disk *like, const char *arg, struct err *e)
 {
 	char **v = optarg_split(arg);
 	int r = 0;
@@ -113,17 +117,31 @@ int options_set_disk(struct run_opts *o, const char *arg, struct err *e)
 	if (o->cfg.ndisks == VMM_DISKS_MAX) {
 		r = err_set(e, EINVAL, "too many disks; at most %d", VMM_DISKS_MAX);
 	} else if (!v[0][0]) {
-		r = err_set(e, EINVAL, "no file given; write --disk FILE");
+		r = err_set(e, EINVAL,
+			    like->cdrom ? N_("no file given; write --cdrom FILE, or --cdrom none")
+					: N_("no file given; write --disk FILE"));
 	} else {
 		o->cfg.disks = xrealloc(o->cfg.disks, (o->cfg.ndisks + 1) * sizeof(*o->cfg.disks));
 		struct vmm_disk *d = &o->cfg.disks[o->cfg.ndisks++];
-		*d = (struct vmm_disk){ .path = xstrdup(v[0]), .format = xstrdup("raw") };
+		*d = *like;
+		d->format = xstrdup("raw");
+		d->path = xstrdup(d->cdrom && !strcmp(v[0], "none") ? "" : v[0]);
 		r = read_disk(d, v + 1, e);
-		if (r == 0 && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
+		if (r == 0 && *d->path && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
 			r = err_sys(e, errno, "%s: cannot use it", d->path);
 	}
 	optarg_split_free(v);
 	return r;
+}
+
+int options_set_disk(struct run_opts *o, const char *arg, struct err *e)
+{
+	return add_disk(o, &(struct vmm_disk){ 0 }, arg, e);
+}
+
+int options_set_cdrom(struct run_opts *o, const char *arg, struct err *e)
+{
+	return add_disk(o, &(struct vmm_disk){ .cdrom = true, .readonly = true }, arg, e);
 }
 
 static int read_net(struct vmm_net *n, char *const *items, struct err *e)
@@ -213,10 +231,8 @@ int options_check_devices(const struct run_opts *o, struct err *e)
 void options_help_devices(FILE *f)
 {
 	static const char *const kinds[] = {
-		[DEVICE_PLAIN] = "device ",
-		[DEVICE_DISK] = "disk bus=",
-		[DEVICE_NIC] = "net model=",
-		[DEVICE_DISPLAY] = "display ",
+		[DEVICE_PLAIN] = "device ",  [DEVICE_DISK] = "disk bus=",   [DEVICE_CDROM] = "cdrom bus=",
+		[DEVICE_NIC] = "net model=", [DEVICE_DISPLAY] = "display ",
 	};
 
 	fprintf(f, "%s", _("\nDevices, and what each takes as KEY=VALUE:\n"));

@@ -9,6 +9,7 @@
 void options_put(char **where, const char *s);
 
 int options_set_disk(struct run_opts *o, const char *arg, struct err *e);
+int options_set_cdrom(struct run_opts *o, const char *arg, struct err *e);
 int options_set_net(struct run_opts *o, const char *arg, struct err *e);
 int options_set_device(struct run_opts *o, const char *arg, struct err *e);
 /* After the last option: what each alone could not see. */

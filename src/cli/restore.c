@@ -71,8 +71,12 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 		show_file(&n, _("read, a module"), path);
 	}
 	for (unsigned i = 0; !o->cfg.ndisks && i < was->ndisks; i++)
-		show_file(&n, was->disks[i].readonly ? _("read, a disk") : _("read and write, a disk"),
-			  was->disks[i].path);
+		if (*was->disks[i].path)
+			show_file(&n,
+				  was->disks[i].cdrom      ? _("read, a CD-ROM")
+				  : was->disks[i].readonly ? _("read, a disk")
+							   : _("read and write, a disk"),
+				  was->disks[i].path);
 	for (unsigned i = 0; !o->cfg.nnets && i < was->nnets; i++) {
 		show(&n, _("network"), was->nets[i].type, _("(all that this host reaches, and its own services)"));
 		for (unsigned k = 0; k < was->nets[i].nhostfwd; k++)

@@ -29,6 +29,7 @@ struct screen;  /* device/display/screen.h */
 enum device_role {
 	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
 	DEVICE_DISK,    /* args.blk, serial: --disk FILE,bus=... */
+	DEVICE_CDROM,   /* args.blk, read only, perhaps without a medium: --cdrom FILE,bus=... */
 	DEVICE_NIC,     /* args.fd, mac, mtu: --net KIND,model=... */
 	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
@@ -85,6 +86,7 @@ struct device_args {
 	int fd;             /* owned like blk: a datagram socket, one Ethernet frame a message (net/net.h) */
 	u8 mac[DEVICE_MAC_BYTES];
 	unsigned mtu;    /* what the network takes */
+	bool checked;    /* what it sends has right checksums */
 	struct chr *chr; /* borrowed */
 	const u8 *rom;   /* an option ROM; NULL: there is none on this host */
 	size_t rom_bytes;
@@ -92,7 +94,7 @@ struct device_args {
 
 struct device_class {
 	const char *name;  /* "virtio-blk": in --device, in a VM's status */
-	const char *field; /* DISK: what bus= calls it, NIC: model=, as in "virtio"; else NULL */
+	const char *field; /* DISK, CDROM: what bus= calls it, NIC: model=, as in "virtio"; else NULL */
 	const char *help;  /* N_(), a few words without a full stop */
 	enum device_role role;
 	bool standard;                     /* PLAIN: every machine has one, after what was asked for */
@@ -105,6 +107,11 @@ struct device_class {
 	/* What a person can ask it for while it is there; the loop's thread; optional. */
 	void (*line_break)(struct device *d);         /* a break comes in on the line */
 	void (*balloon)(struct device *d, u64 bytes); /* hold so much of guest memory back */
+	/* CDROM. The tray opens: for the guest there is no medium any more, and none of its requests begins. -EBUSY:
+	 * the guest has locked it, and it is not by force; it was told what is wanted. */
+	int (*eject)(struct device *d, bool force, struct err *e);
+	void (*insert)(struct device *d); /* the tray closes over whatever medium its blk now is */
+	bool (*tray_open)(struct device *d);
 	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
 	const struct screen *(*screen)(struct device *d);
 	/* INPUT: keys go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the guest

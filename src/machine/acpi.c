@@ -18,11 +18,15 @@
 #define OEM_ID "MICA  "
 #define OEM_TABLE_ID "MICABRD "
 #define TABLES_MAX 4
-#define LAPIC_IDS_MAX 255 /* 255 is broadcast; more would take x2APIC entries */
+#define ECAM_ALL_BYTES 0x10000000u /* of 256 buses */
 
 struct area {
 	u8 *buf;
-	size_t next; /* offset of the next table */
+	u64 base;                         /* the address of its beginning */
+	size_t next;                      /* offset of the next table */
+	unsigned has;                     /* enum machine_part */
+	const struct acpi_places *places; /* NULL: there is no firmware, all is where layout.h says */
+	struct acpi_parts *parts;         /* ... or what a loader is told */
 	u32 table[TABLES_MAX];
 	unsigned ntables;
 };
@@ -47,9 +51,34 @@ static size_t take(struct area *a, size_t bytes, size_t align)
 	return at;
 }
 
-static u32 address(size_t off)
+static u32 address(const struct area *a, size_t off)
 {
-	return (u32)(LAYOUT_RSDP + off);
+	return (u32)(a->base + off);
+}
+
+/* Offset in what a loader gets. */
+static u32 part(const u8 *at, const struct area *a)
+{
+	return (u32)((size_t)(at - a->buf) - (LAYOUT_ACPI - LAYOUT_RSDP));
+}
+
+/* An address in a table. */
+static void point32(struct area *a, u8 *at, u32 to)
+{
+	st_le32(at, to);
+	if (a->parts) {
+		must(a->parts->npointers < ARRAY_LEN(a->parts->pointer));
+		a->parts->pointer[a->parts->npointers].at = part(at, a);
+		a->parts->pointer[a->parts->npointers++].bytes = 4;
+	}
+}
+
+static void point64(struct area *a, u8 *at, u32 to)
+{
+	point32(a, at, to);
+	st_le32(at + 4, 0);
+	if (a->parts)
+		a->parts->pointer[a->parts->npointers - 1].bytes = 8;
 }
 
 static void header(u8 *t, const char *sig, u8 revision)
@@ -63,17 +92,22 @@ static void header(u8 *t, const char *sig, u8 revision)
 	st_le32(t + 32, 1);
 }
 
-static void finish(u8 *t, size_t bytes)
+static void finish(struct area *a, u8 *t, size_t bytes)
 {
 	st_le32(t + 4, (u32)bytes);
 	fix_checksum(t, bytes, 9);
+	if (a->parts) {
+		must(a->parts->ntables < ARRAY_LEN(a->parts->table));
+		a->parts->table[a->parts->ntables].at = part(t, a);
+		a->parts->table[a->parts->ntables++].bytes = (u32)bytes;
+	}
 }
 
 /* A finished table becomes part of RSDT and XSDT. */
 static void publish(struct area *a, size_t off)
 {
 	must(a->ntables < TABLES_MAX);
-	a->table[a->ntables++] = address(off);
+	a->table[a->ntables++] = address(a, off);
 }
 
 /* ---- DSDT ---- */
@@ -216,7 +250,7 @@ static void dsdt_link(struct aml *a, unsigned wire)
 	aml_end(a, dev);
 }
 
-static void dsdt_pci(struct aml *a, unsigned parts)
+static void dsdt_pci(struct aml *a, const struct acpi_places *places, unsigned has)
 {
 	size_t dev = aml_device(a, "PCI0");
 
@@ -237,9 +271,14 @@ static void dsdt_pci(struct aml *a, unsigned parts)
 	aml_res_io(a, LAYOUT_PCI_CFG, 8);
 	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
 	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
-	if (parts & MACHINE_SCREEN)
+	if (has & MACHINE_SCREEN)
 		aml_res_mem_window(a, (u32)LAYOUT_VGA, (u32)LAYOUT_VGA_END - 1);
-	aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
+	if (places) {
+		aml_res_mem_window(a, (u32)places->low_end, (u32)places->ecam - 1);
+		aml_res_mem_window(a, (u32)places->ecam + ECAM_ALL_BYTES, (u32)LAYOUT_IOAPIC - 1);
+	} else {
+		aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
+	}
 	aml_end_resources(a, res);
 
 	dsdt_routing(a);
@@ -264,7 +303,7 @@ static void dsdt_keyboard(struct aml *a)
 	aml_end(a, dev);
 }
 
-static void dsdt_body(struct aml *a, unsigned ncpus, unsigned parts)
+static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places, unsigned has)
 {
 	size_t dev, res;
 
@@ -300,13 +339,16 @@ static void dsdt_body(struct aml *a, unsigned ncpus, unsigned parts)
 		aml_end(a, cpu);
 	}
 
-	dsdt_pci(a, parts);
+	dsdt_pci(a, places, has);
 	for (unsigned wire = 0; wire < 8; wire++)
 		dsdt_link(a, wire);
 
 	/* Guests believe MCFG only when a motherboard device claims its range (PCI Firmware 3.3, 4.1.2). */
 	pnp_device(a, &dev, &res, "MBRD", "PNP0C02", 0);
-	aml_res_mem_fixed(a, (u32)LAYOUT_ECAM, (u32)LAYOUT_ECAM_BYTES);
+	if (places)
+		aml_res_mem_fixed(a, (u32)places->ecam, ECAM_ALL_BYTES);
+	else
+		aml_res_mem_fixed(a, (u32)LAYOUT_ECAM, (u32)LAYOUT_ECAM_BYTES);
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
@@ -322,12 +364,12 @@ static void dsdt_body(struct aml *a, unsigned ncpus, unsigned parts)
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
-	if (parts & MACHINE_KEYBOARD)
+	if (has & MACHINE_KEYBOARD)
 		dsdt_keyboard(a);
 	aml_end(a, sb);
 }
 
-static u32 write_dsdt(struct area *ar, unsigned ncpus, unsigned parts)
+static u32 write_dsdt(struct area *ar, unsigned ncpus)
 {
 	size_t off = take(ar, 0, 16);
 	u8 *t = ar->buf + off;
@@ -335,11 +377,11 @@ static u32 write_dsdt(struct area *ar, unsigned ncpus, unsigned parts)
 
 	aml_init(&a, t + HEADER_BYTES, AREA_BYTES - off - HEADER_BYTES);
 	header(t, "DSDT", 2); /* 2: integers of 64 bits */
-	dsdt_body(&a, ncpus, parts);
+	dsdt_body(&a, ncpus, ar->places, ar->has);
 	must(aml_ok(&a));
 	take(ar, HEADER_BYTES + a.len, 1);
-	finish(t, HEADER_BYTES + a.len);
-	return address(off);
+	finish(ar, t, HEADER_BYTES + a.len);
+	return address(ar, off);
 }
 
 /* ---- the fixed tables ---- */
@@ -353,7 +395,7 @@ static u32 write_facs(struct area *ar)
 	memcpy(t, "FACS", 4);
 	st_le32(t + 4, 64);
 	t[32] = 2;
-	return address(off);
+	return address(ar, off);
 }
 
 /* Generic address structure for I/O ports, 5.2.3.2 */
@@ -367,7 +409,7 @@ static void gas_io(u8 *p, u16 port, u8 bits, u8 access)
 }
 
 /* 5.2.9 */
-static void write_fadt(struct area *ar, u32 facs, u32 dsdt, unsigned parts)
+static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
 {
 	enum { FADT_BYTES = 268 }; /* revision 5 */
 	enum { PM1_EVT = LAYOUT_ACPI_PM, PM1_CNT = PM1_EVT + 4, PM_TMR = PM1_EVT + 8, GPE0 = PM1_EVT + 0x20 };
@@ -375,8 +417,8 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt, unsigned parts)
 	u8 *t = ar->buf + off;
 
 	header(t, "FACP", 5);
-	st_le32(t + 36, facs);
-	st_le32(t + 40, dsdt);
+	point32(ar, t + 36, facs);
+	point32(ar, t + 40, dsdt);
 	t[45] = 4; /* preferred profile: enterprise server */
 	st_le16(t + 46, LAYOUT_GSI_SCI);
 	st_le32(t + 56, PM1_EVT);
@@ -391,7 +433,7 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt, unsigned parts)
 	st_le16(t + 98, 0xfff); /* no C3 */
 	t[108] = 0x32;          /* century in CMOS */
 	/* ISA devices are there; is an 8042; is no VGA */
-	st_le16(t + 109, (u16)(1 | (parts & MACHINE_KEYBOARD ? 2 : 0) | (parts & MACHINE_SCREEN ? 0 : 4)));
+	st_le16(t + 109, (u16)(1 | (ar->has & MACHINE_KEYBOARD ? 2 : 0) | (ar->has & MACHINE_SCREEN ? 0 : 4)));
 	st_le32(t + 112, 1 << 0 |      /* WBINVD works */
 			     1 << 2 |  /* C1 on all CPUs */
 			     1 << 5 |  /* no fixed sleep button (bit 4 clear: a power button) */
@@ -400,12 +442,12 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt, unsigned parts)
 			     1 << 10); /* reset register */
 	gas_io(t + 116, LAYOUT_RESET, 8, 1);
 	t[128] = 6;
-	st_le64(t + 140, dsdt);
+	point64(ar, t + 140, dsdt);
 	gas_io(t + 148, PM1_EVT, 32, 2);
 	gas_io(t + 172, PM1_CNT, 16, 2);
 	gas_io(t + 208, PM_TMR, 32, 3);
 	gas_io(t + 220, GPE0, 64, 1);
-	finish(t, FADT_BYTES);
+	finish(ar, t, FADT_BYTES);
 	publish(ar, off);
 }
 
@@ -456,7 +498,7 @@ static void write_madt(struct area *ar, unsigned ncpus)
 	n[2] = 0xff;
 	n[5] = 1;
 	must(p == t + bytes);
-	finish(t, bytes);
+	finish(ar, t, bytes);
 	publish(ar, off);
 }
 
@@ -468,9 +510,9 @@ static void write_mcfg(struct area *ar)
 	u8 *t = ar->buf + off;
 
 	header(t, "MCFG", 1);
-	st_le64(t + 44, LAYOUT_ECAM);
+	st_le64(t + 44, ar->places ? ar->places->ecam : LAYOUT_ECAM);
 	t[55] = LAYOUT_PCI_LAST_BUS; /* of segment 0 */
-	finish(t, MCFG_BYTES);
+	finish(ar, t, MCFG_BYTES);
 	publish(ar, off);
 }
 
@@ -483,9 +525,9 @@ static u32 write_sdt(struct area *ar, const char *sig, unsigned entry_bytes)
 
 	header(t, sig, 1);
 	for (unsigned i = 0; i < ar->ntables; i++)
-		st_le32(t + HEADER_BYTES + i * entry_bytes, ar->table[i]);
-	finish(t, bytes);
-	return address(off);
+		(entry_bytes == 8 ? point64 : point32)(ar, t + HEADER_BYTES + i * entry_bytes, ar->table[i]);
+	finish(ar, t, bytes);
+	return address(ar, off);
 }
 
 /* 5.2.5.3 */
@@ -501,22 +543,44 @@ static void write_rsdp(u8 *t, u32 rsdt, u32 xsdt)
 	fix_checksum(t, 36, 32);
 }
 
-int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned parts, struct err *e)
+static void build(struct area *a, unsigned ncpus)
+{
+	u32 facs = write_facs(a);
+
+	write_fadt(a, facs, write_dsdt(a, ncpus));
+	write_madt(a, ncpus);
+	write_mcfg(a);
+	u32 rsdt = write_sdt(a, "RSDT", 4);
+	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
+}
+
+int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned has, struct err *e)
 {
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
-	struct area a = { .buf = buf, .next = LAYOUT_ACPI - LAYOUT_RSDP };
+	struct area a = { .buf = buf, .base = LAYOUT_RSDP, .has = has, .next = LAYOUT_ACPI - LAYOUT_RSDP };
 
-	if (ncpus == 0 || ncpus > LAPIC_IDS_MAX)
+	if (ncpus == 0 || ncpus > ACPI_CPUS_MAX)
 		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", ncpus,
-			       LAPIC_IDS_MAX);
-	u32 facs = write_facs(&a);
-	write_fadt(&a, facs, write_dsdt(&a, ncpus, parts), parts);
-	write_madt(&a, ncpus);
-	write_mcfg(&a);
-	u32 rsdt = write_sdt(&a, "RSDT", 4);
-	write_rsdp(buf, rsdt, write_sdt(&a, "XSDT", 8));
+			       ACPI_CPUS_MAX);
+	build(&a, ncpus);
 	/* What follows them was never written since power-on. */
 	if (ram_put(ram, LAYOUT_RSDP, buf, a.next) < 0)
 		return err_set(e, EINVAL, "guest memory is too small for the ACPI tables: 1 MiB at least");
 	return 0;
+}
+
+void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const struct acpi_places *where)
+{
+	enum { FIRST = LAYOUT_ACPI - LAYOUT_RSDP };
+	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
+	/* The first table's address is 0. */
+	struct area a = { .buf = buf, .base = -(u64)FIRST, .next = FIRST, .has = has, .places = where, .parts = out };
+
+	must(ncpus >= 1 && ncpus <= ACPI_CPUS_MAX);
+	memset(out, 0, sizeof(*out));
+	build(&a, ncpus);
+	out->bytes = a.next - FIRST;
+	out->tables = xcalloc(1, out->bytes);
+	memcpy(out->tables, buf + FIRST, out->bytes);
+	memcpy(out->rsdp, buf, sizeof(out->rsdp));
 }

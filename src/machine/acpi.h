@@ -6,8 +6,36 @@
 #include "base/err.h"
 #include "base/ram.h"
 
-/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. parts: which
+#define ACPI_CPUS_MAX 255 /* APIC id 255 is broadcast; more would take x2APIC entries */
+
+/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. has: which
  * of enum machine_part there are (machine.h). */
-int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned parts, struct err *e);
+int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned has, struct err *e);
+
+/* ---- for firmware, which places them (acpi_loader.h) ---- */
+
+/* What firmware has decided. */
+struct acpi_places {
+	u64 low_end; /* BARs may be from here on, below 4 GiB */
+	u64 ecam;    /* where config space is, of 256 buses */
+};
+
+/* The same tables, all but the RSDP in one piece. Addresses are offsets into that piece. */
+struct acpi_parts {
+	u8 *tables; /* the caller's to free */
+	size_t bytes;
+	u8 rsdp[36];
+	struct {
+		u32 at;
+		u8 bytes;
+	} pointer[16]; /* where an address is */
+	unsigned npointers;
+	struct {
+		u32 at, bytes;
+	} table[8]; /* what has a checksum */
+	unsigned ntables;
+};
+/* ncpus: 1 to ACPI_CPUS_MAX. */
+void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const struct acpi_places *where);
 
 #endif

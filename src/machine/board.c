@@ -23,6 +23,7 @@
 #include "machine/acpi.h"
 #include "machine/acpi_pm.h"
 #include "machine/board_int.h"
+#include "machine/firmware.h"
 #include "machine/ioapic.h"
 #include "machine/irq_tables.h"
 #include "machine/lapic.h"
@@ -129,7 +130,7 @@ struct irq_line machine_irq(struct machine *m, unsigned gsi)
 	return (struct irq_line){ .set = gsi_set, .taken = gsi_taken, .opaque = m, .gsi = gsi };
 }
 
-static int add_chips(struct machine *m)
+static int add_chips(struct machine *m, struct err *e)
 {
 	struct lapic_hooks hooks = { .opaque = m, .eoi = m->cpu_bus.eoi, .pic_ack = hook_pic_ack };
 	struct acpi_pm_config acpi = {
@@ -147,27 +148,26 @@ static int add_chips(struct machine *m)
 		.opaque = m,
 	};
 	struct irq_line irq0 = machine_irq(m, LAYOUT_GSI_PIT), irq8 = machine_irq(m, LAYOUT_GSI_RTC);
-	int rc;
+	const struct firmware_image *image = m->cfg.firmware;
+	int rc = image ? memory_lay_out_pc(m->cfg.ram, e) : memory_lay_out(m->cfg.ram, e);
 
-	if ((rc = memory_lay_out(m->cfg.ram, NULL)) < 0)
+	if (rc < 0)
 		return rc;
 	m->bus = bus_new();
 	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
 	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
 	struct msi_target msi = { .send = lapic_msi_send, .opaque = m->lapics };
 	m->pci = pci_bus_new(m->bus, &msi, pci_wire, m);
-	if (!m->pci)
-		return -EBUSY;
-	pci_bus_set_memory_end(m->pci, memory_low_end(m->cfg.ram));
+	pci_bus_set_memory_end(m->pci, image ? memory_pc_low_end(m->cfg.ram) : memory_low_end(m->cfg.ram));
 	/* Wires end in the interrupt controllers and the bridge: they come before who drives them. */
 	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
 	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 || (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0 ||
 	    (rc = pit_new(&m->pit, m->bus, m->cfg.loop, irq0, clock_mono_ns)) < 0 ||
 	    (rc = rtc_new(&m->rtc, m->bus, m->cfg.loop, irq8, clock_real_ns)) < 0 ||
 	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0 ||
-	    (rc = rom_new(&m->rom, m->bus)) < 0)
-		return rc;
-	return 0;
+	    (!image && (rc = rom_new(&m->rom, m->bus)) < 0))
+		return err_sys(e, -rc, "cannot put the board together");
+	return image ? firmware_new(&m->firmware, m, image, e) : 0;
 }
 
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e)
@@ -183,11 +183,12 @@ int machine_new(struct machine **out, const struct machine_config *cfg, struct e
 	m->cpu_bus = board_cpu_bus;
 	m->cpu_bus.opaque = m;
 	m->last = &m->devices;
-	int rc = add_chips(m);
+	int rc = add_chips(m, e);
 	if (rc < 0) {
 		machine_free(m);
-		return err_sys(e, -rc, "cannot put the board together");
+		return rc;
 	}
+	m->cfg.firmware = NULL;
 	*out = m;
 	return 0;
 }
@@ -203,6 +204,7 @@ void machine_free(struct machine *m)
 		if (d->ops && d->ops->free)
 			d->ops->free(d);
 	}
+	firmware_free(m->firmware);
 	pci_bus_free(m->pci);
 	rom_free(m->rom);
 	reset_free(m->reset);
@@ -279,6 +281,11 @@ struct ram *machine_ram(struct machine *m)
 	return m->cfg.ram;
 }
 
+struct fw_cfg *machine_fw_cfg(struct machine *m)
+{
+	return m->firmware ? firmware_fw_cfg(m->firmware) : NULL;
+}
+
 unsigned machine_ncpus(struct machine *m)
 {
 	return m->cfg.ncpus;
@@ -298,6 +305,8 @@ void machine_use(struct machine *m, enum machine_part part)
 	m->parts |= part;
 	if (part == MACHINE_KEYBOARD)
 		reset_without_keyboard(m->reset);
+	if (m->firmware)
+		firmware_parts_changed(m->firmware);
 }
 
 void machine_ask_reset(struct machine *m)
@@ -358,11 +367,14 @@ void machine_reset(struct machine *m)
 	rtc_reset(m->rtc);
 	acpi_pm_reset(m->acpi);
 	reset_reset(m->reset);
-	rom_reset(m->rom);
+	if (m->rom)
+		rom_reset(m->rom);
 	pic_reset(m->pic);
 	ioapic_reset(m->ioapic);
 	pv_reset(m->pv);
 	lapic_reset(m->lapics);
+	if (m->firmware)
+		firmware_reset(m->firmware);
 	/* What they made of guest memory; no vCPU runs. */
 	struct err e;
 	if (ram_commit(m->cfg.ram, &e) < 0)

@@ -18,6 +18,7 @@ struct machine {
 	struct acpi_pm *acpi;
 	struct reset *reset;
 	struct rom *rom;
+	struct firmware *firmware; /* NULL: none */
 	struct pv *pv;
 	struct pci_bus *pci;
 	struct lpc *lpc;

@@ -8,6 +8,7 @@
 
 #include "machine/acpi_pm.h"
 #include "machine/board_int.h"
+#include "machine/firmware.h"
 #include "machine/ioapic.h"
 #include "machine/lapic.h"
 #include "machine/lpc.h"
@@ -213,8 +214,10 @@ int machine_state(struct machine *m, struct state_file *s, struct err *e)
 		r = device_state(d, s, e);
 	if (r == 0)
 		r = pci_bus_state(m->pci, s, e);
+	if (r == 0 && m->firmware)
+		r = firmware_state(m->firmware, s, e);
 	if (r == 0 && state_loading(s))
-		r = ram_commit(m->cfg.ram, e); /* what BARs show */
+		r = ram_commit(m->cfg.ram, e); /* what BARs show, and what else moved memory */
 	if (r == 0) {
 		lpc_loaded(m->lpc);
 		r = chip_sections(m, s, e);

@@ -52,6 +52,8 @@ struct device {
 	const char *name;             /* of its class: "virtio-blk" */
 	char id[DEVICE_ID_MAX + 1];   /* of this one, as in "disk0"; "" where nobody asks */
 	struct device *next;          /* of those at fixed addresses: machine.h's */
+	struct device *on;            /* the controller it is connected to, which ends it; NULL: it is on the board */
+	unsigned unit;                /* there: AHCI's port; IDE's channel * 2 + drive */
 };
 
 static inline void device_reset(struct device *d)

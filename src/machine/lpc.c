@@ -7,6 +7,8 @@
 #include "machine/pci_internal.h"
 
 #define ROUTE_OFF 0x80
+#define PMBASE 0x40    /* bit 0: an I/O address */
+#define ACPI_CNTL 0x44 /* bit 7: decoded; bits 0-2: the SCI's line, 0 is 9 */
 
 _Static_assert(((BOARD_ELCR >> LAYOUT_PIRQ_IRQ(0)) & (BOARD_ELCR >> LAYOUT_PIRQ_IRQ(1)) &
 		(BOARD_ELCR >> LAYOUT_GSI_SCI) & 1) == 1,
@@ -85,6 +87,13 @@ void lpc_reset(struct lpc *l)
 	for (unsigned w = 0; w < PCI_WIRES; w++)
 		l->dev.cfg[LPC_ROUTE(w)] = ROUTE_OFF;
 	lpc_loaded(l);
+}
+
+void lpc_has_firmware(struct lpc *l)
+{
+	_Static_assert(LAYOUT_GSI_SCI == 9, "as ACPI_CNTL says");
+	st_le32(l->dev.cfg + PMBASE, LAYOUT_ACPI_PM | 1);
+	l->dev.cfg[ACPI_CNTL] = 0x80;
 }
 
 void lpc_set_routes(struct lpc *l)

@@ -5,7 +5,8 @@
  *
  * Config space: PIRQ[A-D]_ROUT at 60H-63H, PIRQ[E-H]_ROUT at 68H-6BH. Bit 7 set: not steered; else bits 0-3 are the
  * line, one of 3-7, 9-12, 14, 15. Several wires may have one line, together with a device of the line's own. The other
- * registers (ACPI, GPIO, TCO bases) read as 0: not there, ACPI's are where its tables say.
+ * registers (GPIO, TCO bases) read as 0: not there. ACPI's (PMBASE, 40H, and ACPI_CNTL, 44H) are 0 as well, its
+ * registers are where its tables say; but for firmware they name that place, switched on, and cannot be changed.
  */
 #ifndef MICA_LPC_H
 #define MICA_LPC_H
@@ -18,6 +19,8 @@ struct lpc;
 
 /* line(opaque, irq, level) has a line of the 8259s follow; it is called with the bridge's lock held. */
 int lpc_new(struct lpc **out, struct pci_bus *pci, void (*line)(void *opaque, unsigned irq, bool level), void *opaque);
+/* There is firmware, which wants to see where the ACPI registers are. */
+void lpc_has_firmware(struct lpc *l);
 /* After pci_bus_free(). */
 void lpc_free(struct lpc *l);
 /* Power-on: nothing is steered. */

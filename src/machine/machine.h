@@ -20,6 +20,7 @@
 
 struct machine;
 struct pci_bus;
+struct fw_cfg; /* machine/fw_cfg.h */
 
 enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
@@ -27,11 +28,21 @@ enum machine_event {
 	MACHINE_DEBUG_EXIT, /* port 0xf4; value is the byte written */
 };
 
+/* What is at the processor's reset vector (firmware.h). */
+#define FIRMWARE_CODE_MAX (8 * MIB)
+#define FIRMWARE_RAM_MIN (8 * MIB)
+struct firmware_image {
+	const char *name; /* for messages */
+	const u8 *code;   /* ends at 4 GiB; copied */
+	u64 code_bytes;
+};
+
 struct machine_config {
 	struct ram *ram;
 	struct loop *loop;
 	unsigned ncpus;
 	bool debug_exit;
+	const struct firmware_image *firmware; /* during machine_new(); NULL: none, machine_boot() boots a kernel */
 	/* The guest asked for something. Any thread. */
 	void (*event)(void *opaque, enum machine_event ev, u32 value);
 	void *event_opaque;
@@ -84,6 +95,8 @@ void machine_nmi(struct machine *m);
  * caller's: cpu_reset(). */
 void machine_reset(struct machine *m);
 
+/* What firmware is told of the machine, for more of it; NULL: there is none. Before vCPUs run. */
+struct fw_cfg *machine_fw_cfg(struct machine *m);
 /* What firmware does before it boots a kernel: addresses and interrupt lines for PCI devices, tables in memory. */
 int machine_firmware(struct machine *m, struct err *e);
 

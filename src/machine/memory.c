@@ -15,14 +15,32 @@ static int add(struct ram *r, const char *name, gpa_t gpa, u64 off, u64 end, boo
 	return id < 0 ? id : 0;
 }
 
+static void clear(struct ram *r)
+{
+	for (int id = 0; id < RAM_EXTENTS_MAX; id++)
+		if (r->now[id].bytes)
+			ram_remove(r, id);
+}
+
+int memory_lay_out_pc(struct ram *r, struct err *e)
+{
+	gpa_t low = memory_pc_low_end(r);
+	int rc;
+
+	clear(r);
+	if ((rc = add(r, "RAM below 640 KiB", 0, 0, LAYOUT_FW_VGA, false, e)) < 0 ||
+	    (rc = add(r, "RAM", MIB, MIB, low, false, e)) < 0 ||
+	    (rc = add(r, "RAM above 4 GiB", LAYOUT_RAM_HIGH, low, UINT64_MAX, false, e)) < 0)
+		return rc;
+	return ram_commit(r, e);
+}
+
 int memory_lay_out(struct ram *r, struct err *e)
 {
 	gpa_t low = memory_low_end(r);
 	int rc;
 
-	for (int id = 0; id < RAM_EXTENTS_MAX; id++)
-		if (r->now[id].bytes)
-			ram_remove(r, id);
+	clear(r);
 	if ((rc = add(r, "RAM below 640 KiB", 0, 0, LAYOUT_VGA, false, e)) < 0 ||
 	    (rc = add(r, "RAM in the screen's hole", LAYOUT_VGA, LAYOUT_VGA, LAYOUT_VGA_END, false, e)) < 0 ||
 	    (rc = add(r, "RAM below the BIOS", LAYOUT_VGA_END, LAYOUT_VGA_END, LAYOUT_ROM, false, e)) < 0 ||

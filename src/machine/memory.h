@@ -15,8 +15,8 @@
  * where the ROM is written (rom_write()) is a piece of RAM that is shown read-only. So the place of a byte in a saved
  * state does not depend on what the board makes of its address.
  *
- * What comes later changes this table by ram.h's edits: a firmware its flash below 4 GiB, a host bridge what its PAM
- * registers say of c0000 - fffff, a screen its memory; a module of memory is one extent more.
+ * Others change this table by ram.h's edits: a firmware has its flash below 4 GiB, a screen its memory; a module of
+ * memory is one extent more.
  */
 #ifndef MICA_MACHINE_MEMORY_H
 #define MICA_MACHINE_MEMORY_H
@@ -29,6 +29,20 @@
 
 /* Lay out r's main RAM. No vCPU runs. */
 int memory_lay_out(struct ram *r, struct err *e);
+/*
+ * The same for a machine with firmware (firmware.h), as a PC has it:
+ *   00000000 - 0009ffff   RAM
+ *   000a0000 - 000bffff   a screen's, if there is one
+ *   000c0000 - 000fffff   as the host bridge's PAM registers say (pam.h)
+ *   00100000 - 7fffffff   RAM, as much as there is
+ *   80000000 - ffffffff   devices, and at the end the ROM
+ *  100000000 - ...        the rest of RAM
+ */
+int memory_lay_out_pc(struct ram *r, struct err *e);
+static inline gpa_t memory_pc_low_end(const struct ram *r)
+{
+	return MIN(r->bytes, LAYOUT_FW_RAM_LOW_MAX);
+}
 
 /* A screen is there: its chip answers at a0000 - bffff, not RAM. No vCPU runs; in force with ram_commit(). */
 void memory_open_screen_hole(struct ram *r);

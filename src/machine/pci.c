@@ -2,8 +2,8 @@
 /*
  * pci.c - the host bridge and bus 0: which functions there are, their INTx wires, their life.
  *
- * Building a function is in pci_dev.c, config space in pci_cfg.c, decoding in pci_decode.c, MSI-X in pci_msix.c, saved
- * state in pci_state.c.
+ * Building a function is in pci_dev.c, config space in pci_cfg.c, decoding in pci_decode.c, MSI in pci_msi.c, MSI-X in
+ * pci_msix.c, saved state in pci_state.c.
  *
  * Lock order: pci_bus.lock (config space, the address latch, decoding), pci_dev.msix_lock,
  * pci_bus.intx_lock. Devices send interrupts with none of them held, or, from cfg_written and
@@ -25,7 +25,7 @@ unsigned pci_wire_of(const struct pci_dev *d)
 static void intx_update_locked(struct pci_dev *d)
 {
 	struct pci_bus *b = d->bus;
-	bool out = d->intx_level && !d->intx_off && !d->msix_on;
+	bool out = d->intx_level && !d->intx_off && !d->msix_on && !d->msi_on;
 
 	if (out == d->intx_out || !b)
 		return;
@@ -47,7 +47,7 @@ void pci_intx(struct pci_dev *d, bool level)
 	pthread_mutex_unlock(&d->msix_lock);
 }
 
-/* What the command register and the MSI-X control word say goes to where senders look. */
+/* What the command register and the capabilities' control words say goes to where senders look. */
 void pci_update_interrupts(struct pci_dev *d)
 {
 	u16 cmd = ld_le16(d->cfg + PCI_COMMAND);
@@ -56,6 +56,7 @@ void pci_update_interrupts(struct pci_dev *d)
 	d->intx_off = cmd & PCI_CMD_INTX_OFF;
 	if (d->bus)
 		pci_msix_update_locked(d, &d->bus->msi, cmd & PCI_CMD_MASTER);
+	pci_msi_update_locked(d, cmd & PCI_CMD_MASTER);
 	intx_update_locked(d);
 	pthread_mutex_unlock(&d->msix_lock);
 }
@@ -238,6 +239,7 @@ static void reset_locked(struct pci_bus *b, struct pci_dev *d)
 		d->cfg[PCI_ROM + i] &= (u8)~d->wmask[PCI_ROM + i];
 	if (d->cfg[PCI_INT_PIN])
 		d->cfg[PCI_INT_LINE] = LAYOUT_PIRQ_IRQ(pci_wire_of(d));
+	pci_msi_reset(d);
 	pci_update_bars_locked(b, d);
 	pthread_mutex_lock(&d->msix_lock);
 	d->intx_level = false;

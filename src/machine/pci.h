@@ -19,6 +19,7 @@
 #define PCI_MSIX_MAX 64
 #define PCI_ROM_BAR 6 /* index of the expansion ROM's base address (PCI 3.0 chapter 6.2.5.2) */
 #define PCI_BARS 7
+#define PCI_SLOTS 32
 
 struct pci_bus;
 struct pci_dev;
@@ -77,6 +78,10 @@ struct pci_dev {
 	} msix[PCI_MSIX_MAX];
 	u64 msix_pending;
 	bool msix_on, msix_masked; /* from the capability's control word */
+	unsigned msi_cap;          /* 0: no MSI; what follows is from the capability */
+	bool msi_on, msi_may_send;
+	u64 msi_addr;
+	u16 msi_data;
 	bool intx_off;             /* command register bit 10 */
 	bool intx_level, intx_out; /* what the device says, what reaches the wire */
 };
@@ -115,6 +120,10 @@ void pci_add_msix(struct pci_dev *d, unsigned bar_index, unsigned n);
 /* Send vector v (masked ones become pending). Any thread. False when MSI-X is not enabled. */
 bool pci_msix_send(struct pci_dev *d, unsigned v);
 bool pci_msix_enabled(struct pci_dev *d);
+/* MSI with one message; a function has it or MSI-X. */
+void pci_add_msi(struct pci_dev *d);
+/* Send it. Any thread. False when MSI is not enabled. */
+bool pci_msi_send(struct pci_dev *d);
 /* INTx pin A, a level. Any thread. */
 void pci_intx(struct pci_dev *d, bool level);
 

@@ -61,7 +61,8 @@ static void cfg_write(struct pci_bus *b, unsigned devfn, unsigned off, unsigned 
 		bool msix = d->msix_n && overlaps(off, bytes, d->msix_cap + PCI_MSIX_CTL, 2);
 		if (cmd || overlaps(off, bytes, PCI_BAR0, 24) || overlaps(off, bytes, PCI_ROM, 4))
 			pci_update_bars_locked(b, d);
-		if (cmd || msix)
+		bool msi = d->msi_cap && overlaps(off, bytes, d->msi_cap + PCI_MSI_CTL, 12);
+		if (cmd || msix || msi)
 			pci_update_interrupts(d);
 		if (d->ops && d->ops->cfg_written)
 			d->ops->cfg_written(d, off, bytes);

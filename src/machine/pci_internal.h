@@ -25,10 +25,10 @@
 #define PCI_STATUS_INTX 0x08
 #define PCI_STATUS_CAPS 0x10
 
-#define PCI_MSIX_CTL 2 /* in the capability */
+#define PCI_MSI_CTL 2 /* in the capabilities */
+#define PCI_MSIX_CTL 2
 
 #define PCI_WIRES 8 /* GSIs LAYOUT_GSI_PCI and up */
-#define PCI_SLOTS 32
 #define PCI_ROUTES_MAX 1024u
 
 struct pci_bus {
@@ -49,6 +49,7 @@ struct pci_bus {
 	u64 memory_end; /* of RAM below 4 GiB */
 	struct io_region ports, ecam;
 	struct pci_dev bridge;
+	struct pam *pam; /* what the bridge has where there is firmware (pam.h) */
 };
 
 extern const struct io_ops pci_ports_ops, pci_ecam_ops; /* pci_cfg.c */
@@ -66,6 +67,13 @@ void pci_hide_bars(struct pci_dev *d);
 void pci_update_bars_locked(struct pci_bus *b, struct pci_dev *d);
 /* What the command register and the MSI-X control word say goes to where senders look. */
 void pci_update_interrupts(struct pci_dev *d);
+
+/* ---- MSI ---- */
+
+/* msix_lock held: take what config space says to where senders look; master: the function may write to memory. */
+void pci_msi_update_locked(struct pci_dev *d, bool master);
+/* Bus's lock held: config space as after power-on. */
+void pci_msi_reset(struct pci_dev *d);
 
 /* ---- MSI-X; all with d->msix_lock held ---- */
 

@@ -369,6 +369,14 @@ static void port_write(void *dev, u64 off, unsigned bytes, u64 val)
 
 static const struct io_ops ops = { .read = port_read, .write = port_write, .max_bytes = 1 };
 
+void rtc_set_cmos(struct rtc *r, u8 reg, u8 v)
+{
+	must(reg > R_D && reg < sizeof(r->reg) && reg != R_CENTURY);
+	pthread_mutex_lock(&r->lock);
+	r->reg[reg] = v;
+	pthread_mutex_unlock(&r->lock);
+}
+
 void rtc_reset(struct rtc *r)
 {
 	pthread_mutex_lock(&r->lock);

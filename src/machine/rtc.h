@@ -20,6 +20,8 @@ void rtc_free(struct rtc *r);
 u64 rtc_park(struct rtc *r);
 void rtc_unpark(struct rtc *r);
 void rtc_reset(struct rtc *r); /* the time goes on */
+/* A byte of CMOS that is not the clock's. No vCPU runs. */
+void rtc_set_cmos(struct rtc *r, u8 reg, u8 v);
 
 /* Save or load; no vCPU runs. The guest's time goes on with the host's, also while the VM does not run. */
 struct state_file;

@@ -6,6 +6,31 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+int net_hello_read(struct net_backend *b, const u8 *msg, size_t n, struct err *e)
+{
+	if (n < NET_HELLO_BYTES || n >= NET_FRAME_MIN || msg[0] != NET_MSG_HELLO)
+		return err_set(e, EPROTO, "the network's process said something else than hello");
+	if (msg[1] != NET_VERSION)
+		return err_set(e, EPROTONOSUPPORT,
+			       "the network's process speaks version %u of its protocol, not %d; both are to be of one "
+			       "version of Mica",
+			       msg[1], NET_VERSION);
+	u32 mtu = ld_le32(msg + offsetof(struct net_hello, mtu));
+	u32 flags = ld_le32(msg + offsetof(struct net_hello, flags));
+	if (mtu < NET_MTU_MIN || mtu > NET_MTU_MAX)
+		return err_set(e, EPROTO, "the network's process says frames of %u bytes; there are from %d to %d", mtu,
+			       NET_MTU_MIN, NET_MTU_MAX);
+	if (flags & ~NET_HELLO_CHECKED)
+		return err_set(
+		    e, EPROTONOSUPPORT,
+		    "the network's process says of its frames what this version of Mica does not know (flags "
+		    "%#x)",
+		    flags & ~NET_HELLO_CHECKED);
+	b->mtu = mtu;
+	b->checked = flags & NET_HELLO_CHECKED;
+	return 0;
+}
+
 int net_backend_open(struct net_backend *b, int fd, int timeout_ms, struct err *e)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -25,22 +50,11 @@ int net_backend_open(struct net_backend *b, int fd, int timeout_ms, struct err *
 		return err_set(e, EPIPE, "the network's process ended before it was ready");
 	if (buf[0] == NET_MSG_FAILED)
 		return err_unpack(e, buf + 1, (size_t)n - 1);
-	u32 mtu = ld_le32(buf + offsetof(struct net_hello, mtu));
-	if (buf[0] != NET_MSG_HELLO || n < NET_HELLO_BYTES || n >= NET_FRAME_MIN || mtu < NET_MTU_MIN ||
-	    mtu > NET_MTU_MAX)
-		return err_set(e, EPROTO, "the network's process said something else than hello");
-	if (buf[1] != NET_VERSION)
-		return err_set(e, EPROTONOSUPPORT,
-			       "the network's process speaks version %u of its protocol, not %d; both are to be of one "
-			       "version of Mica",
-			       buf[1], NET_VERSION);
-	*b = (struct net_backend){
-		.fd = fd,
-		.mtu = mtu,
-		.offloads = ld_le32(buf + offsetof(struct net_hello, offloads)) &
-			    (NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_USO),
-	};
-	return 0;
+	struct net_backend said = { .fd = fd };
+	r = net_hello_read(&said, buf, (size_t)n, e);
+	if (r == 0)
+		*b = said;
+	return r;
 }
 
 void net_backend_close(struct net_backend *b)
@@ -49,9 +63,9 @@ void net_backend_close(struct net_backend *b)
 		close(steal_fd(&b->fd));
 }
 
-void net_say_hello(int fd, unsigned mtu, u32 offloads)
+void net_say_hello(int fd, unsigned mtu, u32 flags)
 {
-	struct net_hello h = { .msg = NET_MSG_HELLO, .version = NET_VERSION, .mtu = mtu, .offloads = offloads };
+	struct net_hello h = { .msg = NET_MSG_HELLO, .version = NET_VERSION, .mtu = mtu, .flags = flags };
 
 	send(fd, &h, sizeof(h), MSG_NOSIGNAL);
 }

@@ -8,9 +8,9 @@
  * back end's hello: what it can take and give. It says it again when it is back after NET_MSG_DOWN. Instead of the
  * first hello it may say NET_MSG_FAILED, with an error (err_wire.h) behind the byte, and end.
  *
- * Offloads are offers. The VMM answers none of them today, so frames come and go whole: checksums finished, no longer
- * than the MTU. One that takes an offer will answer with a hello of its own, that has the flags it takes; flags that
- * the other side does not know are ignored.
+ * Frames come and go whole, both ways: checksums finished, no longer than the MTU. There are no offers to answer: what
+ * else can be known of a back end's frames are the hello's flags (NET_HELLO_). They are facts that the VMM has to act
+ * on, so it refuses a back end with flags that it does not know.
  */
 #ifndef MICA_NET_H
 #define MICA_NET_H
@@ -28,10 +28,9 @@
 #define NET_MSG_DOWN 1   /* it died, and is being started again: frames are lost meanwhile */
 #define NET_MSG_FAILED 2 /* it cannot serve */
 
-#define NET_OFFLOAD_CSUM (1u << 0) /* it finishes checksums, and takes frames whose are not verified */
-#define NET_OFFLOAD_TSO4 (1u << 1) /* it takes TCP segments longer than the MTU over IPv4 */
-#define NET_OFFLOAD_TSO6 (1u << 2) /* ... over IPv6 */
-#define NET_OFFLOAD_USO (1u << 3)  /* ... UDP */
+/* The checksums in its frames are right, from Ethernet's payload up: it made them itself, or looked. The guest need not
+ * look again. */
+#define NET_HELLO_CHECKED (1u << 0)
 
 #define NET_MTU_MIN 1280 /* of IPv6 */
 #define NET_MTU_MAX 65520
@@ -41,7 +40,7 @@ struct net_hello {
 	u8 msg, version;
 	u16 reserved; /* 0 */
 	u32 mtu;
-	u32 offloads;
+	u32 flags;
 };
 #define NET_HELLO_BYTES 12
 _Static_assert(sizeof(struct net_hello) == NET_HELLO_BYTES && NET_HELLO_BYTES < NET_FRAME_MIN, "no frame");
@@ -64,15 +63,17 @@ struct net_backend {
 	int fd;    /* connected, its hello received */
 	pid_t pid; /* of a process that was started for it; 0: none */
 	unsigned mtu;
-	u32 offloads; /* those it offers that we know */
+	bool checked; /* NET_HELLO_CHECKED */
 };
 
 /* Wait for the hello of whoever is at the other end of fd; fd is owned on success. */
 int net_backend_open(struct net_backend *b, int fd, int timeout_ms, struct err *e);
 void net_backend_close(struct net_backend *b);
+/* What a hello of n bytes says, into b->mtu and the facts behind it; -EPROTO, -EPROTONOSUPPORT: nothing to rely on. */
+int net_hello_read(struct net_backend *b, const u8 *msg, size_t n, struct err *e);
 
 /* For a back end: say hello, or why not. */
-void net_say_hello(int fd, unsigned mtu, u32 offloads);
+void net_say_hello(int fd, unsigned mtu, u32 flags);
 void net_say_failed(int fd, const struct err *why);
 
 struct net_hostfwd {

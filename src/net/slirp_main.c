@@ -355,6 +355,6 @@ int main(int argc, char **argv)
 	u64 one = 1;
 	ssize_t w = write(NET_READY_FD, &one, sizeof(one));
 	(void)w;
-	net_say_hello(NET_FRAMES_FD, NET_USER_MTU, 0);
+	net_say_hello(NET_FRAMES_FD, NET_USER_MTU, NET_HELLO_CHECKED);
 	run(&n);
 }

@@ -24,8 +24,9 @@
 struct vmm_disk {
 	char *path, *format, *serial;
 	bool readonly, snapshot, direct;
-	char *id;  /* NULL: chosen */
-	char *bus; /* NULL: the default */
+	bool cdrom; /* readonly; path "": an empty drive */
+	char *id;   /* NULL: chosen */
+	char *bus;  /* NULL: the default */
 	char **params;
 	unsigned nparams;
 };

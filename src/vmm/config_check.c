@@ -61,11 +61,14 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_set(e, EINVAL, "disks: %u are too many; at most %d", c->ndisks, VMM_DISKS_MAX);
 	for (unsigned i = 0; i < c->ndisks; i++) {
 		const struct vmm_disk *d = &c->disks[i];
-		if (!d->path || !*d->path)
+		if (!d->path || (!*d->path && !d->cdrom))
 			return err_set(e, EINVAL, "disk: no file given");
 		if (d->format && strcmp(d->format, "raw"))
 			return err_set(e, EINVAL, "disk: %s: format '%s' is not known; write format=raw", d->path,
 				       d->format);
+		if (d->cdrom && (!d->readonly || d->snapshot || d->direct))
+			return err_set(e, EINVAL, "disk: %s: a CD-ROM is readonly, without snapshot and direct",
+				       d->path);
 		if (d->serial && strlen(d->serial) > VMM_SERIAL_MAX)
 			return err_set(e, EINVAL, "disk: %s: serial '%s' is too long; at most %d bytes", d->path,
 				       d->serial, VMM_SERIAL_MAX);

@@ -33,7 +33,11 @@ int control_listen(struct control *c, int listen_fd, struct err *e);
 int control_client(struct control *c, int fd, enum control_role role, struct err *e);
 /* The guest is about to run: tell the starter. */
 void control_ready(struct control *c);
-/* Instead, to the starter's socket: it does not, and with which exit status. False: it could not be told. */
+/* Before there is a struct control, to the starter's socket: what happens meanwhile. It may be lost. */
+struct vm_event;
+void control_tell_starter(int fd, const struct vm_event *ev);
+/* Instead of being ready, to the starter's socket: it does not, and with which exit status. False: it could not be
+ * told. */
 bool control_failed(int fd, const struct err *e, int status);
 
 #endif

@@ -9,6 +9,8 @@
 #include "vmm/control_int.h"
 #include "vmm/err_json.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define WATCH_NS NSEC_PER_SEC
@@ -30,6 +32,7 @@ static json_t *event(const char *name, json_t *data)
 			 data);
 }
 
+/* cl NULL: for the starter, before it is a client. */
 static json_t *data_of(const struct vm_event *ev, const struct control_client *cl)
 {
 	json_t *o = json_object();
@@ -60,8 +63,8 @@ static json_t *data_of(const struct vm_event *ev, const struct control_client *c
 		json_object_set_new(o, "why", json_string(ev->why));
 		break;
 	case VM_EVENT_PROGRESS:
-		json_object_set_new(o, "command", json_string("save"));
-		if (cl->waiting && cl->id)
+		json_object_set_new(o, "command", json_string(ev->command));
+		if (cl && cl->waiting && cl->id)
 			json_object_set(o, "id", cl->id);
 		json_object_set_new(o, "done", json_integer((json_int_t)ev->done));
 		json_object_set_new(o, "total", json_integer((json_int_t)ev->total));
@@ -88,6 +91,22 @@ void control_ready(struct control *c)
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		if (c->clients[i].fd >= 0 && c->clients[i].role != CONTROL_ANYBODY)
 			control_send(&c->clients[i], event("ready", json_object()));
+}
+
+/* The socket is a stream, and half a line would be the end of it: only one that has been read to its end is told more.
+ */
+void control_tell_starter(int fd, const struct vm_event *ev)
+{
+	int unread = 0;
+
+	if (ioctl(fd, SIOCOUTQ, &unread) < 0 || unread)
+		return;
+	json_t *o = event(names[ev->kind], data_of(ev, NULL));
+	auto_free char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	auto_free char *line = xasprintf("%s\n", text ? text : "");
+	ssize_t n = send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)n; /* who is gone will be seen later */
 }
 
 bool control_failed(int fd, const struct err *e, int status)

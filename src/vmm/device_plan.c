@@ -16,7 +16,7 @@ static void list(char *buf, size_t bytes, const char *item)
 
 static const char *field_key(enum device_role role)
 {
-	return role == DEVICE_DISK ? "bus" : role == DEVICE_DISPLAY ? "screen" : "model";
+	return role == DEVICE_DISK || role == DEVICE_CDROM ? "bus" : role == DEVICE_DISPLAY ? "screen" : "model";
 }
 
 int vmm_class_of(const struct device_class **out, enum device_role role, const char *field, struct err *e)
@@ -44,6 +44,8 @@ int vmm_class_addable(const struct device_class **out, const char *name, struct 
 		return err_set(e, EINVAL, "every machine has one %s, and no second one", name);
 	if (c && c->role == DEVICE_DISK)
 		return err_set(e, EINVAL, "%s is a disk; write --disk FILE,bus=%s", name, c->field);
+	if (c && c->role == DEVICE_CDROM)
+		return err_set(e, EINVAL, "%s is a CD-ROM; write --cdrom FILE,bus=%s", name, c->field);
 	if (c && c->role == DEVICE_NIC)
 		return err_set(e, EINVAL, "%s is a network card; write --net user,model=%s", name, c->field);
 	for (unsigned i = 0; (c = device_class_next(DEVICE_PLAIN, &i));)
@@ -117,12 +119,13 @@ struct plan {
 	unsigned n, of_class[64]; /* how many there are of each class that has no list in the configuration */
 };
 
-/* What a device without an id is called: as the configuration counts them. */
-static void name_it(struct plan *p, struct vmm_planned *d, unsigned index)
+/* What a device without an id is called: number, of those of its role in the configuration. */
+static void name_it(struct plan *p, struct vmm_planned *d, unsigned number)
 {
 	static const char *const names[] = {
-		[DEVICE_DISK] = "disk",       [DEVICE_NIC] = "net",        [DEVICE_SERIAL] = "serial",
-		[DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen", [DEVICE_INPUT] = "keyboard",
+		[DEVICE_DISK] = "disk",      [DEVICE_CDROM] = "cdrom",     [DEVICE_NIC] = "net",
+		[DEVICE_SERIAL] = "serial",  [DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen",
+		[DEVICE_INPUT] = "keyboard",
 	};
 	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
 
@@ -131,13 +134,13 @@ static void name_it(struct plan *p, struct vmm_planned *d, unsigned index)
 		while (device_table[i] != d->cls)
 			i++;
 		must(i < ARRAY_LEN(p->of_class));
-		index = p->of_class[i]++;
+		number = p->of_class[i]++;
 	}
-	snprintf(d->id, sizeof(d->id), "%s%u", name, index);
+	snprintf(d->id, sizeof(d->id), "%s%u", name, number);
 }
 
-static int add(struct plan *p, const struct device_class *cls, const char *id, unsigned index, char *const *params,
-	       unsigned nparams, struct err *e)
+static int add(struct plan *p, const struct device_class *cls, const char *id, unsigned index, unsigned number,
+	       char *const *params, unsigned nparams, struct err *e)
 {
 	struct vmm_planned *d = &p->v[p->n++];
 	int r = id ? vmm_id_check(id, e) : 0;
@@ -145,7 +148,7 @@ static int add(struct plan *p, const struct device_class *cls, const char *id, u
 	*d = (struct vmm_planned){
 		.cls = cls, .index = index, .params = (const char *const *)params, .nparams = nparams
 	};
-	name_it(p, d, index);
+	name_it(p, d, number);
 	if (r == 0 && id)
 		snprintf(d->id, sizeof(d->id), "%s", id);
 	for (unsigned i = 0; r == 0 && i < nparams; i++) {
@@ -164,13 +167,14 @@ static int add(struct plan *p, const struct device_class *cls, const char *id, u
 static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 {
 	const struct device_class *cls;
-	int r = add(p, device_class_of(DEVICE_SERIAL, NULL), NULL, 0, NULL, 0, e);
+	unsigned of_role[2] = { 0 }; /* disks, CD-ROMs */
+	int r = add(p, device_class_of(DEVICE_SERIAL, NULL), NULL, 0, 0, NULL, 0, e);
 
 	for (unsigned i = 0; r == 0 && i < c->ndisks; i++) {
 		const struct vmm_disk *d = &c->disks[i];
-		r = vmm_class_of(&cls, DEVICE_DISK, d->bus, e);
+		r = vmm_class_of(&cls, d->cdrom ? DEVICE_CDROM : DEVICE_DISK, d->bus, e);
 		if (r == 0)
-			r = add(p, cls, d->id, i, d->params, d->nparams, e);
+			r = add(p, cls, d->id, i, of_role[d->cdrom]++, d->params, d->nparams, e);
 		if (r < 0)
 			return err_prefix(e, "disk: %s", d->path);
 	}
@@ -178,30 +182,30 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 		const struct vmm_net *d = &c->nets[i];
 		r = vmm_class_of(&cls, DEVICE_NIC, d->model, e);
 		if (r == 0)
-			r = add(p, cls, d->id, i, d->params, d->nparams, e);
+			r = add(p, cls, d->id, i, i, d->params, d->nparams, e);
 		if (r < 0)
 			return err_prefix(e, "net");
 	}
 	if (r == 0 && strcmp(c->virtio_console, "none"))
-		r = add(p, device_class_of(DEVICE_CONSOLE, NULL), NULL, 0, NULL, 0, e);
+		r = add(p, device_class_of(DEVICE_CONSOLE, NULL), NULL, 0, 0, NULL, 0, e);
 	for (unsigned i = 0; r == 0 && (cls = device_class_next(DEVICE_PLAIN, &i));)
 		if (cls->standard)
-			r = add(p, cls, NULL, 0, NULL, 0, e);
+			r = add(p, cls, NULL, 0, 0, NULL, 0, e);
 	for (unsigned i = 0; r == 0 && i < c->ndevices; i++) {
 		const struct vmm_device *d = &c->devices[i];
 		r = vmm_class_addable(&cls, d->class ? d->class : "", e);
 		if (r == 0)
-			r = add(p, cls, d->id, i, d->params, d->nparams, e);
+			r = add(p, cls, d->id, i, i, d->params, d->nparams, e);
 		if (r < 0)
 			return err_prefix(e, "device");
 	}
 	if (r == 0 && strcmp(c->screen, "none")) {
 		r = vmm_class_of(&cls, DEVICE_DISPLAY, c->screen, e);
 		if (r == 0)
-			r = add(p, cls, NULL, 0, NULL, 0, e);
+			r = add(p, cls, NULL, 0, 0, NULL, 0, e);
 		if (r < 0)
 			return err_prefix(e, "screen");
-		r = add(p, device_class_of(DEVICE_INPUT, NULL), NULL, 0, NULL, 0, e);
+		r = add(p, device_class_of(DEVICE_INPUT, NULL), NULL, 0, 0, NULL, 0, e);
 	}
 	return r;
 }

@@ -128,6 +128,15 @@ static int open_vnc(struct vnc_link *l, const struct vmm_config *cfg, struct err
 	return fd < 0 ? fd : vnc_start(l, fd, cfg->vnc_password_file, cfg->name, e);
 }
 
+/* Until there are control clients. */
+static void on_early_event(void *opaque, const struct vm_event *ev)
+{
+	const struct vmm_config *cfg = opaque;
+
+	if (cfg->control_fd >= 0)
+		control_tell_starter(cfg->control_fd, ev);
+}
+
 static int run(const struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
@@ -144,13 +153,13 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r == 0)
 		r = open_vnc(&vnc, cfg, e);
 	if (r == 0)
-		r = vm_new(&signals.vm, loop, cfg, nets, &vnc, &status, e);
+		r = vm_new(&signals.vm, loop, cfg, nets, on_early_event, (void *)(uintptr_t)cfg, &status, e);
 	if (r < 0)
 		return status;
 	r = open_control(&control, loop, signals.vm, cfg, e);
 	if (r == 0) {
 		sandbox_isolate();
-		r = vm_start(signals.vm, e);
+		r = vm_start(signals.vm, &vnc, e);
 	}
 	if (r == 0)
 		r = sandbox_lock(e);

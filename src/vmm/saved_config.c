@@ -10,7 +10,7 @@
 
 static char *absolute(const char *cwd, const char *path)
 {
-	if (!path)
+	if (!path || !*path)
 		return NULL;
 	return *path == '/' ? xstrdup(path) : xasprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
 }
@@ -87,7 +87,7 @@ int saved_config_save(struct state_file *s, const struct vmm_config *cfg, const 
 /* What was saved has absolute paths: another one would be another file wherever the state is restored. */
 static int check_path(const char *path, struct err *e)
 {
-	if (!path || *path == '/')
+	if (!path || !*path || *path == '/')
 		return 0;
 	return err_set(e, EBADMSG, "the path '%s' is not absolute", path);
 }

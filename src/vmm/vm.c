@@ -76,9 +76,26 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 
 /* ---- putting it together ---- */
 
+/* After each section of it. */
+static void tell_restored(void *opaque)
+{
+	struct vm *v = opaque;
+	u64 now = clock_mono_ns();
+
+	if (now < v->restore_tell_ns)
+		return;
+	v->restore_tell_ns = now + VM_PROGRESS_NS;
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PROGRESS,
+				       .command = "restore",
+				       .done = state_offset(v->restore),
+				       .total = v->cfg->memory_bytes });
+}
+
 static int restore(struct vm *v, struct err *e)
 {
 	struct snapshot_vm p = vm_parts(v);
+
+	state_on_section(v->restore, tell_restored, v);
 	int r = snapshot_load(&p, v->restore, e);
 
 	state_free(steal(&v->restore));
@@ -157,13 +174,13 @@ static void destroy(struct vm *v)
 }
 
 int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   const struct vnc_link *vnc, int *status, struct err *e)
+	   vm_listen_fn *fn, void *opaque, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
+	vm_listen(v, fn, opaque);
 	v->cfg = cfg;
 	v->nets = nets;
-	v->vnc = vnc;
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
 	loop_timer_init(loop, &v->settle, vm_go_on, v);
@@ -183,7 +200,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, con
 	return 0;
 }
 
-int vm_start(struct vm *v, struct err *e)
+int vm_start(struct vm *v, const struct vnc_link *vnc, struct err *e)
 {
 	/* Processes that the engine makes have a copy of our memory for a moment: before there are threads. */
 	cpu_vm_ready(v->cpus);
@@ -197,7 +214,7 @@ int vm_start(struct vm *v, struct err *e)
 			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
 	const struct vm_screen_config look = {
-		.vm = v, .loop = v->loop, .screen = vm_screen(v), .cpus = v->cpus, .vnc = v->vnc
+		.vm = v, .loop = v->loop, .screen = vm_screen(v), .cpus = v->cpus, .vnc = vnc
 	};
 	if (look.screen && (rc = vm_screen_start(&v->looker, &look, e)) < 0)
 		return rc;

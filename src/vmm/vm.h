@@ -10,6 +10,7 @@
 
 #include "base/loop.h"
 #include "vmm/config.h"
+#include "vmm/vm_event.h"
 
 struct net_backend; /* net/net.h */
 struct vnc_link;    /* vnc/vnc.h */
@@ -18,13 +19,14 @@ struct vm;
 /* What ends or restarts a VM, whoever wants it. */
 enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILED, VM_QUIT };
 
-/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards,
- * and vnc, who shows its screen) and put the
- * kernel into memory. Failing leaves nothing. *status: what to exit with then. */
+/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards) and put the
+ * kernel into memory. Failing leaves nothing. *status: what to exit with then. fn is the
+ * first listener (vm_event.h): it hears how far a restore is. */
 int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   const struct vnc_link *vnc, int *status, struct err *e);
-/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
-int vm_start(struct vm *v, struct err *e);
+	   vm_listen_fn *fn, void *opaque, int *status, struct err *e);
+/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). vnc (borrowed, outlives the VM): who shows
+ * its screen. */
+int vm_start(struct vm *v, const struct vnc_link *vnc, struct err *e);
 void vm_go(struct vm *v);
 /* Any thread. All vCPUs are stopped, then it is done on the loop's thread; which of several wins is written in
  * gate.h. value: the byte of VM_DEBUG_EXIT, the exit status of VM_QUIT. */

@@ -39,7 +39,8 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 	const struct vmm_disk *d = &v->cfg->disks[i];
 	const struct blk_option direct = { "direct", "on" };
 	struct blk_params p = {
-		.path = d->path,
+		.path = *d->path ? d->path : NULL,
+		.removable = d->cdrom,
 		.format = d->format ? d->format : "raw",
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
@@ -64,6 +65,7 @@ static int open_net(struct vm *v, unsigned i, struct device_args *a, struct err 
 	memcpy(a->mac, mac, sizeof(mac));
 	a->fd = v->nets[i].fd;
 	a->mtu = v->nets[i].mtu;
+	a->checked = v->nets[i].checked;
 	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
 
@@ -101,6 +103,7 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 	case DEVICE_INPUT:
 		break;
 	case DEVICE_DISK:
+	case DEVICE_CDROM:
 		return open_disk(v, p->index, a, e);
 	case DEVICE_NIC:
 		return open_net(v, p->index, a, e);
@@ -224,9 +227,11 @@ json_t *vm_devices_json(struct vm *v)
 
 	for (unsigned i = 0; i < v->ndevices; i++) {
 		struct device *d = v->devices[i].dev;
-		struct pci_dev *pci = pci_dev_get(d);
+		struct pci_dev *pci = pci_dev_get(d->on ? d->on : d);
 		json_t *o = json_pack("{s:s s:s}", "id", d->id, "class", v->devices[i].cls->name);
 
+		if (d->on)
+			json_object_set_new(o, "unit", json_integer(d->unit));
 		if (pci)
 			json_object_set_new(o, "slot", json_integer(pci->devfn >> 3));
 		if (v->devices[i].cls->role == DEVICE_NIC)

@@ -14,13 +14,14 @@ enum vm_event_kind {
 	VM_EVENT_DISK,     /* requests that the host failed: index, count since the last one told */
 	VM_EVENT_NET,      /* a link went down or up: device, up */
 	VM_EVENT_PANIC,    /* the guest's kernel failed: device, why */
-	VM_EVENT_PROGRESS, /* of a save: done bytes, of at most total */
+	VM_EVENT_PROGRESS, /* of a save or a restore: command, done bytes, of about total */
 	VM_EVENT_KINDS,
 };
 
 struct vm_event {
 	enum vm_event_kind kind;
 	const char *state;     /* as gate_name() says */
+	const char *command;   /* "save", "restore" */
 	const char *why;       /* "poweroff", "reset", ... (docs/control-socket.md) */
 	int status;            /* the exit status */
 	const struct err *err; /* NULL: none */

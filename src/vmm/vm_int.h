@@ -29,6 +29,8 @@ struct vcpu {
 	pthread_t thread;
 };
 
+#define VM_PROGRESS_NS (NSEC_PER_SEC / 5) /* between two words about a save or a restore */
+
 enum vm_save_step { SAVE_SETTLE, SAVE_FLUSH, SAVE_MEMORY, SAVE_END };
 struct vm_flush;
 
@@ -75,6 +77,7 @@ struct vm {
 	unsigned ndisks;
 	char *cwd;                        /* where we were started, for relative paths in a saved state */
 	struct state_file *restore;       /* what to go on from, while building */
+	u64 restore_tell_ns;              /* when to say again how far it is */
 	u8 *restore_head;                 /* what was read of it before */
 	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
 	struct boot_files files;
@@ -95,7 +98,6 @@ struct vm {
 	int status; /* to exit with */
 	bool ended;
 
-	const struct vnc_link *vnc;
 	struct vm_screen *looker; /* NULL: there is no screen */
 
 	struct gate gate;

@@ -19,7 +19,6 @@
 #include "vmm/vm_int.h"
 
 #define SETTLE_NS 1000000ull
-#define PROGRESS_NS (NSEC_PER_SEC / 5) /* between two words about it */
 
 struct snapshot_vm vm_parts(struct vm *v)
 {
@@ -110,6 +109,7 @@ static void tell_progress(void *opaque)
 	struct vm *v = opaque;
 
 	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PROGRESS,
+				       .command = "save",
 				       .done = atomic_load(&v->save.written),
 				       .total = v->cfg->memory_bytes });
 }
@@ -121,7 +121,7 @@ static bool give_up(void *opaque)
 	u64 now = clock_mono_ns();
 
 	if (v->save.state && now >= v->save.tell_ns) {
-		v->save.tell_ns = now + PROGRESS_NS;
+		v->save.tell_ns = now + VM_PROGRESS_NS;
 		atomic_store(&v->save.written, state_offset(v->save.state));
 		loop_post(v->loop, tell_progress, v);
 	}

@@ -321,6 +321,77 @@ class Vm(unittest.TestCase):
         p.stdin.close()
         self.assertIn(b"pvpanic: the guest's kernel panicked", p.stderr.read())
 
+    def test_progress(self):
+        """Saved into a pipe that is read slowly, restored from one that is written slowly: both say how far they are."""
+        path, memory = os.path.join(self.dir, "progress"), 16 << 20
+        # 13 MiB that cannot be packed: eax = eax * 1103515245 + 12345, stored from 2 MiB on.
+        fill = (b"\xbf\x00\x00\x20\x00\xb8\x01\x00\x00\x00" + b"\x69\xc0\x6d\x4e\xc6\x41\x05\x39\x30\x00\x00\xab" +
+                b"\x81\xff\x00\x00\xf0\x00\x72\xec")
+        p, _ = self.start(fill + text("FULL\n") + HANG, "--control", path)
+        self.assertEqual(p.stdout.readline(), b"FULL\n")
+        listener, _ = self.subscribed(path, "progress", "state")
+        state = bytearray()
+        out, into = os.pipe()
+        with socket.socket(socket.AF_UNIX) as saver:
+            saver.settimeout(LIMIT)
+            saver.connect(path)
+            answers = saver.makefile(encoding="utf-8")
+            saver.sendall(b'{"command":"hello"}\n{"command":"subscribe","events":["progress"]}\n')
+            for _ in range(2):
+                self.assertTrue(json.loads(answers.readline())["ok"])
+            socket.send_fds(saver, [b'{"command":"save","id":"mine"}\n'], [into])
+            os.close(into)
+            while got := os.read(out, 65536):
+                state += got
+                time.sleep(0.004)
+            os.close(out)
+            told = []
+            while "event" in (line := json.loads(answers.readline())):
+                told.append(line["data"])
+            self.assertEqual((line["id"], line["result"]["file_bytes"]), ("mine", len(state)))
+            self.assertGreaterEqual(len(told), 2)
+            self.assertEqual({(d["command"], d["id"], d["total"]) for d in told}, {("save", "mine", memory)})
+            done = [d["done"] for d in told]
+            self.assertEqual(done, sorted(done))
+            self.assertLessEqual(done[-1], len(state))
+            self.assertGreater(done[-1], len(state) // 4)
+            # Others hear the same, without the other's id; then that it is paused.
+            others = []
+            while (event := json.loads(listener.readline()))["event"] == "progress":
+                others.append(event["data"])
+            self.assertEqual(others, [{k: v for k, v in d.items() if k != "id"} for d in told])
+            self.assertEqual((event["event"], event["data"]), ("state", {"state": "paused"}))
+            answers.close()
+        self.assertEqual(json.loads(listener.readline())["data"], {"state": "running"})
+        self.ask(path, command="quit")
+        p.wait(LIMIT)
+
+        out, into = os.pipe()
+        ours, theirs = socket.socketpair()
+        with ours, tempfile.TemporaryFile() as config:
+            config.write(json.dumps({"kernel": self.args(HANG)[3], "memory_bytes": memory, "restore_fd": out,
+                                     "control_fd": theirs.fileno()}).encode())
+            config.seek(0)
+            vmm = subprocess.Popen([os.path.join(os.path.dirname(MICA), "mica-vmm"), "--config-fd", str(config.fileno())],
+                                   pass_fds=[out, theirs.fileno(), config.fileno()])
+            self.addCleanup(vmm.wait)
+            theirs.close()
+            os.close(out)
+            for at in range(0, len(state), 65536):
+                os.write(into, state[at:at + 65536])
+                time.sleep(0.004)
+            os.close(into)
+            ours.settimeout(LIMIT)
+            lines = ours.makefile(encoding="utf-8")
+            told = []
+            while (event := json.loads(lines.readline()))["event"] == "progress":
+                told.append(event["data"])
+            lines.close()
+            self.assertEqual(event["event"], "ready", event)
+            self.assertGreaterEqual(len(told), 1)
+            self.assertEqual({(d["command"], d["total"]) for d in told}, {("restore", memory)})
+            self.assertTrue(all(0 < d["done"] <= len(state) for d in told))
+
     # ---- another language ----
     def test_korean_has_no_english(self):
         """Whoever an error comes from: this process, mica-vmm by its socket, mica-slirp through mica-vmm, another VM."""

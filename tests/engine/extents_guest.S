@@ -63,6 +63,25 @@ x_write:
 	out %al, $0x10
 	hlt
 
+/* A store of 8 bytes at rbx, then a load; the other one of 16, and the upper 8 of them are in r8. */
+	.globl x_cross, x_cross_wide
+x_cross:
+	movabs $0x8877665544332211, %rax
+	movq %rax, (%rbx)
+	movq (%rbx), %r8
+	out %al, $0x10
+	hlt
+x_cross_wide:
+	movabs $0x8877665544332211, %rax
+	movq %rax, %xmm0
+	punpcklqdq %xmm0, %xmm0
+	movups %xmm0, (%rbx)
+	movups (%rbx), %xmm1
+	psrldq $8, %xmm1
+	movq %xmm1, %r8
+	out %al, $0x10
+	hlt
+
 /* Jump to rbx. */
 	.globl x_jump
 x_jump:

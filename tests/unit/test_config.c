@@ -28,7 +28,7 @@ static const char full[] =
     "\"restore_fd\":11,\"restore_head_fd\":13,\"restore_disks\":true,"
     "\"stats\":true,\"verbose\":true,"
     "\"disks\":[{\"path\":\"/"
-    "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true,"
+    "d\",\"format\":\"raw\",\"serial\":\"s\",\"readonly\":true,\"snapshot\":true,\"direct\":true,\"cdrom\":false,"
     "\"id\":\"system\",\"bus\":\"virtio\",\"params\":[\"queues=2\"]}],"
     "\"devices\":[{\"class\":\"virtio-rng\",\"id\":\"more\"}],"
     "\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"02:00:00:00:00:01\",\"hostfwd\":[\"tcp::1-:2\"],"

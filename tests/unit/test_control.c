@@ -402,7 +402,7 @@ static void test_any_order(void **state)
 	assert_string_equal(json_string_value(json_object_get(j, "code")), "no-descriptor");
 	assert_int_equal(json_integer_value(json_object_get(j, "id")), 7);
 	json_decref(j);
-	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = 10, .total = 30 });
+	happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .command = "save", .done = 10, .total = 30 });
 	j = heard();
 	const json_t *data = json_object_get(j, "data");
 	assert_string_equal(json_string_value(json_object_get(j, "event")), "progress");
@@ -482,7 +482,8 @@ static void test_slow_subscriber(void **state)
 {
 	ok("{\"command\":\"subscribe\"}\n");
 	for (int i = 0; i < 100000; i++)
-		happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = 10, .total = 30 });
+		happens(&vm,
+			&(struct vm_event){ .kind = VM_EVENT_PROGRESS, .command = "save", .done = 10, .total = 30 });
 	char buf[65536];
 	ssize_t n;
 	size_t got = 0;
@@ -501,7 +502,8 @@ static void test_late_reader(void **state)
 	ok("{\"command\":\"subscribe\"}\n");
 	int small = 4096;
 	for (unsigned i = 0; i < events; i++)
-		happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = i, .total = events });
+		happens(&vm,
+			&(struct vm_event){ .kind = VM_EVENT_PROGRESS, .command = "save", .done = i, .total = events });
 	setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	for (unsigned i = 0; i < events; i++) {
 		if (silence())
@@ -525,12 +527,23 @@ static void test_starter(void **state)
 	/* It hears less, but is not cut off. */
 	ok("{\"command\":\"subscribe\"}\n");
 	for (int i = 0; i < 100000; i++)
-		happens(&vm, &(struct vm_event){ .kind = VM_EVENT_PROGRESS, .done = 10, .total = 30 });
+		happens(&vm,
+			&(struct vm_event){ .kind = VM_EVENT_PROGRESS, .command = "save", .done = 10, .total = 30 });
 	assert_int_equal(send(client, "{\"command\":\"stop\"}\n", 19, 0), 19);
 	turn();
 	assert_int_equal(vm.buttons, 1);
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	/* It hears of a restore as it reads: of what it does not take there is no second line. */
+	struct vm_event ev = { .kind = VM_EVENT_PROGRESS, .command = "restore", .done = 10, .total = 30 };
+	for (unsigned i = 0; i < 1000; i++)
+		control_tell_starter(sv[0], &ev);
+	buf[recv(sv[1], buf, sizeof(buf) - 1, 0)] = '\0';
+	assert_non_null(strstr(buf, "\"event\":\"progress\""));
+	assert_non_null(strstr(buf, "\"data\":{\"command\":\"restore\",\"done\":10,\"total\":30}"));
+	assert_ptr_equal(strchr(buf, '\n'), buf + strlen(buf) - 1);
+	control_tell_starter(sv[0], &ev);
+	assert_true(recv(sv[1], buf, sizeof(buf) - 1, 0) > 0);
 	err_set(&e, ENOENT, "no kernel %s", "x");
 	assert_true(control_failed(sv[0], &e, 2));
 	buf[recv(sv[1], buf, sizeof(buf) - 1, 0)] = '\0';

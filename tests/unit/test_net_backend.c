@@ -30,12 +30,12 @@ static int first(const void *bytes, size_t n)
 
 static void hello(void **state)
 {
-	struct net_hello h = { .msg = NET_MSG_HELLO, .version = NET_VERSION, .mtu = 9000, .offloads = 0xffff0003 };
+	struct net_hello h = { .msg = NET_MSG_HELLO, .version = NET_VERSION, .mtu = 9000, .flags = NET_HELLO_CHECKED };
 	u8 longer[NET_FRAME_MIN] = { 0 };
 
 	assert_int_equal(first(&h, sizeof(h)), 0);
 	assert_int_equal(b.mtu, 9000);
-	assert_int_equal(b.offloads, NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4); /* those that we know */
+	assert_true(b.checked);
 	assert_int_equal(b.pid, 0);
 	memcpy(longer, &h, sizeof(h)); /* a later version may say more */
 	assert_int_equal(first(longer, NET_FRAME_MIN - 1), 0);
@@ -51,6 +51,20 @@ static void hello(void **state)
 		h.mtu = bad[i];
 		assert_int_equal(first(&h, sizeof(h)), -EPROTO);
 	}
+	/* What is not known is not passed over: each bit alone, and beside one that is. */
+	h.mtu = 9000;
+	h.flags = 0;
+	assert_int_equal(first(&h, sizeof(h)), 0);
+	assert_false(b.checked);
+	for (unsigned i = 1; i < 32; i++) {
+		h.flags = 1u << i;
+		assert_int_equal(first(&h, sizeof(h)), -EPROTONOSUPPORT);
+		h.flags |= NET_HELLO_CHECKED;
+		assert_int_equal(first(&h, sizeof(h)), -EPROTONOSUPPORT);
+	}
+	assert_string_equal(e.msg,
+			    "the network's process says of its frames what this version of Mica does not know (flags "
+			    "0x80000000)");
 	h = (struct net_hello){ .msg = NET_MSG_DOWN, .version = NET_VERSION, .mtu = 9000 };
 	assert_int_equal(first(&h, sizeof(h)), -EPROTO);
 }

@@ -14,6 +14,7 @@
 #define BUF 0x100000
 #define HDR 12
 #define F_CSUM (1ull << 0)
+#define F_GUEST_CSUM (1ull << 1)
 #define F_MRG (1ull << 15)
 #define F_STATUS (1ull << 16)
 
@@ -96,8 +97,9 @@ static void config(void **state)
 	assert_memory_equal(c, mac, 6);
 	assert_int_equal(ld_le16(c + 6), 1);
 	/* segmentation of any kind is not offered: nobody would do it */
-	assert_int_equal(F.v.dev->features_offered & 0x7f82, 0);
-	assert_int_equal(F.v.dev->features_offered & (F_CSUM | F_MRG | F_STATUS), F_CSUM | F_MRG | F_STATUS);
+	assert_int_equal(F.v.dev->features_offered & 0x7f80, 0);
+	assert_int_equal(F.v.dev->features_offered & (F_CSUM | F_GUEST_CSUM | F_MRG | F_STATUS),
+			 F_CSUM | F_GUEST_CSUM | F_MRG | F_STATUS);
 	assert_int_equal(F.v.dev->features_offered >> 3 & 1, 0);
 	virtio_net_set_mtu(F.v.dev, 65520);
 	assert_int_equal(F.v.dev->features_offered >> 3 & 1, 1);
@@ -381,6 +383,56 @@ static void wire_cut(void **state)
 	assert_true(vd_used(&F.v.q[1], &id, &len));
 }
 
+/* The word of the back end for its frames reaches the driver that asked for it, and no other. */
+static void checked_frames(void **state)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		bool asks = i & 1, says = i & 2;
+		virtio_net_set_checked(F.v.dev, says);
+		virtio_rig_start(&F.v, 64, asks ? F_GUEST_CSUM : 0);
+		gpa_t at = rx_add(0, 1526);
+		vd_kick(&F.v.q[0]);
+		wire_send(i, 100);
+		virtio_rig_spin(&F.v);
+		assert_memory_equal(F.v.ram->host + at + HDR, F.frame, 100);
+		assert_int_equal(F.v.ram->host[at], asks && says ? 2 : 0);
+		assert_int_equal(F.v.ram->host[at + 1], 0);
+	}
+}
+
+/* Another back end comes behind the card: what it says counts, and where that is less than the guest was told, or
+ * nothing that can be understood, the link stays down. */
+static void another_back_end(void **state)
+{
+	u8 st[2], down = NET_MSG_DOWN;
+	struct net_hello h = { .msg = NET_MSG_HELLO, .version = NET_VERSION, .mtu = 1500, .flags = NET_HELLO_CHECKED };
+	static const struct {
+		size_t bytes;
+		struct net_hello h;
+	} bad[] = {
+		{ 1, { NET_MSG_HELLO, NET_VERSION, 0, 1500, 0 } },   { 12, { NET_MSG_HELLO, 2, 0, 1500, 0 } },
+		{ 12, { NET_MSG_HELLO, NET_VERSION, 0, 1499, 0 } },  { 12, { NET_MSG_HELLO, NET_VERSION, 0, 1500, 2 } },
+		{ 12, { NET_MSG_FAILED, NET_VERSION, 0, 1500, 0 } },
+	};
+
+	virtio_rig_start(&F.v, 64, F_STATUS | F_GUEST_CSUM);
+	gpa_t at = rx_add(0, 1526);
+	vd_kick(&F.v.q[0]);
+	assert_int_equal(send(F.wire, &down, 1, 0), 1);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(send(F.wire, &bad[i].h, bad[i].bytes, 0), bad[i].bytes);
+		virtio_rig_spin(&F.v);
+		F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
+		assert_int_equal(ld_le16(st), 0);
+	}
+	assert_int_equal(send(F.wire, &h, sizeof(h), 0), sizeof(h));
+	wire_send(1, 100);
+	virtio_rig_spin(&F.v);
+	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
+	assert_int_equal(ld_le16(st), 1);
+	assert_int_equal(F.v.ram->host[at], 2);
+}
+
 static void count_turns(void *opaque, enum device_news what)
 {
 	assert_int_equal(what, DEVICE_LINK);
@@ -391,7 +443,7 @@ static void count_turns(void *opaque, enum device_news what)
 static void wire_down_and_up(void **state)
 {
 	u8 st[2], buf[200];
-	u8 down = NET_MSG_DOWN, ready = NET_MSG_HELLO;
+	u8 down = NET_MSG_DOWN;
 	u32 id, len;
 	unsigned turns = 0;
 
@@ -401,7 +453,7 @@ static void wire_down_and_up(void **state)
 	vd_kick(&F.v.q[0]);
 	virtio_rig_spin(&F.v);
 	/* the first word of a back end changes nothing */
-	assert_int_equal(send(F.wire, &ready, 1, 0), 1);
+	net_say_hello(F.wire, 1500, 0);
 	virtio_rig_spin(&F.v);
 	assert_int_equal(F.v.cfg_irqs, 0);
 	/* the socket is full as nobody reads it any more: the guest is not stopped by that for long */
@@ -417,7 +469,7 @@ static void wire_down_and_up(void **state)
 	assert_true(vd_used(&F.v.q[1], &id, &len)); /* thrown away */
 	while (wire_recv(buf, sizeof(buf)) > 0)
 		;
-	assert_int_equal(send(F.wire, &ready, 1, 0), 1);
+	net_say_hello(F.wire, 1500, 0);
 	virtio_rig_spin(&F.v);
 	F.v.dev->cls->cfg_read(F.v.dev, 6, st, 2);
 	assert_int_equal(ld_le16(st), 1);
@@ -438,8 +490,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(config),         T(transmit),      T(checksums),   T(transmit_stall), T(receive),
-		T(receive_merged), T(receive_stall), T(bad_buffers), T(wire_cut),       T(wire_down_and_up),
+		T(config),   T(transmit),         T(checksums),      T(transmit_stall),
+		T(receive),  T(receive_merged),   T(receive_stall),  T(bad_buffers),
+		T(wire_cut), T(wire_down_and_up), T(checked_frames), T(another_back_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ struct block {
 	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
 	u16 bytes;
 	u16 nops;
-	u8 mode;          /* MODE_CODE_MASK bits */
+	u8 mode;          /* soft_code_key() */
 	bool whole;       /* goes on behind branches that may not be taken */
 	_Atomic u16 dead; /* invalidated: find another */
 	struct uop op[];

@@ -90,7 +90,7 @@ struct jit_counts {
 
 /* Per vCPU; part of struct soft_cpu, and addressed from rsp by translated code. */
 struct jit_cpu {
-	u64 vpage;    /* linear address of the running block's page */
+	u64 vpage;    /* RIP where the running block's page begins */
 	u64 host_rsp; /* the C stack, below jit_enter's frame */
 	u64 ret;      /* where the routine in use goes back to */
 	u64 tmp;      /* of one instruction */

@@ -49,8 +49,10 @@ struct soft_vm;
 #define MODE_SS32 4u   /* SS.B: legacy stacks use ESP */
 #define MODE_PE 8u     /* protected mode */
 #define MODE_VM86 16u
-#define MODE_LMA 32u                               /* long mode active (64-bit or compatibility) */
-#define MODE_CODE_MASK (MODE_CODE64 | MODE_CODE32) /* what a block is keyed by */
+#define MODE_LMA 32u /* long mode active (64-bit or compatibility) */
+/* Not of 64-bit code: */
+#define MODE_FLAT 64u    /* 32-bit code, and ES CS SS DS are all of the 4 GiB from 0, to be read and (not CS) written */
+#define MODE_NARROW 128u /* CS ends before what an IP of the code's size can reach */
 
 /* ---- register file indices ---- */
 #define GPR_ZERO 16 /* always reads 0: "no base", "no index" */
@@ -91,7 +93,10 @@ struct soft_cpu {
 	u32 mode;              /* MODE_* */
 	struct tlb_entry *tlb; /* the table in use */
 	u64 eff_base[8];       /* by segment: base to add (0 for ES CS SS DS in 64-bit code) */
-	struct jc_entry *jc;   /* the table in use */
+	/* By [write][segment]: an access that ends there or below (offset and bytes) is certainly allowed; 0: ask
+	 * soft_seg_lin(). Not kept up in 64-bit code. */
+	u64 seg_end[2][8];
+	struct jc_entry *jc; /* the table in use */
 	const struct soft_hooks *hooks;
 	u64 rip;
 	const struct uop *op;      /* of the instruction being executed, see SOFT_ENTER */
@@ -227,6 +232,38 @@ static inline bool soft_real_mode(const struct soft_cpu *c)
 static inline bool soft_code64(const struct soft_cpu *c)
 {
 	return c->mode & MODE_CODE64;
+}
+/* What the blocks are keyed by that can be executed now: what their bytes mean, and what a translation relies on. */
+static inline u8 soft_code_key(const struct soft_cpu *c)
+{
+	return (u8)(c->mode & MODE_CODE64 ? MODE_CODE64
+					  : c->mode & (MODE_CODE32 | MODE_SS32 | MODE_FLAT | MODE_NARROW));
+}
+/*
+ * The key in what is found by linear addresses, which all those blocks share. That of 64-bit code is 0; others have bit
+ * 62 and not bit 63, as no canonical address has.
+ */
+#define SOFT_SALTS (0x7full << 56)
+static inline u64 soft_key_salt(u8 key)
+{
+	return key & MODE_CODE64
+		   ? 0
+		   : 1ull << 62 | (key & MODE_CODE32 ? 1ull << 61 : 0) | (key & MODE_SS32 ? 1ull << 60 : 0) |
+			 (key & MODE_FLAT ? 1ull << 59 : 0) | (key & MODE_NARROW ? 1ull << 58 : 0);
+}
+static inline u64 soft_salted_lin(u64 key)
+{
+	return key >> 62 == 1 ? (u32)key : key;
+}
+/* Index in soft_vm.decoder[] for code of that mode or key. */
+static inline unsigned soft_decoder(u32 mode)
+{
+	return mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1 : 2;
+}
+/* Where c->rip is. */
+static inline u64 soft_lin_rip(const struct soft_cpu *c)
+{
+	return c->mode & MODE_CODE64 ? c->rip : (u32)(c->eff_base[SEG_CS] + c->rip);
 }
 static inline bool soft_canonical(u64 a)
 {

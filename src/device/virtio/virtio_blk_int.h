@@ -3,7 +3,7 @@
 #ifndef MICA_VIRTIO_BLK_INT_H
 #define MICA_VIRTIO_BLK_INT_H
 
-#include "block/block.h"
+#include "block/report.h"
 #include "device/virtio/virtio.h"
 
 #include <assert.h>
@@ -67,9 +67,9 @@ struct vblk {
 	struct req *reqs, *free;
 	unsigned nreqs, fresh; /* reqs[fresh..] were never used: their memory is not there yet */
 	unsigned inflight, epoch;
-	u64 to_signal;                      /* queues with pushes since their last signal */
-	bool starved;                       /* chains wait for a struct req */
-	u64 errors, errors_next, errors_ns; /* since the last quiet hour; how many are reported next; the last one */
+	u64 to_signal; /* queues with pushes since their last signal */
+	bool starved;  /* chains wait for a struct req */
+	struct blk_report report;
 };
 
 /* ---- requests; dev->lock held ---- */

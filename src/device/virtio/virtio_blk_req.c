@@ -10,8 +10,6 @@
  * INV-VB-1: reset returns when nothing is in flight, so no host I/O reaches memory that the driver took
  * back.
  */
-#include "base/clock.h"
-#include "base/log.h"
 #include "device/virtio/virtio_blk_int.h"
 
 #define T_IN 0
@@ -27,9 +25,6 @@
 
 #define HDR_BYTES 16
 #define RANGE_F_UNMAP 1u
-/* Host errors of a disk are reported as their number reaches 1, 10, 100, ...; after so long without one it begins anew.
- */
-#define ERRORS_FORGET_NS (3600 * NSEC_PER_SEC)
 
 struct req *vblk_req_get(struct vblk *vb)
 {
@@ -83,59 +78,6 @@ static void submit_range(struct req *req)
 	blk_submit(req->vb->blk, &req->r);
 }
 
-static const char *op_name(const struct req *req)
-{
-	switch (req->type) {
-	case T_IN:
-		return "read";
-	case T_OUT:
-		return "write";
-	case T_FLUSH:
-		return "flush";
-	case T_DISCARD:
-		return "discard";
-	default:
-		return "write-zeroes";
-	}
-}
-
-static const char *advice(int code)
-{
-	switch (code) {
-	case ENOSPC:
-	case EDQUOT:
-		return "make room on the host's file system, or the guest's file systems may go read-only";
-	case EIO:
-		return "the host's storage fails, or the image became shorter: look at the host's kernel log, and save "
-		       "what can "
-		       "be read";
-	default:
-		return "look at the host's kernel log and at the storage that holds the image";
-	}
-}
-
-/* The guest sees each of them; the operator hears of the first and of how many there are, in lines that grow fewer. */
-static void report_error(const struct req *req, int code)
-{
-	struct vblk *vb = req->vb;
-	u64 now = clock_mono_ns();
-
-	if (!vb->errors || now - vb->errors_ns > ERRORS_FORGET_NS) {
-		vb->errors = 0;
-		vb->errors_next = 1;
-	}
-	vb->errors_ns = now;
-	if (++vb->errors != vb->errors_next)
-		return;
-	vb->errors_next *= 10;
-	log_warn("disk '%s': the host failed a %s of %llu bytes at %llu: %s (errno %d); %s. %llu such error%s so far, "
-		 "the next "
-		 "line comes at %llu",
-		 blk_name(vb->blk), op_name(req), (unsigned long long)req->r.bytes, (unsigned long long)req->r.off,
-		 strerror(code), code, advice(code), (unsigned long long)vb->errors, vb->errors == 1 ? "" : "s",
-		 (unsigned long long)vb->errors_next);
-}
-
 static void req_done(struct blk_req *r, int res)
 {
 	struct req *req = container_of(r, struct req, r);
@@ -155,9 +97,7 @@ static void req_done(struct blk_req *r, int res)
 		blk_submit(vb->blk, r);
 		return;
 	}
-	/* EINVAL and EROFS are the guest's mistakes; the rest the operator wants to know. */
-	if (res < 0 && res != -EINVAL && res != -EROFS)
-		report_error(req, -res);
+	blk_report(&vb->report, vb->blk, r, res);
 	vb->inflight--;
 	req_finish(req, res ? S_IOERR : S_OK);
 }

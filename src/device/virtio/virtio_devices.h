@@ -35,6 +35,8 @@ int virtio_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, 
 /* Offer a larger MTU than 1500 (at most 65520), where all that the back end reaches takes it; before virtio_pci_add().
  */
 void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
+/* The checksums of what comes out of fd are right, says the back end: the driver may take its word. */
+void virtio_net_set_checked(struct virtio_dev *d, bool checked);
 /* Who hears of the link's ups and downs; *l is copied. Before virtio_pci_add(). */
 void virtio_net_listen(struct virtio_dev *d, const struct device_listener *l);
 int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,

@@ -19,12 +19,15 @@
  * events right.
  *
  * Checksums: the driver may leave a transmitted checksum unfinished (NEEDS_CSUM); it is finished here,
- * in a copy, as the chain is not ours to write. Segmentation is not offered.
+ * in a copy, as the chain is not ours to write. Received ones are not looked at again by a driver that asked for that
+ * (GUEST_CSUM), where the back end says that they are right (NET_HELLO_CHECKED). Segmentation is not offered: the MTU
+ * does more.
  */
 #include "device/class.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
 #include "machine/machine.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/state.h"
 #include "net/net.h"
@@ -35,6 +38,7 @@
 enum { RXQ, TXQ };
 
 #define F_CSUM 0
+#define F_GUEST_CSUM 1
 #define F_MTU 3
 #define F_MAC 5
 #define F_MRG_RXBUF 15
@@ -43,6 +47,7 @@ enum { RXQ, TXQ };
 #define STATUS_LINK_UP 1
 
 #define HDR_F_NEEDS_CSUM 1
+#define HDR_F_DATA_VALID 2
 #define HDR_GSO_NONE 0
 
 /* 5.1.6; num_buffers is always there in a modern device. */
@@ -69,6 +74,7 @@ struct vnet {
 	struct device_listener listener;
 	u8 cfg[12]; /* mac, status, max_virtqueue_pairs, mtu */
 	bool rx_stalled, tx_stalled, ended;
+	bool checked;       /* the back end's frames have right checksums */
 	size_t frame_bytes; /* a frame that waits for buffers; 0: none */
 	u8 frame[NET_FRAME_MAX + 1];
 	u8 tx_copy[NET_FRAME_MAX];
@@ -96,9 +102,30 @@ static void wire_ended(struct vnet *n)
 	if (n->ended)
 		return;
 	n->ended = true;
-	log_warn("virtio-net: the network behind it has ended; the guest's link is down");
+	log_warn(_("virtio-net: the network behind it has ended; the guest's link is down"));
 	set_link(n, false);
 	loop_timer_arm(&n->kick, 0);
+}
+
+/* A word of the back end's, in n->frame: it died, or another one has taken its place, which must not take less. */
+static void hear(struct vnet *n, size_t bytes)
+{
+	struct net_backend said;
+	struct err e;
+
+	if (n->frame[0] == NET_MSG_DOWN)
+		set_link(n, false);
+	if (n->frame[0] != NET_MSG_HELLO)
+		return;
+	int r = net_hello_read(&said, n->frame, bytes, &e);
+	if (r == 0 && said.mtu < ld_le16(n->cfg + 10))
+		r = err_set(&e, EPROTO, "the network takes %u bytes a frame now, and the guest was told %u", said.mtu,
+			    ld_le16(n->cfg + 10));
+	if (r < 0)
+		log_guest(_("virtio-net: %s; the guest's link stays down"), err_local(&e));
+	else
+		n->checked = said.checked;
+	set_link(n, r == 0);
 }
 
 /* ---- transmit ---- */
@@ -201,7 +228,8 @@ enum deliver { DELIVERED, DROPPED, NO_BUFFERS };
 /* Give n->frame to the driver. */
 static enum deliver deliver(struct vnet *n)
 {
-	struct hdr h = { .num_buffers = 1 };
+	bool valid = n->checked && virtio_has(n->d, F_GUEST_CSUM);
+	struct hdr h = { .num_buffers = 1, .flags = valid ? HDR_F_DATA_VALID : 0 };
 	unsigned most = virtio_has(n->d, F_MRG_RXBUF) ? MERGE_MAX : 1, nch = 0;
 	size_t done = 0;
 
@@ -243,8 +271,8 @@ static void receive(struct vnet *n)
 				wire_ended(n);
 				break;
 			}
-			if (r < NET_FRAME_MIN && n->frame[0] <= NET_MSG_DOWN)
-				set_link(n, n->frame[0] != NET_MSG_DOWN);
+			if (r < NET_FRAME_MIN)
+				hear(n, (size_t)r);
 			if (r < NET_FRAME_MIN || r > NET_FRAME_MAX)
 				continue;
 			n->frame_bytes = (size_t)r;
@@ -360,7 +388,7 @@ static void net_state(struct virtio_dev *d, struct state_file *s)
 static const struct virtio_class net_class = {
 	.name = "virtio-net",
 	.id = VIRTIO_ID_NET,
-	.features = 1ull << F_CSUM | 1ull << F_MAC | 1ull << F_MRG_RXBUF | 1ull << F_STATUS,
+	.features = 1ull << F_CSUM | 1ull << F_GUEST_CSUM | 1ull << F_MAC | 1ull << F_MRG_RXBUF | 1ull << F_STATUS,
 	.cfg_bytes = 12,
 	.cfg_read = net_cfg_read,
 	.driver_ok = net_driver_ok,
@@ -377,6 +405,12 @@ void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu)
 	must(d->cls == &net_class && mtu >= 1280 && mtu <= 65520);
 	st_le16(n->cfg + 10, (u16)mtu);
 	d->features_offered |= 1ull << F_MTU;
+}
+
+void virtio_net_set_checked(struct virtio_dev *d, bool checked)
+{
+	must(d->cls == &net_class);
+	((struct vnet *)d->impl)->checked = checked;
 }
 
 void virtio_net_listen(struct virtio_dev *d, const struct device_listener *l)
@@ -417,6 +451,7 @@ static int new_card(struct device **out, struct machine *m, const struct device_
 	if (r < 0)
 		return r;
 	virtio_net_set_mtu(d, a->mtu);
+	virtio_net_set_checked(d, a->checked);
 	virtio_net_listen(d, &a->listener);
 	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
 }

@@ -65,7 +65,7 @@ void cache_free(struct soft_vm *vm)
 
 static inline u64 hash_of(u64 phys, u32 mode)
 {
-	return (phys ^ ((u64)mode << 60)) * 0x9e3779b97f4a7c15ull;
+	return (phys ^ ((u64)mode << 56)) * 0x9e3779b97f4a7c15ull;
 }
 
 static inline u64 *set_of(struct code_cache *k, u64 hash)

@@ -17,22 +17,20 @@ void jc_clear(struct jc_table *t)
 	t->halves = 0;
 }
 
-#define JC_SALTS (3ull << 61)
-
 /* Forget what lies in [from, from + bytes), of n slots from `slot` on. */
 static void jc_forget(struct jc_table *t, unsigned slot, unsigned n, u64 from, u64 bytes)
 {
 	for (unsigned run = slot / JC_RUN; run < (slot + n) / JC_RUN; run++)
 		if (t->used[run / 64] >> (run % 64) & 1)
 			for (unsigned i = run * JC_RUN; i < (run + 1) * JC_RUN; i++)
-				if ((t->e[i].key & ~JC_SALTS) - from < bytes)
+				if ((t->e[i].key & ~SOFT_SALTS) - from < bytes)
 					t->e[i].key = JC_NONE(i);
 }
 
 /* Drop the blocks of lin's page of 1 << shift bytes, and those that reach into it from the page before. */
 void jc_flush(struct jc_table *t, gva_t lin, unsigned shift)
 {
-	u64 size = 1ull << shift, start = lin & ~(size - 1), before = (start - PAGE_BYTES) & ~JC_SALTS;
+	u64 size = 1ull << shift, start = lin & ~(size - 1), before = (start - PAGE_BYTES) & ~SOFT_SALTS;
 
 	if (unlikely(!start)) {
 		jc_clear(t); /* the page before it is the last one, whatever that is in this mode */

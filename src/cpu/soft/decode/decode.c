@@ -2,14 +2,15 @@
 /*
  * decode.c - guest bytes to uops, a block at a time.
  *
- * A block ends after control flow, after anything that can change how the next bytes decode or execute,
- * at the page's end, and after BLOCK_INSNS_MAX instructions. A conditional branch that is not taken goes
- * on inside its block.
+ * A block ends after control flow, after anything that can change how the next bytes decode or execute (outside of
+ * 64-bit code, loads of segment registers), at the page's end, and after BLOCK_INSNS_MAX instructions. A conditional
+ * branch that is not taken goes on inside its block.
  */
 #include "cpu/soft/decode/decode.h"
 #include "cpu/soft/decode/form.h"
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/interp/exec.h"
+#include "cpu/soft/system/sys_ops.h"
 
 static void index_rows(void)
 {
@@ -106,21 +107,28 @@ void decode_begin(struct decode *d)
 	}
 }
 
+/* What follows may belong to a block with another key, see soft_code_key(). */
+static bool loads_segment(const struct uop *u, u32 mode)
+{
+	return !(mode & MODE_CODE64) && (u->fn == sys_mov_to_sreg || u->fn == sys_pop_sreg || u->fn == sys_lxs) &&
+	       u->r1 <= SEG_DS;
+}
+
 bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsigned n, unsigned max, bool whole)
 {
 	const struct soft_vm *vm = c->vm;
 	const struct decode_ends *ends = vm->ends;
 	u32 mode = b->mode;
-	unsigned code = mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1 : 2;
+	unsigned code = soft_decoder(mode);
 	unsigned off = 0, nu = 0, ni = 0;
 	bool end = false;
 
 	/* Blocks that go on behind branches overlap. For code that is hardly ever executed they cost too much memory.
 	 */
-	bool cut = !whole && vm->jit && (mode & MODE_CODE64), was_cut = false;
+	bool cut = !whole && vm->jit && !(mode & MODE_NARROW), was_cut = false;
 
 	/* A single step (n is at most 15) decodes one instruction and does not keep it: nothing to count. */
-	if (vm->jit && (max > 1 || n > 15) && (mode & MODE_CODE64))
+	if (vm->jit && (max > 1 || n > 15) && !(mode & MODE_NARROW))
 		b->op[nu++] = (struct uop){
 			.fn = ends->first, .base = GPR_ZERO, .index = GPR_ZERO, .imm = ends->heat(vm, b->phys)
 		};
@@ -138,6 +146,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 			ni++;
 			off += e->len;
 			end = e->end;
+			if (loads_segment(&b->op[nu - 1], mode))
+				break;
 			continue;
 		}
 		const struct memo_insn *insn = memo_insn(c, e, bytes);
@@ -181,6 +191,8 @@ bool decode_block(const struct soft_cpu *c, struct block *b, const u8 *p, unsign
 			was_cut = true;
 			break;
 		}
+		if (loads_segment(d.u, mode))
+			break;
 	}
 	if (!ni)
 		return false;

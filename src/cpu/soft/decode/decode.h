@@ -20,8 +20,8 @@
 
 /* The handlers that the decoder puts at a block's borders, and which know the run loop and the translator. */
 struct decode_ends {
-	/* Stands before the first instruction of 64-bit code, in a VM that translates. Its imm is what heat() returns.
-	 */
+	/* Stands before the first instruction of code that can be translated, in a VM that translates. Its imm is what
+	 * heat() returns. */
 	uop_fn *first;
 	u64 (*heat)(const struct soft_vm *vm, u64 phys);
 	uop_fn *last;      /* go on behind the block */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * jit.h - the translator: hot blocks of 64-bit code become host code. Inside of the software engine.
+ * jit.h - the translator: hot blocks become host code. Inside of the software engine.
  *
  * Theory of operation
  *
@@ -17,9 +17,16 @@
  *   xmm/ymm    the guest's while c->jit.vec_live, else they are in c->vec
  *   x87, MXCSR the guest's, as everywhere inside soft_run()
  *
- * RIP: translations are position independent. c->jit.vpage is the linear address of the page that the
- * running block begins in; RIP is vpage plus an offset known at translation. It changes only where control
- * goes to another page.
+ * RIP: translations are position independent. c->jit.vpage is RIP at the start of the page that the running block
+ * begins in (its linear address, less CS's base outside of 64-bit code); RIP is vpage plus an offset known at
+ * translation. It changes only where control goes to another page.
+ *
+ * Other code than 64-bit: a block's key (soft_code_key()) says what its translation may rely on: the size of code and
+ * of the stack, and whether the segments are flat. With flat segments nothing is added to an address or compared, but
+ * for FS and GS. Otherwise the base is added, and the access compared with what the segment allows for certain
+ * (c->seg_end[]); what that does not allow is the handler's, which knows all the rules. The upper half of a register
+ * that 32 bits were written to is zero, as in the interpreter. The jump cache has keys instead of RIP: linear address
+ * and soft_key_salt(). Whoever loads a segment leaves the block if the key is another one then (jit_execute()).
  *
  * Entries: a translation can be entered in two ways. At E_NEAR the six status flags are in RFLAGS: branches inside the
  * page go there. At E_FAR they are in c->fl, and c->pending is looked at: everything else goes there.
@@ -57,9 +64,10 @@
  * Files. The code memory: jit_code.c, with the routines in it, jit_routines.c. A translation: jit_translate.c a block,
  * jit_rows.c which way an instruction goes, jit_insn.c that it goes it. Its emitters: jit_native.c with jit_encode.c
  * for what is encoded again, jit_insn.c, jit_muldiv.c, jit_bits.c, jit_string.c, jit_sysi.c, jit_vec.c, jit_flow.c
- * (branches); jit_mem.c the operand in memory, jit_group.c operands near each other, jit_flags.c what reads and writes
- * flags; jit_asm.h and jit_opcodes.h the assembler. While translated code runs: jit_run.c what it calls, jit_next.c
- * where it goes on, jit_follow.c its caches. jit_check.c the self-check.
+ * (branches), jit_legacy.c (branches and the stack outside of 64-bit code); jit_mem.c the operand in memory,
+ * jit_group.c operands near each other, jit_flags.c what reads and writes flags; jit_asm.h and host_opcodes.h the
+ * assembler. While translated code runs: jit_run.c what it calls, jit_next.c where it goes on, jit_follow.c its caches.
+ * jit_check.c the self-check.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H
@@ -136,6 +144,20 @@ int jit_init(struct soft_vm *vm, struct err *e);
 void jit_fini(struct soft_vm *vm);
 /* All code is dropped; in an exclusive section. */
 void jit_reset(struct soft_vm *vm);
+/*
+ * Outside of 64-bit code translations take RIP to be the page's, c->jit.vpage, plus an offset. Where CS has a base that
+ * may be wrong at the segment's ends: blocks there are interpreted. In 16-bit code pages that begin below the base are
+ * all right, but for what is below it: E_FAR looks.
+ */
+#define JIT_PAGE16_MAX 0xf000 /* so that no instruction goes on beyond IP 0xffff */
+static inline bool jit_may_run_at(const struct block *b, u64 rip)
+{
+	s64 page = (s64)(rip - (b->phys & ~PAGE_MASK));
+
+	if (likely(b->mode & (MODE_CODE64 | MODE_FLAT)))
+		return true;
+	return b->mode & MODE_CODE32 ? page >= 0 : page <= JIT_PAGE16_MAX;
+}
 /* Runs b's code until it leaves: the uop to go on with in the interpreter, or NULL: at c->rip. */
 const struct uop *jit_enter(struct soft_cpu *c, struct block *b);
 /* The block died: cache->lock held. */

@@ -5,7 +5,7 @@
 #ifndef MICA_SOFT_JIT_ASM_H
 #define MICA_SOFT_JIT_ASM_H
 
-#include "cpu/soft/jit/jit_opcodes.h"
+#include "cpu/soft/host_opcodes.h"
 #include "cpu/soft/jit/jit_translation.h"
 
 /* Host registers by their numbers in encodings. */
@@ -28,6 +28,8 @@ enum {
 	H_R15,
 	H_NONE
 };
+/* Bytes, without a REX prefix. */
+enum { H8_AH = 4, H8_CH, H8_DH, H8_BH };
 
 /* Guest register -> host register, H_NONE: in c->gpr[]. */
 extern const u8 jit_hreg[16];
@@ -189,7 +191,7 @@ static inline void e_jmp_to(struct jit *j, const u8 *to)
 /* Rotated right, and no flag is touched: BMI2 */
 static inline void e_rorx_rcx_rax(struct jit *j, u8 n)
 {
-	EB(j, X_VEX3, 0xe3, 0xfb, 0xf0, X_REGS(H_RCX, H_RAX), n);
+	EB(j, X_VEX3, X_VEX_RB(3, 0, 0), X_VEX_WVL(1, 0u, 0, 3), X0F3A_RORX, X_REGS(H_RCX, H_RAX), n);
 }
 void e_nops(struct jit *j, unsigned n);
 
@@ -197,6 +199,10 @@ void e_nops(struct jit *j, unsigned n);
 #define CC_Z 4u
 #define CC_AE 3u
 #define CC_NZ 5u
+#define CC_BE 6u
 #define CC_A 7u
+#define CC_S 8u
+#define CC_L 12u
+#define CC_G 15u
 
 #endif

@@ -82,7 +82,7 @@ bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 	e_mov(j, H_RSI, H_RCX);
 	e_mov(j, H_RCX, jit_hreg[GPR_RCX]);
 	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
-	EB(j, X_LOCK, X_REX_W, X_0F, X0F_GROUP9, X_MODRM(0, 1, H_RSI)); /* lock cmpxchg16b [rsi] */
+	EB(j, X_LOCK, X_REX_W, X_0F, X0F_GROUP9, X_MODRM(0, XG_CMPXCHG16B, H_RSI)); /* lock cmpxchg16b [rsi] */
 	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
 	e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
 	j_wrote_flags(j, i);
@@ -158,7 +158,7 @@ bool sp_lahf(struct jit *j, struct jinsn *i)
 	j_need_mem(j, i->live_in);
 	e_mov(j, H_RCX, jit_hreg[GPR_RAX]);
 	EB(j, X8_MOV_R_M); /* mov ch, [fl + 1] */
-	modrm_disp(j, 5, H_RSP, C_OFF(fl) + 1);
+	modrm_disp(j, H8_CH, H_RSP, C_OFF(fl) + 1);
 	e_mov(j, jit_hreg[GPR_RAX], H_RCX);
 	return true;
 }
@@ -178,7 +178,7 @@ bool sp_direction(struct jit *j, struct jinsn *i)
 
 	j_need_mem(j, i->live_in);
 	e8(j, X8_ALU_I8); /* or, and byte [sysflags + 1], imm8 */
-	modrm_disp(j, on ? 1 : 4, H_RSP, C_OFF(sysflags) + 1);
+	modrm_disp(j, on ? XG_OR : XG_AND, H_RSP, C_OFF(sysflags) + 1);
 	e8(j, on ? FL_DF >> 8 : (u8) ~(FL_DF >> 8));
 	j_spoil(j);
 	return true;

@@ -125,7 +125,8 @@ static bool repeatable(const struct soft_cpu *c, const struct block *b)
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&c->vm->decoder[0], p + at, end - at, &in, ops)))
+		if (ZYAN_FAILED(
+			ZydisDecoderDecodeFull(&c->vm->decoder[soft_decoder(b->mode)], p + at, end - at, &in, ops)))
 			return false;
 		switch (in.meta.category) {
 		case ZYDIS_CATEGORY_SYSTEM:
@@ -137,6 +138,10 @@ static bool repeatable(const struct soft_cpu *c, const struct block *b)
 		default:
 			break;
 		}
+		/* CPUID says whether the APIC is on. */
+		if (in.mnemonic == ZYDIS_MNEMONIC_VMCALL || in.mnemonic == ZYDIS_MNEMONIC_VMMCALL ||
+		    in.mnemonic == ZYDIS_MNEMONIC_CPUID)
+			return false;
 		for (unsigned i = 0; i < in.operand_count_visible; i++)
 			if (ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			    (ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_CONTROL ||

@@ -21,7 +21,7 @@ static bool may_keep_flags(const ZydisDecodedInstruction *in, const ZydisDecoded
  * Status flags that may be read by the code at page offset `at` before they are overwritten: what some path carries
  * to a reader, or out of sight. Each instruction is looked at again only for flags that it has not been looked at for.
  */
-static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at)
+static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at, unsigned decoder)
 {
 	struct {
 		s64 at;
@@ -42,12 +42,12 @@ static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at)
 			carried &= ~(u32)seen[at];
 			seen[at] |= (u16)carried;
 			memcpy(bytes, page + at, MIN(sizeof(bytes), PAGE_BYTES - (u64)at));
-			out =
-			    carried &&
-			    (ZYAN_FAILED(ZydisDecoderDecodeFull(&vm->decoder[0], bytes, sizeof(bytes), &in, ops)) ||
-			     in.meta.category == ZYDIS_CATEGORY_SYSCALL || in.meta.category == ZYDIS_CATEGORY_SYSTEM ||
-			     in.meta.category == ZYDIS_CATEGORY_INTERRUPT ||
-			     in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR);
+			out = carried && (ZYAN_FAILED(ZydisDecoderDecodeFull(&vm->decoder[decoder], bytes,
+									     sizeof(bytes), &in, ops)) ||
+					  in.meta.category == ZYDIS_CATEGORY_SYSCALL ||
+					  in.meta.category == ZYDIS_CATEGORY_SYSTEM ||
+					  in.meta.category == ZYDIS_CATEGORY_INTERRUPT ||
+					  in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR);
 		}
 		if (!out && carried) {
 			if (in.cpu_flags) {
@@ -97,7 +97,8 @@ static u32 flags_undefined(const struct soft_cpu *c, const struct block *b)
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&c->vm->decoder[0], p + at, b->bytes - at, &in, ops)))
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&c->vm->decoder[soft_decoder(b->mode)], p + at, b->bytes - at,
+						       &in, ops)))
 			break;
 		if (in.cpu_flags) {
 			if (!may_keep_flags(&in, ops))
@@ -122,7 +123,8 @@ u32 check_flags(const struct soft_cpu *c, const struct block *b)
 	const u8 *page = c->ram->host + (b->phys & PAGE_MASK);
 	u32 flags = FL_STATUS & ~flags_undefined(c, b);
 
-	if (c->vm->options.translate == SOFT_TRANSLATE_EXACT || ((c->rip ^ c->gpr[GPR_BLK]) & PAGE_MASK))
+	s64 at = (s64)(c->rip - c->gpr[GPR_BLK] + (b->phys & ~PAGE_MASK));
+	if (c->vm->options.translate == SOFT_TRANSLATE_EXACT || at < 0 || at >= (s64)PAGE_BYTES)
 		return flags;
-	return flags & flags_live(c->vm, page, (s64)(c->rip & ~PAGE_MASK));
+	return flags & flags_live(c->vm, page, at, soft_decoder(b->mode));
 }

@@ -118,7 +118,7 @@ unsigned check_compare(FILE *f, const struct soft_cpu *c, const struct jit_check
 	return n + compare_registers(f, &k->ref, &k->got, flags) + compare_memory(f, c, k);
 }
 
-static void disassemble(FILE *f, const struct soft_vm *vm, const u8 *p, u64 bytes, u64 rip)
+static void disassemble(FILE *f, const struct soft_vm *vm, const u8 *p, u64 bytes, u64 rip, unsigned decoder)
 {
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -129,7 +129,8 @@ static void disassemble(FILE *f, const struct soft_vm *vm, const u8 *p, u64 byte
 	for (u64 at = 0; at < bytes;) {
 		unsigned len = 1;
 		snprintf(text, sizeof(text), "(data)");
-		if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&vm->decoder[0], p + at, MIN(15u, bytes - at), &in, ops))) {
+		if (ZYAN_SUCCESS(
+			ZydisDecoderDecodeFull(&vm->decoder[decoder], p + at, MIN(15u, bytes - at), &in, ops))) {
 			len = in.length;
 			ZydisFormatterFormatInstruction(&fmt, &in, ops, in.operand_count_visible, text, sizeof(text),
 							rip + at, NULL);
@@ -160,11 +161,11 @@ void check_report(struct soft_cpu *c, struct jit_check *k, const struct block *b
 		rip, b->jit.mode == TLB_USER ? "user" : "kernel", k->compared);
 	check_compare(stderr, c, k, b);
 	fprintf(stderr, "guest code\n");
-	disassemble(stderr, c->vm, c->ram->host + b->phys, b->bytes, rip);
+	disassemble(stderr, c->vm, c->ram->host + b->phys, b->bytes, rip, soft_decoder(b->mode));
 	k->start.c->rip = rip;
 	print_state(stderr, "state before", k->start.c);
 	print_state(stderr, "after the interpreter", k->ref.c);
 	print_state(stderr, "after translated code", k->got.c);
 	fprintf(stderr, "host code from its far entry (data of calls in between)\n");
-	disassemble(stderr, c->vm, b->jit.far, b->jit.bytes, (u64)(uintptr_t)b->jit.far);
+	disassemble(stderr, c->vm, b->jit.far, b->jit.bytes, (u64)(uintptr_t)b->jit.far, 0);
 }

@@ -3,44 +3,15 @@
  * jit_code.c - the translator's code memory, and the life of translations: made, dropped with their block, all dropped
  * with the arena.
  *
- * Code memory is one memfd mapped twice (INV-JIT-4), both at VM creation, since a sandbox may forbid new executable
- * mappings later. It is filled from the front; when it is full the arena of blocks is reset with it.
+ * Code memory (code_memory.h, INV-JIT-4) is filled from the front; when it is full the arena of blocks is reset with
+ * it.
  */
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/jit/jit_row.h"
+#include "cpu/soft/code_memory.h"
 #include "cpu/soft/vector/vec.h"
 
-#include <sys/mman.h>
-
 #define JIT_INDEX_MAX (256u << 10)
-
-/*
- * The same memory twice (INV-JIT-4). perf looks into its map file for anonymous memory only, and a memfd is none to
- * it; shared anonymous memory is ("/dev/zero"), and mremap() of no bytes maps it again. That needs more leave from
- * SELinux (execmem), so it is not how it always is.
- */
-static int map_code(struct jit_code *k, bool anonymous)
-{
-	auto_close int fd = -1;
-
-	if (anonymous) {
-		k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		if (k->rw == MAP_FAILED)
-			return -1;
-		k->rx = mremap(k->rw, 0, k->bytes, MREMAP_MAYMOVE);
-		return k->rx == MAP_FAILED ? -1 : mprotect(k->rx, k->bytes, PROT_READ | PROT_EXEC);
-	}
-#ifdef MFD_EXEC
-	fd = memfd_create("mica-jit", MFD_CLOEXEC | MFD_EXEC);
-#endif
-	if (fd < 0)
-		fd = memfd_create("mica-jit", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)k->bytes) < 0)
-		return -1;
-	k->rw = mmap(NULL, k->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	k->rx = mmap(NULL, k->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	return k->rw == MAP_FAILED || k->rx == MAP_FAILED ? -1 : 0;
-}
 
 int jit_init(struct soft_vm *vm, struct err *e)
 {
@@ -64,17 +35,15 @@ int jit_init(struct soft_vm *vm, struct err *e)
 	k->bytes = o->cache_bytes
 		       ? (size_t)(o->cache_bytes & PAGE_MASK)
 		       : (size_t)(vm->ram->bytes <= 512 * MIB ? 20 * MIB : MIN(vm->ram->bytes / 16, 128 * MIB));
-	k->rw = k->rx = MAP_FAILED;
 	k->perf_fd = -1;
-	if (o->perf_map) {
-		int r = jit_perf_open(k, e);
-		if (r < 0) {
-			jit_fini(vm);
-			return r;
-		}
+	int r = o->perf_map ? jit_perf_open(k, e) : 0;
+	if (r == 0)
+		r = o->perf_map ? code_memory_map_anonymous(k->bytes, &k->rw, &k->rx, e)
+				: code_memory_map("mica-jit", k->bytes, &k->rw, &k->rx, e);
+	if (r < 0) {
+		jit_fini(vm);
+		return r;
 	}
-	if (map_code(k, o->perf_map) < 0)
-		goto fail;
 	pthread_mutex_init(&k->lock, NULL);
 	k->rorx = __builtin_cpu_supports("bmi2");
 	k->avx = vm->stubs->feat & VF_AVX;
@@ -99,11 +68,6 @@ int jit_init(struct soft_vm *vm, struct err *e)
 			vm->cpu[i]->jit.check = jit_check_new();
 	}
 	return 0;
-fail:;
-	int r = err_sys(e, errno,
-			"cannot map memory for translated code (does the host's policy forbid executable memfds?)");
-	jit_fini(vm);
-	return r;
 }
 
 void jit_fini(struct soft_vm *vm)
@@ -112,10 +76,7 @@ void jit_fini(struct soft_vm *vm)
 
 	if (!k)
 		return;
-	if (k->rw != MAP_FAILED)
-		munmap(k->rw, k->bytes);
-	if (k->rx != MAP_FAILED)
-		munmap(k->rx, k->bytes);
+	code_memory_unmap(k->bytes, k->rw, k->rx);
 	if (k->scratch) {
 		free(k->scratch->buf);
 		pthread_mutex_destroy(&k->lock);
@@ -152,7 +113,7 @@ const struct uop *jit_enter(struct soft_cpu *c, struct block *b)
 	const struct uop *(*enter)(struct soft_cpu *, u8 *) =
 	    (const struct uop *(*)(struct soft_cpu *, u8 *))(uintptr_t)c->vm->jit->r_enter;
 
-	c->jit.vpage = c->gpr[GPR_BLK] & PAGE_MASK;
+	c->jit.vpage = c->gpr[GPR_BLK] - (b->phys & ~PAGE_MASK);
 	c->jit.entries++;
 	return enter(c, b->jit.far);
 }
@@ -214,7 +175,7 @@ static void overwrite(struct jit_code *k, u32 at, const u8 *to)
 
 	must(!(at & 7));
 	v = *p;
-	v = (v & ~0xffffffffffull) | 0xe8 | (u64)(u32)((u32)(to - k->rx) - (at + 5)) << 8;
+	v = (v & ~0xffffffffffull) | X_CALL | (u64)(u32)((u32)(to - k->rx) - (at + 5)) << 8;
 	__atomic_store_n(p, v, __ATOMIC_SEQ_CST);
 }
 

@@ -68,6 +68,12 @@ struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool writ
 /* ... align: low bits that must be zero, else the handler executes (and raises) it. */
 struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write,
 			       unsigned addr);
+/* ... where rax is in a segment that is not the memory operand's. */
+struct jstub *jm_check_seg(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, unsigned seg);
+/* enum cpu_seg_name of a segment register. */
+unsigned jm_seg(ZydisRegister r);
+/* rax: an offset, of which the upper half is zero: the linear address. Not of 64-bit code. */
+void jm_add_base(struct jit *j, unsigned seg);
 /* The same for [base + disp] of the guest's stack, base a guest register. */
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr);
 static inline void jm_done(struct jit *j, struct jstub *s, bool load_flags)
@@ -90,6 +96,10 @@ void j_set_reg(struct jit *j, unsigned g, unsigned h);
 /* ---- jit_flow.c ---- */
 /* Go on at page offset `off`; live: flags wanted there. */
 void jf_fall(struct jit *j, s64 off, u16 live);
+/* ... by a branch; always, on condition cc, or to RIP rax with flags in c->fl. False: too many stubs. */
+void jf_go(struct jit *j, s64 off, u16 live);
+bool jf_go_if(struct jit *j, struct jinsn *i, s64 off, u16 live, unsigned cc);
+void jf_go_rax(struct jit *j, const struct jinsn *i, unsigned undo);
 void jf_emit_link(struct jit *j, struct jstub *s);
 void jf_emit_jump(struct jit *j, struct jstub *s);
 /* Is the instruction a branch; where to, from the block's page: */

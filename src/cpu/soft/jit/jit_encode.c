@@ -62,10 +62,20 @@ void je_imm(struct jit *j, const struct jinsn *i)
 			eb(j, i->bytes + i->in.raw.imm[k].offset, i->in.raw.imm[k].size / 8);
 }
 
+/* In 16-bit code a prefix says that the operand has 32 bits; on the host one says that it has 16. */
+static bool is_16bit(const struct jinsn *i)
+{
+	return i->ops[i->in.mnemonic == ZYDIS_MNEMONIC_CRC32].size == 16;
+}
+
 void je_prefixes(struct jit *j, const struct jinsn *i)
 {
+	if (j_code16(j) && is_16bit(i))
+		e8(j, X_OSIZE);
 	for (unsigned k = 0; k < i->in.raw.prefix_count; k++) {
 		u8 p = i->in.raw.prefixes[k].value;
+		if (p == X_OSIZE && j_code16(j) && i->in.raw.prefixes[k].type != ZYDIS_PREFIX_TYPE_MANDATORY)
+			continue;
 		/* What this processor model ignores (F3 on BSF without BMI1) the host might not. */
 		if ((p == X_OSIZE || p == X_REPNE || p == X_REP || p == X_LOCK) &&
 		    i->in.raw.prefixes[k].type != ZYDIS_PREFIX_TYPE_IGNORED)
@@ -93,10 +103,10 @@ void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsign
 	if (i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		const u8 *v = i->bytes + i->in.raw.vex.offset;
 		bool three = v[0] == X_VEX3;
-		u8 p1 = three ? v[1] & 0x1f : 1, p2 = three ? v[2] : v[1] & 0x7f;
+		u8 p1 = three ? v[1] & X_VEX_MAP : 1, p2 = three ? v[2] : v[1] & (u8)~X_VEX_W;
 		if (e->vvvv != H_NONE)
-			p2 = (u8)((p2 & 0x87) | (~e->vvvv & 15) << 3);
-		EB(j, X_VEX3, (u8)(p1 | (r ? 0 : 0x80) | 0x40 | (b ? 0 : 0x20)), p2);
+			p2 = (u8)((p2 & X_VEX_W_L_PP) | X_VEX_V(e->vvvv));
+		EB(j, X_VEX3, X_VEX_RB(p1, r, b), p2);
 	} else {
 		je_prefixes(j, i);
 		bool w = (i->in.attributes & ZYDIS_ATTRIB_HAS_REX) && i->in.raw.rex.W;
@@ -104,6 +114,8 @@ void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsign
 			e8(j, X_REX | w << 3 | r << 2 | b);
 		je_map(j, i);
 	}
+	if (opcode == X8_ALU_I8_32 && i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
+		opcode = X8_ALU_I8;
 	e8(j, opcode);
 	modrm_of(j, e);
 	je_imm(j, i);
@@ -120,6 +132,12 @@ bool je_is_gpr(ZydisRegister r)
 bool je_is_high(ZydisRegister r)
 {
 	return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
+}
+
+bool je_is_moffs(const struct jinsn *i)
+{
+	return i->in.mnemonic == ZYDIS_MNEMONIC_MOV && i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	       (i->in.opcode & 0xfc) == 0xa0 && i->in.address_width != 64;
 }
 
 bool je_regs(const struct jinsn *i, struct regs *r)
@@ -143,7 +161,7 @@ bool je_regs(const struct jinsn *i, struct regs *r)
 			continue;
 		case ZYDIS_OPERAND_TYPE_MEMORY:
 			if (r->mem || (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN) ||
-			    o->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			    (o->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM && !je_is_moffs(i)))
 				return false;
 			r->mem = o;
 			r->mem_rd = rd;
@@ -208,9 +226,11 @@ bool je_native_ok(const struct jit *j, const struct jinsn *i)
 		return i->in.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && r.acc < 0 && r.v < 0;
 	if (homed(r.reg) && (i->row->flags & JR_KEEPS_REG))
 		return false;
+	if (je_is_moffs(i))
+		return true;
 	if (r.acc >= 0 && !(r.acc == GPR_RAX && r.imm && r.reg < 0 && r.rm < 0 && !r.mem &&
 			    i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
-			    ((i->in.opcode & 0xc6) == 0x04 || (i->in.opcode & 0xfe) == 0xa8)))
+			    ((i->in.opcode & ~0x39u) == X_ADD_AL_I8 || (i->in.opcode & ~1u) == X_TEST_AL_I8)))
 		return false;
 	unsigned n = (unsigned)homed(r.reg) + homed(r.v);
 	if (r.mem && n > 1)

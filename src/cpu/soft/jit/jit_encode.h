@@ -40,6 +40,8 @@ void je_map(struct jit *j, const struct jinsn *i);
 void je_imm(struct jit *j, const struct jinsn *i);
 bool je_is_gpr(ZydisRegister r);
 bool je_is_high(ZydisRegister r);
+/* MOV between AL, AX or EAX and an address that has no register in it; not of 64 bits. */
+bool je_is_moffs(const struct jinsn *i);
 
 static inline bool homed(int g)
 {

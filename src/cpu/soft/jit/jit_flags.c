@@ -59,7 +59,7 @@ static u16 live_at(struct jit *j, s64 at)
 		unsigned room = (unsigned)MIN((u64)15, PAGE_BYTES - (u64)at);
 
 		memcpy(bytes, j->peek + at, room);
-		const struct memo *e = memo_find(j->c, 0, bytes, room, &st);
+		const struct memo *e = memo_find(j->c, soft_decoder(j->key), bytes, room, &st);
 		if (ZYAN_FAILED(st))
 			break;
 		const struct memo_insn *i = memo_insn(j->c, e, bytes);
@@ -131,7 +131,7 @@ void e_flags_load(struct jit *j)
 {
 	EB(j, X_0F, X0F_MOVZX16); /* movzx eax, word [fl]; add al, 0x7f; sahf */
 	modrm_disp(j, H_RAX, H_RSP, C_OFF(fl));
-	EB(j, X_ADD_AL_I8, 0x7f, X_SAHF);
+	EB(j, X_ADD_AL_I8, X_SETS_OF, X_SAHF);
 }
 
 void j_need_mem(struct jit *j, u16 mask)

@@ -21,14 +21,42 @@ static bool in_page(s64 rel)
 
 /* ---- the jump cache ---- */
 
+/*
+ * Outside of 64-bit code. The key of RIP rax, into rax; spoils rcx. Beyond 4 GiB there are no keys: what wraps, or goes
+ * on beyond CS's limit, is always looked up.
+ */
+static void key_of_rax(struct jit *j)
+{
+	if (j_has_base(j, SEG_CS))
+		op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(eff_base[SEG_CS]));
+	e_movi(j, H_RCX, soft_key_salt(j->key));
+	op_rr(j, true, X_OR_R_M, H_RAX, H_RCX);
+}
+
+/* rax: a key that was found: RIP at the start of its page, see jit_may_run_at(). To be missed after all: *bad. */
+static void page_of_rax(struct jit *j, u32 *bad)
+{
+	*bad = 0;
+	e8(j, X_AND_EAX_I); /* and eax, -4096 */
+	e32(j, (u32)-4096);
+	if (!j_has_base(j, SEG_CS))
+		return;
+	op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[SEG_CS]));
+	if (j_code16(j))
+		e_alui(j, true, XG_CMP, H_RAX, JIT_PAGE16_MAX);
+	*bad = e_jcc(j, j_code16(j) ? CC_G : CC_S);
+}
+
 /* Go to RIP rax; flags are in c->fl. undo: what to take off rsp if the branch faults after all. */
-static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
+void jf_go_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 {
 	unsigned t = j->mode == TLB_USER ? JJ_USER : j->mode == TLB_SUPER ? JJ_SUPER : JJ_SUPER_AC;
 	s32 rips = C_OFF(jit.jj[0].e[0].rip) + (s32)(t * sizeof(struct jj_table));
 	s32 codes = rips + (s32)offsetof(struct jj_entry, code);
 	struct jsite_uop site = { j->ref, i->uop, i->nuops, .jump = { (u8)undo } };
 
+	if (!j_code64(j))
+		key_of_rax(j);
 	if (j->code->rorx)
 		e_rorx_rcx_rax(j, 12);
 	else
@@ -41,12 +69,22 @@ static void jump_to_rax(struct jit *j, const struct jinsn *i, unsigned undo)
 	EB(j, X_REX_W, X_CMP_R_M, X_MODRM(2, H_RAX, X_RM_SIB),
 	   X_SIB(3, H_RCX, H_RSP)); /* cmp rax, [rsp + rcx * 8 + rip] */
 	e32(j, (u32)rips);
-	u32 miss = e_jcc(j, CC_NZ);
-	EB(j, X_REX_W, X_AND_EAX_I); /* and rax, -4096 */
-	e32(j, (u32)-4096);
+	u32 miss = e_jcc(j, CC_NZ), bad = 0;
+	if (j_code64(j)) {
+		EB(j, X_REX_W, X_AND_EAX_I); /* and rax, -4096 */
+		e32(j, (u32)-4096);
+	} else {
+		page_of_rax(j, &bad);
+	}
 	e_st(j, H_RAX, C_OFF(jit.vpage));
 	EB(j, X_GROUP5, X_MODRM(2, XG_JMP, X_RM_SIB), X_SIB(3, H_RCX, H_RSP)); /* jmp [rsp + rcx * 8 + code] */
 	e32(j, (u32)codes);
+	if (bad) {
+		patch_to(j, bad, j->n);
+		EB(j, X_REX_W, X_MOV_R_M, X_MODRM(2, H_RAX, X_RM_SIB),
+		   X_SIB(3, H_RCX, H_RSP)); /* mov rax, [rsp + rcx * 8 + rip] */
+		e32(j, (u32)rips);
+	}
 	patch_to(j, miss, j->n);
 	e_call_to(j, j->code->r_lookup);
 	eb(j, &site, sizeof(site));
@@ -59,7 +97,13 @@ void jf_emit_jump(struct jit *j, struct jstub *s)
 		e_flags_save(j);
 	e_ld(j, H_RAX, C_OFF(jit.vpage));
 	e_alui(j, true, XG_ADD, H_RAX, (s32)s->rel);
-	jump_to_rax(j, s->i, 0);
+	if (!j_code64(j) && !s->falls) {
+		if (j_code16(j))
+			EB(j, X_0F, X0F_MOVZX16, X_REGS(H_RAX, H_RAX));
+		else
+			e_mov32(j, H_RAX, H_RAX);
+	}
+	jf_go_rax(j, s->i, 0);
 }
 
 /* ---- links ---- */
@@ -115,7 +159,7 @@ void jf_emit_link(struct jit *j, struct jstub *s)
 	eb(j, &l, sizeof(l));
 }
 
-void jf_fall(struct jit *j, s64 off, u16 live)
+static void go(struct jit *j, s64 off, u16 live, bool falls)
 {
 	struct jinsn *i = &j->insn[j->ninsns - 1];
 	struct jstub *s = plan(j, i, off, j->page_off + i->off, live);
@@ -124,9 +168,32 @@ void jf_fall(struct jit *j, s64 off, u16 live)
 		j->fail = true;
 		return;
 	}
+	s->falls = falls;
 	if (s->kind == JS_LINK && !(s->far && s->save))
 		align_rel32(j, 1);
 	s->from = e_jmp(j);
+}
+
+void jf_fall(struct jit *j, s64 off, u16 live)
+{
+	go(j, off, live, true);
+}
+
+void jf_go(struct jit *j, s64 off, u16 live)
+{
+	go(j, off, live, false);
+}
+
+bool jf_go_if(struct jit *j, struct jinsn *i, s64 off, u16 live, unsigned cc)
+{
+	struct jstub *s = plan(j, i, off, j->page_off + i->off, live);
+
+	if (!s)
+		return false;
+	if (s->kind == JS_LINK && !(s->far && s->save))
+		align_rel32(j, 2);
+	s->from = e_jcc(j, cc);
+	return true;
 }
 
 bool fl_jcc(struct jit *j, struct jinsn *i)
@@ -135,13 +202,7 @@ bool fl_jcc(struct jit *j, struct jinsn *i)
 
 	jf_target(j, i, &rel);
 	j_need_reg(j, i->fl.read);
-	struct jstub *s = plan(j, i, rel, j->page_off + i->off, i->live_target);
-	if (!s)
-		return false;
-	if (s->kind == JS_LINK && !(s->far && s->save))
-		align_rel32(j, 2);
-	s->from = e_jcc(j, i->in.opcode & 15);
-	return true;
+	return jf_go_if(j, i, rel, i->live_target, i->in.opcode & 15);
 }
 
 bool fl_jmp(struct jit *j, struct jinsn *i)
@@ -149,7 +210,7 @@ bool fl_jmp(struct jit *j, struct jinsn *i)
 	s64 rel;
 
 	jf_target(j, i, &rel);
-	jf_fall(j, rel, i->live_target);
+	jf_go(j, rel, i->live_target);
 	return true;
 }
 
@@ -185,7 +246,7 @@ bool fl_call(struct jit *j, struct jinsn *i)
 		return false;
 	store_return(j, i);
 	jm_done(j, s, false);
-	jf_fall(j, rel, i->live_target);
+	jf_go(j, rel, i->live_target);
 	return true;
 }
 
@@ -201,7 +262,7 @@ bool fl_ret(struct jit *j, struct jinsn *i)
 	op_rm(j, true, X_MOV_R_M, H_RAX, H_RAX, 0);
 	op_rm(j, true, X_LEA, sp, sp, (s32)n);
 	jm_done(j, s, false);
-	jump_to_rax(j, i, n);
+	jf_go_rax(j, i, n);
 	return true;
 }
 
@@ -239,7 +300,7 @@ bool fl_indirect(struct jit *j, struct jinsn *i)
 		e_mov(j, call ? H_RCX : H_RAX, j_reg(j, decode_gpr(o->reg.value), H_RAX));
 	}
 	if (!call) {
-		jump_to_rax(j, i, 0);
+		jf_go_rax(j, i, 0);
 		return true;
 	}
 	e_st(j, H_RCX, C_OFF(jit.tmp));
@@ -248,7 +309,7 @@ bool fl_indirect(struct jit *j, struct jinsn *i)
 	store_return(j, i);
 	jm_done(j, s, false);
 	e_ld(j, H_RAX, C_OFF(jit.tmp));
-	jump_to_rax(j, i, 0);
+	jf_go_rax(j, i, 0);
 	return true;
 }
 

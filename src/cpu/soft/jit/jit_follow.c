@@ -21,7 +21,7 @@ static void jj_forget(struct soft_cpu *c, unsigned t, unsigned slot, unsigned n,
 		for (u64 runs = c->jit.jj_filled[t][w]; runs; runs &= runs - 1) {
 			unsigned first = (w * 64 + (unsigned)__builtin_ctzll(runs)) * JJ_RUN;
 			for (unsigned i = first; i < first + JJ_RUN; i++)
-				if (e[i].rip - from < bytes)
+				if (e[i].rip - from < bytes || soft_salted_lin(e[i].rip) - from < bytes)
 					e[i].rip = jj_none(i);
 		}
 }

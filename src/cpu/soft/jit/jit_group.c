@@ -130,6 +130,8 @@ void jit_group(struct jit *j)
 
 	for (unsigned k = 0; k < j->ninsns; k++)
 		j->insn[k].group = JG_NONE;
+	if (!j_code64(j))
+		return; /* addresses wrap at 4 GiB */
 	for (unsigned k = 0; k < j->ninsns; k++)
 		if (j->insn[k].in.meta.category == ZYDIS_CATEGORY_X87_ALU)
 			return; /* what is to be noted of them would differ between the versions */

@@ -12,9 +12,10 @@ const ZydisDecodedOperand *jm_operand(const struct jinsn *i)
 	return NULL;
 }
 
-static u8 seg_of(ZydisRegister r)
+unsigned jm_seg(ZydisRegister r)
 {
-	return r == ZYDIS_REGISTER_FS ? SEG_FS : r == ZYDIS_REGISTER_GS ? SEG_GS : SEG_DS;
+	static_assert(ZYDIS_REGISTER_GS - ZYDIS_REGISTER_ES == SEG_GS && SEG_ES == 0, "in the same order");
+	return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS ? (unsigned)(r - ZYDIS_REGISTER_ES) : SEG_DS;
 }
 
 /* lea dst, [base + index * 2^scale + disp]; registers may be H_NONE */
@@ -72,6 +73,14 @@ static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o,
 		base = j_reg(j, decode_gpr(o->mem.base), H_RAX);
 	if (o->mem.index != ZYDIS_REGISTER_NONE)
 		index = j_reg(j, decode_gpr(o->mem.index), H_RCX);
+	if (!j_code64(j)) {
+		lea(j, false, dst, base, index, scale, (s32)disp);
+		if (i->in.address_width == 16) {
+			rex(j, false, dst, 0, dst);
+			EB(j, X_0F, X0F_MOVZX16, X_REGS(dst, dst));
+		}
+		return;
+	}
 	if (disp != (s32)disp) {
 		e_movi(j, dst, (u64)disp); /* MOV moffs */
 		if (!w)
@@ -83,11 +92,19 @@ static void offset(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o,
 
 void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o)
 {
-	u8 seg = seg_of(o->mem.segment);
+	unsigned seg = jm_seg(o->mem.segment);
 
 	offset(j, i, o, H_RAX);
-	if (seg == SEG_FS || seg == SEG_GS)
+	if (!j_code64(j))
+		jm_add_base(j, seg);
+	else if (seg == SEG_FS || seg == SEG_GS)
 		op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg);
+}
+
+void jm_add_base(struct jit *j, unsigned seg)
+{
+	if (j_has_base(j, seg))
+		op_rm(j, false, X_ADD_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg);
 }
 
 bool jm_lea(struct jit *j, struct jinsn *i)
@@ -182,16 +199,16 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
 		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP,
 		      at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
-		s->from = e_jcc(j, 3); /* jae */
+		s->from = e_jcc(j, CC_AE);
 		e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, addend));
 	} else {
 		s32 table = table_of(j, i->group_write);
 		slot(j);
-		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		op_slot(j, X_SUB_R_M, H_RAX, table + (s32)offsetof(struct jtlb, tag));
 		EB(j, X_REX_W, X_CMP_EAX_I); /* cmp rax, imm32 */
 		e32(j, (u32)PAGE_BYTES - class_bytes[i->group_class]);
 		s->from = e_jcc(j, CC_A);
-		op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, addend));
+		op_slot(j, X_MOV_R_M, H_RCX, table + (s32)offsetof(struct jtlb, addend));
 	}
 	e_st(j, H_RCX, C_OFF(jit.group[0]) + 8 * i->group_slot);
 	j_spoil(j);
@@ -238,18 +255,31 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	eb(j, &out, sizeof(out));
 }
 
+/* rax: a linear address in a segment. To s->limit if that does not reach so far; spoils rcx. */
+static void limit_check(struct jit *j, struct jstub *s, unsigned seg, unsigned bytes, bool write)
+{
+	if (j_code64(j) || (!j_has_base(j, seg) && !(seg == SEG_CS && write)))
+		return;
+	e_mov32(j, H_RCX, H_RAX);
+	op_rm(j, false, X_SUB_R_M, H_RCX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)seg); /* the offset again */
+	e_alui(j, true, XG_ADD, H_RCX, (s32)bytes);
+	op_rm(j, true, X_CMP_R_M, H_RCX, H_RSP, C_OFF(seg_end[0][0]) + 8 * (s32)(seg + 8 * write));
+	s->limit = e_jcc(j, CC_A);
+}
+
 static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write, unsigned addr,
-			   bool stack)
+			   bool stack, unsigned seg)
 {
 	struct jstub *s = j_stub(j, JS_SLOW);
 
 	if (!s)
 		return NULL;
+	limit_check(j, s, seg, bytes, write);
 	if (stack) {
 		s32 at = stack_entry(j);
 		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
 		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
-		s->from = e_jcc(j, 3); /* jae */
+		s->from = e_jcc(j, CC_AE);
 		if (addr == JA_RAX) {
 			op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, host));
 		} else {
@@ -260,7 +290,7 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 	} else {
 		s32 table = table_of(j, write);
 		slot(j);
-		op_slot(j, 0x2b, H_RAX, table + (s32)offsetof(struct jtlb, tag));
+		op_slot(j, X_SUB_R_M, H_RAX, table + (s32)offsetof(struct jtlb, tag));
 		if (align) {                          /* then it cannot cross */
 			EB(j, X_REX_W, X_TEST_EAX_I); /* test rax, imm32 */
 			e32(j, ~((u32)PAGE_BYTES - 1) | align);
@@ -271,9 +301,9 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 			s->from = e_jcc(j, CC_A);
 		}
 		if (addr == JA_RAX) {
-			op_slot(j, 0x03, H_RAX, table + (s32)offsetof(struct jtlb, host));
+			op_slot(j, X_ADD_R_M, H_RAX, table + (s32)offsetof(struct jtlb, host));
 		} else {
-			op_slot(j, 0x8b, H_RCX, table + (s32)offsetof(struct jtlb, host));
+			op_slot(j, X_MOV_R_M, H_RCX, table + (s32)offsetof(struct jtlb, host));
 			if (addr == JA_RCX)
 				op_rr(j, true, X_ADD_R_M, H_RCX, H_RAX);
 		}
@@ -289,23 +319,50 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 }
 
 /* An operand on the stack, by its looks. */
-static bool on_stack(const struct jinsn *i, unsigned bytes)
+static bool on_stack(const struct jit *j, const struct jinsn *i, unsigned bytes)
 {
 	const ZydisDecodedOperand *o = jm_operand(i);
 
-	return o && o->mem.base == ZYDIS_REGISTER_RSP && bytes <= 8 && o->mem.segment != ZYDIS_REGISTER_FS &&
-	       o->mem.segment != ZYDIS_REGISTER_GS;
+	return o && (o->mem.base == ZYDIS_REGISTER_RSP || (o->mem.base == ZYDIS_REGISTER_ESP && !j_code64(j))) &&
+	       bytes <= 8 && o->mem.segment != ZYDIS_REGISTER_FS && o->mem.segment != ZYDIS_REGISTER_GS;
+}
+
+static unsigned seg_of(const struct jinsn *i)
+{
+	const ZydisDecodedOperand *o = jm_operand(i);
+
+	return o ? jm_seg(o->mem.segment) : SEG_DS;
 }
 
 struct jstub *jm_check(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr)
 {
-	return check(j, i, bytes, 0, write, addr, on_stack(i, bytes));
+	return check(j, i, bytes, 0, write, addr, on_stack(j, i, bytes), seg_of(i));
 }
 
 struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, unsigned align, bool write,
 			       unsigned addr)
 {
-	return check(j, i, bytes, align, write, addr, !align && on_stack(i, bytes));
+	return check(j, i, bytes, align, write, addr, !align && on_stack(j, i, bytes), seg_of(i));
+}
+
+struct jstub *jm_check_seg(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, unsigned seg)
+{
+	return check(j, i, bytes, 0, write, addr, false, seg);
+}
+
+/* Where the stack's word at [base + disp] is, into rax. */
+static void stack_address(struct jit *j, unsigned base, s32 disp)
+{
+	unsigned h = j_reg(j, base, H_RAX);
+
+	if (j_code64(j)) {
+		e_lea(j, H_RAX, h, disp);
+		return;
+	}
+	op_rm(j, false, X_LEA, H_RAX, h, disp);
+	if (!(j->key & MODE_SS32))
+		EB(j, X_0F, X0F_MOVZX16, X_REGS(H_RAX, H_RAX));
+	jm_add_base(j, SEG_SS);
 }
 
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr)
@@ -318,10 +375,8 @@ struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsign
 		return &j->none;
 	}
 	jm_plain_entry(j, i);
-	unsigned h = j_reg(j, base, H_RAX);
-
-	e_lea(j, H_RAX, h, disp);
-	struct jstub *s = check(j, i, bytes, 0, write, addr, base == GPR_RSP);
+	stack_address(j, base, disp);
+	struct jstub *s = check(j, i, bytes, 0, write, addr, base == GPR_RSP, SEG_SS);
 	if (s) {
 		s->explicit_lin = true;
 		s->lin_base = base;
@@ -337,7 +392,7 @@ void jm_emit_slow(struct jit *j, struct jstub *s)
 
 	patch_to(j, s->from, j->n);
 	if (s->explicit_lin)
-		e_lea(j, H_RAX, j_reg(j, s->lin_base, H_RAX), s->lin_disp);
+		stack_address(j, s->lin_base, s->lin_disp);
 	else if (s->address)
 		s->address(j, i);
 	else
@@ -356,6 +411,21 @@ void jm_emit_slow(struct jit *j, struct jstub *s)
 	static_assert(sizeof(site) == 8, "the routine skips 16 bytes");
 	eb(j, &site, sizeof(site));
 	/* The handler has executed the instruction. */
+	if (s->load_flags)
+		e_flags_load(j);
+	at = e_jmp(j);
+	patch_to(j, at, s->next);
+	if (!s->limit)
+		return;
+	/* The handler is to look at the segment: an address that it alone can serve. */
+	patch_to(j, s->limit, j->n);
+	e_movi(j, H_RAX, 1);
+	e_call_to(j, j->code->r_slow);
+	for (unsigned k = 0; k < 8; k++)
+		e8(j, X_INT3);
+	site.bytes = 2;
+	site.how |= JSLOW_ALIGNED;
+	eb(j, &site, sizeof(site));
 	if (s->load_flags)
 		e_flags_load(j);
 	at = e_jmp(j);

@@ -97,20 +97,20 @@ bool sp_div(struct jit *j, struct jinsn *i)
 		slow->from = e_jcc(j, CC_NZ);
 		op_rm(j, w, X_LEA, H_RAX, e.rm, 1);
 		e_alui(j, w, XG_CMP, H_RAX, 1);
-		slow->more[0] = e_jcc(j, 6); /* jbe */
+		slow->more[0] = e_jcc(j, CC_BE);
 		e_mov(j, H_RAX, a);
 	} else if (o->size == 8) {
 		e_mov(j, H_RAX, a);
 		if (e.rm != H_RCX)
 			e_mov32(j, H_RCX, e.rm);
 		e.rm = H_RCX;
-		EB(j, X8_CMP_M_R, X_REGS(H_RCX, 4 /* ah */)); /* cmp ah, cl */
-		slow->from = e_jcc(j, 3);                     /* jae */
+		EB(j, X8_CMP_M_R, X_REGS(H_RCX, H8_AH)); /* cmp ah, cl */
+		slow->from = e_jcc(j, CC_AE);
 	} else {
 		if (o->size == 16)
 			e8(j, X_OSIZE);
 		op_rr(j, w, X_CMP_R_M, H_RDX, e.rm);
-		slow->from = e_jcc(j, 3);
+		slow->from = e_jcc(j, CC_AE);
 		e_mov(j, H_RAX, a);
 	}
 	je_encode(j, i, &e, i->in.opcode);

@@ -98,9 +98,9 @@ static int flipped(const struct jinsn *i)
 
 	if (i->in.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return -1;
-	if ((o & 0xc4) == 0 || (o & 0xfc) == 0x88)
+	if ((o & 0xc4) == 0 || (o & ~3u) == X8_MOV_M_R)
 		return (int)(o ^ 2);
-	return (o & 0xfe) == 0x84 ? (int)o : -1;
+	return (o & ~1u) == X8_TEST_M_R ? (int)o : -1;
 }
 
 /*
@@ -157,6 +157,22 @@ bool ji_native(struct jit *j, struct jinsn *i)
 		return true;
 	e.rex8 = r.bytes8;
 	e.reg = i->in.raw.modrm.reg;
+	if (je_is_moffs(i)) { /* the form with ModRM; its direction bit is the other way round */
+		r.reg = r.acc;
+		r.rd[0] = r.rd[4];
+		r.wr[0] = r.wr[4];
+		r.acc = -1;
+		opcode = X8_MOV_M_R | ((opcode ^ 2) & 3);
+	}
+	if (r.opc >= 0 && i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x40) {
+		/* INC, DEC r: the form with ModRM */
+		r.rm = r.opc;
+		r.rd[1] = r.rd[3];
+		r.wr[1] = r.wr[3];
+		r.opc = -1;
+		e.reg = opcode >> 3 & 1;
+		opcode = X_GROUP5;
+	}
 	if (r.acc >= 0) { /* op al/ax/eax/rax, imm: the form with ModRM */
 		r.rm = r.acc;
 		r.rd[1] = r.rd[4];

@@ -13,7 +13,7 @@
 /* The block at c->rip, translated for the way c looks now; NULL: not yet, or the fetch... raises. */
 static struct block *target(struct soft_cpu *c)
 {
-	u64 lin = c->rip;
+	u64 lin = soft_lin_rip(c);
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 
 	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed))) {
@@ -24,7 +24,11 @@ static struct block *target(struct soft_cpu *c)
 		c->jit.n.exit[JX_COLD]++;
 		return NULL;
 	}
-	if (unlikely(e->key != lin || e->block->dead)) {
+	if (unlikely(c->rip > c->seg[SEG_CS].limit && !(c->mode & MODE_CODE64))) {
+		c->jit.n.exit[JX_COLD]++;
+		return NULL;
+	}
+	if (unlikely(e->key != (lin ^ c->jc_salt) || e->block->dead)) {
 		u64 remaps = c->remaps;
 		jit_vec_off(c);
 		struct block *b = c->hooks->block_at(c, lin);
@@ -35,6 +39,11 @@ static struct block *target(struct soft_cpu *c)
 		}
 	}
 	struct block *b = e->block;
+	if (unlikely(!(c->mode & MODE_CODE64)) &&
+	    (!jit_may_run_at(b, c->rip) || c->rip + b->bytes - 1 > c->seg[SEG_CS].limit)) {
+		c->jit.n.exit[JX_COLD]++;
+		return NULL;
+	}
 	if (unlikely(!b->jit.far || b->jit.mode != mmu_index(c))) {
 		c->jit.n.exit[JX_COLD]++;
 		/* Coming and going costs more than a few executions. */
@@ -53,7 +62,7 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 
 	(void)rax;
 	c->jit.links++;
-	c->rip = c->jit.vpage + l->target;
+	c->rip = jit_rip(c, l->target);
 	struct block *b = target(c);
 	if (!b) {
 		jit_vec_off(c);
@@ -62,8 +71,8 @@ u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret)
 	struct code_cache *k = c->vm->cache;
 	/* A block that reaches into the next page depends on that page's mapping. */
 	pthread_mutex_lock(&k->lock);
-	if (k->generation == generation && b->phys2 == UINT64_MAX && !b->dead && !from->dead && b->jit.far &&
-	    !l->next) {
+	if (c->rip == c->jit.vpage + l->target && k->generation == generation && b->phys2 == UINT64_MAX && !b->dead &&
+	    !from->dead && b->jit.far && !l->next) {
 		u32 to = (u32)((l->far ? b->jit.far : b->jit.near) - c->vm->jit->rx);
 		u32 at = (u32)(ret - c->vm->jit->rx);
 		l->next = b->jit.in ? b->jit.in : JIT_LIST_END;
@@ -82,21 +91,33 @@ static void jj_note_page(struct soft_cpu *c, unsigned t, u64 lin)
 	c->jit.jj_halves[t] |= (u8)(1u << (lin >> 63));
 }
 
-/* From now on RIP rip goes to b's code without asking. */
-static void jj_learn(struct soft_cpu *c, u64 rip, const struct block *b)
+/* From now on c->rip goes to b's code without asking, which is where to go on. */
+static u8 *jj_learn(struct soft_cpu *c, const struct block *b)
 {
-	unsigned t = jj_table(c), slot = jj_slot(rip), run = slot / JJ_RUN;
+	u64 lin = soft_lin_rip(c);
+	unsigned t = jj_table(c), slot = jj_slot(lin), run = slot / JJ_RUN;
 
-	c->jit.jj[t].e[slot] = (struct jj_entry){ rip, (u64)(uintptr_t)b->jit.far };
+	c->jit.jj[t].e[slot] = (struct jj_entry){ lin ^ c->jc_salt, (u64)(uintptr_t)b->jit.far };
 	c->jit.jj_filled[t][run / 64] |= 1ull << (run % 64);
-	jj_note_page(c, t, rip);
+	jj_note_page(c, t, lin);
 	if (b->phys2 != UINT64_MAX)
-		jj_note_page(c, t, rip + PAGE_BYTES);
+		jj_note_page(c, t, lin + PAGE_BYTES);
+	c->jit.vpage = c->rip - (b->phys & ~PAGE_MASK);
+	return b->jit.far;
 }
 
-u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
+/* What the jump cache was asked for, as RIP. */
+static u64 rip_of(const struct soft_cpu *c, u64 key)
+{
+	if (c->mode & MODE_CODE64)
+		return key;
+	return (key & ~SOFT_SALTS) - c->eff_base[SEG_CS];
+}
+
+u8 *jit_lookup(struct soft_cpu *c, u64 key, const u8 *ret)
 {
 	const struct jsite_uop *s = (const struct jsite_uop *)(const void *)ret;
+	u64 rip = rip_of(c, key);
 
 	c->jit.lookups++;
 	if (unlikely(!soft_canonical(rip))) {
@@ -114,9 +135,7 @@ u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret)
 		jit_vec_off(c);
 		return NULL;
 	}
-	jj_learn(c, rip, b);
-	c->jit.vpage = rip & PAGE_MASK;
-	return b->jit.far;
+	return jj_learn(c, b);
 }
 
 bool jit_end_goes_on(const struct uop *op)
@@ -124,7 +143,9 @@ bool jit_end_goes_on(const struct uop *op)
 	uop_fn *fn = op->fn;
 
 	return fn == sys_syscall || fn == sys_sysret || fn == sys_iret || fn == sys_invlpg || fn == sys_invpcid ||
-	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3);
+	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3) || fn == sys_sysenter ||
+	       fn == sys_sysexit || fn == sys_int || fn == sys_jmp_far_ptr || fn == sys_jmp_far_mem ||
+	       fn == sys_call_far_ptr || fn == sys_call_far_mem || fn == sys_ret_far;
 }
 
 /* The short ways need no vector registers. False: nothing was done. */
@@ -157,7 +178,7 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 		atomic_fetch_or(&c->pending, PEND_NMI);
 	}
 	/* What soft_leave() and the run loop look at. */
-	if (unlikely(!(c->mode & MODE_CODE64) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 ||
+	if (unlikely((c->mode & MODE_NARROW) || mmu_index(c) >= JTLB_MODES || c->cpl == 1 || c->cpl == 2 || c->halted ||
 		     atomic_load_explicit(&c->pending, memory_order_relaxed) ||
 		     (atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))) {
 		jit_vec_off(c);
@@ -167,7 +188,7 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 	}
 	u64 rip = c->rip;
 	const struct jj_entry *e = &c->jit.jj[jj_table(c)].e[jj_slot(rip)];
-	if (likely(e->rip == rip)) {
+	if (likely(e->rip == rip && (c->mode & MODE_CODE64))) {
 		c->jit.vpage = rip & PAGE_MASK;
 		return (u8 *)(uintptr_t)e->code;
 	}
@@ -176,7 +197,5 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 		jit_vec_off(c);
 		return NULL;
 	}
-	jj_learn(c, rip, to);
-	c->jit.vpage = rip & PAGE_MASK;
-	return to->jit.far;
+	return jj_learn(c, to);
 }

@@ -82,7 +82,7 @@ static void vec_moves(struct jit *j, bool avx, bool store)
 	for (unsigned x = 0; x < 16; x++) {
 		s32 off = C_OFF(vec[0]) + 32 * (s32)x;
 		if (avx) /* vmovups ymm */
-			EB(j, X_VEX2, (u8)(x >= 8 ? 0x7c : 0xfc), (u8)(X0F_MOVUPS | store));
+			EB(j, X_VEX2, X_VEX_RVL(x >> 3, 0u, 1, 0), (u8)(X0F_MOVUPS | store));
 		else {
 			rex(j, false, x, 0, H_RDI);
 			EB(j, X_0F, (u8)(X0F_MOVUPS | store));
@@ -90,7 +90,7 @@ static void vec_moves(struct jit *j, bool avx, bool store)
 		modrm_disp(j, x, H_RDI, off);
 	}
 	if (avx && store)
-		EB(j, X_VEX2, 0xf8, X0F_VZEROUPPER); /* vzeroupper */
+		EB(j, X_VEX2, X_VEX_RVL(0, 0u, 0, 0), X0F_VZEROUPPER); /* vzeroupper */
 	e8(j, X_RET);
 }
 
@@ -217,7 +217,7 @@ void jit_routines(struct jit *j, struct jit_code *k)
 	vec_moves(j, k->avx, false);
 	k->r_vec_load_low = begin(j); /* all upper halves are zero */
 	if (k->avx)
-		EB(j, X_VEX2, 0xf8, X0F_VZEROUPPER);
+		EB(j, X_VEX2, X_VEX_RVL(0, 0u, 0, 0), X0F_VZEROUPPER);
 	vec_moves(j, false, false);
 
 	k->r_fault = begin(j); /* not called, but gone to by jit_fault_landing() */

@@ -2,7 +2,7 @@
 /*
  * jit_row.h - how an instruction is translated is a row of a table (jit_rows.c). Inside of jit/.
  *
- * As in decode/row.h, Zydis' mnemonic names the row. A row has up to three ways, in the order in which they are tried:
+ * As in decode/row.h, Zydis' mnemonic names the row. A row has up to four ways, in the order in which they are tried:
  * the first whose `takes` agrees with the operands emits the code. Where none does, and where there is no row, the
  * interpreter's handler executes the instruction from within translated code, unless it is a vector instruction:
  * those need no row, see jit_vec.c.
@@ -31,7 +31,7 @@ struct jit_way {
 	u8 access;        /* enum jit_access */
 	u8 vec;           /* VEC_OK_*: what must be allowed to run; the guest's vector registers are live then */
 };
-#define JIT_WAYS 3
+#define JIT_WAYS 4
 
 /* Status flags, where Zydis' tables (the manuals') are not enough: what is called undefined is what the host does. */
 #define JR_FLAGS_ALL 1u   /* writes all six */
@@ -76,11 +76,15 @@ jit_emit sp_string, sp_rep;
 jit_takes takes_supervisor, takes_sti_last, takes_pushf, takes_from_cr, takes_from_sreg;
 jit_emit sp_cli, sp_sti, sp_swapgs, sp_rdtsc, sp_base, sp_pushf, sp_from_cr, sp_from_sreg, sp_stac;
 /* ---- jit_vec.c ---- */
-jit_takes takes_fwait, takes_fnclex, takes_fnstsw_ax;
+jit_takes takes_fwait, takes_fnclex, takes_fnstsw_ax, takes_code64;
 jit_emit jv_same, jv_stmxcsr, jv_fnstsw_ax;
 /* ---- jit_flow.c ---- */
 jit_takes takes_jcc, takes_jmp, takes_call, takes_ret, takes_jmp_indirect, takes_call_indirect;
 jit_emit fl_jcc, fl_jmp, fl_call, fl_ret, fl_indirect;
+/* ---- jit_legacy.c ---- */
+jit_takes lg_takes_jcc, lg_takes_loop, lg_takes_jmp, lg_takes_call, lg_takes_ret, lg_takes_indirect, lg_takes_push,
+    lg_takes_pop, lg_takes_leave;
+jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_pop, lg_leave;
 /* ---- jit_translate.c ---- */
 jit_emit ji_leave;
 

@@ -26,20 +26,23 @@
 		M(name), .way = { SAME } \
 	}
 /* Sixteen rows, in the order of the condition codes (SDM 2 appendix B.1.4). */
-#define ROWS_OF_CONDITIONS(prefix, way_) \
-	{ M(prefix##O), .way = { way_ } }, { M(prefix##NO), .way = { way_ } }, { M(prefix##B), .way = { way_ } }, \
-	    { M(prefix##NB), .way = { way_ } }, { M(prefix##Z), .way = { way_ } }, { M(prefix##NZ), .way = { way_ } }, \
-	    { M(prefix##BE), .way = { way_ } }, { M(prefix##NBE), .way = { way_ } }, \
-	    { M(prefix##S), .way = { way_ } }, { M(prefix##NS), .way = { way_ } }, { M(prefix##P), .way = { way_ } }, \
-	    { M(prefix##NP), .way = { way_ } }, { M(prefix##L), .way = { way_ } }, { M(prefix##NL), .way = { way_ } }, \
-	    { M(prefix##LE), .way = { way_ } }, \
+#define ROWS_OF_CONDITIONS(prefix, ...) \
+	{ M(prefix##O), .way = { __VA_ARGS__ } }, { M(prefix##NO), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##B), .way = { __VA_ARGS__ } }, { M(prefix##NB), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##Z), .way = { __VA_ARGS__ } }, { M(prefix##NZ), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##BE), .way = { __VA_ARGS__ } }, { M(prefix##NBE), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##S), .way = { __VA_ARGS__ } }, { M(prefix##NS), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##P), .way = { __VA_ARGS__ } }, { M(prefix##NP), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##L), .way = { __VA_ARGS__ } }, { M(prefix##NL), .way = { __VA_ARGS__ } }, \
+	    { M(prefix##LE), .way = { __VA_ARGS__ } }, \
 	{ \
-		M(prefix##NLE), .way = { way_ } \
+		M(prefix##NLE), .way = { __VA_ARGS__ } \
 	}
 #define BY_CL WAY(takes_shift_cl, sp_shift_cl, JM_OPERAND)
 #define STRING WAY(takes_string, sp_string, JM_IMPLIED)
 #define REP WAY(takes_rep, sp_rep, JM_IMPLIED)
-#define JCC WAY(takes_jcc, fl_jcc, JM_NONE)
+#define JCC WAY(takes_jcc, fl_jcc, JM_NONE), WAY(lg_takes_jcc, lg_jcc, JM_NONE)
+#define LOOP_WAY WAY(lg_takes_loop, lg_loop, JM_NONE)
 
 const struct jit_row jit_rows[] = {
 	/* ---- two operands, one operand, shifts ---- */
@@ -161,12 +164,22 @@ const struct jit_row jit_rows[] = {
 	ROWS_OF_CONDITIONS(CMOV, SAME),
 
 	/* ---- control flow and the stack ---- */
-	{ M(JMP), .way = { WAY(takes_jmp, fl_jmp, JM_NONE), WAY(takes_jmp_indirect, fl_indirect, JM_OPERAND) } },
-	{ M(CALL), .way = { WAY(takes_call, fl_call, JM_STACK), WAY(takes_call_indirect, fl_indirect, JM_IMPLIED) } },
-	{ M(RET), .way = { WAY(takes_ret, fl_ret, JM_STACK) } },
-	{ M(PUSH), .way = { WAY(takes_push, sp_push, JM_STACK), WAY(takes_push_mem, sp_push_mem, JM_IMPLIED) } },
-	{ M(POP), .way = { WAY(takes_pop, sp_pop, JM_STACK), WAY(takes_pop_rsp, sp_pop, JM_IMPLIED) } },
-	{ M(LEAVE), .way = { WAY(takes_leave, sp_leave, JM_IMPLIED) } },
+	{ M(JMP), .way = { WAY(takes_jmp, fl_jmp, JM_NONE), WAY(takes_jmp_indirect, fl_indirect, JM_OPERAND),
+			   WAY(lg_takes_jmp, lg_jmp, JM_NONE), WAY(lg_takes_indirect, lg_indirect, JM_OPERAND) } },
+	{ M(CALL),
+	  .way = { WAY(takes_call, fl_call, JM_STACK), WAY(takes_call_indirect, fl_indirect, JM_IMPLIED),
+		   WAY(lg_takes_call, lg_call, JM_IMPLIED), WAY(lg_takes_indirect, lg_indirect, JM_IMPLIED) } },
+	{ M(RET), .way = { WAY(takes_ret, fl_ret, JM_STACK), WAY(lg_takes_ret, lg_ret, JM_IMPLIED) } },
+	{ M(LOOPNE), .way = { LOOP_WAY } },
+	{ M(LOOPE), .way = { LOOP_WAY } },
+	{ M(LOOP), .way = { LOOP_WAY } },
+	{ M(JCXZ), .way = { LOOP_WAY } },
+	{ M(JECXZ), .way = { LOOP_WAY } },
+	{ M(PUSH), .way = { WAY(takes_push, sp_push, JM_STACK), WAY(takes_push_mem, sp_push_mem, JM_IMPLIED),
+			    WAY(lg_takes_push, lg_push, JM_IMPLIED) } },
+	{ M(POP), .way = { WAY(takes_pop, sp_pop, JM_STACK), WAY(takes_pop_rsp, sp_pop, JM_IMPLIED),
+			   WAY(lg_takes_pop, lg_pop, JM_IMPLIED) } },
+	{ M(LEAVE), .way = { WAY(takes_leave, sp_leave, JM_IMPLIED), WAY(lg_takes_leave, lg_leave, JM_IMPLIED) } },
 
 	/* ---- hints and fences. What the decoder makes a NOP needs no row ---- */
 	{ M(PAUSE), .way = { WAY(takes_pause, ji_native, JM_NONE) } },
@@ -194,8 +207,8 @@ const struct jit_row jit_rows[] = {
 	{ M(FNSTSW), JR_VECTOR, { VEC_WAY(takes_fnstsw_ax, jv_fnstsw_ax, VEC_OK_X87) } },
 	{ M(STMXCSR), .way = { VEC_WAY(NULL, jv_stmxcsr, VEC_OK_SSE) } },
 	{ M(VSTMXCSR), .way = { VEC_WAY(NULL, jv_stmxcsr, VEC_OK_AVX) } },
-	{ M(VZEROUPPER), .way = { VEC_WAY(NULL, jv_same, VEC_OK_AVX) } },
-	{ M(VZEROALL), .way = { VEC_WAY(NULL, jv_same, VEC_OK_AVX) } },
+	{ M(VZEROUPPER), .way = { VEC_WAY(takes_code64, jv_same, VEC_OK_AVX) } },
+	{ M(VZEROALL), .way = { VEC_WAY(takes_code64, jv_same, VEC_OK_AVX) } },
 	/* What is masked off is not accessed. */
 	{ M(VMASKMOVPS) },
 	{ M(VMASKMOVPD) },

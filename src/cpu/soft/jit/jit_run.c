@@ -97,8 +97,9 @@ bool jit_execute(struct soft_cpu *c, struct block *b, unsigned uop, unsigned nuo
 	c->jit.in_uop = true;
 	run->fn(c, run);
 	c->jit.in_uop = false;
-	/* What the block has checked of its next accesses does not hold any more (memory/remap.c). */
-	if (unlikely(c->remaps != remaps) && c->jit.ran) {
+	/* What the block has checked of its next accesses does not hold any more (memory/remap.c), or what it takes for
+	 * granted of segments. */
+	if (unlikely(c->remaps != remaps || soft_code_key(c) != b->mode) && c->jit.ran) {
 		c->rip = c->gpr[GPR_BLK] + run[nuops].rip_off;
 		return false;
 	}
@@ -267,7 +268,7 @@ static void leave_to(struct soft_cpu *c, enum jit_exit why, const u8 *ret)
 {
 	c->jit.n.exit[why]++;
 	jit_vec_off(c);
-	c->rip = c->jit.vpage + ld_le32(ret);
+	c->rip = jit_rip(c, ld_le32(ret));
 }
 
 const struct uop *jit_exit_rip(struct soft_cpu *c, u64 rax, const u8 *ret)
@@ -284,8 +285,8 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret)
 	(void)rax;
 	jit_vec_off(c);
 	c->jit.n.exit[JX_DEAD]++;
-	c->rip = c->jit.vpage + (b->phys & ~PAGE_MASK);
-	unsigned slot = jj_slot(c->rip);
+	c->rip = jit_rip(c, b->phys & ~PAGE_MASK);
+	unsigned slot = jj_slot(soft_lin_rip(c));
 	c->jit.jj[jj_table(c)].e[slot].rip = jj_none(slot);
 	return NULL;
 }

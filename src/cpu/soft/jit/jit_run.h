@@ -24,7 +24,7 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret);
 /* Follow a direct branch that is not linked, or go to RIP rax: code to go on with, or NULL: leave, at c->rip. */
 u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret);
 u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret);
-/* The block's last instruction is the interpreter's, and one after which 64-bit code mostly goes on: the same. */
+/* The block's last instruction is the interpreter's, and one after which code mostly goes on: the same. */
 u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
 /* Is it one of those? */
 bool jit_end_goes_on(const struct uop *op);
@@ -55,6 +55,14 @@ static inline bool jit_vec_back(struct soft_cpu *c, u32 live)
 		return true;
 	jit_vec_load(c);
 	return (c->jit.vec_live & live) == live;
+}
+
+/* RIP at an offset from the page. A branch of 16-bit code to below the page's IP 0 has come round. */
+static inline u64 jit_rip(const struct soft_cpu *c, u64 off)
+{
+	u64 rip = c->jit.vpage + off;
+
+	return unlikely((s64)rip < 0 && !(c->mode & MODE_CODE64)) ? (u16)rip : rip;
 }
 
 /* The jump cache in use. */

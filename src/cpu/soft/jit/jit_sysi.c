@@ -8,7 +8,7 @@
 #include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/system/sys.h"
 
-/* op byte or dword [rsp + off], imm: 80 or 81 /ext */
+/* op dword [rsp + off], imm. op: XG_ADD... */
 static void mem_imm32(struct jit *j, unsigned op, s32 off, u32 v)
 {
 	e8(j, X_ALU_I);
@@ -24,7 +24,7 @@ static struct jstub *unless(struct jit *j, struct jinsn *i, s32 off, u8 bits, un
 	if (!s)
 		return NULL;
 	e8(j, X8_TEST_M_I8); /* test byte [rsp + off], imm8 */
-	modrm_disp(j, 0, H_RSP, off);
+	modrm_disp(j, XG_TEST, H_RSP, off);
 	e8(j, bits);
 	j_spoil(j);
 	s->i = i;
@@ -41,7 +41,7 @@ bool takes_supervisor(const struct jit *j, const struct jinsn *i)
 bool sp_cli(struct jit *j, struct jinsn *i)
 {
 	j_need_mem(j, i->live_in);
-	mem_imm32(j, 4, C_OFF(sysflags), ~FL_IF);
+	mem_imm32(j, XG_AND, C_OFF(sysflags), ~FL_IF);
 	j_spoil(j);
 	return true;
 }
@@ -65,12 +65,12 @@ bool sp_sti(struct jit *j, struct jinsn *i)
 		if (!s)
 			return false;
 		e8(j, k ? X_ALU_I8 : X8_ALU_I8); /* cmp byte [intr_line], 0; cmp dword [pending], 0 */
-		modrm_disp(j, 7, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
+		modrm_disp(j, XG_CMP, H_RSP, k ? C_OFF(pending) : C_OFF(intr_line));
 		e8(j, 0);
 		s->i = i;
 		s->from = e_jcc(j, CC_NZ);
 	}
-	mem_imm32(j, 1, C_OFF(sysflags), FL_IF);
+	mem_imm32(j, XG_OR, C_OFF(sysflags), FL_IF);
 	return true;
 }
 
@@ -94,8 +94,8 @@ bool sp_rdtsc(struct jit *j, struct jinsn *i)
 		return false;
 	if (i->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
 		EB(j, X_0F, X0F_GROUP15,
-		   X_REGS(5, 0)); /* lfence: RDTSCP waits for what was before, and the host may have none */
-	EB(j, X_0F, X0F_RDTSC);   /* rdtsc */
+		   X_REGS(XG_LFENCE, 0)); /* lfence: RDTSCP waits for what was before, and the host may have none */
+	EB(j, X_0F, X0F_RDTSC);           /* rdtsc */
 	EB(j, X_REX_W, X_SHIFT_I8, X_REGS(XG_SHL, H_RDX), 32, X_REX_W, X_OR_M_R,
 	   X_REGS(H_RDX, H_RAX));                                   /* shl rdx, 32; or rax, rdx */
 	op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, C_OFF(tsc_offset)); /* add */
@@ -180,7 +180,11 @@ bool sp_from_cr(struct jit *j, struct jinsn *i)
 {
 	const struct uop *u = j_uop(j, i);
 
-	e_ld(j, H_RAX, u->r1 == 0 ? C_OFF(cr0) : u->r1 == 2 ? C_OFF(cr2) : u->r1 == 3 ? C_OFF(cr3) : C_OFF(cr4));
+	op_rm(j, j_code64(j), X_MOV_R_M, H_RAX, H_RSP,
+	      u->r1 == 0   ? C_OFF(cr0)
+	      : u->r1 == 2 ? C_OFF(cr2)
+	      : u->r1 == 3 ? C_OFF(cr3)
+			   : C_OFF(cr4));
 	j_set_reg(j, u->r0, H_RAX);
 	return true;
 }
@@ -222,7 +226,8 @@ bool sp_stac(struct jit *j, struct jinsn *i)
 		struct jstub *s = j_stub(j, JS_EXIT_UOP);
 		if (!s)
 			return false;
-		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], imm8 */
+		EB(j, X8_TEST_M_I8, X_MODRM(2, XG_TEST, X_RM_SIB),
+		   X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], imm8 */
 		e32(j, (u32)(C_OFF(cr4) + 2));
 		e8(j, CR4_SMAP >> 16);
 		s->i = i;

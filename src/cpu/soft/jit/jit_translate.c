@@ -25,14 +25,14 @@ struct jstub *j_stub(struct jit *j, enum jstub_kind k)
 void e_nops(struct jit *j, unsigned n)
 {
 	static const u8 nop[9][8] = { { 0 },
-				      { 0x90 },
-				      { 0x66, 0x90 },
-				      { 0x0f, 0x1f, 0x00 },
-				      { 0x0f, 0x1f, 0x40, 0x00 },
-				      { 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-				      { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-				      { 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
-				      { 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 } };
+				      { X_NOP },
+				      { X_OSIZE, X_NOP },
+				      { X_0F, X0F_NOP, X_MODRM(0, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(1, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(1, 0, X_RM_SIB) },
+				      { X_OSIZE, X_0F, X0F_NOP, X_MODRM(1, 0, X_RM_SIB) },
+				      { X_0F, X0F_NOP, X_MODRM(2, 0, 0) },
+				      { X_0F, X0F_NOP, X_MODRM(2, 0, X_RM_SIB) } };
 
 	for (; n > 8; n -= 8)
 		eb(j, nop[8], 8);
@@ -88,7 +88,7 @@ static bool decode(struct jit *j)
 			memcpy(i->bytes + first, j->vm->ram->host + b->phys2, room - first);
 		}
 		ZyanStatus st;
-		const struct memo *e = memo_find(j->c, 0, i->bytes, room, &st);
+		const struct memo *e = memo_find(j->c, soft_decoder(j->key), i->bytes, room, &st);
 		if (ZYAN_SUCCESS(st)) {
 			memo_copy(&i->in, i->ops, memo_insn(j->c, e, i->bytes));
 		} else {
@@ -142,6 +142,14 @@ static void prelude(struct jit *j)
 	e8(j, 0);
 	struct jstub *s = j_stub(j, JS_PENDING);
 	s->from = e_jcc(j, CC_NZ);
+	if (j_code16(j)) {          /* see jit_may_run_at() */
+		e8(j, X_REX_W | 0); /* cmp qword [rsp + vpage], imm32 */
+		e8(j, X_ALU_I);
+		modrm_disp(j, XG_CMP, H_RSP, C_OFF(jit.vpage));
+		e32(j, -j->page_off);
+		s = j_stub(j, JS_PENDING);
+		s->from = e_jcc(j, CC_L);
+	}
 	if (j->insn[0].live_in) {
 		e_flags_load(j);
 		e_nops(j, (8 - (j->n & 7)) & 7);
@@ -156,7 +164,8 @@ static void prelude(struct jit *j)
 		j->fl_reg = false;
 	if (j->vec_need) {
 		j_need_mem(j, j->insn[0].live_in);
-		EB(j, X8_TEST_M_I8, X_MODRM(2, 0, X_RM_SIB), X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
+		EB(j, X8_TEST_M_I8, X_MODRM(2, XG_TEST, X_RM_SIB),
+		   X_SIB(0, 4, H_RSP)); /* test byte [rsp + disp32], bit */
 		e32(j, (u32)C_OFF(jit.vec_live));
 		e8(j, vec_bit(j));
 		s = j_stub(j, JS_NEED_VEC);
@@ -374,6 +383,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 	j->code = k;
 	j->b = b;
 	j->ref = (u32)(((u8 *)b - vm->cache->arena) / 16);
+	j->key = b->mode;
 	j->mode = (u8)mode;
 	j->page_off = (unsigned)(b->phys & ~PAGE_MASK);
 	j->page = vm->ram->host + (b->phys & PAGE_MASK);

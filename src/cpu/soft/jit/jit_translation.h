@@ -79,10 +79,12 @@ struct jstub {
 	u8 how;
 	bool load_flags; /* JS_SLOW, JS_UOP: after the handler executed the instruction, RFLAGS must hold its flags */
 	u8 mode;         /* way of looking there */
-	bool fl_reg, fl_mem;                             /* where the flags are when it is entered */
-	s64 rel;                                         /* JS_LINK, JS_JUMP: RIP less vpage */
-	bool far;                                        /* JS_LINK: to E_FAR */
-	bool save;                                       /* JS_LINK: RFLAGS are to be saved before */
+	bool fl_reg, fl_mem; /* where the flags are when it is entered */
+	s64 rel;             /* JS_LINK, JS_JUMP: RIP less vpage */
+	bool far;            /* JS_LINK: to E_FAR */
+	bool save;           /* JS_LINK: RFLAGS are to be saved before */
+	bool falls;          /* JS_JUMP: not a branch, so that IP is not cut to its size */
+	u32 limit;           /* JS_SLOW: as from, where a segment does not reach so far; or 0 */
 	void (*address)(struct jit *j, struct jinsn *i); /* JS_SLOW: as jm_address(), or NULL */
 	bool explicit_lin; /* JS_SLOW: the address is lin_base + lin_disp, not the memory operand's */
 	u8 lin_base;
@@ -96,6 +98,7 @@ struct jit {
 	struct block *b;
 	u32 ref;           /* of b */
 	u8 mode;           /* enum tlb_index */
+	u8 key;            /* of b: MODE_* */
 	unsigned page_off; /* of the block's start */
 	const u8 *page;    /* guest bytes of the page */
 	u8 *buf;
@@ -122,5 +125,20 @@ struct jit {
 	struct jstub none; /* what a follower's check returns */
 	struct jstub stub[JIT_STUBS];
 };
+
+/* ---- what code is translated ---- */
+static inline bool j_code64(const struct jit *j)
+{
+	return j->key & MODE_CODE64;
+}
+static inline bool j_code16(const struct jit *j)
+{
+	return !(j->key & (MODE_CODE64 | MODE_CODE32));
+}
+/* Has the segment a base that may not be 0? */
+static inline bool j_has_base(const struct jit *j, unsigned seg)
+{
+	return seg == SEG_FS || seg == SEG_GS || !(j->key & (MODE_CODE64 | MODE_FLAT));
+}
 
 #endif

@@ -87,8 +87,8 @@ static void note_operand(struct jit *j, struct jinsn *i)
 	const struct uop *u = j_uop(j, i);
 
 	jm_address(j, i, o);
-	if (u->seg == SEG_FS || u->seg == SEG_GS)
-		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
+	if (j_has_base(j, u->seg))
+		op_rm(j, j_code64(j), X_SUB_R_M, H_RAX, H_RSP, C_OFF(eff_base[0]) + 8 * (s32)u->seg);
 	e_st(j, H_RAX, C_OFF(fdp));
 	copy16(j, selector(u->seg), C_OFF(fds));
 }
@@ -185,18 +185,16 @@ static bool reach(struct jit *j, struct jinsn *i, unsigned bytes, bool write, bo
 /* ModRM and what follows it; p: NULL: register rm */
 static void modrm(struct jit *j, unsigned reg, unsigned rm, const struct place *p)
 {
-	unsigned r = (reg & 7) << 3;
-
 	if (!p) {
-		e8(j, 0xc0 | r | (rm & 7));
+		e8(j, X_REGS(reg, rm));
 		return;
 	}
 	bool disp8 = p->far && p->disp == (s8)p->disp;
-	unsigned mod = disp8 ? 0x40 : p->far ? 0x80 : 0;
+	unsigned mod = disp8 ? 1 : p->far ? 2 : 0;
 	if (p->index == H_NONE)
-		e8(j, mod | r | (p->base & 7));
+		e8(j, X_MODRM(mod, reg, p->base));
 	else
-		EB(j, (u8)(mod | r | 4), (u8)((p->index & 7) << 3 | (p->base & 7)));
+		EB(j, X_MODRM(mod, reg, X_RM_SIB), X_SIB(0, p->index, p->base));
 	if (disp8)
 		e8(j, (u8)p->disp);
 	else if (p->far)
@@ -217,18 +215,18 @@ static void encode(struct jit *j, const struct jinsn *i, const struct vec_desc *
 	}
 	if (d->kind & VK_VEX) {
 		/* Of enc[2]: W, L, pp. */
-		u8 v = (u8)((d->enc[2] & 0x87) | (~r->vvvv & 15) << 3);
-		if ((d->enc[1] & 0x1f) == 1 && !(v & 0x80) && !b3)
+		u8 v = (u8)((d->enc[2] & X_VEX_W_L_PP) | X_VEX_V(r->vvvv));
+		if ((d->enc[1] & X_VEX_MAP) == 1 && !(v & X_VEX_W) && !b3)
 			EB(j, X_VEX2, (u8)(v | !r3 << 7));
 		else
-			EB(j, X_VEX3, (u8)((d->enc[1] & 0x1f) | !r3 << 7 | 0x40 | !b3 << 5), v);
+			EB(j, X_VEX3, X_VEX_RB(d->enc[1] & X_VEX_MAP, r3, b3), v);
 	} else {
 		unsigned k = 0;
 		bool w;
 
-		if (d->enc[k] == 0x66 || d->enc[k] == 0xf2 || d->enc[k] == 0xf3)
+		if (d->enc[k] == X_OSIZE || d->enc[k] == X_REPNE || d->enc[k] == X_REP)
 			e8(j, d->enc[k++]);
-		w = d->enc[k] == 0x48;
+		w = d->enc[k] == X_REX_W;
 		rex(j, w, r->reg, 0, b);
 		e8(j, X_0F);
 		if (i->in.opcode_map == ZYDIS_OPCODE_MAP_0F38)
@@ -296,8 +294,8 @@ bool jv_fnstsw_ax(struct jit *j, struct jinsn *i)
 	unsigned a = jit_hreg[GPR_RAX];
 
 	(void)i;
-	EB(j, X_X87_DF, X_REGS(4, 0)); /* fnstsw ax */
-	e8(j, X_OSIZE);                /* mov a16, ax */
+	EB(j, X_X87_DF, X_REGS(XG_FNSTSW, 0)); /* fnstsw ax */
+	e8(j, X_OSIZE);                        /* mov a16, ax */
 	op_rr(j, false, X_MOV_R_M, a, H_RAX);
 	return true;
 }
@@ -311,7 +309,7 @@ bool jv_stmxcsr(struct jit *j, struct jinsn *i)
 		return false;
 	rex(j, false, 0, 0, p.base);
 	EB(j, X_0F, X0F_GROUP15);
-	modrm(j, 3, 0, &p);
+	modrm(j, XG_STMXCSR, 0, &p);
 	jm_done(j, s, j->fl_reg);
 	return true;
 }
@@ -334,6 +332,13 @@ bool takes_fnstsw_ax(const struct jit *j, const struct jinsn *i)
 {
 	(void)j;
 	return i->in.opcode == X_X87_DF;
+}
+
+/* Elsewhere the upper eight registers stay as they are. */
+bool takes_code64(const struct jit *j, const struct jinsn *i)
+{
+	(void)i;
+	return j_code64(j);
 }
 
 void jv_take(struct jit *j, struct jinsn *i, unsigned ok)

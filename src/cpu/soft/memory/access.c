@@ -63,6 +63,18 @@ static void host_st(u8 *p, unsigned bytes, u64 v)
 	}
 }
 
+/* An access to a device may take long, and what is known of other pages does not outlive it: memory moves, a dirty log
+ * is collected (remap.c). So of an access that begins at a device and ends in memory, the memory is looked up again
+ * between the two. Both were looked up before the first byte, for their faults. */
+static u64 ld_piece(struct soft_cpu *c, const u8 *p, gpa_t gpa, unsigned n)
+{
+	u64 v = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		v |= (p ? p[i] : mmio_read(c, gpa + i, 1) & 0xff) << (8 * i);
+	return v;
+}
+
 static u64 ld_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)
 {
 	gpa_t gpa;
@@ -78,13 +90,10 @@ static u64 ld_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned b
 	u8 *p1 = mmu_translate(c, idx, lin, ACC_R, &gpa);
 	u8 *p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_R, &gpa2);
 	check_align(c, idx, lin, bytes);
-	u64 v = 0;
-	for (unsigned i = 0; i < bytes; i++) {
-		u64 b = i < n1 ? (p1 ? p1[i] : mmio_read(c, gpa + i, 1))
-			       : (p2 ? p2[i - n1] : mmio_read(c, gpa2 + i - n1, 1));
-		v |= b << (8 * i);
-	}
-	return v;
+	u64 v = ld_piece(c, p1, gpa, n1);
+	if (!p1)
+		p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_R, &gpa2);
+	return v | ld_piece(c, p2, gpa2, bytes - n1) << (8 * n1);
 }
 
 static void st_ram(struct soft_cpu *c, u8 *p, unsigned bytes, u64 v)
@@ -96,6 +105,16 @@ static void st_ram(struct soft_cpu *c, u8 *p, unsigned bytes, u64 v)
 	mmu_code_check(c, p, bytes);
 	host_st(p, bytes, v);
 	code_written(c, p, bytes);
+}
+
+static void st_piece(struct soft_cpu *c, u8 *p, gpa_t gpa, unsigned n, u64 v)
+{
+	for (unsigned i = 0; i < n; i++, v >>= 8) {
+		if (p)
+			st_ram(c, p + i, 1, v & 0xff);
+		else
+			mmio_write(c, gpa + i, 1, v & 0xff);
+	}
 }
 
 static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes, u64 v)
@@ -121,15 +140,10 @@ static void st_slow(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned 
 		mmu_code_check(c, p1, n1);
 	if (p2 && is_code(c, p2))
 		mmu_code_check(c, p2, bytes - n1);
-	for (unsigned i = 0; i < bytes; i++, v >>= 8) {
-		u8 *p = i < n1 ? p1 : p2;
-		unsigned off = i < n1 ? i : i - n1;
-		gpa_t g = (i < n1 ? gpa : gpa2) + off;
-		if (p)
-			st_ram(c, p + off, 1, v & 0xff);
-		else
-			mmio_write(c, g, 1, v & 0xff);
-	}
+	st_piece(c, p1, gpa, n1, v);
+	if (!p1)
+		p2 = mmu_translate(c, idx, wrap(c, lin + n1), ACC_W, &gpa2);
+	st_piece(c, p2, gpa2, bytes - n1, v >> (8 * n1));
 }
 
 static inline u64 ld(struct soft_cpu *c, enum tlb_index idx, gva_t lin, unsigned bytes)

@@ -29,11 +29,6 @@
 
 /* ---- from block to block ---- */
 
-static inline gva_t lin_rip(const struct soft_cpu *c)
-{
-	return c->mode & MODE_CODE64 ? c->rip : (u32)(c->eff_base[SEG_CS] + c->rip);
-}
-
 void run_leave(struct soft_cpu *c, const struct uop *op)
 {
 	(void)op;
@@ -42,7 +37,7 @@ void run_leave(struct soft_cpu *c, const struct uop *op)
 	if (unlikely(atomic_load_explicit(&c->pending, memory_order_relaxed)) ||
 	    unlikely(atomic_load_explicit(&c->intr_line, memory_order_relaxed) && (c->sysflags & FL_IF)))
 		return;
-	gva_t lin = lin_rip(c);
+	gva_t lin = soft_lin_rip(c);
 	struct jc_entry *e = &c->jc[jc_hash(lin)];
 	struct block *b = e->block;
 
@@ -111,7 +106,7 @@ static cold_ void trace_insn(struct soft_cpu *c, const u8 *bytes, unsigned n)
 		ZydisFormatterInit(&fmt, ZYDIS_FORMATTER_STYLE_INTEL);
 		ready = true;
 	}
-	const ZydisDecoder *d = &c->vm->decoder[c->mode & MODE_CODE64 ? 0 : c->mode & MODE_CODE32 ? 1 : 2];
+	const ZydisDecoder *d = &c->vm->decoder[soft_decoder(c->mode)];
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(d, bytes, n, &in, ops)) ||
 	    ZYAN_FAILED(ZydisFormatterFormatInstruction(&fmt, &in, ops, in.operand_count_visible, text, sizeof(text),
 							c->rip, NULL)))
@@ -135,7 +130,7 @@ static inline void end_exclusive(struct soft_cpu *c)
 static void step(struct soft_cpu *c)
 {
 	bool tf = c->sysflags & FL_TF;
-	gva_t lin = lin_rip(c);
+	gva_t lin = soft_lin_rip(c);
 	gpa_t gpa;
 	u8 bytes[16];
 	enum tlb_index idx = c->cpl == 3 ? TLB_USER : TLB_SUPER;
@@ -151,7 +146,7 @@ static void step(struct soft_cpu *c)
 	memcpy(bytes, p, room);
 	memset(b, 0, sizeof(*b));
 	b->phys2 = UINT64_MAX;
-	b->mode = c->mode & MODE_CODE_MASK;
+	b->mode = soft_code_key(c);
 	if (!decode_block(c, b, bytes, room, 1, true)) {
 		gva_t lin2 = (lin | (PAGE_BYTES - 1)) + 1;
 		p = mmu_translate(c, idx, c->mode & MODE_CODE64 ? lin2 : (u32)lin2, ACC_X, &gpa);

@@ -72,7 +72,7 @@ static void op_pause(struct soft_cpu *c, const struct uop *op)
 
 static uop_fn op_jit_heat, op_jit_enter;
 
-/* The block was executed often: translate it. Returns the uop to go on with. */
+/* The block was executed often: translate it. Returns the uop to go on with; NULL: at c->rip. */
 static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 {
 	struct block *b = container_of(op, struct block, op[0]);
@@ -85,11 +85,17 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 	u64 start = clock_mono_ns();
 	if (!b->whole) {
 		c->rip = c->gpr[GPR_BLK];
-		b = fetch_block_whole(c, c->rip, b);
+		b = fetch_block_whole(c, soft_lin_rip(c), b);
 		op = b->op;
 		first = b->op;
-		if (first->fn != op_jit_heat)
-			return op; /* another vCPU's work */
+		bool ours = first->fn == op_jit_heat; /* else another vCPU's work */
+		if (!(c->mode & MODE_CODE64)) {
+			if (ours)
+				first->imm = 1;
+			return NULL; /* it may be one that crosses its segment's limit: that is looked at there */
+		}
+		if (!ours)
+			return op;
 	}
 	bool ok = jit_translate(c, b);
 	c->jit.n.translate_ns += clock_mono_ns() - start;
@@ -114,7 +120,9 @@ static void op_jit_heat(struct soft_cpu *c, const struct uop *op)
 		NEXT(c, op);
 	}
 	const struct uop *o = hot(c, op);
-	GOTO_UOP(c, o);
+	if (o)
+		GOTO_UOP(c, o);
+	LEAVE(c, op);
 }
 
 static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *op)
@@ -122,7 +130,8 @@ static noinline_ const struct uop *enter(struct soft_cpu *c, const struct uop *o
 	struct block *b = container_of(op, struct block, op[0]);
 
 	/* Translated supervisor code relies on CPL 0, see jit_sysi.c. */
-	if (c->jit.in_uop || c->stepping || c->tlb != c->tlbs[b->jit.mode] || unlikely(c->cpl == 1 || c->cpl == 2))
+	if (c->jit.in_uop || c->stepping || c->tlb != c->tlbs[b->jit.mode] || unlikely(c->cpl == 1 || c->cpl == 2) ||
+	    !jit_may_run_at(b, c->gpr[GPR_BLK]))
 		return op + 1;
 	if (unlikely(c->jit.refused == b)) {
 		c->jit.refused = NULL;

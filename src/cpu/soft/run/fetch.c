@@ -46,7 +46,7 @@ static __attribute__((noinline)) void make_room(struct soft_cpu *c, u64 generati
 static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 {
 	struct code_cache *k = c->vm->cache;
-	u32 mode = c->mode & MODE_CODE_MASK;
+	u8 mode = soft_code_key(c);
 	u64 remaps = c->remaps;
 	u8 *p = fetch(c, lin);
 	u64 phys = (u64)(p - c->ram->host), page = phys >> PAGE_SHIFT, page2 = 0;
@@ -83,7 +83,7 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 		}
 		memset(tmp, 0, sizeof(*tmp));
 		tmp->phys = phys;
-		tmp->mode = (u8)mode;
+		tmp->mode = mode;
 		b = cache_find(k, phys, CACHE_ANY_PAGE, mode);
 		if (b && b->phys2 == UINT64_MAX) {
 			pthread_mutex_unlock(&k->lock);

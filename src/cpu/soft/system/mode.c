@@ -25,6 +25,48 @@ void soft_set_rflags(struct soft_cpu *c, u64 v)
 		soft_step_changed(c);
 }
 
+static void reach_of(struct soft_cpu *c, unsigned seg)
+{
+	const struct cpu_seg *s = &c->seg[seg];
+	bool rd = true, wr = true;
+
+	if ((c->mode & (MODE_PE | MODE_VM86)) == MODE_PE) {
+		bool code = s->ar & 8, down = !code && (s->ar & 4);
+		bool ok = !(s->ar & SEG_AR_UNUSABLE) && (s->ar & SEG_AR_P) && !down;
+		rd = ok && (!code || (s->ar & 2));
+		wr = ok && !code && (s->ar & 2);
+	}
+	c->seg_end[0][seg] = rd ? (u64)s->limit + 1 : 0;
+	c->seg_end[1][seg] = wr ? (u64)s->limit + 1 : 0;
+}
+
+static bool is_flat(const struct soft_cpu *c)
+{
+	const u64 all = 1ull << 32;
+
+	return (c->mode & MODE_CODE32) &&
+	       !(c->seg[SEG_ES].base | c->seg[SEG_CS].base | c->seg[SEG_SS].base | c->seg[SEG_DS].base) &&
+	       c->seg[SEG_CS].limit == UINT32_MAX && c->seg_end[0][SEG_CS] == all && c->seg_end[1][SEG_ES] == all &&
+	       c->seg_end[1][SEG_SS] == all && c->seg_end[1][SEG_DS] == all;
+}
+
+static void key_changed(struct soft_cpu *c)
+{
+	if (is_flat(c))
+		c->mode |= MODE_FLAT;
+	else
+		c->mode &= ~MODE_FLAT;
+	c->jc_salt = soft_key_salt(soft_code_key(c));
+}
+
+void soft_seg_changed(struct soft_cpu *c, unsigned seg)
+{
+	if (c->mode & MODE_CODE64)
+		return;
+	reach_of(c, seg);
+	key_changed(c);
+}
+
 void soft_mode_changed(struct soft_cpu *c)
 {
 	const struct cpu_seg *cs = &c->seg[SEG_CS];
@@ -56,7 +98,15 @@ void soft_mode_changed(struct soft_cpu *c)
 		c->eff_base[i] = (mode & MODE_CODE64) && i < SEG_FS ? 0 : c->seg[i].base;
 	c->tlb = c->tlbs[mmu_index(c)];
 	c->jc = c->jcs[c->cpl == 3];
-	c->jc_salt = mode & MODE_CODE64 ? 0 : mode & MODE_CODE32 ? 1ull << 62 : 1ull << 61;
+	if (mode & MODE_CODE64) {
+		c->jc_salt = 0;
+		return;
+	}
+	if (cs->limit < (mode & MODE_CODE32 ? UINT32_MAX : 0xffffu))
+		c->mode |= MODE_NARROW;
+	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
+		reach_of(c, i);
+	key_changed(c);
 }
 
 void soft_step_changed(struct soft_cpu *c)

@@ -9,6 +9,7 @@ void sys_set_seg(struct soft_cpu *c, unsigned seg, const struct cpu_seg *s)
 	c->seg[seg] = *s;
 	if (!soft_code64(c) || seg == SEG_FS || seg == SEG_GS)
 		c->eff_base[seg] = s->base;
+	soft_seg_changed(c, seg);
 }
 
 void sys_set_seg_real(struct soft_cpu *c, unsigned seg, u16 sel)

@@ -16,6 +16,8 @@ void soft_set_rflags(struct soft_cpu *c, u64 v);
 /* After CS, SS, CR0, EFER, EFLAGS.VM, any segment base, or CPL changed: recomputes mode,
  * eff_base, the tables in use. */
 void soft_mode_changed(struct soft_cpu *c);
+/* Call after a segment register other than CS changed; soft_mode_changed() does for all. */
+void soft_seg_changed(struct soft_cpu *c, unsigned seg);
 /* Call after CR0, CR4, XCR0 or EFLAGS.VM changed (soft_mode_changed() does for CR0 and VM):
  * recomputes c->vec_ok. */
 void soft_vec_changed(struct soft_cpu *c);

@@ -2,8 +2,7 @@
 /*
  * vec_stub.c - generated code that runs one vector or x87 instruction on the host.
  *
- * Theory of operation: the code memory is one memfd mapped twice, writable and executable, both at
- * VM creation (a sandbox may forbid new executable mappings later). Stubs are never freed: there
+ * Theory of operation: stubs are added to the code memory (code_memory.h), and never freed: there
  * are about 3,000 forms, but those with an immediate have 256 variants each, and a guest could ask
  * for all of them. When the table or the memory is full, an instruction runs from its vCPU's
  * scratch page, generated anew each time: slow, right, bounded.
@@ -12,10 +11,10 @@
  * the rm, reg, vvvv, is4 operands live, r9 the vCPU. xmm0-xmm4 as in vec.h.
  */
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/code_memory.h"
+#include "cpu/soft/host_opcodes.h"
 #include "cpu/soft/vector/fpu.h"
 #include "cpu/soft/vector/vec_sig.h"
-
-#include <sys/mman.h>
 
 struct emit {
 	u8 b[VEC_STUB_MAX];
@@ -38,22 +37,38 @@ static void put_disp32(struct emit *e, size_t off)
 	put(e, 4, d);
 }
 
+/* ModRM for register reg, and memory at [base], or [base + off] when off is not negative. */
+static void put_place(struct emit *e, unsigned reg, unsigned base, long off)
+{
+	PUT(e, X_MODRM(off >= 0 ? 2 : 0, reg, base));
+	if (off >= 0)
+		put_disp32(e, (size_t)off);
+}
+
+/* op between general register reg and there. w: of 64 bits */
+static void put_op(struct emit *e, bool w, unsigned op, unsigned reg, unsigned base, long off)
+{
+	u8 rex = (u8)(X_REX | w << 3 | base >> 3);
+
+	if (rex != X_REX)
+		PUT(e, rex);
+	PUT(e, (u8)op);
+	put_place(e, reg, base, off);
+}
+
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9 };
 
 /* MOVUPS between host vector register x and [base], or [base + off] when off is not negative. */
 static void emit_vmov(struct emit *e, unsigned kind, bool ymm, unsigned x, unsigned base, long off, bool store)
 {
-	u8 rexb = base >= 8;
-	u8 modrm = (u8)((off >= 0 ? 0x80 : 0) | x << 3 | (base & 7));
-
 	if (kind & VK_VEX)
-		PUT(e, 0xc4, (u8)(0xe1 & ~(rexb << 5)), (u8)(0x78 | ymm << 2), (u8)(0x10 | store), modrm);
-	else if (rexb)
-		PUT(e, 0x41, 0x0f, (u8)(0x10 | store), modrm);
+		PUT(e, X_VEX3, X_VEX_RB(1, 0, base >> 3), X_VEX_WVL(0, 0u, ymm, 0));
+	else if (base >= 8)
+		PUT(e, X_REX | 1, X_0F);
 	else
-		PUT(e, 0x0f, (u8)(0x10 | store), modrm);
-	if (off >= 0)
-		put_disp32(e, (size_t)off);
+		PUT(e, X_0F);
+	PUT(e, (u8)(X0F_MOVUPS | store));
+	put_place(e, x, base, off);
 }
 
 static const struct {
@@ -69,7 +84,7 @@ static void emit_stub(struct emit *e, const struct vec_desc *d)
 {
 	unsigned gpr = ((d->kind & VK_GPR_REG) ? VO_REG : 0) | ((d->kind & VK_GPR_RM) ? VO_RM : 0);
 	bool ymm = d->kind & VK_YMM;
-	size_t gpr0 = offsetof(struct soft_cpu, gpr), fl = offsetof(struct soft_cpu, fl);
+	long gpr0 = (long)offsetof(struct soft_cpu, gpr), fl = (long)offsetof(struct soft_cpu, fl);
 	long vec0 = (long)offsetof(struct soft_cpu, vec);
 
 	e->n = 0;
@@ -79,46 +94,43 @@ static void emit_stub(struct emit *e, const struct vec_desc *d)
 	if (d->ld & VO_XMM0)
 		emit_vmov(e, d->kind, ymm, 0, H_R9, vec0, false);
 	if (d->kind & VK_FLAGS_R) {
-		PUT(e, 0x41, 0x8b, 0x81); /* mov eax, [r9 + fl]; add al, 0x7f; sahf */
-		put_disp32(e, fl);
-		PUT(e, 0x04, 0x7f, 0x9e);
+		put_op(e, false, X_MOV_R_M, H_RAX, H_R9, fl);
+		PUT(e, X_ADD_AL_I8, X_SETS_OF, X_SAHF);
 	}
 	if (d->ld & gpr & VO_RM)
-		PUT(e, 0x48, 0x8b, 0x06); /* mov rax, [rsi] */
+		put_op(e, true, X_MOV_R_M, H_RAX, H_RSI, -1);
 	if (d->ld & gpr & VO_REG)
-		PUT(e, 0x48, 0x8b, 0x02); /* mov rax, [rdx] */
+		put_op(e, true, X_MOV_R_M, H_RAX, H_RDX, -1);
 	if (d->kind & VK_ESTR) {
-		PUT(e, 0x49, 0x8b, 0x81); /* mov rax, [r9 + RAX]; mov rdx, [r9 + RDX] */
-		put_disp32(e, gpr0 + 8 * GPR_RAX);
-		PUT(e, 0x49, 0x8b, 0x91);
-		put_disp32(e, gpr0 + 8 * GPR_RDX);
+		put_op(e, true, X_MOV_R_M, H_RAX, H_R9, gpr0 + 8 * GPR_RAX);
+		put_op(e, true, X_MOV_R_M, H_RDX, H_R9, gpr0 + 8 * GPR_RDX);
 	}
 
 	put(e, d->len, d->enc);
 
 	if (d->st & gpr & VO_RM)
-		PUT(e, 0x48, 0x89, 0x06);
+		put_op(e, true, X_MOV_M_R, H_RAX, H_RSI, -1);
 	if (d->st & gpr & VO_REG)
-		PUT(e, 0x48, 0x89, 0x02);
+		put_op(e, true, X_MOV_M_R, H_RAX, H_RDX, -1);
 	/* VEX.128 has zeroed the upper half: storing all 256 bits makes that the guest's. */
 	for (unsigned i = 0; i < ARRAY_LEN(places); i++)
 		if (d->st & ~gpr & places[i].bit)
 			emit_vmov(e, d->kind, true, places[i].xmm, places[i].base, -1, true);
 	if (d->st & VO_XMM0)
 		emit_vmov(e, d->kind, true, 0, H_R9, vec0, true);
-	if (d->kind & VK_ECX) {
-		PUT(e, 0x49, 0x89, 0x89); /* mov [r9 + RCX], rcx */
-		put_disp32(e, gpr0 + 8 * GPR_RCX);
-	}
+	if (d->kind & VK_ECX)
+		put_op(e, true, X_MOV_M_R, H_RCX, H_R9, gpr0 + 8 * GPR_RCX);
 	if (d->kind & VK_FLAGS_W) {
-		PUT(e, 0x9f, 0x0f, 0x90, 0xc0, 0x0f, 0xb7, 0xc0, 0x41, 0x89, 0x81); /* lahf; seto al; movzx eax, ax */
-		put_disp32(e, fl);                                                  /* mov [r9 + fl], eax */
+		PUT(e, X_LAHF, X_0F, X0F_SETCC, X_REGS(0, H_RAX), X_0F, X0F_MOVZX16,
+		    X_REGS(H_RAX, H_RAX)); /* lahf; seto al; movzx eax, ax */
+		put_op(e, false, X_MOV_M_R, H_RAX, H_R9, fl);
 	}
 	if (d->cls & VC_X87_STORE)
-		PUT(e, 0xdf, 0xe0, 0x0f, 0xb7, 0xc0); /* fnstsw ax; movzx eax, ax */
+		PUT(e, X_X87_DF, X_REGS(XG_FNSTSW, 0), X_0F, X0F_MOVZX16,
+		    X_REGS(H_RAX, H_RAX)); /* fnstsw ax; movzx eax, ax */
 	if (ymm)
-		PUT(e, 0xc5, 0xf8, 0x77); /* vzeroupper */
-	PUT(e, 0xc3);
+		PUT(e, X_VEX2, X_VEX_RVL(0, 0u, 0, 0), X0F_VZEROUPPER);
+	PUT(e, X_RET);
 }
 
 static u32 hash_desc(const struct vec_desc *d)
@@ -239,31 +251,23 @@ static vec_fn *fixed_stub(struct vec_stubs *v, u8 b0, u8 b1, u8 b2)
 int soft_vec_init(struct soft_vm *vm, struct err *e)
 {
 	struct vec_stubs *v = xcalloc(1, sizeof(*v));
-	auto_close int fd = -1;
 	int r;
 
 	v->bytes = VEC_CODE_BYTES + (size_t)vm->ncpus * PAGE_BYTES;
-	v->rw = v->rx = MAP_FAILED;
-#ifdef MFD_EXEC
-	fd = memfd_create("mica-vec", MFD_CLOEXEC | MFD_EXEC);
-#endif
-	if (fd < 0)
-		fd = memfd_create("mica-vec", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)v->bytes) < 0)
-		goto fail;
-	v->rw = mmap(NULL, v->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	v->rx = mmap(NULL, v->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (v->rw == MAP_FAILED || v->rx == MAP_FAILED)
-		goto fail;
+	r = code_memory_map("mica-vec", v->bytes, &v->rw, &v->rx, e);
+	if (r < 0) {
+		free(v);
+		return r;
+	}
 	pthread_mutex_init(&v->lock, NULL);
 	v->limit = VEC_STUBS_MAX;
 	v->pool = xcalloc(VEC_STUBS_MAX, sizeof(*v->pool));
 	v->feat = features(vm->model);
-	v->fldenv = fixed_stub(v, 0xd9, 0x27, 0); /* fldenv [rdi] */
-	v->frstor = fixed_stub(v, 0xdd, 0x27, 0); /* frstor [rdi] */
-	v->fwait = fixed_stub(v, 0x9b, 0x90, 0);  /* fwait; nop */
+	v->fldenv = fixed_stub(v, X_X87_D9, X_MODRM(0, XG_FLDENV, H_RDI), 0);
+	v->frstor = fixed_stub(v, X_X87_DD, X_MODRM(0, XG_FRSTOR, H_RDI), 0);
+	v->fwait = fixed_stub(v, X_FWAIT, X_NOP, 0);
 	for (unsigned i = 0; i < 8; i++)
-		v->mm_store[i] = fixed_stub(v, 0x0f, 0x7f, (u8)(i << 3 | 7));
+		v->mm_store[i] = fixed_stub(v, X_0F, X0F_MOVQ_M_MM, X_MODRM(0, i, H_RDI));
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		vm->cpu[i]->vec_scratch_rw = v->rw + VEC_CODE_BYTES + (size_t)i * PAGE_BYTES;
 		vm->cpu[i]->vec_scratch_rx = v->rx + VEC_CODE_BYTES + (size_t)i * PAGE_BYTES;
@@ -271,16 +275,6 @@ int soft_vec_init(struct soft_vm *vm, struct err *e)
 	vm->stubs = v;
 	soft_vec_signal_init();
 	return 0;
-
-fail:
-	r = err_sys(e, errno,
-		    "cannot map memory for generated code (does the host's policy forbid executable memfds?)");
-	if (v->rw != MAP_FAILED)
-		munmap(v->rw, v->bytes);
-	if (v->rx != MAP_FAILED)
-		munmap(v->rx, v->bytes);
-	free(v);
-	return r;
 }
 
 void soft_vec_fini(struct soft_vm *vm)
@@ -289,8 +283,7 @@ void soft_vec_fini(struct soft_vm *vm)
 
 	if (!v)
 		return;
-	munmap(v->rw, v->bytes);
-	munmap(v->rx, v->bytes);
+	code_memory_unmap(v->bytes, v->rw, v->rx);
 	pthread_mutex_destroy(&v->lock);
 	free(v->pool);
 	free(v);
