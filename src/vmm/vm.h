@@ -13,6 +13,7 @@
 #include "vmm/vm_event.h"
 
 struct net_backend; /* net/net.h */
+struct vnc_link;    /* vnc/vnc.h */
 struct vm;
 
 /* What ends or restarts a VM, whoever wants it. */
@@ -23,8 +24,9 @@ enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT,
  * is the first listener (vm_event.h): it hears how far a restore is. */
 int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets, vm_listen_fn *fn,
 	   void *opaque, int *status, struct err *e);
-/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
-int vm_start(struct vm *v, struct err *e);
+/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). vnc (borrowed, outlives the VM): who shows
+ * its screen. */
+int vm_start(struct vm *v, const struct vnc_link *vnc, struct err *e);
 void vm_go(struct vm *v);
 /* Any thread. All vCPUs are stopped, then it is done on the loop's thread; which of several wins is written in
  * gate.h. value: the byte of VM_DEBUG_EXIT, the exit status of VM_QUIT. */

@@ -329,6 +329,9 @@ static int vm_dirty_collect(struct cpu_vm *v, enum cpu_log who, u64 *bitmap, str
 
 	(void)e;
 	must(vm->dirty.log[who].words);
+	/* Nothing was written, so no page is without protection: vCPUs need not stop. */
+	if (!dirty_any(&vm->dirty, who))
+		return 0;
 	cache_exclusive_begin(vm, NULL);
 	dirty_take(&vm->dirty, who, bitmap);
 	mmu_protect_all(vm);
