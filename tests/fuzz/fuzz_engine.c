@@ -6,7 +6,8 @@
  * guest RAM: page tables, descriptor tables and task state that mostly make sense, and code that mostly
  * does not. Devices answer with noise, raise interrupts, NMIs, INIT and SIPI, and write to RAM.
  * Nothing of that may crash the process, leave RAM (there is nothing on both sides of it), trip a
- * must(), or keep cpu_stop() from ending cpu_run(). With --check all, what is translated does what the interpreter does.
+ * must(), or keep cpu_stop() from ending cpu_run(). With --check all, what is translated does what the interpreter
+ * does.
  *
  * When the input is used up, a generator seeded with it goes on, so that short inputs make full
  * machines. Runs are bounded by uops (soft_cpu.fuel, sanitizer builds), by bus events, and by a
