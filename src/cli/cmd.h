@@ -9,8 +9,14 @@
 int cmd_run(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_save(int argc, char **argv);
+int cmd_screenshot(int argc, char **argv);
+int cmd_type(int argc, char **argv);
+int cmd_sendkey(int argc, char **argv);
 /* Their --help. */
 void doctor_help(FILE *f);
 void save_help(FILE *f);
+void screenshot_help(FILE *f);
+void type_help(FILE *f);
+void sendkey_help(FILE *f);
 
 #endif

@@ -14,6 +14,9 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, run_opts_help, N_("run a virtual machine on this terminal") },
 	{ "doctor", cmd_doctor, doctor_help, N_("show what this host offers to virtual machines") },
+	{ "screenshot", cmd_screenshot, screenshot_help, N_("make a picture of a virtual machine's screen") },
+	{ "type", cmd_type, type_help, N_("type text at a virtual machine's keyboard") },
+	{ "sendkey", cmd_sendkey, sendkey_help, N_("press keys of a virtual machine together") },
 	{ "save", cmd_save, save_help, N_("save the state of a running virtual machine") },
 };
 

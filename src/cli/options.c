@@ -175,6 +175,14 @@ static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e
 	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
 }
 
+static int set_display(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (strcmp(arg, "none") && strcmp(arg, "vga"))
+		return err_set(e, EINVAL, "'%s' is not known; write none or vga", arg);
+	options_put(&o->cfg.screen, arg);
+	return 0;
+}
+
 static int set_name(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (!*arg || strlen(arg) > 63)
@@ -266,6 +274,7 @@ static const struct opt table[] = {
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
+	{ "display", "none|vga", set_display, 0, N_("a screen, which mica screenshot looks at; default none") },
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },

@@ -230,10 +230,10 @@ int options_check_devices(const struct run_opts *o, struct err *e)
 
 void options_help_devices(FILE *f)
 {
-	static const char *const kinds[] = { [DEVICE_PLAIN] = "device ",
-					     [DEVICE_DISK] = "disk bus=",
-					     [DEVICE_CDROM] = "cdrom bus=",
-					     [DEVICE_NIC] = "net model=" };
+	static const char *const kinds[] = {
+		[DEVICE_PLAIN] = "device ",  [DEVICE_DISK] = "disk bus=",   [DEVICE_CDROM] = "cdrom bus=",
+		[DEVICE_NIC] = "net model=", [DEVICE_DISPLAY] = "display ",
+	};
 
 	fprintf(f, "%s", _("\nDevices, and what each takes as KEY=VALUE:\n"));
 	for (unsigned i = 0; device_table[i]; i++) {

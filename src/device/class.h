@@ -24,6 +24,7 @@
 struct blk;     /* block/block.h */
 struct chr;     /* device/chr.h */
 struct machine; /* machine/machine.h */
+struct screen;  /* device/display/screen.h */
 
 enum device_role {
 	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
@@ -32,6 +33,8 @@ enum device_role {
 	DEVICE_NIC,     /* args.fd, mac, mtu: --net KIND,model=... */
 	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
+	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
+	DEVICE_INPUT,   /* what is in front of a screen: --display; it has keys() and pointer() */
 };
 
 enum device_value {
@@ -85,6 +88,8 @@ struct device_args {
 	unsigned mtu;    /* what the network takes */
 	bool checked;    /* what it sends has right checksums */
 	struct chr *chr; /* borrowed */
+	const u8 *rom;   /* an option ROM; NULL: there is none on this host */
+	size_t rom_bytes;
 };
 
 struct device_class {
@@ -107,6 +112,13 @@ struct device_class {
 	int (*eject)(struct device *d, bool force, struct err *e);
 	void (*insert)(struct device *d); /* the tray closes over whatever medium its blk now is */
 	bool (*tray_open)(struct device *d);
+	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
+	const struct screen *(*screen)(struct device *d);
+	/* INPUT: keys go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the guest
+	 * has not taken those before. */
+	int (*keys)(struct device *d, const u16 *events, unsigned n);
+	/* It moves, to the right, down, its wheel towards the user. buttons: bits, left, right, middle. */
+	void (*pointer)(struct device *d, int dx, int dy, int wheel, unsigned buttons);
 };
 
 /* In table.c; NULL ends. In the order in which help shows them; the first of a role is its default. */

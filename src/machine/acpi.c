@@ -10,6 +10,7 @@
 
 #include "machine/aml.h"
 #include "machine/layout.h"
+#include "machine/machine.h"
 #include "machine/lpc.h"
 
 #define AREA_BYTES (LAYOUT_ROM - LAYOUT_RSDP)
@@ -23,6 +24,7 @@ struct area {
 	u8 *buf;
 	u64 base;                         /* the address of its beginning */
 	size_t next;                      /* offset of the next table */
+	unsigned has;                     /* enum machine_part */
 	const struct acpi_places *places; /* NULL: there is no firmware, all is where layout.h says */
 	struct acpi_parts *parts;         /* ... or what a loader is told */
 	u32 table[TABLES_MAX];
@@ -248,7 +250,7 @@ static void dsdt_link(struct aml *a, unsigned wire)
 	aml_end(a, dev);
 }
 
-static void dsdt_pci(struct aml *a, const struct acpi_places *places)
+static void dsdt_pci(struct aml *a, const struct acpi_places *places, unsigned has)
 {
 	size_t dev = aml_device(a, "PCI0");
 
@@ -269,6 +271,8 @@ static void dsdt_pci(struct aml *a, const struct acpi_places *places)
 	aml_res_io(a, LAYOUT_PCI_CFG, 8);
 	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
 	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
+	if (has & MACHINE_SCREEN)
+		aml_res_mem_window(a, (u32)LAYOUT_VGA, (u32)LAYOUT_VGA_END - 1);
 	if (places) {
 		aml_res_mem_window(a, (u32)places->low_end, (u32)places->ecam - 1);
 		aml_res_mem_window(a, (u32)places->ecam + ECAM_ALL_BYTES, (u32)LAYOUT_IOAPIC - 1);
@@ -282,7 +286,24 @@ static void dsdt_pci(struct aml *a, const struct acpi_places *places)
 	aml_end(a, dev);
 }
 
-static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places)
+static void dsdt_keyboard(struct aml *a)
+{
+	size_t dev, res;
+
+	pnp_device(a, &dev, &res, "KBD", "PNP0303", 0);
+	aml_res_io(a, LAYOUT_KEYBOARD_DATA, 1);
+	aml_res_io(a, LAYOUT_KEYBOARD, 1);
+	aml_res_irq(a, LAYOUT_GSI_KEYBOARD);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+
+	pnp_device(a, &dev, &res, "MOU", "PNP0F13", 0);
+	aml_res_irq(a, LAYOUT_GSI_MOUSE);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+}
+
+static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places, unsigned has)
 {
 	size_t dev, res;
 
@@ -318,7 +339,7 @@ static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *p
 		aml_end(a, cpu);
 	}
 
-	dsdt_pci(a, places);
+	dsdt_pci(a, places, has);
 	for (unsigned wire = 0; wire < 8; wire++)
 		dsdt_link(a, wire);
 
@@ -343,6 +364,8 @@ static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *p
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
+	if (has & MACHINE_KEYBOARD)
+		dsdt_keyboard(a);
 	aml_end(a, sb);
 }
 
@@ -354,7 +377,7 @@ static u32 write_dsdt(struct area *ar, unsigned ncpus)
 
 	aml_init(&a, t + HEADER_BYTES, AREA_BYTES - off - HEADER_BYTES);
 	header(t, "DSDT", 2); /* 2: integers of 64 bits */
-	dsdt_body(&a, ncpus, ar->places);
+	dsdt_body(&a, ncpus, ar->places, ar->has);
 	must(aml_ok(&a));
 	take(ar, HEADER_BYTES + a.len, 1);
 	finish(ar, t, HEADER_BYTES + a.len);
@@ -402,14 +425,15 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
 	st_le32(t + 64, PM1_CNT);
 	st_le32(t + 76, PM_TMR);
 	st_le32(t + 80, GPE0);
-	t[88] = 4;                     /* PM1 event block */
-	t[89] = 2;                     /* PM1 control */
-	t[91] = 4;                     /* PM timer */
-	t[92] = 8;                     /* GPE0: 4 bytes of status, 4 of enable */
-	st_le16(t + 96, 0xfff);        /* no C2, */
-	st_le16(t + 98, 0xfff);        /* no C3 */
-	t[108] = 0x32;                 /* century in CMOS */
-	st_le16(t + 109, 1 | 4);       /* ISA devices are there, VGA and 8042 are not */
+	t[88] = 4;              /* PM1 event block */
+	t[89] = 2;              /* PM1 control */
+	t[91] = 4;              /* PM timer */
+	t[92] = 8;              /* GPE0: 4 bytes of status, 4 of enable */
+	st_le16(t + 96, 0xfff); /* no C2, */
+	st_le16(t + 98, 0xfff); /* no C3 */
+	t[108] = 0x32;          /* century in CMOS */
+	/* ISA devices are there; is an 8042; is no VGA */
+	st_le16(t + 109, (u16)(1 | (ar->has & MACHINE_KEYBOARD ? 2 : 0) | (ar->has & MACHINE_SCREEN ? 0 : 4)));
 	st_le32(t + 112, 1 << 0 |      /* WBINVD works */
 			     1 << 2 |  /* C1 on all CPUs */
 			     1 << 5 |  /* no fixed sleep button (bit 4 clear: a power button) */
@@ -530,10 +554,10 @@ static void build(struct area *a, unsigned ncpus)
 	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
 }
 
-int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
+int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned has, struct err *e)
 {
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
-	struct area a = { .buf = buf, .base = LAYOUT_RSDP, .next = LAYOUT_ACPI - LAYOUT_RSDP };
+	struct area a = { .buf = buf, .base = LAYOUT_RSDP, .has = has, .next = LAYOUT_ACPI - LAYOUT_RSDP };
 
 	if (ncpus == 0 || ncpus > ACPI_CPUS_MAX)
 		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", ncpus,
@@ -545,12 +569,12 @@ int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e)
 	return 0;
 }
 
-void acpi_build(struct acpi_parts *out, unsigned ncpus, const struct acpi_places *where)
+void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const struct acpi_places *where)
 {
 	enum { FIRST = LAYOUT_ACPI - LAYOUT_RSDP };
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
 	/* The first table's address is 0. */
-	struct area a = { .buf = buf, .base = -(u64)FIRST, .next = FIRST, .places = where, .parts = out };
+	struct area a = { .buf = buf, .base = -(u64)FIRST, .next = FIRST, .has = has, .places = where, .parts = out };
 
 	must(ncpus >= 1 && ncpus <= ACPI_CPUS_MAX);
 	memset(out, 0, sizeof(*out));

@@ -8,8 +8,9 @@
 
 #define ACPI_CPUS_MAX 255 /* APIC id 255 is broadcast; more would take x2APIC entries */
 
-/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. */
-int acpi_write_tables(struct ram *ram, unsigned ncpus, struct err *e);
+/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. has: which
+ * of enum machine_part there are (machine.h). */
+int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned has, struct err *e);
 
 /* ---- for firmware, which places them (acpi_loader.h) ---- */
 
@@ -35,6 +36,6 @@ struct acpi_parts {
 	unsigned ntables;
 };
 /* ncpus: 1 to ACPI_CPUS_MAX. */
-void acpi_build(struct acpi_parts *out, unsigned ncpus, const struct acpi_places *where);
+void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const struct acpi_places *where);
 
 #endif

@@ -300,6 +300,20 @@ void machine_add_device(struct machine *m, struct device *d)
 	m->last = &d->next;
 }
 
+void machine_use(struct machine *m, enum machine_part part)
+{
+	m->parts |= part;
+	if (part == MACHINE_KEYBOARD)
+		reset_without_keyboard(m->reset);
+	if (m->firmware)
+		firmware_parts_changed(m->firmware);
+}
+
+void machine_ask_reset(struct machine *m)
+{
+	event(m, MACHINE_RESET, 0);
+}
+
 bool machine_quiesce(struct machine *m)
 {
 	bool all = pci_bus_quiesce(m->pci);
@@ -337,7 +351,7 @@ int machine_firmware(struct machine *m, struct err *e)
 	/* BARs that show memory are where they were put. */
 	if ((rc = ram_commit(m->cfg.ram, e)) < 0)
 		return rc;
-	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
+	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, m->parts, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
 		return rc;
 	return irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
 }

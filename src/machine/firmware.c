@@ -83,7 +83,7 @@ static void make_tables(void *opaque)
 	struct acpi_places where = places(f);
 	struct acpi_files files;
 
-	acpi_files_build(&files, f->m->cfg.ncpus, &where);
+	acpi_files_build(&files, f->m->cfg.ncpus, f->m->parts, &where);
 	fw_cfg_make_file(f->cfg, ACPI_FILE_TABLES, files.tables, files.tables_bytes);
 	fw_cfg_make_file(f->cfg, ACPI_FILE_RSDP, files.rsdp, sizeof(files.rsdp));
 	fw_cfg_make_file(f->cfg, ACPI_FILE_LOADER, files.loader, files.loader_bytes);
@@ -95,7 +95,7 @@ static int add_tables(struct firmware *f, struct err *e)
 	struct acpi_places where = places(f);
 	struct acpi_files files;
 
-	acpi_files_build(&files, f->m->cfg.ncpus, &where);
+	acpi_files_build(&files, f->m->cfg.ncpus, f->m->parts, &where);
 	int r = fw_cfg_file(f->cfg, ACPI_FILE_TABLES, files.tables, files.tables_bytes, e);
 	if (r == 0)
 		r = fw_cfg_file(f->cfg, ACPI_FILE_RSDP, files.rsdp, sizeof(files.rsdp), e);
@@ -105,6 +105,13 @@ static int add_tables(struct firmware *f, struct err *e)
 	if (r == 0)
 		fw_cfg_late(f->cfg, acpi_files, make_tables, f);
 	return r;
+}
+
+void firmware_parts_changed(struct firmware *f)
+{
+	struct err e = { 0 };
+
+	must(add_tables(f, &e) == 0); /* some hundred bytes more in files that are there */
 }
 
 static int tell(struct firmware *f, struct err *e)

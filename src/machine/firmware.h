@@ -19,6 +19,8 @@ struct firmware;
 /* m has its bus, PCI, LPC bridge and RTC. */
 int firmware_new(struct firmware **out, struct machine *m, const struct firmware_image *image, struct err *e);
 void firmware_free(struct firmware *f); /* before its chips */
+/* machine_use(): the tables tell of something else, and their lengths too. Before the machine runs. */
+void firmware_parts_changed(struct firmware *f);
 /* Power-on; after the board's other chips. ram_commit() is the caller's. */
 void firmware_reset(struct firmware *f);
 /* Save or load its sections; loading comes after PCI configuration space. */

@@ -34,8 +34,13 @@
 /* Legacy ports */
 #define LAYOUT_PIC1 0x20
 #define LAYOUT_PIT 0x40
+#define LAYOUT_KEYBOARD_DATA 0x60
+#define LAYOUT_KEYBOARD 0x64
 #define LAYOUT_RTC 0x70
 #define LAYOUT_PIC2 0xa0
+#define LAYOUT_DISPI 0x1ce /* the Bochs display interface */
+#define LAYOUT_VGA_PORTS 0x3b0
+#define LAYOUT_VGA_PORTS_N 0x30
 #define LAYOUT_UART1 0x3f8
 #define LAYOUT_RESET 0xcf9
 #define LAYOUT_PCI_CFG 0xcf8
@@ -50,9 +55,11 @@
 
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
+#define LAYOUT_GSI_KEYBOARD 1
 #define LAYOUT_GSI_UART1 4
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
+#define LAYOUT_GSI_MOUSE 12
 #define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
 #define LAYOUT_GSI_COUNT 24
 

@@ -75,6 +75,14 @@ struct irq_line machine_irq(struct machine *m, unsigned gsi);
 /* A device at a fixed address joins the board, which walks it for each step of its life (device.h), and ends it in
  * machine_free(). Those at a PCI slot join by pci_register(). Before vCPUs run. */
 void machine_add_device(struct machine *m, struct device *d);
+/*
+ * What firmware tables say of the board, where it depends on which devices there are. Of its own the board has a
+ * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
+ * reset (no lock held). Before vCPUs run.
+ */
+enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2 };
+void machine_use(struct machine *m, enum machine_part part);
+void machine_ask_reset(struct machine *m);
 /* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
 bool machine_quiesce(struct machine *m);
 /* All devices go on; also after machine_state() has loaded. */

@@ -14,8 +14,6 @@
 
 #include <pthread.h>
 
-#define PORT_KBC_DATA 0x60
-#define PORT_KBC 0x64
 #define PORT_SYSTEM_A 0x92
 
 #define KBC_OBF 0x01     /* a byte waits in 0x60 */
@@ -251,6 +249,12 @@ void reset_state(struct reset *r, struct state_file *s)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void reset_without_keyboard(struct reset *r)
+{
+	bus_unmap_pio(r->bus, &r->data);
+	bus_unmap_pio(r->bus, &r->kbc);
+}
+
 int reset_new(struct reset **out, struct bus *bus, const struct reset_config *cfg)
 {
 	struct reset *r = xcalloc(1, sizeof(*r));
@@ -266,8 +270,8 @@ int reset_new(struct reset **out, struct bus *bus, const struct reset_config *cf
 	r->dbg = (struct io_region){ .ops = &dbg_ops, .dev = r, .name = "debug-exit" };
 	reset_reset(r);
 	if ((rc = bus_map_pio(bus, &r->rst, LAYOUT_RESET, 1)) < 0 ||
-	    (rc = bus_map_pio(bus, &r->data, PORT_KBC_DATA, 1)) < 0 ||
-	    (rc = bus_map_pio(bus, &r->kbc, PORT_KBC, 1)) < 0 ||
+	    (rc = bus_map_pio(bus, &r->data, LAYOUT_KEYBOARD_DATA, 1)) < 0 ||
+	    (rc = bus_map_pio(bus, &r->kbc, LAYOUT_KEYBOARD, 1)) < 0 ||
 	    (rc = bus_map_pio(bus, &r->sys, PORT_SYSTEM_A, 1)) < 0 ||
 	    (cfg->debug_exit && (rc = bus_map_pio(bus, &r->dbg, LAYOUT_DEBUG_EXIT, 4)) < 0)) {
 		reset_free(r);

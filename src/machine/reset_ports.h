@@ -23,6 +23,8 @@ struct reset_config {
 int reset_new(struct reset **out, struct bus *bus, const struct reset_config *cfg);
 void reset_free(struct reset *r);
 void reset_reset(struct reset *r);
+/* A keyboard controller of its own takes ports 60 and 64. */
+void reset_without_keyboard(struct reset *r);
 
 /* Save or load; no vCPU runs. */
 struct state_file;

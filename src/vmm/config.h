@@ -73,6 +73,7 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
+	char *screen;       /* "none", or what shows the guest's picture: "vga" */
 	int control_fd;     /* a connected control socket of who starts it, told "ready" or "failed"; -1: none */
 	bool detached;      /* the VM outlives the end of control_fd */
 	char *control_path; /* listen here too */

@@ -20,6 +20,9 @@ static void drop(struct control_client *cl)
 		close(steal_fd(&cl->passed));
 	json_decref(steal(&cl->id));
 	free(steal(&cl->out));
+	cl->shooting = false;
+	if (c->shooter == cl)
+		c->shooter = NULL;
 	if (c->saver == cl) {
 		c->saver = NULL;
 		if (cl->waiting)
@@ -36,7 +39,7 @@ static void drop(struct control_client *cl)
 /* One that did not say hello gets its answers in order: while it waits for one, only its end is heard of. */
 static bool silent(const struct control_client *cl)
 {
-	return cl->waiting && !cl->hello;
+	return (cl->waiting || cl->shooting) && !cl->hello;
 }
 
 static void listen_to(struct control_client *cl)
@@ -290,6 +293,7 @@ void control_free(struct control *c)
 		c->clients[i].role = CONTROL_ANYBODY; /* it is over anyway */
 		drop(&c->clients[i]);
 	}
+	json_decref(c->shot_id);
 	loop_timer_fini(&c->watch);
 	free(c);
 }

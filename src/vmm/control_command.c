@@ -13,11 +13,10 @@
 
 #define VERSIONS_MAX 16
 
-/* A new reference, NULL with *e set, or &later: the answer comes when it is known. */
 typedef json_t *command_fn(struct control_client *cl, const json_t *req, struct err *e);
-static json_t later;
+json_t control_later;
 
-static json_t *fail(struct err *e, const char *name)
+json_t *control_fail(struct err *e, const char *name)
 {
 	err_named(e, name);
 	return NULL;
@@ -106,13 +105,13 @@ static json_t *cmd_save(struct control_client *cl, const json_t *req, struct err
 
 	if (fd < 0) {
 		err_set(e, EBADF, "save: no file came along: pass its descriptor with the command (SCM_RIGHTS)");
-		return fail(e, "no-descriptor");
+		return control_fail(e, "no-descriptor");
 	}
 	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) ||
 	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
 		close(fd);
 		err_set(e, EINVAL, "save: the descriptor is not a regular file, pipe or socket that can be written");
-		return fail(e, "wrong-kind");
+		return control_fail(e, "wrong-kind");
 	}
 	int r = cl->c->saver ? err_set(e, EBUSY, "save: the VM is being saved already")
 			     : vm_save(cl->c->vm, fd, on_saved, cl->c, e);
@@ -124,14 +123,14 @@ static json_t *cmd_save(struct control_client *cl, const json_t *req, struct err
 	cl->waiting = true;
 	cl->id = json_incref(json_object_get(req, "id"));
 	control_go_on(cl);
-	return &later;
+	return &control_later;
 }
 
 static json_t *cmd_resume(struct control_client *cl, const json_t *req, struct err *e)
 {
 	if (!vm_held(cl->c->vm)) {
 		err_set(e, EINVAL, "resume: the VM is not paused");
-		return fail(e, "not-paused");
+		return control_fail(e, "not-paused");
 	}
 	cl->c->saver = NULL;
 	vm_release(cl->c->vm);
@@ -165,7 +164,7 @@ static json_t *cmd_hello(struct control_client *cl, const json_t *req, struct er
 		    "hello: this VM speaks version %d of the protocol, and none of those that were offered; use the "
 		    "mica of version %s",
 		    CONTROL_VERSION, MICA_VERSION);
-		return fail(e, "bad-version");
+		return control_fail(e, "bad-version");
 	}
 	cl->hello = true;
 	return json_pack("{s:i s:[i] s:s s:o s:o s:i s:i}", "version", CONTROL_VERSION, "versions", CONTROL_VERSION,
@@ -186,7 +185,7 @@ static json_t *cmd_subscribe(struct control_client *cl, const json_t *req, struc
 			k++;
 		if (!control_event_name(k)) {
 			err_set(e, EINVAL, "subscribe: %.64s: no such event; hello lists those there are", name);
-			return fail(e, "unknown-event");
+			return control_fail(e, "unknown-event");
 		}
 		mask |= 1u << k;
 	}
@@ -220,6 +219,9 @@ static const struct command {
 	{ "balloon", cmd_balloon, { { "bytes", ARG_COUNT, true } } },
 	{ "save", cmd_save, { { NULL } } },
 	{ "resume", cmd_resume, { { NULL } } },
+	{ "screenshot", control_cmd_screenshot, { { NULL } } },
+	{ "sendkey", control_cmd_sendkey, { { "keys", ARG_STRINGS, true } } },
+	{ "type", control_cmd_type, { { "text", ARG_STRING, true } } },
 };
 
 static json_t *command_names(void)
@@ -289,13 +291,13 @@ static json_t *run_command(struct control_client *cl, const json_t *req, struct 
 
 	if (!name) {
 		err_set(e, EINVAL, "no command: send {\"command\": NAME}");
-		return fail(e, "no-command");
+		return control_fail(e, "no-command");
 	}
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (!strcmp(commands[i].name, name))
 			return check_args(&commands[i], req, e) ? commands[i].fn(cl, req, e) : NULL;
 	err_set(e, ENOSYS, "%.64s: no such command; hello lists those there are", name);
-	return fail(e, "unknown-command");
+	return control_fail(e, "unknown-command");
 }
 
 void control_obey(struct control_client *cl, const char *line, size_t len)
@@ -314,7 +316,7 @@ void control_obey(struct control_client *cl, const char *line, size_t len)
 	} else {
 		res = run_command(cl, req, &e);
 	}
-	if (res != &later)
+	if (res != &control_later)
 		control_answer(cl, json_object_get(req, "id"), res, &e);
 	json_decref(req);
 }

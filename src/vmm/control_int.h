@@ -13,8 +13,9 @@ struct control_client {
 	struct loop_fd lf;
 	int fd; /* -1: free slot */
 	enum control_role role;
-	bool hello;   /* it said hello: its answers come in any order */
-	bool waiting; /* for the answer to a save; `id` is its */
+	bool hello;    /* it said hello: its answers come in any order */
+	bool waiting;  /* for the answer to a save; `id` is its */
+	bool shooting; /* for the answer to a screenshot; control.shot_id is its */
 	json_t *id;
 	u32 events; /* it subscribed to: bits by enum vm_event_kind */
 	int passed; /* a descriptor that came with a line; -1: none */
@@ -29,7 +30,9 @@ struct control {
 	struct vm *vm;
 	struct loop_fd lf;
 	int listen_fd;
-	struct control_client *saver; /* a save is under way for it, or the VM is held for it */
+	struct control_client *saver;   /* a save is under way for it, or the VM is held for it */
+	struct control_client *shooter; /* a screenshot is being made for it */
+	json_t *shot_id;
 	struct control_client clients[CONTROL_CLIENTS_MAX];
 	struct loop_timer watch; /* disks, while somebody wants to hear of them */
 	bool watching;
@@ -49,6 +52,18 @@ void control_go_on(struct control_client *cl);
 
 /* A request, as it came; it answers, now or later. */
 void control_obey(struct control_client *cl, const char *line, size_t len);
+
+/* What a command returns: a new reference, NULL with *e set, or this: the answer comes when it is known. */
+extern json_t control_later;
+/* Call it by a name of docs/control-socket.md; NULL. */
+json_t *control_fail(struct err *e, const char *name);
+
+/* ---- control_screen.c ---- */
+json_t *control_cmd_screenshot(struct control_client *cl, const json_t *req, struct err *e);
+
+/* ---- control_keys.c ---- */
+json_t *control_cmd_sendkey(struct control_client *cl, const json_t *req, struct err *e);
+json_t *control_cmd_type(struct control_client *cl, const json_t *req, struct err *e);
 
 /* ---- control_event.c ---- */
 

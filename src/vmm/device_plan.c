@@ -16,7 +16,7 @@ static void list(char *buf, size_t bytes, const char *item)
 
 static const char *field_key(enum device_role role)
 {
-	return role == DEVICE_DISK || role == DEVICE_CDROM ? "bus" : "model";
+	return role == DEVICE_DISK || role == DEVICE_CDROM ? "bus" : role == DEVICE_DISPLAY ? "screen" : "model";
 }
 
 int vmm_class_of(const struct device_class **out, enum device_role role, const char *field, struct err *e)
@@ -122,11 +122,11 @@ struct plan {
 /* What a device without an id is called: number, of those of its role in the configuration. */
 static void name_it(struct plan *p, struct vmm_planned *d, unsigned number)
 {
-	static const char *const names[] = { [DEVICE_DISK] = "disk",
-					     [DEVICE_CDROM] = "cdrom",
-					     [DEVICE_NIC] = "net",
-					     [DEVICE_SERIAL] = "serial",
-					     [DEVICE_CONSOLE] = "console" };
+	static const char *const names[] = {
+		[DEVICE_DISK] = "disk",      [DEVICE_CDROM] = "cdrom",     [DEVICE_NIC] = "net",
+		[DEVICE_SERIAL] = "serial",  [DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen",
+		[DEVICE_INPUT] = "keyboard",
+	};
 	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
 
 	if (d->cls->role == DEVICE_PLAIN) {
@@ -199,12 +199,20 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 		if (r < 0)
 			return err_prefix(e, "device");
 	}
+	if (r == 0 && strcmp(c->screen, "none")) {
+		r = vmm_class_of(&cls, DEVICE_DISPLAY, c->screen, e);
+		if (r == 0)
+			r = add(p, cls, NULL, 0, 0, NULL, 0, e);
+		if (r < 0)
+			return err_prefix(e, "screen");
+		r = add(p, device_class_of(DEVICE_INPUT, NULL), NULL, 0, 0, NULL, 0, e);
+	}
 	return r;
 }
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 2 + c->ndisks + c->nnets + c->ndevices;
+	unsigned most = 4 + c->ndisks + c->nnets + c->ndevices;
 	struct plan p = { 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)

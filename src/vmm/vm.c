@@ -9,6 +9,7 @@
 #include "vmm/exit_status.h"
 #include "base/i18n.h"
 #include "vmm/vm_int.h"
+#include "vmm/vm_screen.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -212,6 +213,8 @@ int vm_start(struct vm *v, struct err *e)
 		if (r)
 			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
+	if (vm_screen(v) && (rc = vm_screen_start(&v->looker, v->loop, vm_screen(v), e)) < 0)
+		return rc;
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);
 	return 0;
@@ -236,6 +239,13 @@ void vm_power_button(struct vm *v)
 		machine_power_button(v->machine);
 }
 
+int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e)
+{
+	if (!v->looker)
+		return err_set(e, ENODEV, "the VM has no screen: start it with --display vga");
+	return vm_screen_shot(v->looker, fd, done, opaque, e);
+}
+
 /* ---- the end ---- */
 
 int vm_free(struct vm *v)
@@ -247,6 +257,7 @@ int vm_free(struct vm *v)
 		cpu_stop(v->vcpu[i].cpu);
 		pthread_join(v->vcpu[i].thread, NULL);
 	}
+	vm_screen_end(v->looker);
 	if (v->cfg->stats)
 		vm_print_stats(v);
 	destroy(v);

@@ -45,11 +45,19 @@ bool vm_held(struct vm *v);
 void vm_release(struct vm *v);
 
 /* ---- for the control socket ---- */
+/* What the screen shows, as PNG to fd, a regular file (owned on success); vm_screen.h. -ENODEV: there is no screen. */
+typedef void vm_shot_fn(void *opaque, const struct err *e, unsigned width, unsigned height);
+int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e);
 void vm_power_button(struct vm *v);
 /* A break on the serial line. */
 void vm_break(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */
 bool vm_balloon(struct vm *v, u64 bytes);
+/* Keys go down and up: keys of device/input/key.h, with KEY_DOWN or not; all of them or none. -ENODEV: there is no
+ * keyboard; -EBUSY: the guest has not taken those before. */
+int vm_keys(struct vm *v, const u16 *events, unsigned n);
+/* The mouse moves; buttons: bits, left, right, middle. */
+void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons);
 /* Requests of its disk i that the host failed so far; false: there is no such disk. */
 bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);
 /* New references. */

@@ -3,6 +3,7 @@
  * vm_devices.c - what a VM has besides CPUs and memory: back ends on the host, and the devices in front of them, as
  * device_plan.h has them. No device is named here.
  */
+#include "base/log.h"
 #include "block/block.h"
 #include "device/chr.h"
 #include "machine/machine.h"
@@ -13,7 +14,11 @@
 #include "vmm/listen.h"
 #include "vmm/vm_int.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #define FLUSH_MS 1000
+#define ROM_MAX (64 * 1024)
 
 /* ---- back ends: what is opened becomes the device's with its constructor ---- */
 
@@ -64,6 +69,30 @@ static int open_net(struct vm *v, unsigned i, struct device_args *a, struct err 
 	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
 
+/* ---- option ROMs: Debian's package seabios has them ---- */
+
+#define ROM_DIR "/usr/share/seabios/"
+
+/* None is no error: a kernel that is booted without firmware needs none. */
+static void open_rom(struct device_args *a, const char *name)
+{
+	auto_free char *path = xasprintf(ROM_DIR "%s", name);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > ROM_MAX) {
+		log_info(_("%s: there is no such option ROM: firmware will not show anything on the screen"), path);
+		return;
+	}
+	u8 *rom = xcalloc(1, (size_t)st.st_size);
+	if (read(fd, rom, (size_t)st.st_size) == st.st_size) {
+		a->rom = rom;
+		a->rom_bytes = (size_t)st.st_size;
+	} else {
+		free(rom);
+	}
+}
+
 static int open_back_end(struct vm *v, const struct vmm_planned *p, struct device_args *a, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
@@ -71,6 +100,7 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 
 	switch (p->cls->role) {
 	case DEVICE_PLAIN:
+	case DEVICE_INPUT:
 		break;
 	case DEVICE_DISK:
 	case DEVICE_CDROM:
@@ -85,6 +115,9 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 		r = open_chardev(&v->virtio_console, v->loop, c->virtio_console, c->virtio_console_fd,
 				 c->virtio_console_path, e);
 		a->chr = v->virtio_console;
+		break;
+	case DEVICE_DISPLAY:
+		open_rom(a, "vgabios-stdvga.bin");
 		break;
 	}
 	return r;
@@ -109,6 +142,7 @@ static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 
 	if (r == 0)
 		r = p->cls->new (&d->dev, v->machine, &a, e);
+	free((u8 *)(uintptr_t)a.rom);
 	if (r < 0)
 		return r;
 	d->cls = p->cls;
@@ -162,6 +196,29 @@ bool vm_balloon(struct vm *v, u64 bytes)
 		if (v->devices[i].cls->balloon)
 			v->devices[i].cls->balloon(v->devices[i].dev, bytes);
 	return true;
+}
+
+const struct screen *vm_screen(struct vm *v)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->screen)
+			return v->devices[i].cls->screen(v->devices[i].dev);
+	return NULL;
+}
+
+int vm_keys(struct vm *v, const u16 *events, unsigned n)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->keys)
+			return v->devices[i].cls->keys(v->devices[i].dev, events, n);
+	return -ENODEV;
+}
+
+void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->pointer)
+			v->devices[i].cls->pointer(v->devices[i].dev, dx, dy, wheel, buttons);
 }
 
 json_t *vm_devices_json(struct vm *v)

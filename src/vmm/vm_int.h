@@ -98,6 +98,8 @@ struct vm {
 	int status; /* to exit with */
 	bool ended;
 
+	struct vm_screen *looker; /* NULL: there is no screen */
+
 	struct gate gate;
 	struct gate_wishes doing; /* vm_act_at_rest()'s, what is left of them */
 	struct loop_timer settle; /* vm_go_on() looks again */
@@ -119,6 +121,8 @@ int vm_add_cpus(struct vm *v, int *status, struct err *e);
 int vm_add_devices(struct vm *v, struct err *e);
 /* And the board they are on. */
 void vm_free_devices(struct vm *v);
+/* What is shown; NULL: the VM has no screen. */
+const struct screen *vm_screen(struct vm *v);
 /* New reference: what there is, by id, with its class and PCI slot. */
 json_t *vm_devices_json(struct vm *v);
 

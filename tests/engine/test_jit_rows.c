@@ -3,9 +3,10 @@
  * test_jit_rows.c - the table of what is translated (cpu/soft/jit/jit_rows.c): no row twice, none of nothing, no
  * instruction forgotten, and each way of each row is gone by some instruction, which does what the interpreter does.
  *
- * Walks the opcode maps of 64-bit code. What belongs to a way that no instruction has gone yet is executed in ring 3
- * with check=all, and translated for ring 0. That each instruction is right, with all operands, is difftest's and
- * test_sys' to find out; here nothing may be left out.
+ * Walks the opcode maps of 64-bit code, and for ways that only other code goes the one-byte map of 32-bit code. What
+ * belongs to a way that no instruction has gone yet is executed in ring 3 with check=all, and translated for ring 0.
+ * That each instruction is right, with all operands, is difftest's and test_sys' to find out; here nothing may be left
+ * out.
  */
 #include "harness.h"
 #include "cpu/soft/decode/decode_vec.h"
@@ -57,14 +58,14 @@ static void supervisor(const struct jit_row *r, const u8 *bytes, unsigned n, uns
 	static _Alignas(16) u8 mem[sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop)];
 	struct block *tmp = (struct block *)(void *)mem, *b;
 	struct soft_cpu *c = cpu();
-	u32 mode = c->mode & MODE_CODE_MASK;
+	u8 key = in.bits == 32 ? MODE_CODE32 | MODE_SS32 | MODE_FLAT : MODE_CODE64;
 
 	cache_invalidate_ram(c->vm, CODE_PHYS + OFF, 1);
 	memset(tmp, 0, sizeof(*tmp));
 	tmp->phys = CODE_PHYS + OFF;
 	tmp->phys2 = UINT64_MAX;
-	tmp->mode = (u8)mode;
-	assert_true(mode & MODE_CODE64 && mmu_index(c) == TLB_SUPER);
+	tmp->mode = key;
+	assert_true(mmu_index(c) == TLB_SUPER);
 	pthread_mutex_lock(&c->vm->cache->lock);
 	must(decode_block(c, tmp, c->ram->host + CODE_PHYS + OFF, 64, insns, true));
 	b = cache_add(c->vm, tmp);
@@ -105,10 +106,10 @@ static void one(const ZydisDecoder *dec, const u8 *bytes, unsigned n)
 		return;
 	if (i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && i.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
 		return;
-	known[i.mnemonic] = true;
+	known[i.mnemonic] |= in.bits != 32 || jit_row_of(i.mnemonic);
 	const struct jit_row *r = jit_row_of(i.mnemonic);
 	const struct decode_row *d = decode_row_of(&decode_rows, i.mnemonic);
-	if (!r && d && !(d->flags & ROW_END) && d->fn != op_nop && !vec_features(&i))
+	if (in.bits != 32 && !r && d && !(d->flags & ROW_END) && d->fn != op_nop && !vec_features(&i))
 		asked[i.mnemonic] = true;
 	/* Branches go to the next instruction, and nothing reads or writes the code itself. */
 	if (r && !(i.raw.imm[0].is_relative && i.raw.imm[0].value.s) &&
@@ -120,7 +121,8 @@ static void opcodes(const ZydisDecoder *dec, const u8 *head, unsigned n)
 {
 	u8 b[8];
 
-	memcpy(b, head, n);
+	if (n)
+		memcpy(b, head, n);
 	for (unsigned op = 0; op < 256; op++)
 		for (unsigned modrm = 0; modrm < 256; modrm += modrm < 0xc0 ? 7 : 1) {
 			b[n] = (u8)op;
@@ -166,6 +168,10 @@ static int setup(void **state)
 
 			opcodes(&dec, head, 3);
 		}
+	hx_decoder_bits(&dec, 32);
+	in.bits = 32;
+	opcodes(&dec, NULL, 0);
+	opcodes(&dec, (const u8[]){ 0x67 }, 1);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 struct vm {
 	enum vm_ask asked;
 	unsigned value, buttons, breaks;
+	bool no_screen;
 	u64 balloon, disk_errors[2];
 	vm_listen_fn *listen;
 	void *listen_opaque;
@@ -60,6 +61,19 @@ json_t *vm_stats_json(struct vm *v)
 	return json_pack("{s:i}", "blocks", 7);
 }
 
+static u16 keys[4096];
+static unsigned nkeys;
+int vm_keys(struct vm *v, const u16 *events, unsigned n)
+{
+	if (v->no_screen)
+		return -ENODEV;
+	if (n > ARRAY_LEN(keys) - nkeys)
+		return -EBUSY;
+	memcpy(keys + nkeys, events, n * sizeof(*events));
+	nkeys += n;
+	return 0;
+}
+
 static bool held;
 static unsigned released, given_up;
 static int save_fd = -1;
@@ -85,6 +99,20 @@ void vm_release(struct vm *v)
 {
 	released++;
 	held = false;
+}
+
+static int shot_fd = -1;
+static vm_shot_fn *shot_done;
+static void *shot_opaque;
+
+int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e)
+{
+	if (v->no_screen)
+		return err_set(e, ENODEV, "no screen");
+	shot_fd = fd;
+	shot_done = done;
+	shot_opaque = opaque;
+	return 0;
 }
 
 /* Something happens to it. */

@@ -22,7 +22,7 @@ static int setup(void **unused)
 
 	if (ram_new(&ram, 4 * MIB, &e) < 0)
 		return -1;
-	return acpi_write_tables(ram, NCPUS, &e);
+	return acpi_write_tables(ram, NCPUS, 0, &e);
 }
 
 static int teardown(void **unused)
@@ -159,10 +159,10 @@ static void test_limits(void **unused)
 {
 	struct err e;
 
-	assert_int_equal(acpi_write_tables(ram, 0, &e), -EINVAL);
-	assert_int_equal(acpi_write_tables(ram, 256, &e), -EINVAL);
-	assert_int_equal(acpi_write_tables(ram, 255, &e), 0);
-	assert_int_equal(acpi_write_tables(ram, NCPUS, &e), 0);
+	assert_int_equal(acpi_write_tables(ram, 0, 0, &e), -EINVAL);
+	assert_int_equal(acpi_write_tables(ram, 256, 0, &e), -EINVAL);
+	assert_int_equal(acpi_write_tables(ram, 255, 0, &e), 0);
+	assert_int_equal(acpi_write_tables(ram, NCPUS, 0, &e), 0);
 }
 
 /* PkgLength at each border of its encodings, decoded as the specification says. */

@@ -21,7 +21,7 @@ static const char full[] =
     "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"irqchip\":\"kernel\","
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
-    "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,"
+    "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,\"screen\":\"vga\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
     "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
     "\"restore_fd\":11,\"restore_head_fd\":13,\"restore_disks\":true,"

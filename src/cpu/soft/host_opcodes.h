@@ -44,6 +44,7 @@ enum jx_opcode {
 	X_MOVSXD = 0x63,
 	X8_ALU_I8 = 0x80, /* XG_ADD... */
 	X_ALU_I = 0x81,
+	X8_ALU_I8_32 = 0x82, /* X8_ALU_I8 once more, outside of 64-bit code */
 	X_ALU_I8 = 0x83,
 	X8_TEST_M_R = 0x84,
 	X_TEST_M_R = 0x85,

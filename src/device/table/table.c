@@ -15,6 +15,8 @@
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(vga,            "display/vga_class.c") \
+	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
 	/* the end */
 /* clang-format on */

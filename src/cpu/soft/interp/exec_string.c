@@ -38,13 +38,18 @@ static gva_t at(struct soft_cpu *c, unsigned seg, unsigned r, const struct str *
 
 /*
  * How many elements, of at most cnt, can be done as one run at offset `off` (linear lin): inside the
- * page, inside the address size, 64-bit flat addressing only and upwards. 0: do one the slow way.
+ * page, inside the address size and what the segment allows for certain, and upwards. 0: do one the slow way.
  */
-static u64 run_of(const struct soft_cpu *c, gva_t lin, u64 off, u64 cnt, const struct str *s)
+static u64 run_of(const struct soft_cpu *c, unsigned seg, bool write, gva_t lin, u64 off, u64 cnt, const struct str *s)
 {
-	if (s->step < 0 || !(c->mode & MODE_CODE64) || (c->dr7 & 0xff) || c->tlb == c->tlbs[TLB_USER_ALIGN])
+	if (s->step < 0 || (c->dr7 & 0xff) || c->tlb == c->tlbs[TLB_USER_ALIGN])
 		return 0;
 	u64 n = (PAGE_BYTES - (lin & (PAGE_BYTES - 1))) / s->n;
+	if (!(c->mode & MODE_CODE64)) {
+		if (off >= c->seg_end[write][seg])
+			return 0;
+		n = MIN(n, (c->seg_end[write][seg] - off) / s->n);
+	}
 	if (s->a != 8)
 		n = MIN(n, (s->mask - off) / s->n);
 	return MIN(n, cnt);
@@ -100,8 +105,8 @@ static u8 *run_ptr(struct soft_cpu *c, gva_t lin, bool write)
 static u64 movs_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
 	gva_t src = at(c, op->seg, GPR_RSI, s, false), dst = at(c, SEG_ES, GPR_RDI, s, true);
-	u64 n =
-	    MIN(run_of(c, src, c->gpr[GPR_RSI] & s->mask, cnt, s), run_of(c, dst, c->gpr[GPR_RDI] & s->mask, cnt, s));
+	u64 n = MIN(run_of(c, op->seg, false, src, c->gpr[GPR_RSI] & s->mask, cnt, s),
+		    run_of(c, SEG_ES, true, dst, c->gpr[GPR_RDI] & s->mask, cnt, s));
 
 	if (n > 1) {
 		u8 *p = run_ptr(c, src, false), *d = p ? run_ptr(c, dst, true) : NULL;
@@ -156,7 +161,7 @@ static void fill(u8 *d, u64 v, unsigned n, u64 count)
 static u64 stos_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
 	gva_t dst = at(c, SEG_ES, GPR_RDI, s, true);
-	u64 n = run_of(c, dst, c->gpr[GPR_RDI] & s->mask, cnt, s);
+	u64 n = run_of(c, SEG_ES, true, dst, c->gpr[GPR_RDI] & s->mask, cnt, s);
 
 	(void)op;
 	if (n > 1) {

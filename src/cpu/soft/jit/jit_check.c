@@ -138,6 +138,10 @@ static bool repeatable(const struct soft_cpu *c, const struct block *b)
 		default:
 			break;
 		}
+		/* CPUID says whether the APIC is on. */
+		if (in.mnemonic == ZYDIS_MNEMONIC_VMCALL || in.mnemonic == ZYDIS_MNEMONIC_VMMCALL ||
+		    in.mnemonic == ZYDIS_MNEMONIC_CPUID)
+			return false;
 		for (unsigned i = 0; i < in.operand_count_visible; i++)
 			if (ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			    (ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_CONTROL ||

@@ -114,6 +114,8 @@ void je_encode(struct jit *j, const struct jinsn *i, const struct enc *e, unsign
 			e8(j, X_REX | w << 3 | r << 2 | b);
 		je_map(j, i);
 	}
+	if (opcode == X8_ALU_I8_32 && i->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
+		opcode = X8_ALU_I8;
 	e8(j, opcode);
 	modrm_of(j, e);
 	je_imm(j, i);

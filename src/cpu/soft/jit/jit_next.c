@@ -143,7 +143,9 @@ bool jit_end_goes_on(const struct uop *op)
 	uop_fn *fn = op->fn;
 
 	return fn == sys_syscall || fn == sys_sysret || fn == sys_iret || fn == sys_invlpg || fn == sys_invpcid ||
-	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3);
+	       fn == sys_wrmsr || fn == sys_popf || (fn == sys_mov_to_cr && op->r1 == 3) || fn == sys_sysenter ||
+	       fn == sys_sysexit || fn == sys_int || fn == sys_jmp_far_ptr || fn == sys_jmp_far_mem ||
+	       fn == sys_call_far_ptr || fn == sys_call_far_mem || fn == sys_ret_far;
 }
 
 /* The short ways need no vector registers. False: nothing was done. */

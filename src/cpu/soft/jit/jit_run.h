@@ -24,7 +24,7 @@ const struct uop *jit_exit_dead(struct soft_cpu *c, u64 rax, const u8 *ret);
 /* Follow a direct branch that is not linked, or go to RIP rax: code to go on with, or NULL: leave, at c->rip. */
 u8 *jit_link(struct soft_cpu *c, u64 rax, const u8 *ret);
 u8 *jit_lookup(struct soft_cpu *c, u64 rip, const u8 *ret);
-/* The block's last instruction is the interpreter's, and one after which 64-bit code mostly goes on: the same. */
+/* The block's last instruction is the interpreter's, and one after which code mostly goes on: the same. */
 u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s);
 /* Is it one of those? */
 bool jit_end_goes_on(const struct uop *op);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * jit_string.c - MOVS STOS LODS upwards in 64-bit addressing: one element, or a REP that stays within its pages, by
- * the host's own REP. All else is the handler's: DF, page crossings, what the TLB does not serve.
+ * jit_string.c - MOVS STOS LODS upwards: one element, or a REP that stays within its pages, by the host's own REP. All
+ * else is the handler's: DF, page crossings, what the TLB does not serve; 32-bit addressing in 64-bit code; REP where
+ * segments have bases.
  */
 #include "cpu/soft/jit/jit_encode.h"
 #include "cpu/soft/jit/jit_row.h"
@@ -16,8 +17,12 @@ static bool takes(const struct jit *j, const struct jinsn *i, bool rep)
 
 	if (u->fn != op_movs && u->fn != op_stos && u->fn != op_lods)
 		return false;
-	if ((u->ea & (EA_A32 | EA_A16)) || (u->fn != op_stos && (u->seg == SEG_FS || u->seg == SEG_GS)))
+	if (j_code64(j)) {
+		if ((u->ea & (EA_A32 | EA_A16)) || (u->fn != op_stos && (u->seg == SEG_FS || u->seg == SEG_GS)))
+			return false;
+	} else if (rep && ((u->ea & EA_A16) || j_has_base(j, SEG_ES) || j_has_base(j, u->seg))) {
 		return false;
+	}
 	return rep == !!(u->aux & (AUX_REP | AUX_REPNE));
 }
 
@@ -31,23 +36,46 @@ bool takes_rep(const struct jit *j, const struct jinsn *i)
 	return takes(j, i, true);
 }
 
+static void address(struct jit *j, const struct jinsn *i, unsigned h, unsigned seg)
+{
+	if (j_code64(j)) {
+		e_mov(j, H_RAX, h);
+		return;
+	}
+	if (j_uop(j, i)->ea & EA_A16)
+		EB(j, X_0F, X0F_MOVZX16, X_REGS(H_RAX, h));
+	else
+		e_mov32(j, H_RAX, h);
+	jm_add_base(j, seg);
+}
+
 static void at_rsi(struct jit *j, struct jinsn *i)
 {
-	(void)i;
-	e_mov(j, H_RAX, jit_hreg[GPR_RSI]);
+	address(j, i, H_RSI, j_uop(j, i)->seg);
 }
 
 static void at_rdi(struct jit *j, struct jinsn *i)
 {
-	(void)i;
-	e_mov(j, H_RAX, jit_hreg[GPR_RDI]);
+	address(j, i, H_RDI, SEG_ES);
+}
+
+/* RSI or RDI goes on by n; spoils rcx. */
+static void advance(struct jit *j, const struct jinsn *i, unsigned h, unsigned n)
+{
+	if (j_uop(j, i)->ea & EA_A16) {
+		op_rm(j, false, X_LEA, H_RCX, h, (s32)n);
+		e8(j, X_OSIZE);
+		op_rr(j, false, X_MOV_R_M, h, H_RCX);
+		return;
+	}
+	op_rm(j, j_code64(j), X_LEA, h, h, (s32)n);
 }
 
 /* Check of one end; rax: its host address. */
 static struct jstub *end_of(struct jit *j, struct jinsn *i, unsigned bytes, bool di)
 {
 	(di ? at_rdi : at_rsi)(j, i);
-	struct jstub *s = jm_check(j, i, bytes, di, JA_RAX);
+	struct jstub *s = jm_check_seg(j, i, bytes, di, JA_RAX, di ? SEG_ES : j_uop(j, i)->seg);
 
 	if (s)
 		s->address = di ? at_rdi : at_rsi;
@@ -77,6 +105,15 @@ static void lea_end(struct jit *j, unsigned h, unsigned bytes)
 
 	rex(j, true, H_RCX, x, h);
 	EB(j, X_LEA, X_MODRM(0, H_RCX, X_RM_SIB), X_SIB(scale, x, h));
+}
+
+/* What RSI or RDI will be, into c->gpr[]. */
+static void store_end(struct jit *j, unsigned h, unsigned bytes)
+{
+	lea_end(j, h, bytes);
+	if (!j_code64(j))
+		e_mov32(j, H_RCX, H_RCX);
+	e_st(j, H_RCX, C_OFF(gpr[0]) + 8 * (s32)h);
 }
 
 /* Compare: does the run from h end within its page? To be followed by JA. */
@@ -114,12 +151,10 @@ bool sp_rep(struct jit *j, struct jinsn *i)
 	if (!(dst = end_of(j, i, n, true)))
 		return false;
 	dst->how |= JSLOW_RUN;
-	lea_end(j, H_RDI, n);
-	e_st(j, H_RCX, C_OFF(gpr[GPR_RDI]));
+	store_end(j, H_RDI, n);
 	e_mov(j, H_RDI, H_RAX);
 	if (movs) {
-		lea_end(j, H_RSI, n);
-		e_st(j, H_RCX, C_OFF(gpr[GPR_RSI]));
+		store_end(j, H_RSI, n);
 		e_ld(j, H_RSI, C_OFF(jit.tmp));
 	} else {
 		e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
@@ -178,10 +213,10 @@ bool sp_string(struct jit *j, struct jinsn *i)
 		else
 			e_mov(j, H_RCX, a);
 		move(j, n, H_RCX, true);
-		op_rm(j, true, X_LEA, H_RDI, H_RDI, (s32)n);
+		advance(j, i, H_RDI, n);
 	}
 	if (from)
-		op_rm(j, true, X_LEA, H_RSI, H_RSI, (s32)n);
+		advance(j, i, H_RSI, n);
 	slow->next = j->n;
 	if (src)
 		jm_done(j, src, false);

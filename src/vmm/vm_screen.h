@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm_screen.h - looking at a VM's screen: pictures of it.
+ *
+ * A thread of its own draws: what a guest shows is as large as it likes, and the loop waits for nothing whose length a
+ * guest decides. It sleeps as long as nobody looks; there is none where the VM has no screen.
+ *
+ * Threads: all of this is called on the loop's, or before it runs.
+ */
+#ifndef MICA_VM_SCREEN_H
+#define MICA_VM_SCREEN_H
+
+#include "base/loop.h"
+#include "device/display/screen.h"
+#include "vmm/vm.h"
+
+struct vm_screen;
+
+/* Before the system-call filter: threads are made. */
+int vm_screen_start(struct vm_screen **out, struct loop *loop, const struct screen *s, struct err *e);
+/* The loop may run no more. */
+void vm_screen_end(struct vm_screen *v);
+
+/* done is called on the loop; e NULL: written. What is shown now, as PNG to fd, a regular file (owned on success).
+ * -EBUSY: one is being made. */
+int vm_screen_shot(struct vm_screen *v, int fd, vm_shot_fn *done, void *opaque, struct err *e);
+
+#endif
