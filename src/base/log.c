@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* log.c - see log.h. */
 #include "base/log.h"
+#include "base/i18n.h"
 #include "base/clock.h"
 #include "base/plain.h"
 
@@ -30,13 +31,14 @@ static bool emit(int wait_ms, const char *tag, const char *fmt, va_list ap)
 
 void log_msg(enum log_level level, const char *fmt, ...)
 {
-	static const char *const tags[] = { "error: ", "warning: ", "", "debug: " };
+	static const char *const tags[] = { N_("error: "), N_("warning: "), "", "debug: " };
+	bool local = level <= LOG_LVL_WARN;
 	va_list ap;
 
 	if (level > log_level)
 		return;
 	va_start(ap, fmt);
-	emit(LOG_WAIT_MS, tags[level], fmt, ap);
+	emit(LOG_WAIT_MS, local ? _(tags[level]) : tags[level], local ? _(fmt) : fmt, ap);
 	va_end(ap);
 }
 
@@ -46,7 +48,7 @@ void log_guest(const char *fmt, ...)
 {
 	static _Atomic u64 window; /* second << 8 | lines in it */
 	static _Atomic unsigned total;
-	const char *tag = "guest: ";
+	const char *tag = N_("guest: ");
 	u64 now = clock_mono_ns() / NSEC_PER_SEC, w = atomic_load(&window), n;
 	va_list ap;
 
@@ -62,11 +64,11 @@ void log_guest(const char *fmt, ...)
 			return;
 	} while (!atomic_compare_exchange_weak(&total, &number, number + 1));
 	if (number + 1 == LOG_GUEST_TOTAL)
-		tag = "guest (further messages suppressed, this is line 1000): ";
+		tag = N_("guest (further messages suppressed, this is line 1000): ");
 	else if ((n & 0xff) == LOG_GUEST_SECOND)
-		tag = "guest (more lines this second are dropped): ";
+		tag = N_("guest (more lines this second are dropped): ");
 	va_start(ap, fmt);
-	if (emit(0, tag, fmt, ap))
+	if (emit(0, _(tag), _(fmt), ap))
 		atomic_fetch_add(&guest_written, 1);
 	va_end(ap);
 }

@@ -2,6 +2,10 @@
 /*
  * log.h - lines for the operator, on stderr, one write(2) each. Any thread.
  *
+ * Errors, warnings and what a guest causes are read by whoever runs the VM: in English here, they are shown in his
+ * language, as err.h's messages are (so their texts go into po/ko.po, and arguments that are words are _() already).
+ * What --verbose shows besides, and what developers see, is English.
+ *
  * Guest-caused lines use log_guest(). A guest can neither flood its host's log, nor fill it: at most
  * LOG_GUEST_SECOND of them leave in a second and LOG_GUEST_TOTAL in the life of the process; the last one says so, the
  * rest are counted. Nor can it stop the VM by them: where stderr takes no more (a pipe that nobody reads, a terminal

@@ -2,6 +2,7 @@
 /* report.c - see report.h. */
 #include "block/report.h"
 #include "base/clock.h"
+#include "base/i18n.h"
 #include "base/log.h"
 
 /* Errors are reported as their number reaches 1, 10, 100, ...; after so long without one it begins anew. */
@@ -10,11 +11,11 @@
 static const char *op_name(enum blk_op op)
 {
 	static const char *const names[] = {
-		[BLK_READ] = "read",
-		[BLK_WRITE] = "write",
-		[BLK_FLUSH] = "flush",
-		[BLK_DISCARD] = "discard",
-		[BLK_WRITE_ZEROES] = "write-zeroes",
+		[BLK_READ] = N_("read"),
+		[BLK_WRITE] = N_("write"),
+		[BLK_FLUSH] = N_("flush"),
+		[BLK_DISCARD] = N_("discard"),
+		[BLK_WRITE_ZEROES] = N_("write-zeroes"),
 	};
 	return names[op];
 }
@@ -24,12 +25,13 @@ static const char *advice(int code)
 	switch (code) {
 	case ENOSPC:
 	case EDQUOT:
-		return "make room on the host's file system, or the guest's file systems may go read-only";
+		return N_("make room on the host's file system, or the guest's file systems may go read-only");
 	case EIO:
-		return "the host's storage fails, or the image became shorter: look at the host's kernel log, and save "
-		       "what can be read";
+		return N_(
+		    "the host's storage fails, or the image became shorter: look at the host's kernel log, and save "
+		    "what can be read");
 	default:
-		return "look at the host's kernel log and at the storage that holds the image";
+		return N_("look at the host's kernel log and at the storage that holds the image");
 	}
 }
 
@@ -47,9 +49,11 @@ void blk_report(struct blk_report *p, const struct blk *b, const struct blk_req 
 	if (++p->errors != p->next)
 		return;
 	p->next *= 10;
-	log_warn(
-	    "disk '%s': the host failed a %s of %llu bytes at %llu: %s (errno %d); %s. %llu such error%s so far, the "
-	    "next line comes at %llu",
-	    blk_name(b), op_name(r->op), (unsigned long long)r->bytes, (unsigned long long)r->off, strerror(-res), -res,
-	    advice(-res), (unsigned long long)p->errors, p->errors == 1 ? "" : "s", (unsigned long long)p->next);
+	auto_free char *count = p->errors == 1 ? xasprintf(_("1 such error so far, the next line comes at %llu"),
+							   (unsigned long long)p->next)
+					       : xasprintf(_("%llu such errors so far, the next line comes at %llu"),
+							   (unsigned long long)p->errors, (unsigned long long)p->next);
+	log_warn("disk '%s': the host failed a %s of %llu bytes at %llu: %s (errno %d); %s. %s", blk_name(b),
+		 _(op_name(r->op)), (unsigned long long)r->bytes, (unsigned long long)r->off, strerror(-res), -res,
+		 _(advice(-res)), count);
 }

@@ -11,7 +11,6 @@
  * There is nothing to remember: no reset, no section in a saved state. What becomes of the guest is not decided here:
  * who listens at the control socket may end or reset it, or save it to look at.
  */
-#include "base/i18n.h"
 #include "base/log.h"
 #include "device/class.h"
 #include "machine/machine.h"
@@ -42,11 +41,11 @@ static void bar_write(void *dev, u64 off, unsigned bytes, u64 val)
 	if (off)
 		return;
 	if (val & PANICKED) {
-		log_guest(_("pvpanic: the guest's kernel panicked"));
+		log_guest("pvpanic: the guest's kernel panicked");
 		device_tell(&p->listener, DEVICE_PANICKED);
 	}
 	if (val & CRASH_LOADED) {
-		log_guest(_("pvpanic: the guest's kernel panicked, and its kernel for crashes takes over"));
+		log_guest("pvpanic: the guest's kernel panicked, and its kernel for crashes takes over");
 		device_tell(&p->listener, DEVICE_CRASH_LOADED);
 	}
 }

@@ -378,5 +378,5 @@ void machine_reset(struct machine *m)
 	/* What they made of guest memory; no vCPU runs. */
 	struct err e;
 	if (ram_commit(m->cfg.ram, &e) < 0)
-		log_error("%s", e.msg);
+		log_error("%s", err_local(&e));
 }

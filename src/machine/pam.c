@@ -70,7 +70,7 @@ static void show(struct pam *p, unsigned i, u8 how)
 		return;
 	p->piece[i].id = ram_add(p->ram, &x, &e);
 	if (p->piece[i].id < 0)
-		log_guest("%s: %s", x.name, e.msg);
+		log_guest("%s: %s", x.name, err_local(&e));
 }
 
 static void update_ecam(struct pam *p)

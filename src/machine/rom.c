@@ -2,6 +2,7 @@
 /* rom.c - see rom.h. */
 #include "machine/rom.h"
 
+#include "base/i18n.h"
 #include "base/log.h"
 #include "machine/layout.h"
 
@@ -93,8 +94,8 @@ static bool first_time(struct rom *r, unsigned i)
 static void call_write(void *dev, u64 off, unsigned bytes, u64 val)
 {
 	static const char none[] =
-	    "this machine has no firmware: it boots kernels by the Linux, PVH or Multiboot protocol, "
-	    "which do without";
+	    N_("this machine has no firmware: it boots kernels by the Linux, PVH or Multiboot protocol, "
+	       "which do without");
 	struct rom *r = dev;
 	u8 v = (u8)val;
 
@@ -103,18 +104,18 @@ static void call_write(void *dev, u64 off, unsigned bytes, u64 val)
 	if (val & 0x100) {
 		if (first_time(r, 256))
 			log_guest("the guest jumped to %04x:%04x, where a PC has its BIOS, and halts: %s", SEGMENT,
-				  (unsigned)(val >> 16 & 0xffff), none);
+				  (unsigned)(val >> 16 & 0xffff), _(none));
 	} else if (first_time(r, v)) {
 		if ((v >= 0x08 && v <= 0x0f) || (v >= 0x70 && v <= 0x77))
 			log_guest("the guest has no handler of its own for hardware interrupt %u (vector %02Xh in real "
 				  "mode): %s",
-				  (v & 7u) + (v >= 0x70 ? 8u : 0u), v, none);
+				  (v & 7u) + (v >= 0x70 ? 8u : 0u), v, _(none));
 		else if (v == 0 || v == 6)
 			log_guest("the guest has no handler of its own for exception %u in real mode, and halts: %s", v,
-				  none);
+				  _(none));
 		else
 			log_guest("the guest called BIOS interrupt %02Xh (AX=%04Xh), which fails: %s", v,
-				  (unsigned)(val >> 16 & 0xffff), none);
+				  (unsigned)(val >> 16 & 0xffff), _(none));
 	}
 }
 

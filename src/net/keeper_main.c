@@ -15,6 +15,7 @@
  * the first mica-slirp finds a fault in what it was asked for (NET_EXIT_REFUSED; it told mica-vmm the text).
  */
 #include "base/clock.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/program_path.h"
@@ -104,20 +105,25 @@ static int await_end(struct child *c, bool *was_ready)
 /* status: of waitpid(), or -errno of its start. */
 static void say(int status, unsigned times)
 {
-	char how[64];
+	char how[200];
 
 	if (times & (times - 1)) /* once, twice, four times, ...: a guest can make this happen */
 		return;
 	if (status < 0)
-		snprintf(how, sizeof(how), "cannot be started (%s)", strerror(-status));
+		snprintf(how, sizeof(how), _("cannot be started (%s)"), strerror(-status));
 	else if (WIFSIGNALED(status))
-		snprintf(how, sizeof(how), "was ended by signal %d (%s)", WTERMSIG(status),
+		snprintf(how, sizeof(how), _("was ended by signal %d (%s)"), WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
 	else
-		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(status));
-	log_warn("the user network's process (mica-slirp) %s, %u %s so far: it is started again; the guest's "
-		 "connections are lost",
-		 how, times, times == 1 ? "time" : "times");
+		snprintf(how, sizeof(how), _("ended with status %d"), WEXITSTATUS(status));
+	if (times == 1)
+		log_warn("the user network's process (mica-slirp) %s, 1 time so far: it is started again; the guest's "
+			 "connections are lost",
+			 how);
+	else
+		log_warn("the user network's process (mica-slirp) %s, %u times so far: it is started again; the "
+			 "guest's connections are lost",
+			 how, times);
 }
 
 int main(int argc, char **argv)
@@ -132,8 +138,9 @@ int main(int argc, char **argv)
 	struct child c;
 	struct err e;
 
+	i18n_init();
 	if (getsockopt(NET_FRAMES_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
-		fprintf(stderr, "mica-net: a part of mica, started by it; there is nothing to run here\n");
+		fprintf(stderr, _("%s: a part of mica, started by it; there is nothing to run here\n"), "mica-net");
 		return 2;
 	}
 	process_alone((const int[]){ NET_FRAMES_FD }, 1);

@@ -14,6 +14,7 @@
 #include "base/base.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "net/net.h"
@@ -272,7 +273,7 @@ static bool again; /* one was running before us and died */
 noreturn_ static void fail(const struct err *e)
 {
 	if (again) /* mica-vmm takes frames now; mica-net tries once more */
-		log_error("%s", e->msg);
+		log_error("%s", err_local(e));
 	else
 		net_say_failed(NET_FRAMES_FD, e);
 	exit(NET_EXIT_REFUSED);
@@ -304,8 +305,9 @@ int main(int argc, char **argv)
 	int type, i = 1;
 	socklen_t len = sizeof(type);
 
+	i18n_init();
 	if (getsockopt(NET_FRAMES_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
-		fprintf(stderr, "mica-slirp: a part of mica, started by it; there is nothing to run here\n");
+		fprintf(stderr, _("%s: a part of mica, started by it; there is nothing to run here\n"), "mica-slirp");
 		return 2;
 	}
 	process_alone((const int[]){ NET_FRAMES_FD, NET_READY_FD }, 2);
@@ -347,7 +349,7 @@ int main(int argc, char **argv)
 			if (!again)
 				fail(&e);
 			/* Somebody took it in the moment between. */
-			log_warn("%s; the network goes on without it", e.msg);
+			log_warn("%s; the network goes on without it", err_local(&e));
 		}
 	slirp_limit_init();
 	if (slirp_sandbox(&e) < 0)

@@ -68,21 +68,30 @@ enum gate_state {
 	 */
 	GATE_RUN,
 	/*
-	 * Each vCPU is on its way to the gate or parked; how it is from the outside, gate_name(), follows from the
-	 * fields: nparked < ncpus             stopping: as in RUN, the machine still moves nparked == ncpus, posted at
-	 * rest: act_at_rest() is on its way, or runs, or an errand of its does nparked == ncpus, held      paused: at
-	 * rest, and nothing is done Allowed at rest: everything, on the loop; on vCPU 0's thread while an errand is
-	 * there, and then not on the loop. May be read: at rest, all of the machine; before, only what RUN allows.
-	 * `errand`, `errands`, `posted`: under lock. Forbidden: gate_take() unless posted; a second errand before the
-	 * first has ended; opening the gate other than by gate_acted(), gate_go() and gate_release(), which look
-	 * whether something is wished.
+	 * Each vCPU is on its way to the gate, or parked. What gate_name() says follows from the fields:
+	 *
+	 *   nparked < ncpus             stopping: the machine still moves, as in RUN
+	 *   nparked == ncpus, posted    at rest: act_at_rest() is on its way, or runs, or an errand of its does
+	 *   nparked == ncpus, held      paused: at rest, and nothing is done
+	 *
+	 * Allowed at rest: everything, on the loop; while an errand is there, on vCPU 0's thread and not on the loop.
+	 *
+	 * May be read: at rest, all of the machine; before, only what RUN allows. `errand`, `errands`, `posted`: under
+	 * lock.
+	 *
+	 * Forbidden: gate_take() unless posted; a second errand before the first has ended; opening the gate other than
+	 * by gate_acted(), gate_go() and gate_release(), which look whether something is wished.
 	 */
 	GATE_PARK,
 	/*
 	 * Threads return from gate_pass() with false and can be joined. There is no way back.
+	 *
 	 * Allowed: gate_ask() and gate_button(), which change nothing any more; gate_fini() once all threads are
-	 * joined. May be read: state; the machine, once all threads are joined. Forbidden: gate_save() says no;
-	 * starting a vCPU.
+	 * joined.
+	 *
+	 * May be read: state; the machine, once all threads are joined.
+	 *
+	 * Forbidden: starting a vCPU. gate_save() says no.
 	 */
 	GATE_LEAVE,
 };

@@ -137,7 +137,7 @@ static int build(struct vm *v, int *status, struct err *e)
 		mc.firmware = &v->firmware.image;
 	r = boot_files_open(&v->files, c, e);
 	if (r < 0 && c->restore_fd >= 0) {
-		log_warn(_("%s; the restored VM goes on, but cannot boot again after a reset"), err_local(e));
+		log_warn("%s; the restored VM goes on, but cannot boot again after a reset", err_local(e));
 		r = 0;
 	}
 	if (r < 0)

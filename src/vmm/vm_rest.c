@@ -126,7 +126,7 @@ static void go_on_after_reset(void *opaque)
 	struct vm *v = opaque;
 
 	if (v->reset_result < 0) {
-		log_error(_("the VM cannot boot again: %s"), err_local(&v->reset_err));
+		log_error("the VM cannot boot again: %s", err_local(&v->reset_err));
 		finish(v, STATUS_HOST, "boot-failed", &v->reset_err);
 	} else {
 		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_RESET, .why = v->reset_why });
@@ -152,7 +152,7 @@ static bool carry_out(struct vm *v, const struct gate_wishes *w)
 		finish(v, STATUS_DEBUG((int)w->value), "debug-exit", NULL);
 		break;
 	case VM_ENGINE_FAILED:
-		log_error(_("the CPU engine failed: %s"), err_local(&v->engine_err));
+		log_error("the CPU engine failed: %s", err_local(&v->engine_err));
 		finish(v, STATUS_ENGINE, "engine-failed", &v->engine_err);
 		break;
 	case VM_QUIT:

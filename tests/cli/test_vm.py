@@ -304,7 +304,8 @@ class Vm(unittest.TestCase):
                     b"\xc6\x00" + bytes([what]))  # mov byte [eax], what
         wait = b"\x66\xba\xfd\x03\xec\x24\x01\x74\xf7" + b"\x66\xba\xf8\x03\xec"  # a byte comes in at the serial port
         p = subprocess.Popen(self.args(text("READY\n") + wait + told(2) + told(1) + HANG, "--control", path, "--device", "pvpanic"),
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env={**os.environ, "LANGUAGE": "ko", "LC_ALL": "C.UTF-8"})
         self.addCleanup(self.stop, p)
         self.assertEqual(p.stdout.readline(), b"READY\n")
         f, status = self.subscribed(path, "panic", "state")
@@ -319,7 +320,8 @@ class Vm(unittest.TestCase):
         self.assertEqual(json.loads(f.readline())["data"]["state"], "ended")
         self.assertEqual(p.wait(patience.seconds(10)), 130)
         p.stdin.close()
-        self.assertIn(b"pvpanic: the guest's kernel panicked", p.stderr.read())
+        # What a guest causes is said in the language of who runs it.
+        self.assertIn("mica: 게스트: pvpanic: 게스트의 커널이 패닉했습니다\n", p.stderr.read().decode())
 
     def test_progress(self):
         """Saved into a pipe that is read slowly, restored from one that is written slowly: both say how far they are."""

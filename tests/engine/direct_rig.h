@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft_options.h"
+#include "../fake_bus.h"
 #include "../patience.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/direct/direct.h"
@@ -88,17 +89,6 @@ struct rig {
 
 /* ---- the machine ---- */
 
-static inline u64 mmio_read(void *o, unsigned cpu, gpa_t gpa, unsigned bytes)
-{
-	return ~0ull;
-}
-static inline void mmio_write(void *o, unsigned cpu, gpa_t gpa, unsigned bytes, u64 v)
-{
-}
-static inline u32 pio_read(void *o, unsigned cpu, u16 port, unsigned bytes)
-{
-	return ~0u;
-}
 static inline void pio_write(void *o, unsigned cpu, u16 port, unsigned bytes, u32 v)
 {
 	struct rig *r = o;
@@ -125,45 +115,8 @@ static inline int intr_ack(void *o, unsigned cpu)
 	cpu_set_intr(cpu_vm_cpu(r->vm, cpu), false);
 	return V_INTR;
 }
-static inline bool msr_read(void *o, unsigned cpu, u32 msr, u64 *v)
-{
-	return false;
-}
-static inline bool msr_write(void *o, unsigned cpu, u32 msr, u64 v)
-{
-	return false;
-}
-static inline u8 tpr_get(void *o, unsigned cpu)
-{
-	return 0;
-}
-static inline void tpr_set(void *o, unsigned cpu, u8 tpr)
-{
-}
-static inline s64 hypercall(void *o, unsigned cpu, u64 nr, const u64 arg[4])
-{
-	return -1000;
-}
-static inline u64 park(void *o, unsigned cpu)
-{
-	return UINT64_MAX;
-}
-static inline void unpark(void *o, unsigned cpu)
-{
-}
 
-static struct cpu_bus bus = { .mmio_read = mmio_read,
-			      .mmio_write = mmio_write,
-			      .pio_read = pio_read,
-			      .pio_write = pio_write,
-			      .intr_ack = intr_ack,
-			      .msr_read = msr_read,
-			      .msr_write = msr_write,
-			      .tpr_get = tpr_get,
-			      .tpr_set = tpr_set,
-			      .hypercall = hypercall,
-			      .park = park,
-			      .unpark = unpark };
+static struct cpu_bus bus = { FAKE_BUS, .pio_write = pio_write, .intr_ack = intr_ack };
 
 /* ---- laying out ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* harness.c - see harness.h. */
 #include "harness.h"
+#include "../fake_bus.h"
 #include "native.h"
 #include "cpu/soft/vm.h"
 #include "cpu/soft/run/core.h"
@@ -37,77 +38,13 @@ static struct cpu_model *model;
 static bool by_kernel; /* direct execution begins at returns to CPL 3 */
 static const char *model_name = "host";
 
-static u64 no_mmio_read(void *o, unsigned c, gpa_t g, unsigned n)
-{
-	(void)o, (void)c, (void)g, (void)n;
-	return ~0ull;
-}
-static void no_mmio_write(void *o, unsigned c, gpa_t g, unsigned n, u64 v)
-{
-	(void)o, (void)c, (void)g, (void)n, (void)v;
-}
-static u32 no_pio_read(void *o, unsigned c, u16 p, unsigned n)
-{
-	(void)o, (void)c, (void)p, (void)n;
-	return ~0u;
-}
-static void no_pio_write(void *o, unsigned c, u16 p, unsigned n, u32 v)
-{
-	(void)o, (void)c, (void)p, (void)n, (void)v;
-}
-static int no_ack(void *o, unsigned c)
-{
-	(void)o, (void)c;
-	return -1;
-}
-static bool no_msr_read(void *o, unsigned c, u32 m, u64 *v)
-{
-	(void)o, (void)c, (void)m, (void)v;
-	return false;
-}
-static bool no_msr_write(void *o, unsigned c, u32 m, u64 v)
-{
-	(void)o, (void)c, (void)m, (void)v;
-	return false;
-}
-static u8 no_tpr(void *o, unsigned c)
-{
-	(void)o, (void)c;
-	return 0;
-}
-static void no_set_tpr(void *o, unsigned c, u8 v)
-{
-	(void)o, (void)c, (void)v;
-}
-static s64 no_call(void *o, unsigned c, u64 nr, const u64 a[4])
-{
-	(void)o, (void)c, (void)nr, (void)a;
-	return -1000;
-}
 static u64 on_park(void *o, unsigned c)
 {
 	(void)o, (void)c;
 	cpu_stop(cpu); /* HLT: the test is over */
 	return UINT64_MAX;
 }
-static void on_unpark(void *o, unsigned c)
-{
-	(void)o, (void)c;
-}
-static const struct cpu_bus bus = {
-	.mmio_read = no_mmio_read,
-	.mmio_write = no_mmio_write,
-	.pio_read = no_pio_read,
-	.pio_write = no_pio_write,
-	.intr_ack = no_ack,
-	.msr_read = no_msr_read,
-	.msr_write = no_msr_write,
-	.tpr_get = no_tpr,
-	.tpr_set = no_set_tpr,
-	.hypercall = no_call,
-	.park = on_park,
-	.unpark = on_unpark,
-};
+static const struct cpu_bus bus = { FAKE_BUS, .park = on_park };
 
 static void put64(u32 gpa, unsigned i, u64 v)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_dirty.c - the dirty log tells every page that was written, and no other, on whichever engine. */
+#include "../fake_bus.h"
 #include "cpu/kvm/kvm.h"
 #include "test_engine.h"
 
@@ -30,51 +31,11 @@ static struct cpu *cpu;
 static struct cpu_model *model;
 static u64 bitmap[PAGES / 64];
 
-static u64 mmio_read(void *o, unsigned c, gpa_t gpa, unsigned bytes)
-{
-	return 0;
-}
-static void mmio_write(void *o, unsigned c, gpa_t gpa, unsigned bytes, u64 v)
-{
-}
-static u32 pio_read(void *o, unsigned c, u16 port, unsigned bytes)
-{
-	return 0;
-}
 static void pio_write(void *o, unsigned c, u16 port, unsigned bytes, u32 v)
 {
 	cpu_stop(cpu);
 }
-static int intr_ack(void *o, unsigned c)
-{
-	return -1;
-}
-static bool msr_read(void *o, unsigned c, u32 msr, u64 *val)
-{
-	return false;
-}
-static bool msr_write(void *o, unsigned c, u32 msr, u64 val)
-{
-	return false;
-}
-static u8 tpr_get(void *o, unsigned c)
-{
-	return 0;
-}
-static void tpr_set(void *o, unsigned c, u8 tpr)
-{
-}
-static const struct cpu_bus bus = {
-	.mmio_read = mmio_read,
-	.mmio_write = mmio_write,
-	.pio_read = pio_read,
-	.pio_write = pio_write,
-	.intr_ack = intr_ack,
-	.msr_read = msr_read,
-	.msr_write = msr_write,
-	.tpr_get = tpr_get,
-	.tpr_set = tpr_set,
-};
+static const struct cpu_bus bus = { FAKE_BUS, .pio_write = pio_write };
 
 static void put64(u32 at, u64 v)
 {

@@ -3,6 +3,7 @@
  * test_extents.c - guest memory as a table of extents (base/ram.h), as guest code meets it: ROM, nothing, memory that
  * moves under its feet. On whichever engine.
  */
+#include "../fake_bus.h"
 #include "cpu/cpu.h"
 #include "test_engine.h"
 
@@ -85,10 +86,6 @@ static void mmio_write(void *o, unsigned c, gpa_t gpa, unsigned bytes, u64 v)
 	else if (flash && (v & 0xff) == 0xff)
 		show(rom_off, WINDOW, true);
 }
-static u32 pio_read(void *o, unsigned c, u16 port, unsigned bytes)
-{
-	return ~0u;
-}
 static void pio_write(void *o, unsigned c, u16 port, unsigned bytes, u32 v)
 {
 	switch (port) {
@@ -107,45 +104,8 @@ static void pio_write(void *o, unsigned c, u16 port, unsigned bytes, u32 v)
 			cpu_stop(cpu_vm_cpu(vm, i));
 	}
 }
-static int intr_ack(void *o, unsigned c)
-{
-	return -1;
-}
-static bool msr_read(void *o, unsigned c, u32 msr, u64 *val)
-{
-	return false;
-}
-static bool msr_write(void *o, unsigned c, u32 msr, u64 val)
-{
-	return false;
-}
-static u8 tpr_get(void *o, unsigned c)
-{
-	return 0;
-}
-static void tpr_set(void *o, unsigned c, u8 tpr)
-{
-}
-static u64 park(void *o, unsigned c)
-{
-	return UINT64_MAX;
-}
-static void unpark(void *o, unsigned c)
-{
-}
-static const struct cpu_bus bus = {
-	.mmio_read = mmio_read,
-	.mmio_write = mmio_write,
-	.pio_read = pio_read,
-	.pio_write = pio_write,
-	.intr_ack = intr_ack,
-	.msr_read = msr_read,
-	.msr_write = msr_write,
-	.tpr_get = tpr_get,
-	.tpr_set = tpr_set,
-	.park = park,
-	.unpark = unpark,
-};
+static const struct cpu_bus bus = { FAKE_BUS, .mmio_read = mmio_read, .mmio_write = mmio_write,
+				    .pio_write = pio_write };
 
 static void put64(u64 at, u64 v)
 {

@@ -5,6 +5,7 @@
  * An entry is known to be kept when a change of the page table behind it goes unseen. That is this engine's
  * business and no promise of the architecture; what must be seen is tests/machine/kernel/pcid64.c's.
  */
+#include "../fake_bus.h"
 #include "test_engine.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/memory/access.h"
@@ -34,15 +35,8 @@ static struct cpu_vm *vm;
 static struct cpu_model *model;
 static struct soft_cpu *c;
 
-static u8 tpr_get(void *o, unsigned cpu)
-{
-	return 0;
-}
-static void tpr_set(void *o, unsigned cpu, u8 tpr)
-{
-}
 /* Nothing is run that would ask for more. */
-static const struct cpu_bus bus = { .tpr_get = tpr_get, .tpr_set = tpr_set };
+static const struct cpu_bus bus = { FAKE_BUS };
 
 static void put64(u64 at, u64 v)
 {

@@ -3,6 +3,7 @@
  * test_run.c - cpu_stop() ends cpu_run() whatever the guest does, soon; and whatever it does, the host's
  * stack stays as deep as it was. The guests are in run_guest.S.
  */
+#include "../fake_bus.h"
 #include "base/clock.h"
 #include "cpu/cpu.h"
 #include "test_engine.h"
@@ -53,9 +54,6 @@ static u64 mmio_read(void *o, unsigned cpu, gpa_t gpa, unsigned bytes)
 {
 	return 0;
 }
-static void mmio_write(void *o, unsigned cpu, gpa_t gpa, unsigned bytes, u64 v)
-{
-}
 static u32 pio_read(void *o, unsigned cpu, u16 port, unsigned bytes)
 {
 	((struct rig *)o)->events++;
@@ -78,45 +76,9 @@ static int intr_ack(void *o, unsigned cpu)
 {
 	return 0x40; /* and it stays up */
 }
-static bool msr_read(void *o, unsigned cpu, u32 msr, u64 *v)
-{
-	return false;
-}
-static bool msr_write(void *o, unsigned cpu, u32 msr, u64 v)
-{
-	return false;
-}
-static u8 tpr_get(void *o, unsigned cpu)
-{
-	return 0;
-}
-static void tpr_set(void *o, unsigned cpu, u8 tpr)
-{
-}
-static s64 hypercall(void *o, unsigned cpu, u64 nr, const u64 arg[4])
-{
-	return -1000;
-}
-static u64 park(void *o, unsigned cpu)
-{
-	return UINT64_MAX;
-}
-static void unpark(void *o, unsigned cpu)
-{
-}
 
-static struct cpu_bus bus = { .mmio_read = mmio_read,
-			      .mmio_write = mmio_write,
-			      .pio_read = pio_read,
-			      .pio_write = pio_write,
-			      .intr_ack = intr_ack,
-			      .msr_read = msr_read,
-			      .msr_write = msr_write,
-			      .tpr_get = tpr_get,
-			      .tpr_set = tpr_set,
-			      .hypercall = hypercall,
-			      .park = park,
-			      .unpark = unpark };
+static struct cpu_bus bus = { FAKE_BUS, .mmio_read = mmio_read, .pio_read = pio_read, .pio_write = pio_write,
+			      .intr_ack = intr_ack };
 
 static u32 phys(const u8 *label)
 {

@@ -9,6 +9,7 @@
  * known to get wrong, and nothing else: struct quirk. tests/kvm-host shows the same wrongs on it without KVM, by
  * the kernels of tests/machine. KVM_WAY are freedoms that the manuals give and KVM takes.
  */
+#include "../fake_bus.h"
 #include "cpu/cpu.h"
 #include "test_engine.h"
 
@@ -46,13 +47,6 @@ struct rig {
 };
 
 /* ---- the machine: two ports ---- */
-static u64 mmio_read(void *o, unsigned cpu, gpa_t gpa, unsigned bytes)
-{
-	return ~0ull;
-}
-static void mmio_write(void *o, unsigned cpu, gpa_t gpa, unsigned bytes, u64 v)
-{
-}
 static u32 pio_read(void *o, unsigned cpu, u16 port, unsigned bytes)
 {
 	struct rig *r = o;
@@ -92,45 +86,8 @@ static int intr_ack(void *o, unsigned cpu)
 	cpu_set_intr(cpu_vm_cpu(r->vm, cpu), false);
 	return 0x40;
 }
-static bool msr_read(void *o, unsigned cpu, u32 msr, u64 *v)
-{
-	return false;
-}
-static bool msr_write(void *o, unsigned cpu, u32 msr, u64 v)
-{
-	return false;
-}
-static u8 tpr_get(void *o, unsigned cpu)
-{
-	return 0;
-}
-static void tpr_set(void *o, unsigned cpu, u8 tpr)
-{
-}
-static s64 hypercall(void *o, unsigned cpu, u64 nr, const u64 arg[4])
-{
-	return -1000;
-}
-static u64 park(void *o, unsigned cpu)
-{
-	return UINT64_MAX;
-}
-static void unpark(void *o, unsigned cpu)
-{
-}
 
-static struct cpu_bus bus = { .mmio_read = mmio_read,
-			      .mmio_write = mmio_write,
-			      .pio_read = pio_read,
-			      .pio_write = pio_write,
-			      .intr_ack = intr_ack,
-			      .msr_read = msr_read,
-			      .msr_write = msr_write,
-			      .tpr_get = tpr_get,
-			      .tpr_set = tpr_set,
-			      .hypercall = hypercall,
-			      .park = park,
-			      .unpark = unpark };
+static struct cpu_bus bus = { FAKE_BUS, .pio_read = pio_read, .pio_write = pio_write, .intr_ack = intr_ack };
 
 /* ---- laying out ---- */
 static u32 phys(const u8 *label)

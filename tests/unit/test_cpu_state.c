@@ -4,6 +4,7 @@
  * instruction, and come back when they are not. The software engine, in real mode: vector n's handler halts at
  * 0x1000 + n.
  */
+#include "../fake_bus.h"
 #include "cpu/cpu.h"
 
 #include <pthread.h>
@@ -17,25 +18,6 @@
 
 static u8 tpr;
 
-static u64 mmio_read(void *o, unsigned c, gpa_t gpa, unsigned bytes)
-{
-	return 0;
-}
-static void mmio_write(void *o, unsigned c, gpa_t gpa, unsigned bytes, u64 val)
-{
-}
-static int intr_ack(void *o, unsigned c)
-{
-	return -1;
-}
-static bool no_msr(void *o, unsigned c, u32 msr, u64 *val)
-{
-	return false;
-}
-static bool no_wrmsr(void *o, unsigned c, u32 msr, u64 val)
-{
-	return false;
-}
 static u8 tpr_get(void *o, unsigned c)
 {
 	return tpr;
@@ -44,25 +26,8 @@ static void tpr_set(void *o, unsigned c, u8 v)
 {
 	tpr = v;
 }
-static u64 park(void *o, unsigned c)
-{
-	return UINT64_MAX;
-}
-static void unpark(void *o, unsigned c)
-{
-}
 
-static const struct cpu_bus bus = {
-	.mmio_read = mmio_read,
-	.mmio_write = mmio_write,
-	.intr_ack = intr_ack,
-	.msr_read = no_msr,
-	.msr_write = no_wrmsr,
-	.tpr_get = tpr_get,
-	.tpr_set = tpr_set,
-	.park = park,
-	.unpark = unpark,
-};
+static const struct cpu_bus bus = { FAKE_BUS, .tpr_get = tpr_get, .tpr_set = tpr_set };
 
 static struct ram *ram;
 static struct cpu_model *model;

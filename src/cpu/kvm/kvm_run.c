@@ -110,16 +110,17 @@ static void dump(struct kvm_cpu *c)
 	must(s);
 	kvm_get_state(&c->head, s);
 	for (unsigned i = 0; i < 16; i += 4)
-		log_error("vCPU %u: r%-2u %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64, c->index, i,
-			  s->gpr[i], s->gpr[i + 1], s->gpr[i + 2], s->gpr[i + 3]);
-	log_error("vCPU %u: rip %016" PRIx64 " rflags %08" PRIx64 " cr0 %08" PRIx64 " cr2 %016" PRIx64
-		  " cr3 %016" PRIx64 " cr4 %08" PRIx64 " efer %04" PRIx64,
-		  c->index, s->rip, s->rflags, s->cr0, s->cr2, s->cr3, s->cr4, s->efer);
+		log_msg(LOG_LVL_ERROR, "vCPU %u: r%-2u %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64,
+			c->index, i, s->gpr[i], s->gpr[i + 1], s->gpr[i + 2], s->gpr[i + 3]);
+	log_msg(LOG_LVL_ERROR,
+		"vCPU %u: rip %016" PRIx64 " rflags %08" PRIx64 " cr0 %08" PRIx64 " cr2 %016" PRIx64 " cr3 %016" PRIx64
+		" cr4 %08" PRIx64 " efer %04" PRIx64,
+		c->index, s->rip, s->rflags, s->cr0, s->cr2, s->cr3, s->cr4, s->efer);
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		log_error("vCPU %u: %-4s %04x base %016" PRIx64 " limit %08x attributes %05x", c->index, seg_names[i],
-			  s->seg[i].sel, s->seg[i].base, s->seg[i].limit, s->seg[i].ar);
-	log_error("vCPU %u: gdt %016" PRIx64 "/%04x idt %016" PRIx64 "/%04x", c->index, s->gdt_base, s->gdt_limit,
-		  s->idt_base, s->idt_limit);
+		log_msg(LOG_LVL_ERROR, "vCPU %u: %-4s %04x base %016" PRIx64 " limit %08x attributes %05x", c->index,
+			seg_names[i], s->seg[i].sel, s->seg[i].base, s->seg[i].limit, s->seg[i].ar);
+	log_msg(LOG_LVL_ERROR, "vCPU %u: gdt %016" PRIx64 "/%04x idt %016" PRIx64 "/%04x", c->index, s->gdt_base,
+		s->gdt_limit, s->idt_base, s->idt_limit);
 	free(s);
 }
 

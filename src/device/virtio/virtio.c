@@ -6,6 +6,7 @@
  * A rule broken by the driver ends in virtio_broken(): DEVICE_NEEDS_RESET, after which all queues are
  * seen empty until the driver resets the device.
  */
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/state.h"
 #include "device/virtio/virtio_int.h"
@@ -15,7 +16,7 @@ void virtio_broken(struct virtio_dev *d, const char *why)
 {
 	if (d->status & VIRTIO_S_NEEDS_RESET)
 		return;
-	log_guest("%s: the driver broke a rule: %s; the device waits for a reset", d->cls->name, why);
+	log_guest("%s: the driver broke a rule: %s; the device waits for a reset", d->cls->name, _(why));
 	d->status |= VIRTIO_S_NEEDS_RESET;
 	/* 2.1.2: a configuration change notification once DRIVER_OK is set */
 	if ((d->status & VIRTIO_S_DRIVER_OK) && d->irq_config)
@@ -45,7 +46,7 @@ void virtio_set_status(struct virtio_dev *d, u8 status)
 			status &= (u8)~VIRTIO_S_FEATURES_OK;
 	}
 	if (((status & ~old) & VIRTIO_S_DRIVER_OK) && !(status & VIRTIO_S_FEATURES_OK)) {
-		virtio_broken(d, "DRIVER_OK before FEATURES_OK");
+		virtio_broken(d, N_("DRIVER_OK before FEATURES_OK"));
 		return;
 	}
 	d->status = status;

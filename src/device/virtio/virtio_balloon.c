@@ -16,6 +16,7 @@
  * whose features it has, which makes it 2. Neither statistics nor hinting are offered, so every queue
  * from 2 on can only be the reporting queue.
  */
+#include "base/i18n.h"
 #include "base/state.h"
 #include "device/class.h"
 #include "device/virtio/virtio.h"
@@ -127,7 +128,7 @@ static void balloon_notify(struct virtio_dev *d, unsigned q)
 			if (!virtio_pop(d, q, &b->ch))
 				break;
 			if (q <= DEFLATEQ && b->ch.out_bytes > PFN_BYTES_MAX) {
-				virtio_broken(d, "too many page numbers in one buffer");
+				virtio_broken(d, N_("too many page numbers in one buffer"));
 				return;
 			}
 			b->busy = true;

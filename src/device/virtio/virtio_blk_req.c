@@ -10,6 +10,7 @@
  * INV-VB-1: reset returns when nothing is in flight, so no host I/O reaches memory that the driver took
  * back.
  */
+#include "base/i18n.h"
 #include "device/virtio/virtio_blk_int.h"
 
 #define T_IN 0
@@ -180,7 +181,7 @@ void vblk_req_start(struct req *req)
 	bool started = false;
 
 	if (ch->out_bytes < HDR_BYTES || !ch->in_bytes) {
-		virtio_broken(vb->dev, "a block request without header or status byte");
+		virtio_broken(vb->dev, N_("a block request without header or status byte"));
 		vblk_req_put(vb, req);
 		return;
 	}

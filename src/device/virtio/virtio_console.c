@@ -7,6 +7,7 @@
  *
  * Lock order: the device's lock, then the chr's.
  */
+#include "base/i18n.h"
 #include "device/class.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
@@ -63,7 +64,7 @@ static void console_notify(struct virtio_dev *d, unsigned q)
 	}
 	while (virtio_pop(d, TXQ, &c->ch)) {
 		if (c->ch.out_bytes > WRITE_MAX) {
-			virtio_broken(d, "one write of more than 1 MiB");
+			virtio_broken(d, N_("one write of more than 1 MiB"));
 			return;
 		}
 		for (unsigned i = 0; i < c->ch.nout; i++)

@@ -103,7 +103,7 @@ static void wire_ended(struct vnet *n)
 	if (n->ended)
 		return;
 	n->ended = true;
-	log_warn(_("virtio-net: the network behind it has ended; the guest's link is down"));
+	log_warn("virtio-net: the network behind it has ended; the guest's link is down");
 	set_link(n, false);
 	loop_timer_arm(&n->kick, 0);
 }
@@ -123,7 +123,7 @@ static void hear(struct vnet *n, size_t bytes)
 		r = err_set(&e, EPROTO, "the network takes %u bytes a frame now, and the guest was told %u", said.mtu,
 			    ld_le16(n->cfg + 10));
 	if (r < 0)
-		log_guest(_("virtio-net: %s; the guest's link stays down"), err_local(&e));
+		log_guest("virtio-net: %s; the guest's link stays down", err_local(&e));
 	else
 		n->checked = said.checked;
 	set_link(n, r == 0);
@@ -245,7 +245,7 @@ static enum deliver deliver(struct vnet *n)
 			return small ? DROPPED : NO_BUFFERS;
 		}
 		if (ch->in_bytes < MAX(head, 1)) {
-			virtio_broken(n->d, "a receive buffer is too small");
+			virtio_broken(n->d, N_("a receive buffer is too small"));
 			return DROPPED;
 		}
 		size_t k = MIN(ch->in_bytes - head, n->frame_bytes - done);

@@ -11,6 +11,7 @@
  * INV-VQ-1: between virtio_pop() and virtio_push() a chain's iov point into guest RAM, never elsewhere.
  * INV-VQ-2: whatever this file writes into guest RAM is followed by ram_wrote().
  */
+#include "base/i18n.h"
 #include "device/virtio/virtio_int.h"
 #include "device/virtio/virtio_transport.h"
 
@@ -67,7 +68,7 @@ static bool queue_live(struct virtio_dev *d, unsigned q, struct rings *r)
 		return false;
 	if (rings_get(d, &d->queue[q], r))
 		return true;
-	virtio_broken(d, "rings are not in guest memory");
+	virtio_broken(d, N_("rings are not in guest memory"));
 	return false;
 }
 
@@ -80,7 +81,7 @@ void virtio_queue_enable(struct virtio_dev *d, unsigned q)
 	if (vq->ready || d->resetting)
 		return;
 	if (!rings_get(d, vq, &r)) {
-		virtio_broken(d, "a queue is enabled with rings outside guest memory or misaligned");
+		virtio_broken(d, N_("a queue is enabled with rings outside guest memory or misaligned"));
 		return;
 	}
 	vq->last_avail = vq->used_idx = vq->signalled_used = 0;
@@ -97,7 +98,7 @@ static const char *chain_add(struct virtio_dev *d, struct virtio_chain *ch, cons
 	unsigned n = ch->nout + ch->nin;
 
 	if (!in && ch->nin)
-		return "a readable descriptor follows a writable one";
+		return N_("a readable descriptor follows a writable one");
 	if (!de->len)
 		return NULL;
 	/* What is read may lie in a ROM. Nothing is written through the pointer then: only `in` buffers are. */
@@ -105,10 +106,10 @@ static const char *chain_add(struct virtio_dev *d, struct virtio_chain *ch, cons
 	if (!p)
 		return in ? "a buffer to write to is not in writable guest memory" : "a buffer is not in guest memory";
 	if (n == VIRTIO_CHAIN_MAX)
-		return "a chain has too many segments";
+		return N_("a chain has too many segments");
 	/* 2.6.5: a chain is at most 2^32 bytes long */
 	if (ch->out_bytes + ch->in_bytes + de->len > UINT32_MAX)
-		return "a chain is longer than 4 GiB";
+		return N_("a chain is longer than 4 GiB");
 	ch->iov[n] = (struct iovec){ p, de->len };
 	ch->gpa[n] = de->addr;
 	if (in) {
@@ -132,25 +133,25 @@ static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *v
 		struct vring_desc de;
 
 		if (i >= entries)
-			return "a descriptor index is out of range";
+			return N_("a descriptor index is out of range");
 		/* A chain that visits more descriptors than its table has, has a loop. */
 		if (++steps > entries)
-			return "a descriptor chain loops";
+			return N_("a descriptor chain loops");
 		++*work;
 		memcpy(&de, table + 16ull * i, sizeof(de));
 		__asm__ volatile("" : : "m"(de) : "memory"); /* the copy is what is checked and used */
 		if (de.flags & DESC_F_INDIRECT) {
 			if (indirect)
-				return "an indirect table holds an indirect descriptor";
+				return N_("an indirect table holds an indirect descriptor");
 			if (!virtio_has(d, VIRTIO_F_RING_INDIRECT_DESC))
-				return "an indirect descriptor without the feature";
+				return N_("an indirect descriptor without the feature");
 			if (de.flags & DESC_F_NEXT)
-				return "an indirect descriptor is chained";
+				return N_("an indirect descriptor is chained");
 			if (!de.len || de.len % 16)
-				return "an indirect table has a bad length";
+				return N_("an indirect table has a bad length");
 			table = ram_ptr(d->ram, de.addr, de.len);
 			if (!table)
-				return "an indirect table is not in guest memory";
+				return N_("an indirect table is not in guest memory");
 			indirect = true;
 			/* Longer tables are allowed; only the part that we can hold is ever walked. */
 			entries = de.len / 16;
@@ -165,7 +166,7 @@ static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *v
 			return NULL;
 		/* Zero-length descriptors take no segment, but a walk is bounded all the same. */
 		if (steps >= 4 * VIRTIO_QUEUE_MAX)
-			return "a chain has too many descriptors";
+			return N_("a chain has too many descriptors");
 		i = de.next;
 	}
 }
@@ -191,13 +192,14 @@ int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
 		return 0;
 	}
 	if ((u16)(idx - vq->last_avail) > vq->size) {
-		virtio_broken(d, "the available index jumped");
+		virtio_broken(d, N_("the available index jumped"));
 		return 0;
 	}
 	ch->head = load16(r.avail + 4 + 2 * (vq->last_avail & (vq->size - 1)));
 	ch->nout = ch->nin = 0;
 	ch->out_bytes = ch->in_bytes = 0;
-	const char *why = ch->head >= vq->size ? "a head index is out of range" : chain_walk(d, vq, r.desc, ch, &work);
+	const char *why =
+	    ch->head >= vq->size ? N_("a head index is out of range") : chain_walk(d, vq, r.desc, ch, &work);
 	if (why) {
 		virtio_broken(d, why);
 		return 0;

@@ -12,10 +12,10 @@
 #include "cpu/soft/raise.h"
 
 enum verdict {
-	GO_ON,    /* in the runner */
-	LEAVE,    /* in translated code */
-	TRAPPED,  /* ... after a #DB */
-	STRANGER, /* ... and it is not whom we let in */
+	GO_ON,    /* continue in the runner */
+	LEAVE,    /* continue in translated code */
+	TRAPPED,  /* the same, after a #DB */
+	STRANGER, /* the same: the page tables belong to another process than the runner's */
 };
 
 enum { TRAP_BP = 3, TRAP_OF = 4, TRAP_GP = 13, TRAP_PF = 14 };
@@ -36,7 +36,7 @@ static unsigned peek(struct soft_cpu *c, u64 rip, u8 *buf, unsigned n)
 	return room;
 }
 
-/* RDTSC, RDTSCP: much asked for, so not left to translated code. */
+/* RDTSC, RDTSCP: frequent, so they are done here and not in translated code. */
 static bool tsc(struct soft_cpu *c, greg_t *g)
 {
 	u8 b[3] = { 0 };
@@ -113,7 +113,7 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 	return LEAVE;
 }
 
-/* From here to the runner and back. */
+/* Start the runner, and handle its stops until one needs translated code. */
 static enum verdict go(struct soft_cpu *c, struct runner *r)
 {
 	enum verdict v = GO_ON;
@@ -122,7 +122,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	r->ran = false;
 	direct_regs_put(c, r);
 	if (r->fault.waits) {
-		/* The guest has seen to it meanwhile, and it would be made again. */
+		/* The access that faulted will be made again, and the guest has provided the page meanwhile: map it
+		 * now. */
 		r->fault.waits = false;
 		direct_map_fault(c, r, r->fault.lin, r->fault.error, true);
 	}
@@ -153,12 +154,12 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			break;
 		}
 		if (r->error < 0) {
-			direct_map_forget(r); /* and it did not go on */
+			direct_map_forget(r); /* no guest code was executed */
 			v = LEAVE;
 			break;
 		}
 		if (unlikely(r->strayed)) {
-			/* Its registers are lost: as a process that was seen to overrun something, it ends. */
+			/* Guest code jumped into our page, and its registers are lost. The process gets #GP. */
 			c->direct.st.exit[DX_GP]++;
 			soft_raise(c, EXC_GP, 0);
 		}
@@ -173,8 +174,8 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 		direct_map_lost(c, r);
 		direct_give_back(c, r);
 		direct_spare(c, c->vm->direct.always ? 0 : DIRECT_NEVER);
-		/* What its registers were nobody knows: the process inside has to go, as it would after a machine
-		 * check. */
+		/* Guest code may have been executed, so the vCPU's registers are out of date, and the right ones are
+		 * lost. The process gets #GP. */
 		if (r->ran)
 			soft_raise(c, EXC_GP, 0);
 	}
@@ -214,7 +215,7 @@ bool direct_run(struct soft_cpu *c)
 	enum verdict v = go(c, r);
 	r->used_ns = clock_mono_ns();
 	c->direct.st.ns += r->used_ns - from;
-	/* Where nothing comes of what is pending, on with it. */
+	/* It stopped for something pending. If nothing comes of that, it is started again. */
 	r->resumes = v == GO_ON;
 	if (v == GO_ON)
 		atomic_fetch_or_explicit(&c->pending, PEND_DIRECT, memory_order_relaxed);
@@ -282,7 +283,7 @@ void direct_init(struct soft_vm *vm)
 	if (d->n) {
 		direct_zygote_new(&d->zygote, vm->ram->memfd);
 		d->host = d->r[0]->host;
-		/* Else the host's kernel sets them, and none of its own half. */
+		/* Without FSGSBASE the host's kernel sets the bases, and refuses addresses in its own half. */
 		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
 	}
 	for (unsigned i = 0; d->n && i < vm->ncpus; i++) {

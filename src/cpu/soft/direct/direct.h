@@ -38,41 +38,69 @@
  * address space at a time.
  *
  * INV-DIRECT-1: A runner executes guest code only while its vCPU's thread is in direct_run() and c->in_guest is set.
- * INV-DIRECT-2: Before a start its mappings are what the guest's page tables allowed at, or after, the last time the
- * guest invalidated them. Pages that INVLPG named are compared again (direct_flush_page()), and all pages when all were
- * flushed. A mapping that could not be changed is removed. INV-DIRECT-3: It may write a page only if the TLB might have
- * a fast write entry for it (PAGE_CODE, the dirty log). Whoever takes those entries back also calls direct_protect().
- * That holds from the next start on, and exclusive sections make sure that there is one (INV-DIRECT-1). INV-DIRECT-4:
- * Nothing that comes from a runner is trusted: frames and addresses may say anything. INV-DIRECT-5: see direct_code.c.
+ *
+ * INV-DIRECT-2: When a runner is started, its mappings are what the guest's page tables allowed when the guest last
+ * invalidated them, or later. Pages that INVLPG named are compared again (direct_flush_page()); after a flush of all,
+ * all pages are. A mapping that could not be changed is removed.
+ *
+ * INV-DIRECT-3: A runner may write a page only if the TLB might have a fast write entry for it (PAGE_CODE, the dirty
+ * log). Whoever takes those entries back also calls direct_protect(). That takes effect at the runner's next start, and
+ * exclusive sections make sure that there is one (INV-DIRECT-1).
+ *
+ * INV-DIRECT-4: Nothing that comes from a runner is trusted: frames and addresses may say anything.
+ *
+ * INV-DIRECT-5: see direct_code.c.
+ *
  * INV-DIRECT-6: A start defines everything that guest code can find: each register, flag and selector, the whole signal
- *               frame, and the shared pages when another address space comes. What a stop left is copied before it is
- * used (read_frame()).
+ * frame, and the shared pages when another address space comes. What a stop left is copied before it is used
+ * (read_frame()).
  *
  * Some pages are not executed directly, because an instruction in them would show the host, or lose something on its
- * way through the host's kernel (direct_scan.c): CPUID where the host cannot make it fault, XGETBV; RDTSC where it
- * cannot; FSGSBASE instructions where the host lacks them; XSAVE and its kin, which write as much as the host's XCR0
- * says; RDPID, RDPMC, RDPRU; LAR, LSL, VERR, VERW, SGDT, SIDT, SLDT, STR, SMSW; RDPKRU, WRPKRU; VMCALL, VMMCALL; INT
- * 80h (upper half of RAX), SYSENTER (RIP, RSP). There is one exception: a page in which the guest has already executed
- * CPUID or XGETBV, in translated code, and in which it then computes for longer than a few ticks. It has had its
- * answer, from us. (Statically linked programs have their loops on such pages.) Whoever writes to a page ends the right
- * to execute it (direct_code.c); a vCPU that executes it at the time stops some microseconds later.
+ * way through the host's kernel (direct_scan.c):
+ *
+ * - CPUID, where the host cannot make it fault; XGETBV
+ *
+ * - RDTSC, where the host cannot make it fault; FSGSBASE instructions, where the host lacks them
+ *
+ * - XSAVE and its kin, which write as much as the host's XCR0 says
+ *
+ * - RDPID, RDPMC, RDPRU; RDPKRU, WRPKRU; VMCALL, VMMCALL
+ *
+ * - LAR, LSL, VERR, VERW, SGDT, SIDT, SLDT, STR, SMSW
+ *
+ * - INT 80h, which loses the upper half of RAX; SYSENTER, which loses RIP and RSP
+ *
+ * There is one exception: a page in which the guest has executed CPUID or XGETBV already, in translated code, and where
+ * it then computes for longer than a few ticks. It has had its answer, from us. (Statically linked programs have their
+ * loops on such pages.) Whoever writes to a page ends the right to execute it (direct_code.c); a vCPU that executes it
+ * at the time stops some microseconds later.
  *
  * What differs from a processor:
- * - Instructions that direct_scan.c cannot see, because code jumps into the middle of another one, do what the host's
- *   processor does. So do those of an extension that the host has and the guest's model lacks: no #UD.
+ *
+ * - direct_scan.c cannot see an instruction that begins in the middle of another one. It does what the host's processor
+ *   does. So does an instruction of an extension that the host has and the guest's model lacks: no #UD.
+ *
  * - MXCSR_MASK, as FXSAVE writes it, is the host's.
+ *
  * - At RUNNER_BASE a program finds our pages instead of the guest's. Some of them can be written. A jump there is #GP.
+ *
  * - Selectors 2Bh, 23h and 7Bh are those of the host's GDT. The host's kernel is Linux, and a guest that uses 33h for
- * its user code is taken to have the same ones. A null selector of 1 to 3 becomes 0, as at any interrupt.
- * - Upper state of AVX-512, which the guest is not told of, is lost at each stop.
+ *   its user code is taken to have the same ones. A null selector of 1 to 3 becomes 0, as at any interrupt.
+ *
+ * - The upper state of AVX-512, which the guest is not told of, is lost at each stop.
  *
  * Threads: everything runs on the vCPU's thread, except direct_kick(), direct_protect() and direct_code_written().
  *
- * Files: direct.c a stay in the runner, what its stops mean, beginning and end; direct_who.c who has which runner;
- * direct_choose.c when it pays; direct_regs.c registers in and out; direct_birth.c how the process is made,
- * direct_runner.c how it is stopped and started, direct_zygote.c replacements; direct_map.c keeps mappings what the
- * guest says, direct_fault.c adds to them, direct_pages.c and direct_tables.c record them; direct_scan.c and
- * direct_code.c what is not executed directly.
+ * Files:
+ *
+ *   direct.c                           a stay in the runner, what its stops mean; beginning and end
+ *   direct_who.c, direct_choose.c      which address space has which runner; whether it pays
+ *   direct_regs.c                      registers into the frame and out of it
+ *   direct_birth.c, direct_zygote.c    how the process is made; replacements for those that died
+ *   direct_runner.c                    how it is stopped and started
+ *   direct_map.c, direct_fault.c       its mappings: kept as the guest has them; added to at page faults
+ *   direct_pages.c, direct_tables.c    the books of its mappings
+ *   direct_scan.c, direct_code.c       what is not executed directly, and that it stays so
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H

@@ -57,8 +57,8 @@ void direct_way_begin(struct runner *r, u64 now_ns)
 	leg(r, true, true, TRY);
 }
 
-/* CPU time of a leg that is over. The thread's is known of all that the vCPU did meanwhile: this address space has the
- * part of it that it has of the time. */
+/* CPU time of a leg that is over. The thread's CPU time covers all that the vCPU did meanwhile. This address space is
+ * charged in proportion to its part of the time. */
 static u64 spent(const struct direct_way *w, u64 runner_ns)
 {
 	u64 all = w->since - w->began.awake_ns, thread = clock_thread_ns() - w->began.thread_ns;
@@ -72,7 +72,8 @@ static u64 each(const struct direct_cost *k)
 	return k->n ? MAX(k->ns / k->n, 1ull) : 0;
 }
 
-/* What is older counts for MEMORY returns at most, and for four times what is new: nobody stays what he was. */
+/* Older measurements count for MEMORY returns at most, and for at most four times as much as the new one: processes
+ * change. */
 static void learn(struct direct_cost *k, u64 ns, u64 n)
 {
 	u64 most = MIN(4 * n, (u64)MEMORY);

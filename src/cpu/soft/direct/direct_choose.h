@@ -33,9 +33,9 @@ enum direct_choice {
 	CHOICE_BAR, /* translated, and it is to give its runner back */
 };
 
-/* A runner is given to an address space, which begins in it. */
+/* An address space has just been given this runner, and begins with a leg in it. */
 void direct_way_begin(struct runner *r, u64 now_ns);
-/* At the n-th return to CPL 3 since the last time: how does it go on? now_ns: time that c did not sleep. */
+/* n returns to CPL 3 after the last call: which way to go now. now_ns: time during which c did not sleep. */
 enum direct_choice direct_choose(struct soft_cpu *c, struct runner *r, u32 n, u64 now_ns);
 /* In a leg of translated code: there were so few returns to CPL 3 in took_ns that what was found out before does not
  * hold any more. */

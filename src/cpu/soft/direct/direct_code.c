@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * direct_code.c - pages that runners execute stay what was looked at, see direct.h.
+ * direct_code.c - what was looked at in a page that runners execute stays true. See direct.h.
  *
- * Before a page is mapped for executing it is guarded: it becomes a page of code as those are that blocks were decoded
- * from (cache.h, PAGE_CODE), with all chunks in use, so that whoever writes there - translated code of any vCPU, a
- * device, another runner - comes through cache_invalidate_ram(). That ends the guard, and no runner may execute the
- * page until it was looked at again.
+ * Before a page is mapped for executing it is guarded: it becomes a page of code, as those are that blocks were decoded
+ * from (cache.h, PAGE_CODE), with all its chunks in use. So whoever writes there (translated code of any vCPU, a
+ * device, another runner) comes through cache_invalidate_ram(). That ends the guard, and no runner may execute the page
+ * until it has been looked at again.
  *
- * INV-DIRECT-5: A runner has PROT_EXEC only for a page that is guarded, or its vCPU was kicked since the guard ended:
- * the mark in vm->direct.code is cleared after the write and before the mappings are looked for, under tlb_lock, and
- *               who maps a page for executing looks at mark and bytes under that lock.
+ * INV-DIRECT-5: A runner has PROT_EXEC only for a page that is guarded, or its vCPU was kicked since the guard ended.
+ * The mark in vm->direct.code is cleared after the write, and before the mappings are looked for, under tlb_lock. Who
+ * maps a page for executing looks at mark and bytes under that lock.
  */
 #include "cpu/soft/direct/direct_code.h"
 

@@ -14,7 +14,8 @@
 #define AROUND_EXEC 64u
 #define KEPT_MAX 4
 
-/* It has asked, from this page, and is kept from executing it again and again. */
+/* The page asks for CPUID or XGETBV. Has the guest had its answer from us already, and is it kept from executing the
+ * page again and again? Then it may. */
 static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 {
 	struct direct *d = &c->vm->direct;
@@ -27,7 +28,7 @@ static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 	return ++k->times > KEPT_MAX;
 }
 
-/* u: in an array, between its neighbours. */
+/* u[-1] and u[1] are its neighbours. */
 static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool now)
 {
 	enum page_kind kind = direct_code_kind(c, u);
@@ -35,7 +36,7 @@ static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_us
 	return kind == PAGE_PLAIN || (kind == PAGE_ASKS && now && insists(c, r->map, u->page));
 }
 
-/* now: this page is the reason. */
+/* PROT_* that the runner gets. now: this page faulted, it is not only beside one that did. */
 static unsigned wanted(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool write, bool exec, bool now)
 {
 	unsigned prot = PROT_READ;
@@ -49,7 +50,8 @@ static unsigned wanted(struct soft_cpu *c, struct runner *r, const struct mmu_us
 	return prot;
 }
 
-/* What is executed is not written at the same time, by no mapping: what may not be executed was looked for before. */
+/* No page of RAM is writable through one mapping and executable through another: code that direct_scan.c has looked at
+ * must stay as it was. */
 static int take_away(struct runner *r, u64 vpn, u64 page, unsigned prot)
 {
 	struct direct_map *m = r->map;

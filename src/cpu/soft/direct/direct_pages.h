@@ -55,23 +55,24 @@ static inline u32 dpages_find(const struct direct_map *m, u64 vpn)
 	return i;
 }
 
-/* Nothing is mapped. */
+/* Forget all pages: nothing is mapped any more. */
 void dpages_clear(struct direct_map *m);
-/* What it costs the host now, to the VM's account. */
+/* Update the VM's account of what runners cost the host by this one's part. */
 void dpages_account(struct soft_cpu *c, struct direct_map *m);
 bool dpages_over_budget(const struct soft_cpu *c, const struct direct_map *m);
 /* One more, at page number vpn; the caller sets prot. */
 struct dpage *dpages_add(struct direct_map *m, u64 vpn, u64 page);
 void dpages_forget(struct direct_map *m, u32 i);
-/* Entry i is of another page of RAM: out of the list of the one, into that of the other. */
+/* Entry i shows another page of RAM from now on: take it from the list of the old one, and put it into that of the
+ * new one. */
 void dpages_unlink(struct direct_map *m, u32 i);
 void dpages_link(struct direct_map *m, u32 i, u64 page);
-/* What an INVLPG that is for this page will have to name. */
+/* Remember the size of the guest's page that vpn is a piece of: an INVLPG of any address in it is for vpn. */
 void dpages_note(struct soft_cpu *c, struct direct_map *m, u64 vpn, const struct mmu_user *u);
-/* To be looked at before the next start. */
+/* Compare entry i with the guest's page tables before the next start. */
 void dpages_mark(struct direct_map *m, u32 i);
-/* A system call for the next start, together with the one before, where they are neighbours. < 0: all will be dropped,
- * see INV-MAP-1. */
+/* Queue a system call for the next start. One for the next page joins the one before. < 0: all will be dropped, see
+ * INV-MAP-1. */
 int dpages_order(struct runner *r, u64 nr, u64 vpn, unsigned prot, u64 page);
 void dpages_order_drop(struct soft_cpu *c, struct runner *r);
 
