@@ -7,6 +7,7 @@
 #include "vmm/boot_order.h"
 #include "vmm/engine_options.h"
 #include "base/i18n.h"
+#include "vnc/vnc.h"
 
 #include <getopt.h>
 
@@ -217,12 +218,38 @@ static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e
 	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
 }
 
+static int set_vnc(struct vmm_config *c, const char *where, char **v, struct err *e)
+{
+	int r = 0;
+
+	for (; *v && r == 0; v++) {
+		const char *file = optarg_key(*v, "password-file");
+		r = file ? set_file(&c->vnc_password_file, file, e)
+			 : err_set(e, EINVAL, "'%s' is not known; write password-file=FILE", *v);
+	}
+	if (r == 0)
+		r = vnc_check(where, c->vnc_password_file != NULL, e);
+	if (r == 0) {
+		options_put(&c->screen, "vga");
+		options_put(&c->vnc, where);
+	}
+	return r;
+}
+
 static int set_display(struct run_opts *o, const char *arg, struct err *e)
 {
-	if (strcmp(arg, "none") && strcmp(arg, "vga"))
-		return err_set(e, EINVAL, "'%s' is not known; write none or vga", arg);
-	options_put(&o->cfg.screen, arg);
-	return 0;
+	char **v = optarg_split(arg);
+	const char *where = optarg_key(v[0], "vnc");
+	int r = 0;
+
+	if (where)
+		r = set_vnc(&o->cfg, where, v + 1, e);
+	else if (strcmp(arg, "none") && strcmp(arg, "vga"))
+		r = err_set(e, EINVAL, "'%s' is not known; write none, vga, vnc=unix:PATH or vnc=ADDRESS:PORT", arg);
+	else
+		options_put(&o->cfg.screen, arg);
+	optarg_split_free(v);
+	return r;
 }
 
 static int set_name(struct run_opts *o, const char *arg, struct err *e)
@@ -325,7 +352,10 @@ static const struct opt table[] = {
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
-	{ "display", "none|vga", set_display, 0, N_("a screen, which mica screenshot looks at; default none") },
+	{ "display", "none|vga|vnc=WHERE", set_display, 0,
+	  N_("a screen with keyboard and mouse: vga (mica screenshot looks at it), vnc=unix:PATH or vnc=ADDRESS:PORT "
+	     "for "
+	     "VNC clients, with password-file=FILE; default none") },
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },

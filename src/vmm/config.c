@@ -43,6 +43,8 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, virtio_console_path),
 	FIELD(vmm_config, F_INT, virtio_console_fd),
 	FIELD(vmm_config, F_STR, screen),
+	FIELD(vmm_config, F_STR, vnc),
+	FIELD(vmm_config, F_STR, vnc_password_file),
 	FIELD(vmm_config, F_INT, control_fd),
 	FIELD(vmm_config, F_BOOL, detached),
 	FIELD(vmm_config, F_STR, control_path),

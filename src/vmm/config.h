@@ -80,7 +80,9 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
-	char *screen;       /* "none", or what shows the guest's picture: "vga" */
+	char *screen; /* "none", or what shows the guest's picture: "vga" */
+	char *vnc;    /* where VNC clients come to it: "unix:PATH", "ADDRESS:PORT"; NULL: nowhere */
+	char *vnc_password_file;
 	int control_fd;     /* a connected control socket of who starts it, told "ready" or "failed"; -1: none */
 	bool detached;      /* the VM outlives the end of control_fd */
 	char *control_path; /* listen here too */

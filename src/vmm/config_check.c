@@ -6,6 +6,7 @@
 #include "vmm/device_plan.h"
 #include "vmm/engine_options.h"
 #include "base/i18n.h"
+#include "vnc/vnc.h"
 
 int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
 {
@@ -151,6 +152,10 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->ndevices > VMM_DEVICES_MAX)
 		return err_set(e, EINVAL, "devices: %u are too many; at most %d", c->ndevices, VMM_DEVICES_MAX);
+	if (c->vnc && !strcmp(c->screen, "none"))
+		return err_set(e, EINVAL, "vnc: there is no screen to show; write screen vga");
+	if (c->vnc && (r = vnc_check(c->vnc, c->vnc_password_file != NULL, e)) < 0)
+		return r;
 	struct vmm_planned *plan;
 	unsigned n;
 	if ((r = vmm_device_plan(&plan, &n, c, e)) < 0)

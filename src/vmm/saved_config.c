@@ -40,6 +40,8 @@ static void strip(json_t *o, const char *cwd)
 					    "virtio_console",
 					    "virtio_console_path",
 					    "virtio_console_fd",
+					    "vnc",
+					    "vnc_password_file",
 					    "control_fd",
 					    "detached",
 					    "control_path",

@@ -182,8 +182,8 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   vm_listen_fn *fn, void *opaque, int *status, struct err *e)
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets, vm_listen_fn *fn,
+	   void *opaque, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
@@ -210,7 +210,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, con
 	return 0;
 }
 
-int vm_start(struct vm *v, struct err *e)
+int vm_start(struct vm *v, const struct vnc_link *vnc, struct err *e)
 {
 	/* Processes that the engine makes have a copy of our memory for a moment: before there are threads. */
 	cpu_vm_ready(v->cpus);
@@ -223,7 +223,10 @@ int vm_start(struct vm *v, struct err *e)
 		if (r)
 			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
-	if (vm_screen(v) && (rc = vm_screen_start(&v->looker, v->loop, vm_screen(v), e)) < 0)
+	const struct vm_screen_config look = {
+		.vm = v, .loop = v->loop, .screen = vm_screen(v), .cpus = v->cpus, .vnc = vnc
+	};
+	if (look.screen && (rc = vm_screen_start(&v->looker, &look, e)) < 0)
 		return rc;
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);

@@ -22,7 +22,7 @@ static const char full[] =
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
-    "v\",\"virtio_console_fd\":8,\"screen\":\"vga\","
+    "v\",\"virtio_console_fd\":8,\"screen\":\"vga\",\"vnc\":\"unix:/s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
     "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
     "\"firmware\":\"none\","
@@ -145,7 +145,7 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"01:00:00:00:00:00\"}]}",
 		  "multicast" },
 		{ "{\"kernel\":\"/k\",\"console\":\"fd\"}", "console: no descriptor" },
-		{ DISK("\"bus\":\"ide\""), "disk: /d: bus=ide is not known; there is: virtio" },
+		{ DISK("\"bus\":\"mfm\""), "disk: /d: bus=mfm is not known; there is: virtio" },
 		{ DISK("\"params\":[\"queues=0\"]"), "disk: /d: queues=0: write a number from 1 to 32" },
 		{ DISK("\"params\":[\"queues=0x2\"]"), "queues=0x2: write a number" },
 		{ DISK("\"params\":[\"queues=99999999999999999999\"]"), "write a number from 1 to 32" },
