@@ -145,7 +145,7 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"mac\":\"01:00:00:00:00:00\"}]}",
 		  "multicast" },
 		{ "{\"kernel\":\"/k\",\"console\":\"fd\"}", "console: no descriptor" },
-		{ DISK("\"bus\":\"ide\""), "disk: /d: bus=ide is not known; there is: virtio" },
+		{ DISK("\"bus\":\"mfm\""), "disk: /d: bus=mfm is not known; there is: virtio" },
 		{ DISK("\"params\":[\"queues=0\"]"), "disk: /d: queues=0: write a number from 1 to 32" },
 		{ DISK("\"params\":[\"queues=0x2\"]"), "queues=0x2: write a number" },
 		{ DISK("\"params\":[\"queues=99999999999999999999\"]"), "write a number from 1 to 32" },
