@@ -4,6 +4,7 @@
 #include "cli/optarg.h"
 #include "cli/options_int.h"
 #include "cpu/cpu.h"
+#include "vmm/boot_order.h"
 #include "vmm/engine_options.h"
 #include "base/i18n.h"
 #include "vnc/vnc.h"
@@ -133,6 +134,47 @@ static int set_append(struct run_opts *o, const char *arg, struct err *e)
 	(void)e;
 	options_put(&o->cfg.append, arg);
 	return 0;
+}
+
+static int set_firmware(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!vmm_firmware_is_word(arg))
+		return set_file(&o->cfg.firmware, arg, e);
+	options_put(&o->cfg.firmware, arg);
+	return 0;
+}
+
+static int set_nvram(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!*arg)
+		return err_set(e, EINVAL, "no path given");
+	options_put(&o->cfg.nvram, arg);
+	return 0;
+}
+
+static int set_boot(struct run_opts *o, const char *arg, struct err *e)
+{
+	char **v = optarg_split(arg);
+
+	while (o->cfg.nboot) /* given twice: the last counts */
+		free(o->cfg.boot[--o->cfg.nboot]);
+	for (unsigned i = 0; v[i]; i++)
+		vmm_strv_add(&o->cfg.boot, &o->cfg.nboot, v[i]);
+	optarg_split_free(v);
+	return boot_order_check(o->cfg.boot, o->cfg.nboot, e);
+}
+
+static int set_fw_cfg(struct run_opts *o, const char *arg, struct err *e)
+{
+	struct vmm_fw_cfg item;
+	int r = vmm_fw_cfg_parse(&item, arg, e);
+
+	if (r == 0 && item.file && access(item.file, R_OK) < 0)
+		r = err_sys(e, errno, "%s: cannot read it", item.file);
+	vmm_fw_cfg_fini(&item);
+	if (r == 0)
+		vmm_strv_add(&o->cfg.fw_cfg, &o->cfg.nfw_cfg, arg);
+	return r;
 }
 
 static int set_module(struct run_opts *o, const char *arg, struct err *e)
@@ -279,6 +321,15 @@ static const struct opt table[] = {
 	{ "initrd", "FILE", set_initrd, 0, N_("initial RAM disk for the kernel") },
 	{ "append", "STRING", set_append, 0, N_("kernel command line") },
 	{ "module", "\"FILE ARGS\"", set_module, 0, N_("Multiboot module with its arguments; repeatable") },
+	{ "firmware", "auto|bios|uefi|none|FILE", set_firmware, 0,
+	  N_("what boots: bios (SeaBIOS), uefi (OVMF), none for a kernel, a ROM image, or what the disks ask for; "
+	     "default auto") },
+	{ "nvram", "FILE", set_nvram, 0,
+	  N_("where UEFI keeps its variables; made if it is not there; default beside the first disk") },
+	{ "boot", "KIND[,KIND]...[,menu=on]", set_boot, 0,
+	  N_("what firmware tries first: disk, cdrom, net, in this order; menu=on: it asks; default disk,cdrom,net") },
+	{ "fw-cfg", "name=NAME,file=FILE|string=TEXT", set_fw_cfg, 0,
+	  N_("a file for firmware and guest to read by fw_cfg; repeatable") },
 	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
 	     "id=NAME, bus=BUS; repeatable") },
@@ -348,6 +399,19 @@ void run_opts_fini(struct run_opts *o)
 	free(o->restore);
 }
 
+/* The same as --disk; but who mistyped an option or forgot its dashes is told so. */
+static int set_positional(struct run_opts *o, const char *arg, struct err *e)
+{
+	auto_free char *file = xstrdup(arg);
+
+	file[strcspn(file, ",")] = '\0';
+	if (access(file, F_OK) < 0)
+		return err_set(e, EINVAL,
+			       "'%s': neither an option nor a disk that is there; a kernel is given with --kernel FILE",
+			       arg);
+	return options_set_disk(o, arg, e);
+}
+
 int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 {
 	struct option longs[ARRAY_LEN(table) + 1] = { { 0 } };
@@ -358,7 +422,16 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 					    (int)i + 256 };
 	optind = 0; /* start afresh (getopt(3), GNU) */
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
+	for (;;) {
+		c = getopt_long(argc, argv, "+:h", longs, NULL);
+		if (c == -1 && optind < argc) { /* not an option: a disk */
+			r = set_positional(o, argv[optind++], e);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (c == -1)
+			break;
 		const char *shown = argv[optind - 1];
 		if (c == 'h') {
 			o->help = true;
@@ -385,10 +458,6 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 	}
 	if (o->help)
 		return 0;
-	if (optind < argc)
-		return err_set(e, EINVAL,
-			       "'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE",
-			       argv[optind]);
 	if ((r = options_check_devices(o, e)) < 0)
 		return r;
 	struct soft_options so;
@@ -441,7 +510,7 @@ void options_help_line(FILE *f, const char *what, const char *text)
 
 void run_opts_help(FILE *f)
 {
-	fprintf(f, _("Usage: mica run --kernel FILE [OPTION]...\n"
+	fprintf(f, _("Usage: mica run [DISK]... [OPTION]...\n"
 		     "Run a virtual machine here, with its serial console on this terminal.\n\n"));
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
 		auto_free char *what =

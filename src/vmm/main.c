@@ -5,10 +5,12 @@
  * The order is the security of it: read the configuration; open and build everything; give up every
  * privilege; start the vCPU threads, parked; lock the system-call filter; only then let the guest run.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
+#include "vmm/firmware.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/net_backends.h"
@@ -137,7 +139,7 @@ static void on_early_event(void *opaque, const struct vm_event *ev)
 		control_tell_starter(cfg->control_fd, ev);
 }
 
-static int run(const struct vmm_config *cfg, struct err *e)
+static int run(struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
 	struct vnc_link vnc;
@@ -148,6 +150,8 @@ static int run(const struct vmm_config *cfg, struct err *e)
 
 	if (r == 0)
 		r = watch_signals(&signals, loop, e);
+	if (r == 0)
+		r = firmware_choose(cfg, e);
 	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
 	if (r == 0)
@@ -202,6 +206,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, _("mica-vmm is started by mica run: mica-vmm --config-fd N\n"));
 		return STATUS_USAGE;
 	}
+	clock_begin();
 	sandbox_malloc();
 	small_stacks();
 	int status = STATUS_HOST;
