@@ -23,17 +23,28 @@ static void sample(u64 *ns, u64 *tsc)
 	}
 }
 
+static u64 begun_ns, begun_tsc; /* 0: not begun */
+
+void clock_begin(void)
+{
+	sample(&begun_ns, &begun_tsc);
+}
+
 static void measure(void)
 {
-	u64 n0, t0, n1, t1;
+	u64 ns, tsc;
 
-	sample(&n0, &t0);
-	do {
-		struct timespec ts = { 0, MEASURE_NS };
-		nanosleep(&ts, NULL); /* in one piece: waking up costs more than all the rest */
-		sample(&n1, &t1);
-	} while (n1 - n0 < MEASURE_NS);
-	tsc_khz = mul_div(t1 - t0, 1000000, n1 - n0);
+	if (!begun_ns)
+		clock_begin();
+	for (;;) {
+		sample(&ns, &tsc);
+		if (ns - begun_ns >= MEASURE_NS)
+			break;
+		/* In one piece: waking up costs more than all the rest. */
+		struct timespec ts = { 0, (long)(MEASURE_NS - (ns - begun_ns)) };
+		nanosleep(&ts, NULL);
+	}
+	tsc_khz = mul_div(tsc - begun_tsc, 1000000, ns - begun_ns);
 }
 
 u64 clock_tsc_khz(void)

@@ -40,9 +40,10 @@ static inline u64 clock_tsc(void)
 }
 
 /*
- * Frequency of clock_tsc() in kHz, measured once against CLOCK_MONOTONIC (~20 ms)
- * and then cached.
+ * Frequency of clock_tsc() in kHz, measured once against CLOCK_MONOTONIC, over at least 20 ms, and then cached. The
+ * first caller waits for what is left of them since clock_begin(), which a program calls first of all, or not.
  */
+void clock_begin(void);
 u64 clock_tsc_khz(void);
 
 /* a * b / c without overflow of the product. c != 0; the quotient is truncated to 64 bits. */

@@ -27,6 +27,12 @@ struct blk {
 	 */
 	atomic_uint state;
 	struct loop_timer drained; /* fires when there is somebody to be told */
+	/* blk_change(): what takes the top's place; NULL: nothing does. The loop's thread */
+	struct blk_node *next;
+	char *next_name;
+	struct blk_pause changing;
+	void (*changed)(void *opaque);
+	void *changed_opaque;
 
 	pthread_mutex_t lock; /* guards what follows */
 	struct blk_pause *pauses;

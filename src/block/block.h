@@ -43,7 +43,7 @@ struct blk_params {
 	const char *format; /* one of format.h's table; NULL: raw, unless the image plainly is of another format */
 	bool readonly;
 	bool removable; /* a drive's medium: without path and fd there is none, and the disk has no size */
-	bool locked;    /* whoever opened fd has locked it (blk_lock_image()) */
+	bool locked;    /* whoever opened fd has locked it (image_lock.h) */
 	bool snapshot;  /* writes go to an unlinked temporary file and are lost at close */
 	int fd;         /* > 0: the image, already open (borrowed; path is then only its name); 0 or -1: open path */
 	enum blk_engine engine; /* AUTO: io_uring, or the pool where that is refused */
@@ -100,13 +100,12 @@ void blk_pause(struct blk *b, struct blk_pause *p);
 void blk_resume(struct blk *b, struct blk_pause *p);
 /* Drained: put a layer of that format on top. Nothing is changed when it fails. p->readonly is not looked at. */
 int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e);
-/* Drained: another medium in the drive, or none (p->removable), in place of the whole stack, which is closed. As
- * blk_open(), but format, readonly and snapshot stay: raw, as it was, no. Needs no right but to use p->fd. Nothing is
- * changed when it fails. */
-int blk_change(struct blk *b, const struct blk_params *p, struct err *e);
-
-/* For who opens a medium and hands it to another process: lock it as blk_open() does. The lock is the open file
- * description's and goes with it. */
-int blk_lock_image(int fd, bool write, const char *path, struct err *e);
+/*
+ * Another medium in the drive, or none (p->removable without path and fd), in place of the whole stack. It is opened at
+ * once, as by blk_open(), but read only as the disk is, and without snapshot; it needs no right but to use p->fd. It
+ * takes the old one's place when nothing is in flight; then done() is called, on the loop's thread. -EBUSY: the last
+ * change is not done yet. Nothing is changed when it fails.
+ */
+int blk_change(struct blk *b, const struct blk_params *p, void (*done)(void *opaque), void *opaque, struct err *e);
 
 #endif

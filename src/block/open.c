@@ -4,7 +4,6 @@
 #include "block/blk.h"
 #include "block/format.h"
 #include "block/hostio.h"
-#include "block/image_lock.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -160,43 +159,66 @@ int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e)
 	return rc;
 }
 
-int blk_change(struct blk *b, const struct blk_params *p, struct err *e)
-{
-	bool none = !p->path && p->fd <= 0 && p->removable;
-	struct blk_params ro = *p;
-	const struct blk_format *f;
-	struct blk_node *top;
+/* ---- another medium ---- */
 
-	must(b->pauses && !blk_in_flight(b));
-	ro.readonly = b->readonly;
-	ro.snapshot = false;
-	int rc = none ? 0 : choose(&f, &ro, e);
+/* Nothing is in flight. */
+static void swap(void *opaque)
+{
+	struct blk *b = opaque;
+	struct blk_node *old = b->top;
+
+	int rc = node_sync(old);
+	if (rc < 0)
+		log_error("disk '%s': the last flush failed (%s): recent writes may be lost", b->name, strerror(-rc));
+	node_close(old);
+	free(b->name);
+	b->name = steal(&b->next_name);
+	b->top = steal(&b->next);
+	b->bytes = b->top->bytes;
+	b->can_discard = b->top->can_discard && !b->readonly;
+	b->snapshot = false;
+	blk_resume(b, &b->changing);
+	b->changed(b->changed_opaque);
+}
+
+int blk_change(struct blk *b, const struct blk_params *p, void (*done)(void *opaque), void *opaque, struct err *e)
+{
+	const struct blk_format *f = &blk_format_empty;
+	struct blk_params mine = *p;
+	int rc = 0;
+
+	if (b->next)
+		return err_set(e, EBUSY, "disk '%s': its medium is being changed already", b->name);
+	mine.readonly = b->readonly;
+	mine.snapshot = false;
+	if (p->path || p->fd > 0)
+		rc = choose(&f, &mine, e);
 	if (rc == 0)
-		rc = open_layer(&top, b, NULL, none ? &blk_format_empty : f, &ro, e);
+		rc = open_layer(&b->next, b, NULL, f, &mine, e);
 	if (rc < 0)
 		return rc;
-	int lost = node_sync(b->top);
-	if (lost < 0)
-		log_error("disk '%s': the last flush failed (%s): recent writes may be lost", b->name, strerror(-lost));
-	node_close(b->top);
-	free(b->name);
-	b->name = xstrdup(none ? "(no medium)" : name_of(p));
-	b->top = top;
-	b->bytes = top->bytes;
-	b->can_discard = top->can_discard && !b->readonly;
-	b->snapshot = false;
+	b->next_name = xstrdup(name_of(p));
+	b->changed = done;
+	b->changed_opaque = opaque;
+	b->changing = (struct blk_pause){ .drained = swap, .opaque = b };
+	blk_pause(b, &b->changing);
 	return 0;
 }
 
-int blk_lock_image(int fd, bool write, const char *path, struct err *e)
+static void change_never(struct blk *b)
 {
-	return image_lock(fd, write, path, e);
+	if (!b->next)
+		return;
+	blk_resume(b, &b->changing);
+	node_close(b->next);
+	free(b->next_name);
 }
 
 void blk_close(struct blk *b)
 {
 	if (!b)
 		return;
+	change_never(b);
 	blk_drain(b);
 	int rc = node_sync(b->top);
 	if (rc < 0)

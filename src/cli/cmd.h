@@ -12,11 +12,15 @@ int cmd_save(int argc, char **argv);
 int cmd_screenshot(int argc, char **argv);
 int cmd_type(int argc, char **argv);
 int cmd_sendkey(int argc, char **argv);
+int cmd_insert(int argc, char **argv);
+int cmd_eject(int argc, char **argv);
 /* Their --help. */
 void doctor_help(FILE *f);
 void save_help(FILE *f);
 void screenshot_help(FILE *f);
 void type_help(FILE *f);
 void sendkey_help(FILE *f);
+void insert_help(FILE *f);
+void eject_help(FILE *f);
 
 #endif

@@ -18,6 +18,8 @@ static const struct {
 	{ "type", cmd_type, type_help, N_("type text at a virtual machine's keyboard") },
 	{ "sendkey", cmd_sendkey, sendkey_help, N_("press keys of a virtual machine together") },
 	{ "save", cmd_save, save_help, N_("save the state of a running virtual machine") },
+	{ "insert", cmd_insert, insert_help, N_("put a medium into a CD-ROM of a running virtual machine") },
+	{ "eject", cmd_eject, eject_help, N_("take the medium out of a CD-ROM of a running virtual machine") },
 };
 
 static void help(FILE *f)

@@ -4,8 +4,10 @@
 #include "cli/optarg.h"
 #include "cli/options_int.h"
 #include "cpu/cpu.h"
+#include "vmm/boot_order.h"
 #include "vmm/engine_options.h"
 #include "base/i18n.h"
+#include "vnc/vnc.h"
 
 #include <getopt.h>
 
@@ -134,6 +136,47 @@ static int set_append(struct run_opts *o, const char *arg, struct err *e)
 	return 0;
 }
 
+static int set_firmware(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!vmm_firmware_is_word(arg))
+		return set_file(&o->cfg.firmware, arg, e);
+	options_put(&o->cfg.firmware, arg);
+	return 0;
+}
+
+static int set_nvram(struct run_opts *o, const char *arg, struct err *e)
+{
+	if (!*arg)
+		return err_set(e, EINVAL, "no path given");
+	options_put(&o->cfg.nvram, arg);
+	return 0;
+}
+
+static int set_boot(struct run_opts *o, const char *arg, struct err *e)
+{
+	char **v = optarg_split(arg);
+
+	while (o->cfg.nboot) /* given twice: the last counts */
+		free(o->cfg.boot[--o->cfg.nboot]);
+	for (unsigned i = 0; v[i]; i++)
+		vmm_strv_add(&o->cfg.boot, &o->cfg.nboot, v[i]);
+	optarg_split_free(v);
+	return boot_order_check(o->cfg.boot, o->cfg.nboot, e);
+}
+
+static int set_fw_cfg(struct run_opts *o, const char *arg, struct err *e)
+{
+	struct vmm_fw_cfg item;
+	int r = vmm_fw_cfg_parse(&item, arg, e);
+
+	if (r == 0 && item.file && access(item.file, R_OK) < 0)
+		r = err_sys(e, errno, "%s: cannot read it", item.file);
+	vmm_fw_cfg_fini(&item);
+	if (r == 0)
+		vmm_strv_add(&o->cfg.fw_cfg, &o->cfg.nfw_cfg, arg);
+	return r;
+}
+
 static int set_module(struct run_opts *o, const char *arg, struct err *e)
 {
 	auto_free char *file = xstrdup(arg);
@@ -175,12 +218,38 @@ static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e
 	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
 }
 
+static int set_vnc(struct vmm_config *c, const char *where, char **v, struct err *e)
+{
+	int r = 0;
+
+	for (; *v && r == 0; v++) {
+		const char *file = optarg_key(*v, "password-file");
+		r = file ? set_file(&c->vnc_password_file, file, e)
+			 : err_set(e, EINVAL, "'%s' is not known; write password-file=FILE", *v);
+	}
+	if (r == 0)
+		r = vnc_check(where, c->vnc_password_file != NULL, e);
+	if (r == 0) {
+		options_put(&c->screen, "vga");
+		options_put(&c->vnc, where);
+	}
+	return r;
+}
+
 static int set_display(struct run_opts *o, const char *arg, struct err *e)
 {
-	if (strcmp(arg, "none") && strcmp(arg, "vga"))
-		return err_set(e, EINVAL, "'%s' is not known; write none or vga", arg);
-	options_put(&o->cfg.screen, arg);
-	return 0;
+	char **v = optarg_split(arg);
+	const char *where = optarg_key(v[0], "vnc");
+	int r = 0;
+
+	if (where)
+		r = set_vnc(&o->cfg, where, v + 1, e);
+	else if (strcmp(arg, "none") && strcmp(arg, "vga"))
+		r = err_set(e, EINVAL, "'%s' is not known; write none, vga, vnc=unix:PATH or vnc=ADDRESS:PORT", arg);
+	else
+		options_put(&o->cfg.screen, arg);
+	optarg_split_free(v);
+	return r;
 }
 
 static int set_name(struct run_opts *o, const char *arg, struct err *e)
@@ -252,6 +321,15 @@ static const struct opt table[] = {
 	{ "initrd", "FILE", set_initrd, 0, N_("initial RAM disk for the kernel") },
 	{ "append", "STRING", set_append, 0, N_("kernel command line") },
 	{ "module", "\"FILE ARGS\"", set_module, 0, N_("Multiboot module with its arguments; repeatable") },
+	{ "firmware", "auto|bios|uefi|none|FILE", set_firmware, 0,
+	  N_("what boots: bios (SeaBIOS), uefi (OVMF), none for a kernel, a ROM image, or what the disks ask for; "
+	     "default auto") },
+	{ "nvram", "FILE", set_nvram, 0,
+	  N_("where UEFI keeps its variables; made if it is not there; default beside the first disk") },
+	{ "boot", "KIND[,KIND]...[,menu=on]", set_boot, 0,
+	  N_("what firmware tries first: disk, cdrom, net, in this order; menu=on: it asks; default disk,cdrom,net") },
+	{ "fw-cfg", "name=NAME,file=FILE|string=TEXT", set_fw_cfg, 0,
+	  N_("a file for firmware and guest to read by fw_cfg; repeatable") },
 	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
 	     "id=NAME, bus=BUS; repeatable") },
@@ -274,7 +352,10 @@ static const struct opt table[] = {
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
-	{ "display", "none|vga", set_display, 0, N_("a screen, which mica screenshot looks at; default none") },
+	{ "display", "none|vga|vnc=WHERE", set_display, 0,
+	  N_("a screen with keyboard and mouse: vga (mica screenshot looks at it), vnc=unix:PATH or vnc=ADDRESS:PORT "
+	     "for "
+	     "VNC clients, with password-file=FILE; default none") },
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },
@@ -318,6 +399,19 @@ void run_opts_fini(struct run_opts *o)
 	free(o->restore);
 }
 
+/* The same as --disk; but who mistyped an option or forgot its dashes is told so. */
+static int set_positional(struct run_opts *o, const char *arg, struct err *e)
+{
+	auto_free char *file = xstrdup(arg);
+
+	file[strcspn(file, ",")] = '\0';
+	if (access(file, F_OK) < 0)
+		return err_set(e, EINVAL,
+			       "'%s': neither an option nor a disk that is there; a kernel is given with --kernel FILE",
+			       arg);
+	return options_set_disk(o, arg, e);
+}
+
 int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 {
 	struct option longs[ARRAY_LEN(table) + 1] = { { 0 } };
@@ -328,7 +422,16 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 					    (int)i + 256 };
 	optind = 0; /* start afresh (getopt(3), GNU) */
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
+	for (;;) {
+		c = getopt_long(argc, argv, "+:h", longs, NULL);
+		if (c == -1 && optind < argc) { /* not an option: a disk */
+			r = set_positional(o, argv[optind++], e);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (c == -1)
+			break;
 		const char *shown = argv[optind - 1];
 		if (c == 'h') {
 			o->help = true;
@@ -355,10 +458,6 @@ int run_opts_parse(struct run_opts *o, int argc, char **argv, struct err *e)
 	}
 	if (o->help)
 		return 0;
-	if (optind < argc)
-		return err_set(e, EINVAL,
-			       "'%s': not an option; a disk is given with --disk FILE, a kernel with --kernel FILE",
-			       argv[optind]);
 	if ((r = options_check_devices(o, e)) < 0)
 		return r;
 	struct soft_options so;
@@ -411,7 +510,7 @@ void options_help_line(FILE *f, const char *what, const char *text)
 
 void run_opts_help(FILE *f)
 {
-	fprintf(f, _("Usage: mica run --kernel FILE [OPTION]...\n"
+	fprintf(f, _("Usage: mica run [DISK]... [OPTION]...\n"
 		     "Run a virtual machine here, with its serial console on this terminal.\n\n"));
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
 		auto_free char *what =

@@ -19,7 +19,8 @@
 /* What a saved machine is made of cannot be chosen anew. */
 static int check_given(const struct run_opts *o, struct err *e)
 {
-	static const char *const fixed[] = { "append", "cpus", "memory", "cpu", "debug-exit", "device" };
+	static const char *const fixed[] = { "append", "cpus",   "memory",   "cpu", "debug-exit",
+					     "device", "fw-cfg", "firmware", "boot" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
@@ -65,6 +66,10 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 		show_file(&n, _("read, a kernel"), was->kernel);
 	if (!run_opts_given(o, "initrd") && was->initrd)
 		show_file(&n, _("read, an initrd"), was->initrd);
+	if (!vmm_firmware_is_word(was->firmware))
+		show_file(&n, _("read, firmware"), was->firmware);
+	if (!run_opts_given(o, "nvram") && was->nvram && *was->nvram)
+		show_file(&n, _("read and write, firmware's variables"), was->nvram);
 	for (unsigned i = 0; !run_opts_given(o, "module") && i < was->nmodules; i++) {
 		auto_free char *path = xstrdup(was->modules[i]);
 		path[strcspn(path, " ")] = '\0';
@@ -98,7 +103,7 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 	}
 	err_set(e, EPERM,
 		"whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-		"yours with --kernel, --initrd, --module, --disk and --net",
+		"yours with --kernel, --initrd, --module, --nvram, --disk and --net",
 		doubled);
 	free(doubled);
 	return -EPERM;
@@ -123,6 +128,9 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 	if (!run_opts_given(o, "initrd"))
 		TAKE(initrd);
 	TAKE(append);
+	TAKE(firmware);
+	if (!run_opts_given(o, "nvram"))
+		TAKE(nvram);
 	if (!run_opts_given(o, "module")) {
 		TAKE(modules);
 		TAKE(nmodules);

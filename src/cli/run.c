@@ -112,6 +112,8 @@ static int run(struct run_opts *o, struct err *e)
 	/* The VMM could not remove them: its root directory was empty. */
 	if (o->cfg.control_path && r != STATUS_HOST)
 		unlink(o->cfg.control_path);
+	if (o->cfg.vnc && !strncmp(o->cfg.vnc, "unix:", 5) && r != STATUS_HOST)
+		unlink(o->cfg.vnc + 5);
 	if (o->console == CONSOLE_UNIX && r != STATUS_HOST)
 		unlink(o->cfg.console_path);
 	if (o->virtio_console == CONSOLE_UNIX && r != STATUS_HOST)

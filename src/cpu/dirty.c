@@ -58,6 +58,16 @@ void dirty_take(struct dirty *d, enum cpu_log who, u64 *bitmap)
 	}
 }
 
+bool dirty_any(const struct dirty *d, enum cpu_log who)
+{
+	const struct dirty_log *l = &d->log[who];
+
+	for (u64 w = 0; w < l->words; w++)
+		if (l->kept[w] || atomic_load(&d->bits[l->first + w]))
+			return true;
+	return false;
+}
+
 void dirty_stop(struct dirty *d, enum cpu_log who)
 {
 	struct dirty_log *l = &d->log[who];

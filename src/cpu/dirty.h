@@ -56,6 +56,8 @@ void dirty_mark_range(struct dirty *d, u64 off, u64 bytes);
 void dirty_start(struct dirty *d, const struct ram *r, enum cpu_log who, u64 off, u64 bytes);
 void dirty_take(struct dirty *d, enum cpu_log who, u64 *bitmap);
 void dirty_stop(struct dirty *d, enum cpu_log who);
+/* Is there anything for dirty_take()? */
+bool dirty_any(const struct dirty *d, enum cpu_log who);
 void dirty_fini(struct dirty *d);
 /* Does any log watch some page of [off, off + bytes)? */
 bool dirty_watches(const struct dirty *d, u64 off, u64 bytes);

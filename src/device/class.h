@@ -104,6 +104,10 @@ struct device_class {
 	 * nothing. */
 	int (*new)(struct device **out, struct machine *m, const struct device_args *a, struct err *e);
 
+	/* Where firmware finds it as something to boot from, in Open Firmware's words: "/pci@i0cf8/scsi@3/disk@0,0"
+	 * with its slot in hex. NULL: nothing boots from it. */
+	void (*boot_path)(struct device *d, char *path, size_t bytes);
+
 	/* What a person can ask it for while it is there; the loop's thread; optional. */
 	void (*line_break)(struct device *d);         /* a break comes in on the line */
 	void (*balloon)(struct device *d, u64 bytes); /* hold so much of guest memory back */

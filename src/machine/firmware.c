@@ -5,6 +5,7 @@
 #include "base/state.h"
 #include "machine/acpi_loader.h"
 #include "machine/board_int.h"
+#include "machine/flash.h"
 #include "machine/fw_cfg.h"
 #include "machine/lpc.h"
 #include "machine/memory.h"
@@ -15,6 +16,7 @@ struct firmware {
 	struct machine *m;
 	struct fw_cfg *cfg;
 	struct pam *pam;
+	struct flash *flash; /* NULL: none */
 	u64 code_bytes;
 };
 
@@ -45,6 +47,17 @@ static int add_rom(struct firmware *f, const struct firmware_image *image, struc
 	f->code_bytes = x.bytes;
 	r = ram_add(ram, &x, e);
 	return r < 0 ? r : pam_new(&f->pam, f->m->pci, ram, x.off + x.bytes - PAM_ROM_BYTES, e);
+}
+
+static int add_flash(struct firmware *f, const struct firmware_image *image, struct err *e)
+{
+	if (!image->vars)
+		return 0;
+	if (!image->vars_bytes || image->vars_bytes % FLASH_BLOCK_BYTES || image->vars_bytes > FIRMWARE_VARS_MAX)
+		return err_set(e, EINVAL, "its variables have %llu bytes; whole blocks of 4 KiB, at most %llu KiB",
+			       (unsigned long long)image->vars_bytes, FIRMWARE_VARS_MAX / KIB);
+	return flash_new(&f->flash, f->m->bus, f->m->cfg.ram, LAYOUT_FW_END - image->code_bytes - image->vars_bytes,
+			 image->vars, image->vars_bytes, image->vars_fd, e);
 }
 
 /* ---- what it is told ---- */
@@ -166,6 +179,8 @@ static void write_cmos(struct firmware *f)
 void firmware_reset(struct firmware *f)
 {
 	pam_reset(f->pam);
+	if (f->flash)
+		flash_reset(f->flash);
 	fw_cfg_reset(f->cfg);
 	write_cmos(f);
 }
@@ -182,6 +197,8 @@ int firmware_state(struct firmware *f, struct state_file *s, struct err *e)
 	/* Its bytes are in the memory's sections. */
 	state_same(s, f->code_bytes, "another size of the firmware's ROM");
 	if ((r = state_end(s, e)) < 0 || (r = fw_cfg_state(f->cfg, s, e)) < 0)
+		return r;
+	if (f->flash && (r = flash_state(f->flash, s, e)) < 0)
 		return r;
 	if (state_loading(s))
 		pam_loaded(f->pam);
@@ -200,6 +217,8 @@ int firmware_new(struct firmware **out, struct machine *m, const struct firmware
 	if (r == 0)
 		r = add_rom(f, image, e);
 	if (r == 0)
+		r = add_flash(f, image, e);
+	if (r == 0)
 		r = tell(f, e);
 	if (r < 0) {
 		firmware_free(f);
@@ -216,6 +235,7 @@ void firmware_free(struct firmware *f)
 	if (!f)
 		return;
 	pam_free(f->pam);
+	flash_free(f->flash);
 	fw_cfg_free(f->cfg);
 	free(f);
 }

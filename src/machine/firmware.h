@@ -4,7 +4,7 @@
  * to find. Unmodified images are run, SeaBIOS and OVMF; they recognise the board by the host bridge's PCI numbers.
  *
  *   ROM         ends at 4 GiB; its last 128 KiB are also below 1 MiB, until PAM says otherwise (pam.h)
- *   flash       below it, if there are variables to keep (flash.h)
+ *   flash       right below it, if there are variables to keep (flash.h)
  *   fw_cfg      number of CPUs, memory map, ACPI tables with instructions where to put them (fw_cfg.h)
  *   CMOS        the size of memory, as older firmware and guests ask for it
  *   LPC bridge  PMBASE: the ACPI registers are where firmware puts them on this board (lpc.h)

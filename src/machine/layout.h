@@ -38,6 +38,10 @@
 #define LAYOUT_KEYBOARD 0x64
 #define LAYOUT_RTC 0x70
 #define LAYOUT_PIC2 0xa0
+#define LAYOUT_IDE1 0x1f0
+#define LAYOUT_IDE1_CONTROL 0x3f6
+#define LAYOUT_IDE2 0x170
+#define LAYOUT_IDE2_CONTROL 0x376
 #define LAYOUT_DISPI 0x1ce /* the Bochs display interface */
 #define LAYOUT_VGA_PORTS 0x3b0
 #define LAYOUT_VGA_PORTS_N 0x30
@@ -60,6 +64,8 @@
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
 #define LAYOUT_GSI_MOUSE 12
+#define LAYOUT_GSI_IDE1 14
+#define LAYOUT_GSI_IDE2 15
 #define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
 #define LAYOUT_GSI_COUNT 24
 

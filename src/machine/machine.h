@@ -31,10 +31,14 @@ enum machine_event {
 /* What is at the processor's reset vector (firmware.h). */
 #define FIRMWARE_CODE_MAX (8 * MIB)
 #define FIRMWARE_RAM_MIN (8 * MIB)
+#define FIRMWARE_VARS_MAX (1 * MIB)
 struct firmware_image {
 	const char *name; /* for messages */
 	const u8 *code;   /* ends at 4 GiB; copied */
 	u64 code_bytes;
+	const u8 *vars; /* NULL: none; a flash right below the code, whole pages */
+	u64 vars_bytes;
+	int vars_fd; /* the file of the flash, of that size; -1: what is written to it ends with the VM; the caller's */
 };
 
 struct machine_config {

@@ -49,7 +49,7 @@ static int open_one(struct boot_files *f, const char *option, const char *path, 
 
 int boot_files_open(struct boot_files *f, const struct vmm_config *c, struct err *e)
 {
-	int r = open_one(f, "--kernel", c->kernel, e);
+	int r = c->kernel ? open_one(f, "--kernel", c->kernel, e) : 0;
 
 	if (r == 0 && c->initrd)
 		r = open_one(f, "--initrd", c->initrd, e);

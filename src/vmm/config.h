@@ -19,6 +19,7 @@
 #define VMM_DISKS_MAX 16
 #define VMM_NETS_MAX 8
 #define VMM_DEVICES_MAX 16
+#define VMM_FW_CFG_MAX 16
 #define VMM_SERIAL_MAX 20 /* bytes of a virtio-blk serial number */
 
 struct vmm_disk {
@@ -59,6 +60,12 @@ struct vmm_config {
 	char *cpu;     /* model name */
 	unsigned cpus;
 	u64 memory_bytes;
+	char *firmware; /* "auto", "none", "bios", "uefi", or a file's name */
+	char *nvram;   /* where UEFI's variables are kept; NULL: chosen (firmware_choose()); "": they end with the VM */
+	char **fw_cfg; /* vmm_fw_cfg_parse() */
+	unsigned nfw_cfg;
+	char **boot; /* words: boot_order_check() */
+	unsigned nboot;
 	char *kernel, *initrd, *append;
 	char **modules;
 	unsigned nmodules;
@@ -73,7 +80,9 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
-	char *screen;       /* "none", or what shows the guest's picture: "vga" */
+	char *screen; /* "none", or what shows the guest's picture: "vga" */
+	char *vnc;    /* where VNC clients come to it: "unix:PATH", "ADDRESS:PORT"; NULL: nowhere */
+	char *vnc_password_file;
 	int control_fd;     /* a connected control socket of who starts it, told "ready" or "failed"; -1: none */
 	bool detached;      /* the VM outlives the end of control_fd */
 	char *control_path; /* listen here too */
@@ -90,6 +99,16 @@ void vmm_config_init(struct vmm_config *c);
 void vmm_config_fini(struct vmm_config *c);
 /* Append a copy of s to a list of strings. */
 void vmm_strv_add(char ***v, unsigned *n, const char *s);
+
+/* "name=NAME,file=FILE" or "name=NAME,string=TEXT": a file for firmware to read. The last value may have commas. */
+struct vmm_fw_cfg {
+	char *name, *file, *string; /* file or string is NULL */
+};
+int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e);
+void vmm_fw_cfg_fini(struct vmm_fw_cfg *f);
+
+/* "auto", "none", "bios", "uefi": not a file's name. */
+bool vmm_firmware_is_word(const char *s);
 
 /* The descriptors that c names, for who starts the VM and for it to keep. */
 #define VMM_FDS_MAX (5 + VMM_NETS_MAX)

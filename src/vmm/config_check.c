@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_check.c - bounds of a configuration, and what excludes what; see config.h. */
 #include "cpu/cpu.h"
+#include "vmm/boot_order.h"
 #include "vmm/config.h"
 #include "vmm/device_plan.h"
 #include "vmm/engine_options.h"
 #include "base/i18n.h"
+#include "vnc/vnc.h"
 
 int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
 {
@@ -32,6 +34,69 @@ static int check_chardev(const char *key, const char *type, const char *path, in
 	return err_set(e, EINVAL, "configuration: %s: '%s' is not none, fd or unix", key, type);
 }
 
+int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e)
+{
+	const char *comma = strchr(text, ',');
+
+	memset(out, 0, sizeof(*out));
+	if (!strncmp(text, "name=", 5) && comma && comma > text + 5) {
+		out->name = xasprintf("%.*s", (int)(comma - text - 5), text + 5);
+		if (!strncmp(comma + 1, "file=", 5) && comma[6])
+			out->file = xstrdup(comma + 6);
+		else if (!strncmp(comma + 1, "string=", 7))
+			out->string = xstrdup(comma + 8);
+	}
+	if (out->file || out->string)
+		return 0;
+	vmm_fw_cfg_fini(out);
+	return err_set(e, EINVAL, "fw-cfg: '%s' will not do; write name=NAME,file=FILE or name=NAME,string=TEXT", text);
+}
+
+void vmm_fw_cfg_fini(struct vmm_fw_cfg *f)
+{
+	free(f->name);
+	free(f->file);
+	free(f->string);
+	memset(f, 0, sizeof(*f));
+}
+
+bool vmm_firmware_is_word(const char *s)
+{
+	return !strcmp(s, "auto") || !strcmp(s, "none") || !strcmp(s, "bios") || !strcmp(s, "uefi");
+}
+
+static int check_firmware(const struct vmm_config *c, struct err *e)
+{
+	struct vmm_fw_cfg item;
+	bool none = !strcmp(c->firmware, "none"), automatic = !strcmp(c->firmware, "auto");
+	int r = 0;
+
+	if (c->kernel && !none && !automatic)
+		return err_set(e, EINVAL,
+			       "firmware: it boots what is on a disk, and the kernel %s would not be booted; give one "
+			       "of them",
+			       c->kernel);
+	if (!c->kernel && (none || (automatic && !c->ndisks)))
+		return err_set(e, EINVAL,
+			       "nothing to boot: give a disk that can be booted from with --disk FILE, or a kernel "
+			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
+	if (c->nvram && *c->nvram && !automatic && strcmp(c->firmware, "uefi"))
+		return err_set(e, EINVAL, "nvram: only UEFI keeps variables; give it with --firmware uefi");
+	if (c->nfw_cfg > VMM_FW_CFG_MAX)
+		return err_set(e, EINVAL, "fw-cfg: %u are too many; at most %d", c->nfw_cfg, VMM_FW_CFG_MAX);
+	if ((c->nfw_cfg || c->nboot || (c->nvram && *c->nvram)) && c->kernel)
+		return err_set(e, EINVAL,
+			       "fw-cfg, boot, nvram: that is for firmware, and there is none where a kernel is given");
+	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0)
+		return r;
+	for (unsigned i = 0; r == 0 && i < c->nfw_cfg; i++) {
+		r = vmm_fw_cfg_parse(&item, c->fw_cfg[i], e);
+		if (r == 0)
+			vmm_fw_cfg_fini(&item);
+	}
+	return r;
+}
+
 int vmm_config_check(const struct vmm_config *c, struct err *e)
 {
 	int r;
@@ -52,10 +117,8 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_set(e, EINVAL, "engine: check= compares one CPU only; %u will not do", c->cpus);
 	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
 		return err_set(e, EINVAL, "irqchip: '%s' is not known; write split or kernel", c->irqchip);
-	if (!c->kernel)
-		return err_set(e, EINVAL,
-			       "no kernel: booting from a disk's own boot loader is not there yet; give the kernel "
-			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
+	if ((r = check_firmware(c, e)) < 0)
+		return r;
 	if (c->ndisks > VMM_DISKS_MAX)
 		return err_set(e, EINVAL, "disks: %u are too many; at most %d", c->ndisks, VMM_DISKS_MAX);
 	for (unsigned i = 0; i < c->ndisks; i++) {
@@ -89,6 +152,10 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->ndevices > VMM_DEVICES_MAX)
 		return err_set(e, EINVAL, "devices: %u are too many; at most %d", c->ndevices, VMM_DEVICES_MAX);
+	if (c->vnc && !strcmp(c->screen, "none"))
+		return err_set(e, EINVAL, "vnc: there is no screen to show; write screen vga");
+	if (c->vnc && (r = vnc_check(c->vnc, c->vnc_password_file != NULL, e)) < 0)
+		return r;
 	struct vmm_planned *plan;
 	unsigned n;
 	if ((r = vmm_device_plan(&plan, &n, c, e)) < 0)

@@ -73,6 +73,34 @@ static json_t *cmd_balloon(struct control_client *cl, const json_t *req, struct 
 	return json_object();
 }
 
+/* ---- media ---- */
+
+static json_t *cmd_eject(struct control_client *cl, const json_t *req, struct err *e)
+{
+	const char *id = json_string_value(json_object_get(req, "device"));
+
+	return vm_eject(cl->c->vm, id, json_is_true(json_object_get(req, "force")), e) < 0 ? NULL : json_object();
+}
+
+static json_t *cmd_insert(struct control_client *cl, const json_t *req, struct err *e)
+{
+	const char *id = json_string_value(json_object_get(req, "device"));
+	const char *path = json_string_value(json_object_get(req, "path"));
+	int fd = steal_fd(&cl->passed);
+
+	if (fd < 0) {
+		err_set(e, EBADF, "insert: no file came along: pass its descriptor with the command (SCM_RIGHTS)");
+		return control_fail(e, "no-descriptor");
+	}
+	if (*path != '/') {
+		close(fd);
+		err_set(e, EINVAL, "insert: path: '%.200s' is not absolute", path);
+		return NULL;
+	}
+	return vm_insert(cl->c->vm, id, json_is_true(json_object_get(req, "force")), fd, path, e) < 0 ? NULL
+												      : json_object();
+}
+
 /* ---- saving ---- */
 
 static void on_saved(void *opaque, const struct err *e, u64 file_bytes, u64 memory_bytes)
@@ -196,7 +224,14 @@ static json_t *cmd_subscribe(struct control_client *cl, const json_t *req, struc
 
 /* ---- the table ---- */
 
-enum arg_type { ARG_COUNT, ARG_COUNTS, ARG_STRING, ARG_STRINGS };
+enum arg_type { ARG_COUNT, ARG_COUNTS, ARG_STRING, ARG_STRINGS, ARG_SWITCH };
+
+/* Which drive, and whether its lock counts. */
+#define DRIVE \
+	{ "device", ARG_STRING, false }, \
+	{ \
+		"force", ARG_SWITCH, false \
+	}
 
 static const struct command {
 	const char *name;
@@ -205,7 +240,7 @@ static const struct command {
 		const char *name;
 		enum arg_type type;
 		bool needed;
-	} args[2];
+	} args[3];
 } commands[] = {
 	{ "hello", cmd_hello, { { "versions", ARG_COUNTS, false }, { "client", ARG_STRING, false } } },
 	{ "subscribe", cmd_subscribe, { { "events", ARG_STRINGS, false } } },
@@ -217,6 +252,8 @@ static const struct command {
 	{ "reset", cmd_reset, { { NULL } } },
 	{ "quit", cmd_quit, { { NULL } } },
 	{ "balloon", cmd_balloon, { { "bytes", ARG_COUNT, true } } },
+	{ "eject", cmd_eject, { DRIVE } },
+	{ "insert", cmd_insert, { { "path", ARG_STRING, true }, DRIVE } },
 	{ "save", cmd_save, { { NULL } } },
 	{ "resume", cmd_resume, { { NULL } } },
 	{ "screenshot", control_cmd_screenshot, { { NULL } } },
@@ -261,6 +298,8 @@ static bool has_type(const json_t *v, enum arg_type type)
 		return all(v, true);
 	case ARG_STRINGS:
 		return all(v, false);
+	case ARG_SWITCH:
+		return json_is_boolean(v);
 	}
 	return false;
 }
@@ -268,10 +307,9 @@ static bool has_type(const json_t *v, enum arg_type type)
 static bool check_args(const struct command *cmd, const json_t *req, struct err *e)
 {
 	static const char *const want[] = {
-		[ARG_COUNT] = MSG("not a whole number"),
-		[ARG_COUNTS] = MSG("not a list of at most 16 whole numbers"),
-		[ARG_STRING] = MSG("not a string"),
-		[ARG_STRINGS] = MSG("not a list of at most 16 strings"),
+		[ARG_COUNT] = MSG("not a whole number"), [ARG_COUNTS] = MSG("not a list of at most 16 whole numbers"),
+		[ARG_STRING] = MSG("not a string"),      [ARG_STRINGS] = MSG("not a list of at most 16 strings"),
+		[ARG_SWITCH] = MSG("not true or false"),
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cmd->args) && cmd->args[i].name; i++) {

@@ -5,16 +5,19 @@
  * The order is the security of it: read the configuration; open and build everything; give up every
  * privilege; start the vCPU threads, parked; lock the system-call filter; only then let the guest run.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "vmm/config.h"
 #include "vmm/control.h"
+#include "vmm/firmware.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/net_backends.h"
 #include "vmm/sandbox.h"
 #include "vmm/exit_status.h"
 #include "vmm/vm.h"
+#include "vnc/vnc.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -115,6 +118,18 @@ static int open_control(struct control **out, struct loop *loop, struct vm *vm, 
 	return r;
 }
 
+/* A process of its own serves it, which is started before there are threads. */
+static int open_vnc(struct vnc_link *l, const struct vmm_config *cfg, struct err *e)
+{
+	*l = (struct vnc_link){ .fd = -1 };
+	if (!cfg->vnc)
+		return 0;
+	bool path = !strncmp(cfg->vnc, "unix:", 5);
+	auto_close int fd = path ? unix_listen(cfg->vnc + 5, e) : vnc_listen(cfg->vnc, e);
+
+	return fd < 0 ? fd : vnc_start(l, fd, cfg->vnc_password_file, cfg->name, e);
+}
+
 /* Until there are control clients. */
 static void on_early_event(void *opaque, const struct vm_event *ev)
 {
@@ -124,9 +139,10 @@ static void on_early_event(void *opaque, const struct vm_event *ev)
 		control_tell_starter(cfg->control_fd, ev);
 }
 
-static int run(const struct vmm_config *cfg, struct err *e)
+static int run(struct vmm_config *cfg, struct err *e)
 {
 	struct net_backend nets[VMM_NETS_MAX];
+	struct vnc_link vnc;
 	struct signals signals = { .fd = -1 };
 	struct control *control = NULL;
 	struct loop *loop;
@@ -135,7 +151,11 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	if (r == 0)
 		r = watch_signals(&signals, loop, e);
 	if (r == 0)
+		r = firmware_choose(cfg, e);
+	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
+	if (r == 0)
+		r = open_vnc(&vnc, cfg, e);
 	if (r == 0)
 		r = vm_new(&signals.vm, loop, cfg, nets, on_early_event, (void *)(uintptr_t)cfg, &status, e);
 	if (r < 0)
@@ -143,7 +163,7 @@ static int run(const struct vmm_config *cfg, struct err *e)
 	r = open_control(&control, loop, signals.vm, cfg, e);
 	if (r == 0) {
 		sandbox_isolate();
-		r = vm_start(signals.vm, e);
+		r = vm_start(signals.vm, &vnc, e);
 	}
 	if (r == 0)
 		r = sandbox_lock(e);
@@ -155,6 +175,7 @@ static int run(const struct vmm_config *cfg, struct err *e)
 
 	control_free(control);
 	status = vm_free(signals.vm);
+	vnc_close(&vnc);
 	loop_del(loop, &signals.lf);
 	close(signals.fd);
 	loop_free(loop);
@@ -185,6 +206,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, _("mica-vmm is started by mica run: mica-vmm --config-fd N\n"));
 		return STATUS_USAGE;
 	}
+	clock_begin();
 	sandbox_malloc();
 	small_stacks();
 	int status = STATUS_HOST;

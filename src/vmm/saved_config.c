@@ -15,6 +15,13 @@ static char *absolute(const char *cwd, const char *path)
 	return *path == '/' ? xstrdup(path) : xasprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
 }
 
+static const char *json_or_empty(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
 static void set_absolute(json_t *o, const char *key, const char *cwd)
 {
 	const char *path = json_string_value(json_object_get(o, key));
@@ -33,6 +40,8 @@ static void strip(json_t *o, const char *cwd)
 					    "virtio_console",
 					    "virtio_console_path",
 					    "virtio_console_fd",
+					    "vnc",
+					    "vnc_password_file",
 					    "control_fd",
 					    "detached",
 					    "control_path",
@@ -44,13 +53,19 @@ static void strip(json_t *o, const char *cwd)
 					    "restore_disks",
 					    "engine",
 					    "engine_options",
-					    "irqchip" };
+					    "irqchip",
+					    "fw_cfg", /* the files themselves are saved */
+					    "boot" };
 	json_t *v;
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(gone); i++)
 		json_object_del(o, gone[i]);
 	json_array_foreach(json_object_get(o, "nets"), i, v) json_object_del(v, "fd");
+	if (!vmm_firmware_is_word(json_string_value(json_object_get(o, "firmware"))))
+		set_absolute(o, "firmware", cwd);
+	if (*json_or_empty(o, "nvram"))
+		set_absolute(o, "nvram", cwd);
 	set_absolute(o, "kernel", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
@@ -98,6 +113,10 @@ static int check_names(const struct vmm_config *c, struct err *e)
 
 	if (r == 0)
 		r = check_path(c->initrd, e);
+	if (r == 0 && !vmm_firmware_is_word(c->firmware))
+		r = check_path(c->firmware, e);
+	if (r == 0 && c->nvram && *c->nvram)
+		r = check_path(c->nvram, e);
 	for (unsigned i = 0; i < c->nnets; i++)
 		names += MIN(c->nets[i].nhostfwd, NAMES_MAX + 1);
 	if (names > NAMES_MAX)
@@ -208,6 +227,8 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 			       c->virtio_console
 				   ? N_("the saved VM has a virtio console; say where it goes with --virtio-console")
 				   : N_("the saved VM has no virtio console"));
+	if (strcmp(was->firmware, cfg->firmware) && !was->kernel)
+		return err_set(e, EINVAL, "the saved VM has firmware '%s', not '%s'", was->firmware, cfg->firmware);
 	if (was->debug_exit != cfg->debug_exit)
 		return err_set(e, EINVAL, "the saved VM differs in --debug-exit");
 	int r = devices_fit(was, cfg, e);

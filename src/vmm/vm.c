@@ -6,6 +6,7 @@
 #include "block/block.h"
 #include "machine/machine.h"
 #include "machine/memory.h"
+#include "vmm/boot_order.h"
 #include "vmm/exit_status.h"
 #include "base/i18n.h"
 #include "vmm/vm_int.h"
@@ -130,6 +131,10 @@ static int build(struct vm *v, int *status, struct err *e)
 	};
 	int r;
 
+	if ((r = firmware_open(&v->firmware, c, &v->has_firmware, e)) < 0)
+		return r;
+	if (v->has_firmware)
+		mc.firmware = &v->firmware.image;
 	r = boot_files_open(&v->files, c, e);
 	if (r < 0 && c->restore_fd >= 0) {
 		log_warn("%s; the restored VM goes on, but cannot boot again after a reset", err_local(e));
@@ -146,6 +151,9 @@ static int build(struct vm *v, int *status, struct err *e)
 	mc.ram = v->ram;
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = vm_add_cpus(v, status, e)) < 0 ||
 	    (r = vm_add_devices(v, e)) < 0)
+		return r;
+	firmware_read_done(&v->firmware);
+	if (v->has_firmware && ((r = boot_order_tell(v, e)) < 0 || (r = firmware_add_files(v->machine, c, e)) < 0))
 		return r;
 	r = v->restore ? restore(v, e) : vm_boot(v, e);
 	ram_settle(v->ram);
@@ -164,6 +172,7 @@ static void destroy(struct vm *v)
 	free(v->restore_head);
 	free(v->cwd);
 	boot_files_close(&v->files);
+	firmware_close(&v->firmware);
 	if (v->proc_status >= 0)
 		close(v->proc_status);
 	loop_timer_fini(&v->settle);
@@ -173,13 +182,14 @@ static void destroy(struct vm *v)
 	free(v);
 }
 
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   vm_listen_fn *fn, void *opaque, int *status, struct err *e)
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets, vm_listen_fn *fn,
+	   void *opaque, int *status, struct err *e)
 {
 	struct vm *v = xcalloc(1, sizeof(*v));
 
 	vm_listen(v, fn, opaque);
 	v->cfg = cfg;
+	v->firmware.vars_fd = -1;
 	v->nets = nets;
 	v->loop = loop;
 	gate_init(&v->gate, &(struct gate_ops){ .post = post_act, .stop = stop_cpus, .opaque = v }, cfg->cpus);
@@ -200,7 +210,7 @@ int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, con
 	return 0;
 }
 
-int vm_start(struct vm *v, struct err *e)
+int vm_start(struct vm *v, const struct vnc_link *vnc, struct err *e)
 {
 	/* Processes that the engine makes have a copy of our memory for a moment: before there are threads. */
 	cpu_vm_ready(v->cpus);
@@ -213,7 +223,10 @@ int vm_start(struct vm *v, struct err *e)
 		if (r)
 			return err_sys(e, r, "cannot start the thread of CPU %u", c->index);
 	}
-	if (vm_screen(v) && (rc = vm_screen_start(&v->looker, v->loop, vm_screen(v), e)) < 0)
+	const struct vm_screen_config look = {
+		.vm = v, .loop = v->loop, .screen = vm_screen(v), .cpus = v->cpus, .vnc = vnc
+	};
+	if (look.screen && (rc = vm_screen_start(&v->looker, &look, e)) < 0)
 		return rc;
 	/* They have made the system calls a thread begins with once they are parked. */
 	gate_wait_parked(&v->gate);

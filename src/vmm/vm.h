@@ -13,18 +13,20 @@
 #include "vmm/vm_event.h"
 
 struct net_backend; /* net/net.h */
+struct vnc_link;    /* vnc/vnc.h */
 struct vm;
 
 /* What ends or restarts a VM, whoever wants it. */
 enum vm_ask { VM_NOTHING, VM_POWEROFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILED, VM_QUIT };
 
-/* Open and build all that cfg names (borrowed, outlives the VM; so do nets, what is behind its cards) and put the
- * kernel into memory. Failing leaves nothing. *status: what to exit with then. fn is the
- * first listener (vm_event.h): it hears how far a restore is. */
-int vm_new(struct vm **out, struct loop *loop, const struct vmm_config *cfg, const struct net_backend *nets,
-	   vm_listen_fn *fn, void *opaque, int *status, struct err *e);
-/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). */
-int vm_start(struct vm *v, struct err *e);
+/* Open and build all that cfg names (borrowed, outlives the VM, which keeps the names of its media in it; so do nets,
+ * what is behind its cards) and put the kernel into memory. Failing leaves nothing. *status: what to exit with then. fn
+ * is the first listener (vm_event.h): it hears how far a restore is. */
+int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const struct net_backend *nets, vm_listen_fn *fn,
+	   void *opaque, int *status, struct err *e);
+/* Start the vCPU threads, parked: no guest instruction runs before vm_go(). vnc (borrowed, outlives the VM): who shows
+ * its screen. */
+int vm_start(struct vm *v, const struct vnc_link *vnc, struct err *e);
 void vm_go(struct vm *v);
 /* Any thread. All vCPUs are stopped, then it is done on the loop's thread; which of several wins is written in
  * gate.h. value: the byte of VM_DEBUG_EXIT, the exit status of VM_QUIT. */
@@ -53,6 +55,10 @@ void vm_power_button(struct vm *v);
 void vm_break(struct vm *v);
 /* Memory the guest shall give back; false when bytes is more than it has. */
 bool vm_balloon(struct vm *v, u64 bytes);
+/* The CD-ROM with that id, NULL: the first. By force: also when the guest has locked it. fd: the medium, open for
+ * reading and locked (block/image_lock.h), owned; path: its name. */
+int vm_eject(struct vm *v, const char *id, bool force, struct err *e);
+int vm_insert(struct vm *v, const char *id, bool force, int fd, const char *path, struct err *e);
 /* Keys go down and up: keys of device/input/key.h, with KEY_DOWN or not; all of them or none. -ENODEV: there is no
  * keyboard; -EBUSY: the guest has not taken those before. */
 int vm_keys(struct vm *v, const u16 *events, unsigned n);

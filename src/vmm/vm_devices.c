@@ -146,6 +146,7 @@ static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 	if (r < 0)
 		return r;
 	d->cls = p->cls;
+	d->disk = p->index;
 	snprintf(d->dev->id, sizeof(d->dev->id), "%s", p->id);
 	v->ndevices++;
 	return 0;
@@ -177,6 +178,7 @@ void vm_free_devices(struct vm *v)
 	chr_free(v->console);
 	chr_free(v->virtio_console);
 	free(v->devices);
+	vm_media_free(v);
 }
 
 /* ---- what is asked of them while they are there ---- */
@@ -236,6 +238,7 @@ json_t *vm_devices_json(struct vm *v)
 			json_object_set_new(o, "slot", json_integer(pci->devfn >> 3));
 		if (v->devices[i].cls->role == DEVICE_NIC)
 			json_object_set_new(o, "link", json_string(vm_link_up(&v->devices[i]) ? "up" : "down"));
+		vm_media_json(v, &v->devices[i], o);
 		json_array_append_new(a, o);
 	}
 	return a;

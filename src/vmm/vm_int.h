@@ -15,6 +15,7 @@
 #include "device/class.h"
 #include "net/net.h"
 #include "vmm/boot_files.h"
+#include "vmm/firmware.h"
 #include "vmm/gate.h"
 #include "vmm/vm.h"
 #include "vmm/vm_event.h"
@@ -52,7 +53,7 @@ struct vm_saving {
 };
 
 struct vm {
-	const struct vmm_config *cfg;
+	struct vmm_config *cfg; /* only vm_media.c changes it */
 	struct loop *loop;
 	struct ram *ram;
 	struct cpu_model *model;
@@ -62,6 +63,7 @@ struct vm {
 	struct vm_device {
 		struct vm *vm;
 		const struct device_class *cls;
+		unsigned disk;               /* DISK, CDROM: of cfg->disks */
 		struct device *dev;          /* the board's */
 		_Atomic unsigned link_turns; /* DEVICE_LINK so often */
 		_Atomic unsigned panics;     /* bits by enum device_news: not told yet */
@@ -75,12 +77,15 @@ struct vm {
 	} news;
 	struct blk *disks[VMM_DISKS_MAX]; /* their devices own them */
 	unsigned ndisks;
-	char *cwd;                        /* where we were started, for relative paths in a saved state */
-	struct state_file *restore;       /* what to go on from, while building */
-	u64 restore_tell_ns;              /* when to say again how far it is */
-	u8 *restore_head;                 /* what was read of it before */
-	struct cpu_model_promise promise; /* ... and what its CPUs were promised */
+	struct vm_medium *media[VMM_DISKS_MAX]; /* vm_media.c's: of CD-ROMs whose medium was changed */
+	char *cwd;                              /* where we were started, for relative paths in a saved state */
+	struct state_file *restore;             /* what to go on from, while building */
+	u64 restore_tell_ns;                    /* when to say again how far it is */
+	u8 *restore_head;                       /* what was read of it before */
+	struct cpu_model_promise promise;       /* ... and what its CPUs were promised */
 	struct boot_files files;
+	struct firmware_files firmware;
+	bool has_firmware;
 	const struct net_backend *nets; /* by number of the card */
 	struct {
 		vm_listen_fn *fn;
@@ -134,6 +139,11 @@ void vm_news_fini(struct vm *v);
 void vm_on_device_news(void *opaque, enum device_news what);
 /* Is the link of this network card up, as was last told? */
 bool vm_link_up(const struct vm_device *d);
+
+/* ---- vm_media.c ---- */
+void vm_media_free(struct vm *v);
+/* Adds what it knows to a device's description. */
+void vm_media_json(struct vm *v, const struct vm_device *d, json_t *o);
 
 /* ---- vm_rest.c; opaque: struct vm ---- */
 /* On the loop, at rest: what the gate was asked for. */

@@ -36,13 +36,15 @@ int vm_boot(struct vm *v, struct err *e)
 	must(s);
 	cpu_get_state(v->vcpu[0].cpu, s);
 	s->tsc = 0; /* all TSCs run on, in step */
-	int r = machine_boot(v->machine, &p, s, e);
+	/* With firmware they begin as a reset leaves them. */
+	int r = v->has_firmware ? 0 : machine_boot(v->machine, &p, s, e);
 	if (r == 0)
 		r = cpu_set_state(v->vcpu[0].cpu, s, e);
 	for (unsigned i = 1; r == 0 && i < c->cpus; i++) {
 		cpu_get_state(v->vcpu[i].cpu, s);
 		s->tsc = 0;
-		machine_boot_other(s);
+		if (!v->has_firmware)
+			machine_boot_other(s);
 		r = cpu_set_state(v->vcpu[i].cpu, s, e);
 	}
 	free(s);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vm_screen.h - looking at a VM's screen: pictures of it.
+ * vm_screen.h - looking at a VM's screen: pictures of it, and VNC clients.
  *
  * A thread of its own draws: what a guest shows is as large as it likes, and the loop waits for nothing whose length a
- * guest decides. It sleeps as long as nobody looks; there is none where the VM has no screen.
+ * guest decides. It sleeps as long as nobody looks; there is none where the VM has no screen. While VNC clients are
+ * there it looks FRAME_NS after the last picture went to them, or IDLE_NS where nothing moves: a question to the dirty
+ * log and to the display, no more.
  *
  * Threads: all of this is called on the loop's, or before it runs.
  */
@@ -13,11 +15,21 @@
 #include "base/loop.h"
 #include "device/display/screen.h"
 #include "vmm/vm.h"
+#include "vnc/vnc.h"
 
+struct cpu_vm;
 struct vm_screen;
 
+struct vm_screen_config {
+	struct vm *vm; /* whose keys and mouse clients have */
+	struct loop *loop;
+	const struct screen *screen;
+	struct cpu_vm *cpus;
+	const struct vnc_link *vnc; /* fd -1: nobody; the caller's, and as long there */
+};
+
 /* Before the system-call filter: threads are made. */
-int vm_screen_start(struct vm_screen **out, struct loop *loop, const struct screen *s, struct err *e);
+int vm_screen_start(struct vm_screen **out, const struct vm_screen_config *cfg, struct err *e);
 /* The loop may run no more. */
 void vm_screen_end(struct vm_screen *v);
 

@@ -157,7 +157,7 @@ class Commands(unittest.TestCase):
     def test_usage_errors(self):
         for args, words in ((["frob"], "'frob' is not a command"),
                             ([], "Usage"),
-                            (["run"], "no kernel"),
+                            (["run"], "nothing to boot"),
                             (["run", "--memory", "12Q"], "mica run: --memory: '12Q' is not a size; write 512M or 2G"),
                             (["run", "--frob"], "--frob: no such option")):
             r = mica(*args)

@@ -205,7 +205,8 @@ void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *o
 	s.xcr0 = have_avx ? 7 : 3;
 	s.efer = 0xd01; /* NXE LMA LME SCE */
 	s.dr6 = 0xffff0ff0;
-	s.dr7 = 0x400;
+	s.dr[0] = in->dr0;
+	s.dr7 = in->dr7 | 0x400;
 	s.pat = 0x0007040600070406ull;
 	memcpy(s.xsave, in->fx, 512);
 	memset(s.xsave + 512, 0, 64);

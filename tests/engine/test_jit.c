@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test_jit.c - the translator from inside: instructions are encoded again as they were, with other registers; links
- * between blocks are made, and undone when a block dies; its first-level TLB forgets what it has to.
+ * between blocks are made, and undone when a block dies; its first-level TLB forgets what it has to; code of 32 bits is
+ * translated by what its segments are; breakpoints cost where they are.
  */
 #include "harness.h"
 #include "cpu/soft/jit/jit_emit.h"
@@ -274,11 +275,94 @@ static void test_tlb(void **state)
 	in.gpr[GPR_RDI] = HX_DATA + 2048;
 }
 
+/* ---- other code than 64-bit ---- */
+
+static void test_keys(void **state)
+{
+	/* inc ecx; mov eax, [edi]; push eax; pop edx; jmp on; on: */
+	static const u8 code[] = { 0x41, 0x8b, 0x07, 0x50, 0x5a, 0xeb, 0x00 };
+	u8 flat = MODE_CODE32 | MODE_SS32 | MODE_FLAT;
+
+	(void)state;
+	st_le32(in.data + 2048, 0x12345678);
+	in.bits = 32;
+	hx_engine(code, sizeof(code), OFF, &in, &out);
+	in.bits = 0;
+	assert_int_equal(out.vec, NO_ERROR);
+	assert_int_equal(out.gpr[GPR_RCX], HX_DATA + 2049);
+	assert_int_equal(out.gpr[GPR_RDX], 0x12345678);
+	const struct block *b = block_at(OFF);
+	assert_non_null(b);
+	assert_int_equal(b->mode, flat);
+	/* The same bytes in 16-bit code, whose segments are elsewhere: inc cx; mov ax, [bx]... */
+	in.bits = 16;
+	in.gpr[GPR_RBX] = 2048;
+	hx_engine(code, sizeof(code), OFF, &in, &out);
+	in.bits = 0;
+	in.gpr[GPR_RBX] = HX_DATA + 2048;
+	assert_int_equal(out.vec, NO_ERROR);
+	assert_int_equal(out.gpr[GPR_RDX], (HX_DATA & ~0xffffull) | 0x5678);
+	b = block_at(OFF);
+	assert_non_null(b);
+	assert_int_equal(b->mode, 0);
+	/* A limit that an access crosses: its handler raises. */
+	in.bits = 16;
+	in.gpr[GPR_RBX] = 0xffff;
+	hx_engine(code, sizeof(code), OFF, &in, &out);
+	in.bits = 0;
+	in.gpr[GPR_RBX] = HX_DATA + 2048;
+	assert_int_equal(out.vec, 13);
+	assert_int_equal(out.rip, OFF + 1);
+}
+
+/* ---- breakpoints ---- */
+
+#define DR7_0(kind, bytes) (1u | (kind) << 16 | (bytes) << 18)
+#define DB 1u
+
+static void test_breakpoints(void **state)
+{
+	/* mov ecx, 1000; again: mov [rdi], ecx; dec ecx; jnz again; mov [rsi], ecx */
+	static const u8 code[] = { 0xb9, 0xe8, 3, 0, 0, 0x89, 0x0f, 0xff, 0xc9, 0x75, 0xfa, 0x89, 0x0e };
+
+	(void)state;
+	in.gpr[GPR_RSI] = HX_DATA + 5000;
+	for (unsigned k = 0; k < 2; k++) { /* on the page that is written all the time, too */
+		in.dr0 = k ? HX_DATA + 2052 : HX_DATA + 5000;
+		in.dr7 = DR7_0(DR7_WRITE, 3u);
+		u64 steps = cpu()->st.single_steps;
+		hx_engine(code, sizeof(code), OFF, &in, &out);
+		assert_int_equal(out.vec, k ? NO_ERROR : DB);
+		assert_int_equal(out.rip, HX_CODE + OFF + sizeof(code) + k);
+		assert_in_range(cpu()->st.single_steps - steps, 0, 10);
+	}
+	/* The one that is written: after the first time. */
+	in.dr0 = HX_DATA + 2048;
+	hx_engine(code, sizeof(code), OFF, &in, &out);
+	assert_int_equal(out.vec, DB);
+	assert_int_equal(out.rip, HX_CODE + OFF + 7);
+	assert_int_equal(out.gpr[GPR_RCX], 1000);
+	/* Code: before it, and not where it is not. */
+	in.dr7 = DR7_0(DR7_EXEC, 0u);
+	in.dr0 = HX_CODE + OFF + 11;
+	hx_engine(code, sizeof(code), OFF, &in, &out);
+	assert_int_equal(out.vec, DB);
+	assert_int_equal(out.rip, HX_CODE + OFF + 11);
+	in.dr0 = HX_CODE + 4096 + OFF;
+	u64 steps = cpu()->st.single_steps;
+	hx_engine(code, sizeof(code), OFF, &in, &out);
+	assert_int_equal(out.vec, NO_ERROR);
+	assert_in_range(cpu()->st.single_steps - steps, 0, 10);
+	in.dr0 = in.dr7 = 0;
+	in.gpr[GPR_RSI] = HX_DATA + 2048;
+}
+
 int main(void)
 {
 	const struct soft_options o = { .heat = 1 };
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder), cmocka_unit_test(test_links),
-					    cmocka_unit_test(test_tlb) };
+					    cmocka_unit_test(test_tlb), cmocka_unit_test(test_keys),
+					    cmocka_unit_test(test_breakpoints) };
 
 	hx_init(&o);
 	in.gpr[GPR_RSP] = HX_DATA + 1024;

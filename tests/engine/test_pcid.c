@@ -217,6 +217,44 @@ static void global_pages(void **unused)
 	assert_int_equal(super(KERNEL + 0x2000), 32);
 }
 
+/* Space 1's tables of 4 KiB pages are those of space `of` from now on. */
+static void table_of(unsigned of)
+{
+	put64(ROOT(1) + 0x2000 + 8 * 2, (ROOT(of) + 0x3000) | P | W | U | AD);
+}
+
+/* What a walk came through is where the next one begins, until something is forgotten, or it would fault. */
+static void tables_are_known(void **unused)
+{
+	for (unsigned i = 1; i <= 2; i++)
+		for (unsigned page = 0; page < 4; page++)
+			map(i, page, 10 * i + page, U);
+	put64(ROOT(1) + 0x3000 + 8 * 2, 0);
+	load(1, false);
+	assert_int_equal(user(USER), 10);
+	table_of(2);
+	assert_int_equal(user(USER + 0x1000), 11);
+	assert_int_equal(user(USER + 0x2000), 22); /* not there in the old table */
+	assert_int_equal(user(USER + 0x3000), 23); /* which is forgotten therefore */
+	/* INVLPG forgets all of them, whatever page it is for; so does another address space. */
+	load(1, false);
+	assert_int_equal(user(USER), 20);
+	table_of(1);
+	soft_tlb_flush_page(c, KERNEL + 0x5000);
+	assert_int_equal(user(USER + 0x1000), 11);
+	table_of(2);
+	load(2, true);
+	load(1, true);
+	assert_int_equal(user(USER + 0x3000), 23);
+	/* The rights of the tables above it go with a table. */
+	put64(ROOT(1) + 0x2000 + 8 * 2, (ROOT(2) + 0x3000) | P | U | AD);
+	load(1, false);
+	assert_int_equal(user(USER), 20);
+	assert_true(mmu_user_access(c, USER + 0x1000, ACC_R));
+	assert_false(mmu_user_access(c, USER + 0x1000, ACC_W));
+	table_of(1);
+}
+
 static u64 with_ac(u64 lin)
 {
 	c->sysflags |= FL_AC;
@@ -443,6 +481,7 @@ int main(void)
 		cmocka_unit_test(loads_flush_one),
 		cmocka_unit_test(invpcid_types),
 		cmocka_unit_test(global_pages),
+		cmocka_unit_test(tables_are_known),
 		cmocka_unit_test(global_pages_of_others),
 		cmocka_unit_test(private_supervisor_pages),
 		cmocka_unit_test(eviction),

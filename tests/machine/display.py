@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""display.py MICA KERNEL [OPTION...] - what mica screenshot shows of the modes that kernel/display64.c sets, pixel by pixel: what
-each is to look like is reckoned here from what the kernel wrote, by the manuals and not by our renderer."""
+"""display.py MICA KERNEL vga|vnc|vnc-zlib [OPTION...] - what is seen of the modes that kernel/display64.c sets, pixel by pixel: what each
+is to look like is reckoned here from what the kernel wrote, by the manuals and not by our renderer. vga: by mica screenshot; vnc: by a
+VNC client that has been there from the first mode on and asks for what has changed. Then keys and the mouse, by the commands or by
+the client."""
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import png_picture  # noqa: E402
+import rfb  # noqa: E402
 
 
 def wide(v, bits):
@@ -55,39 +58,88 @@ EXPECTED = {"text": (720, 400, text), "planar": (640, 480, planar), "bytes": (32
             "linear": (800, 600, linear), "moved": (800, 600, moved), "packed": (800, 600, packed)}
 
 
-def compare(name, path):
-    width, height, want = EXPECTED[name]
-    got = png_picture.read(path)
-    if got[:2] != (width, height):
-        return f"{name}: {got[0]}x{got[1]} pixels, {width}x{height} wanted"
-    for y in range(height):
-        for x in range(width):
-            if got[2][y * width + x] != want(x, y):
-                return f"{name}: at {x},{y} is {got[2][y * width + x]:06x}, {want(x, y):06x} wanted"
+def compare(name, width, height, pixels):
+    """None, or what is other than it should be."""
+    w, h, want = EXPECTED[name]
+    if (w, h) != (width, height):
+        return f"{name}: {width}x{height} pixels, {w}x{h} wanted"
+    for y in range(h):
+        for x in range(w):
+            if pixels[y * w + x] != want(x, y):
+                return f"{name}: at {x},{y} is {pixels[y * w + x]:06x}, {want(x, y):06x} wanted"
     return None
 
 
+class Screenshots:
+    def __init__(self, mica, folder):
+        self.mica, self.control, self.picture = mica, os.path.join(folder, "control"), os.path.join(folder, "screen.png")
+        self.options = ["--display", "vga"]
+
+    def command(self, name, *words):
+        return subprocess.run([self.mica, name, self.control, *words]).returncode
+
+    def look(self, name):
+        status = self.command("screenshot", self.picture)
+        return f"{name}: mica screenshot ended with {status}" if status else compare(name, *png_picture.read(self.picture))
+
+    def keys(self):
+        status = self.command("type", "A") or self.command("sendkey", "delete")
+        return f"typing ended with {status}" if status else None
+
+
+class Vnc(Screenshots):
+    def __init__(self, mica, folder, encoding):
+        super().__init__(mica, folder)
+        self.path, self.encoding, self.client = os.path.join(folder, "vnc"), encoding, None
+        self.options = ["--display", "vnc=unix:" + self.path]
+
+    def look(self, name):
+        if not self.client:
+            self.client = rfb.Client(self.path, self.encoding)
+            self.client.ask()
+        for _ in range(100):  # what is drawn meanwhile comes in pieces
+            self.client.update()
+            fault = compare(name, self.client.width, self.client.height, self.client.pixels)
+            if not fault:
+                break
+            self.client.ask(incremental=True)
+        self.client.ask(incremental=True)
+        return fault
+
+    def keys(self):
+        for sym in (0xffe1, ord("A")):
+            self.client.key(sym, True)
+        for sym in (ord("A"), 0xffe1):
+            self.client.key(sym, False)
+        self.client.key(0xffff, True)
+        self.client.key(0xffff, False)
+
+    def mouse(self):
+        for x, y, buttons in ((100, 100, 0), (110, 95, 0), (110, 95, 1), (120, 90, 0)):
+            self.client.pointer(x, y, buttons)
+
+
 def main():
-    mica, kernel, *options = sys.argv[1:]
+    mica, kernel, how, *options = sys.argv[1:]
     failed, seen = [], []
     with tempfile.TemporaryDirectory() as d:
-        control, picture = os.path.join(d, "control"), os.path.join(d, "screen.png")
-        p = subprocess.Popen([mica, "run", "--memory", "64M", "--display", "vga", "--debug-exit", "--control", control, "--kernel", kernel,
-                              *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        eye = Screenshots(mica, d) if how == "vga" else Vnc(mica, d, rfb.ZLIB if how == "vnc-zlib" else rfb.RAW)
+        p = subprocess.Popen([mica, "run", "--memory", "64M", *eye.options, "--debug-exit", "--control", eye.control, "--kernel", kernel,
+                              "--append", "skip=mouse" if how == "vga" else "", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for line in p.stdout:
             word, _, name = line.decode(errors="replace").strip().partition(" ")
             if word != "shown":
                 print(line.decode(errors="replace"), end="")
+                failed += [line.decode(errors="replace").strip()] if word == "FAIL:" else []
                 continue
             seen.append(name)
-            r = subprocess.run([mica, "screenshot", control, picture])
-            fault = compare(name, picture) if r.returncode == 0 else f"{name}: mica screenshot ended with {r.returncode}"
+            fault = eye.look(name) if name in EXPECTED else eye.keys() if name == "keys" else eye.mouse()
             if fault:
                 failed.append(fault)
             p.stdin.write(b".")
             p.stdin.flush()
         status = p.wait()
-    if seen != list(EXPECTED):
+    if seen != [*EXPECTED, "keys", *(["mouse"] if how != "vga" else [])]:
         failed.append(f"seen: {seen}")
     if status != 33:
         failed.append(f"the kernel ended with {status}")

@@ -66,6 +66,8 @@ def attack_once(mica, kernel, attack, tmp):
                "--kernel", kernel, "--append", attack, "--control", path]
     if attack.startswith("disk") or attack == "registers":
         command += ["--disk", disk]
+    if attack.startswith(("ahci", "nvme")):
+        command += ["--disk", f"{disk},bus={attack[:4]}"]
     if attack.startswith("net"):
         command += ["--net", "user"]
     if attack.startswith("console"):

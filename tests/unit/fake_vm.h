@@ -12,6 +12,7 @@ struct vm {
 	unsigned value, buttons, breaks;
 	bool no_screen;
 	u64 balloon, disk_errors[2];
+	char medium[64]; /* "device path force" of the last one */
 	vm_listen_fn *listen;
 	void *listen_opaque;
 };
@@ -35,6 +36,17 @@ bool vm_balloon(struct vm *v, u64 bytes)
 		return false;
 	v->balloon = bytes;
 	return true;
+}
+int vm_eject(struct vm *v, const char *id, bool force, struct err *e)
+{
+	snprintf(v->medium, sizeof(v->medium), "%s - %d", id ? id : "-", force);
+	return 0;
+}
+int vm_insert(struct vm *v, const char *id, bool force, int fd, const char *path, struct err *e)
+{
+	close(fd);
+	snprintf(v->medium, sizeof(v->medium), "%s %s %d", id ? id : "-", path, force);
+	return 0;
 }
 bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors)
 {

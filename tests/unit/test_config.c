@@ -21,9 +21,11 @@ static const char full[] =
     "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"irqchip\":\"kernel\","
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
-    "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/v\",\"virtio_console_fd\":8,\"screen\":\"vga\","
+    "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
+    "v\",\"virtio_console_fd\":8,\"screen\":\"vga\",\"vnc\":\"unix:/s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
     "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
+    "\"firmware\":\"none\","
     "\"restore_fd\":11,\"restore_head_fd\":13,\"restore_disks\":true,"
     "\"stats\":true,\"verbose\":true,"
     "\"disks\":[{\"path\":\"/"
@@ -49,6 +51,29 @@ static void test_round_trip(void **state)
 	assert_true(json_equal(want, got));
 	json_decref(want);
 	json_decref(got);
+	vmm_config_fini(&c);
+}
+
+static void test_firmware(void **state)
+{
+	static const char text[] = "{\"firmware\":\"bios\",\"boot\":[\"net\",\"disk\",\"menu=on\"],"
+				   "\"fw_cfg\":[\"name=opt/a,string=b,c\"]}";
+	struct vmm_config c;
+	struct vmm_fw_cfg f;
+	struct err e;
+
+	assert_int_equal(load(&c, text, &e), 0);
+	assert_int_equal(c.nboot, 3);
+	assert_string_equal(c.boot[2], "menu=on");
+	json_t *got = vmm_config_to_json(&c);
+	assert_string_equal(json_string_value(json_object_get(got, "firmware")), "bios");
+	assert_int_equal(json_array_size(json_object_get(got, "boot")), 3);
+	json_decref(got);
+	assert_int_equal(vmm_fw_cfg_parse(&f, c.fw_cfg[0], &e), 0);
+	assert_string_equal(f.name, "opt/a");
+	assert_string_equal(f.string, "b,c");
+	assert_null(f.file);
+	vmm_fw_cfg_fini(&f);
 	vmm_config_fini(&c);
 }
 
@@ -90,7 +115,15 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"cpus\":2,\"engine\":\"soft\",\"engine_options\":[\"check=on\"]}",
 		  "one CPU only" },
 		{ "{\"kernel\":\"/k\",\"irqchip\":\"x\"}", "irqchip: 'x'" },
-		{ "{}", "no kernel" },
+		{ "{}", "nothing to boot" },
+		{ "{\"firmware\":\"none\",\"disks\":[{\"path\":\"/d\"}]}", "nothing to boot" },
+		{ "{\"kernel\":\"/k\",\"firmware\":\"bios\"}", "would not be booted" },
+		{ "{\"kernel\":\"/k\",\"boot\":[\"disk\"]}", "there is none where a kernel is given" },
+		{ "{\"firmware\":\"bios\",\"nvram\":\"/n\"}", "only UEFI keeps variables" },
+		{ "{\"firmware\":\"bios\",\"boot\":[\"floppy\"]}", "boot: 'floppy'" },
+		{ "{\"firmware\":\"bios\",\"boot\":[\"net\",\"net\"]}", "twice" },
+		{ "{\"firmware\":\"bios\",\"fw_cfg\":[\"name=,file=/x\"]}", "fw-cfg: 'name=" },
+		{ "{\"firmware\":\"bios\",\"fw_cfg\":[\"name=a,fil=/x\"]}", "fw-cfg: 'name=a,fil" },
 		{ "{\"kernel\":\"/k\",\"disks\":{}}", "disks: not a list" },
 		{ "{\"kernel\":\"/k\",\"disks\":[1]}", "disks: : not an object" },
 		{ "{\"kernel\":\"/k\",\"disks\":[{}]}", "no file given" },
@@ -241,8 +274,9 @@ static void test_not_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_plan),       cmocka_unit_test(test_params),   cmocka_unit_test(test_not_utf8),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_firmware), cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_refused),    cmocka_unit_test(test_plan),     cmocka_unit_test(test_params),
+		cmocka_unit_test(test_not_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

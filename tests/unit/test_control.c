@@ -127,6 +127,10 @@ static void test_commands(void **state)
 	assert_int_equal(vm.breaks, 1);
 	ok("{\"command\":\"balloon\",\"bytes\":512}\n");
 	assert_int_equal(vm.balloon, 512);
+	ok("{\"command\":\"eject\"}\n");
+	assert_string_equal(vm.medium, "- - 0");
+	ok("{\"command\":\"eject\",\"device\":\"cd\",\"force\":true}\n");
+	assert_string_equal(vm.medium, "cd - 1");
 	ok("{\"command\":\"reset\"}\n");
 	assert_int_equal(vm.asked, VM_RESET);
 	ok("{\"command\":\"quit\"}\n");
@@ -143,6 +147,9 @@ static void test_errors(void **state)
 	fails("{}\n", "no-command", "no command: send {\"command\": NAME}");
 	fails("{\"command\":1}\n", "no-command", "no command");
 	fails("{\"command\":\"frob\"}\n", "unknown-command", "frob: no such command; hello lists");
+	fails("{\"command\":\"eject\",\"force\":1}\n", "bad-argument", "eject: force: not true or false");
+	fails("{\"command\":\"insert\"}\n", "bad-argument", "insert: path: not a string");
+	fails("{\"command\":\"insert\",\"path\":\"/x\"}\n", "no-descriptor", "no file came along");
 	fails("{\"command\":\"balloon\"}\n", "bad-argument", "balloon: bytes: not a whole number");
 	fails("{\"command\":\"balloon\",\"bytes\":-1}\n", "bad-argument", "bytes: not a whole number");
 	fails("{\"command\":\"balloon\",\"bytes\":\"1\"}\n", "bad-argument", "bytes: not a whole number");

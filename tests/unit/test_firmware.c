@@ -19,6 +19,8 @@
 
 #define RAM_BYTES (16 * MIB)
 #define ROM_BYTES (256 * KIB)
+#define VARS_BYTES (64 * KIB)
+#define FLASH (LAYOUT_FW_END - ROM_BYTES - VARS_BYTES)
 #define PCIEXBAR 0x60
 #define PAM 0x90
 
@@ -47,12 +49,20 @@ static u8 rom_byte(u64 off)
 	return (u8)(off >> 12 ^ off);
 }
 
+static int vars_fd = -1; /* of the next board; its flash is there when it is set */
+static u8 vars[VARS_BYTES];
+
 static void up(struct board *b)
 {
 	auto_free u8 *rom = xcalloc(1, ROM_BYTES);
-	struct firmware_image image = { .name = "test", .code = rom, .code_bytes = ROM_BYTES };
+	struct firmware_image image = { .name = "test", .code = rom, .code_bytes = ROM_BYTES, .vars_fd = vars_fd };
 	struct machine_config cfg = { .ncpus = 2, .firmware = &image };
 
+	if (vars_fd >= 0) {
+		assert_int_equal(pread(vars_fd, vars, sizeof(vars), 0), sizeof(vars));
+		image.vars = vars;
+		image.vars_bytes = sizeof(vars);
+	}
 	memset(b, 0, sizeof(*b));
 	for (u64 i = 0; i < ROM_BYTES; i++)
 		rom[i] = rom_byte(i);
@@ -418,6 +428,137 @@ static void test_state(void **state)
 	down(&b);
 }
 
+/* ---- flash ---- */
+
+static void command(struct board *b, u64 off, u8 v)
+{
+	bus_mmio_write(b->bus, FLASH + off, 1, v);
+	if (ram_edited(b->ram))
+		assert_int_equal(ram_commit(b->ram, &err), 0);
+}
+
+/* As a vCPU reads: memory, or the chip. */
+static u8 seen(struct board *b, u64 off)
+{
+	int v = peek(b, FLASH + off);
+
+	return v >= 0 ? (u8)v : (u8)bus_mmio_read(b->bus, FLASH + off, 1);
+}
+
+static u8 kept(u64 off)
+{
+	u8 v;
+
+	assert_int_equal(pread(vars_fd, &v, 1, (off_t)off), 1);
+	return v;
+}
+
+static void make_vars(void)
+{
+	vars_fd = memfd_create("vars", MFD_CLOEXEC);
+	memset(vars, 0xff, sizeof(vars));
+	vars[0] = 0x5a;
+	assert_int_equal(pwrite(vars_fd, vars, sizeof(vars), 0), sizeof(vars));
+}
+
+static void test_flash(void **state)
+{
+	struct board b;
+
+	make_vars();
+	up(&b);
+	assert_int_equal(peek(&b, FLASH), 0x5a); /* memory, while it is not given a command */
+	assert_null(ram_ptr(b.ram, FLASH, 1));
+	/* How its driver finds it: what it clears reads as such, and not as what was written */
+	command(&b, 0, 0x50);
+	assert_int_equal(seen(&b, 0), 0x5a);
+	command(&b, 0, 0x70);
+	assert_int_equal(peek(&b, FLASH), -1);
+	assert_int_equal(seen(&b, 0), 0);
+	command(&b, 0, 0xff);
+	assert_int_equal(peek(&b, FLASH), 0x5a);
+	/* Programming clears bits; the file has it when the array is read again. */
+	command(&b, 5, 0x10);
+	command(&b, 5, 0x3c);
+	assert_int_equal(seen(&b, 5) & 0x80, 0x80);
+	assert_int_equal(kept(5), 0xff);
+	command(&b, 5, 0x40);
+	command(&b, 5, 0x0f);
+	command(&b, 5, 0xff);
+	assert_int_equal(peek(&b, FLASH + 5), 0x0c);
+	assert_int_equal(kept(5), 0x0c);
+	/* Erasing takes a block, and a second word. */
+	command(&b, 0x1005, 0x10);
+	command(&b, 0x1005, 0x11);
+	command(&b, 5, 0x20);
+	command(&b, 5, 0x77);
+	assert_int_equal(seen(&b, 5), 0x80 | 0x30);
+	command(&b, 5, 0x50);
+	command(&b, 5, 0x20);
+	command(&b, 5, 0xd0);
+	command(&b, 5, 0xff);
+	assert_int_equal(peek(&b, FLASH), 0xff);
+	assert_int_equal(peek(&b, FLASH + 0x1005), 0x11);
+	assert_int_equal(kept(0), 0xff);
+	assert_int_equal(kept(0x1005), 0x11);
+	/* What it says of itself */
+	command(&b, 0, 0x98);
+	assert_int_equal(seen(&b, 0x10), 'Q');
+	assert_int_equal(1u << seen(&b, 0x27), VARS_BYTES);
+	assert_int_equal((seen(&b, 0x2d) + 1) * seen(&b, 0x2f) * 256, VARS_BYTES);
+	command(&b, 0, 0x90);
+	assert_int_equal(seen(&b, 0), 0x89);
+	/* A reset ends all of it, and keeps the bytes. */
+	command(&b, VARS_BYTES - 1, 0x10);
+	machine_reset(b.m);
+	assert_int_equal(peek(&b, FLASH + 0x1005), 0x11);
+	command(&b, VARS_BYTES - 1, 0x00);
+	command(&b, 0, 0xff);
+	assert_int_equal(peek(&b, FLASH + VARS_BYTES - 1), 0xff);
+	bus_mmio_write(b.bus, LAYOUT_FW_END - ROM_BYTES, 1, 0x70); /* the code is no flash */
+	assert_int_equal(peek(&b, LAYOUT_FW_END - ROM_BYTES), rom_byte(0));
+	down(&b);
+	close(vars_fd);
+	vars_fd = -1;
+}
+
+static void test_flash_state(void **state)
+{
+	struct board a, b;
+	struct state_file *s;
+	auto_close int fd = memfd_create("state", MFD_CLOEXEC);
+
+	make_vars();
+	up(&a);
+	command(&a, 7, 0x10); /* in the middle of a command, with a change that is in no file yet */
+	command(&a, 7, 0x01);
+	command(&a, 8, 0x40);
+	assert_true(machine_quiesce(a.m));
+	assert_int_equal(state_save_new(&s, fd, &err), 0);
+	assert_int_equal(machine_state(a.m, s, &err), 0);
+	assert_int_equal(state_finish(s, &err), 0);
+	state_free(s);
+	assert_int_equal(kept(7), 0x01);
+	down(&a);
+	close(vars_fd);
+
+	make_vars(); /* another file, which is the guest's from now on */
+	up(&b);
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(state_load_new(&s, fd, &err), 0);
+	assert_int_equal(machine_state(b.m, s, &err), 0);
+	assert_int_equal(state_finish(s, &err), 0);
+	state_free(s);
+	assert_int_equal(peek(&b, FLASH + 8), -1);
+	command(&b, 8, 0x02);
+	command(&b, 8, 0xff);
+	assert_int_equal(peek(&b, FLASH + 8), 0x02);
+	assert_int_equal(kept(8), 0x02);
+	down(&b);
+	close(vars_fd);
+	vars_fd = -1;
+}
+
 static void test_refused(void **state)
 {
 	static u8 rom[5000];
@@ -447,9 +588,17 @@ int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_rom),    T(test_pam),   T(test_ecam),
-		T(test_fw_cfg), T(test_dma),   T(test_files_are_bounded),
-		T(test_tables), T(test_state), cmocka_unit_test(test_refused),
+		T(test_rom),
+		T(test_pam),
+		T(test_ecam),
+		T(test_fw_cfg),
+		T(test_dma),
+		T(test_files_are_bounded),
+		T(test_tables),
+		T(test_state),
+		cmocka_unit_test(test_flash),
+		cmocka_unit_test(test_flash_state),
+		cmocka_unit_test(test_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

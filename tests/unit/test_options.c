@@ -171,7 +171,7 @@ static void test_refused(void **state)
 		{ "--frob", "--frob: no such option; see mica run --help" },
 		{ "-x", "-x: no such option" },
 		{ "--no-reboot=1", "--no-reboot: takes no value" },
-		{ "disk.img", "'disk.img': not an option" },
+		{ "disk.img", "'disk.img': neither an option" },
 		{ "--append|x", "belong to a kernel" },
 	};
 

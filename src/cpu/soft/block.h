@@ -71,6 +71,7 @@ struct soft_tables {
 		struct tlb_table user, super_ac;
 	} space[SPACE_COUNT];
 	struct jc_table jc_super, jc_user[SPACE_COUNT];
+	struct walk_cache walks;
 };
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef MICA_SOFT_HOOKS_H
 #define MICA_SOFT_HOOKS_H
 
+#include "cpu/soft/raise.h"
 #include "cpu/soft/vm.h"
 
 struct soft_hooks {
@@ -71,6 +72,8 @@ static inline void soft_no_repeat(struct soft_cpu *c)
 {
 	if (unlikely(c->jit.ref))
 		c->hooks->ref_gives_up(c);
+	if (unlikely(dr7_any(c->dr7)) && !c->stepping && !c->redo_step)
+		core_redo_stepped(c);
 }
 
 #endif

@@ -40,7 +40,7 @@ static inline u64 jtlb_none(unsigned slot)
 }
 
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
-#define JJ_SIZE 16384u
+#define JJ_SIZE 65536u
 #define JJ_RUN 32u /* slots of a table that are emptied together */
 #define JJ_PAGES 1024u
 #define JIT_SPACES 8                                                       /* SPACE_COUNT */

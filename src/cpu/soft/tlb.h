@@ -45,4 +45,38 @@ static inline unsigned tlb_hash(u64 lin)
 	return (unsigned)(p + (p >> TLB_BITS)) & (TLB_SIZE - 1);
 }
 
+/* ---- tables of the guest's that page walks came through: see memory/walk.c ---- */
+#define WALK_W 1u
+#define WALK_U 2u
+#define WALK_NX 4u
+struct walk_known {
+	u64 key; /* walk_key(); 0: empty */
+	u8 *table;
+	u8 level; /* 0: of pages, 1: of 2 MiB */
+	bool readonly;
+	u8 rights; /* WALK_*, of the levels above */
+};
+#define WALK_PTS 512
+#define WALK_PDS 16
+/* Of the PCID in use; like a processor's, INVLPG and a change of CR3 empty it whole. */
+struct walk_cache {
+	u64 flushes;
+	struct walk_known pt[WALK_PTS], pd[WALK_PDS];
+};
+static inline unsigned walk_slot(u64 lin, unsigned level)
+{
+	u64 n = lin >> (21 + 9 * level);
+
+	return (unsigned)(n ^ n >> 9) & ((level ? WALK_PDS : WALK_PTS) - 1u);
+}
+/* In 4-level paging 27 bits of an address are left. */
+static inline u64 walk_key(const struct walk_cache *k, u64 lin, unsigned level)
+{
+	return (k->flushes + 1) << 27 | (lin >> (21 + 9 * level) & 0x7ffffff);
+}
+static inline void walks_forget(struct walk_cache *k)
+{
+	k->flushes++;
+}
+
 #endif

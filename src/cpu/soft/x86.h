@@ -104,5 +104,9 @@ static inline unsigned dr7_kind(u64 dr7, unsigned i)
 {
 	return dr7 >> (16 + 4 * i) & 3;
 }
+static inline bool dr7_any(u64 dr7)
+{
+	return dr7 & 0xff;
+}
 
 #endif

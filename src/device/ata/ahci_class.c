@@ -2,6 +2,7 @@
 /* ahci_class.c - SATA disks and CD-ROMs behind an AHCI controller, as classes of devices. */
 #include "device/ata/ahci.h"
 #include "machine/machine.h"
+#include "machine/pci.h"
 
 static int new_drive(struct device **out, struct machine *m, const char *name, bool atapi, const struct device_args *a,
 		     struct err *e)
@@ -26,7 +27,13 @@ static int new_cdrom(struct device **out, struct machine *m, const struct device
 	return new_drive(out, m, "ahci-cdrom", true, a, e);
 }
 
+static void boot_path(struct device *d, char *path, size_t bytes)
+{
+	snprintf(path, bytes, "/pci@i0cf8/pci8086,2922@%x/drive@%x/disk@0", pci_dev_of(d->on)->devfn >> 3, d->unit);
+}
+
 const struct device_class ahci_disk_device_class = {
+	.boot_path = boot_path,
 	.name = "ahci-disk",
 	.field = "ahci",
 	.help = N_("SATA disk behind an AHCI controller, for systems without virtio drivers: /dev/sda"),
@@ -35,6 +42,7 @@ const struct device_class ahci_disk_device_class = {
 };
 
 const struct device_class ahci_cdrom_device_class = {
+	.boot_path = boot_path,
 	.name = "ahci-cdrom",
 	.field = "ahci",
 	.help = N_("SATA CD-ROM behind an AHCI controller: /dev/sr0"),

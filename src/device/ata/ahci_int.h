@@ -3,8 +3,7 @@
 #ifndef MICA_AHCI_INT_H
 #define MICA_AHCI_INT_H
 
-#include "base/ram.h"
-#include "device/ata/ata.h"
+#include "device/ata/ata_sg.h"
 #include "machine/machine.h"
 #include "machine/pci.h"
 
@@ -44,14 +43,8 @@ struct ahci_slot {
 	unsigned number;
 	bool busy;
 	unsigned epoch; /* an old one: the port has forgotten it */
-	gpa_t header, table;
-	/* where in the table of PRDs the next piece begins */
-	unsigned prds, prd;
-	u32 prd_off;
-	/* of each iov of the piece that moves */
-	u16 iov_prd[ATA_IOV_MAX];
-	u32 iov_off[ATA_IOV_MAX];
-	unsigned niov;
+	gpa_t header;
+	struct ata_sg sg;
 };
 
 /* All under the controller's lock. */

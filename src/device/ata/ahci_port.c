@@ -18,7 +18,6 @@
 #define HEADER_BYTES 32u
 #define PRDT_OFF 0x80u
 #define PACKET_OFF 0x40u
-#define PIECE_BYTES (4 * MIB)
 
 #define FIS_H2D 0x27
 #define FIS_D2H 0x34
@@ -135,66 +134,17 @@ void ahci_port_greet(struct ahci_port *p)
 
 /* ---- memory of a command ---- */
 
-/* Undo what is more than whole sectors; the next piece begins with it. */
-static u64 cut(struct ahci_slot *s, u64 got)
+/* 4.2.3.3 */
+static bool prd(const struct ata_sg *g, unsigned i, gpa_t *at, u64 *bytes, bool *last)
 {
-	u64 more = got % BLK_SECTOR;
+	const u8 *e = ram_ptr_ro(g->ram, g->table + PRDT_OFF + 16ull * i, 16);
 
-	got -= more;
-	while (more) {
-		struct iovec *v = &s->cmd.iov[s->niov - 1];
-		u64 n = MIN(v->iov_len, more);
-
-		v->iov_len -= n;
-		more -= n;
-		s->prd = s->iov_prd[s->niov - 1];
-		s->prd_off = s->iov_off[s->niov - 1] + (u32)v->iov_len;
-		if (!v->iov_len)
-			s->niov--;
-	}
-	return got;
-}
-
-/* The next piece of the data: bytes; 0: the PRDs are too short; < 0: they are not memory. */
-static s64 gather(struct ahci_slot *s)
-{
-	struct ata_cmd *c = &s->cmd;
-	const struct ram *ram = s->port->h->ram;
-	u64 want = MIN(c->bytes - c->moved, PIECE_BYTES), got = 0;
-
-	s->niov = 0;
-	while (got < want && s->niov < ATA_IOV_MAX && s->prd < s->prds) {
-		const u8 *e = ram_ptr_ro(ram, s->table + PRDT_OFF + 16ull * s->prd, 16);
-		if (!e)
-			return -1;
-		gpa_t at = (ld_le64(e) & ~1ull) + s->prd_off;
-		u32 size = (ld_le32(e + 12) & 0x3fffff) | 1; /* less one */
-		if (size < s->prd_off)                       /* the host has changed it meanwhile */
-			return -1;
-		u64 n = MIN((u64)size + 1 - s->prd_off, want - got);
-		u8 *mem = c->dir == ATA_TO_HOST ? ram_ptr(ram, at, n) : (u8 *)(uintptr_t)ram_ptr_ro(ram, at, n);
-		if (!mem)
-			return -1;
-		c->iov[s->niov] = (struct iovec){ mem, n };
-		s->iov_prd[s->niov] = (u16)s->prd;
-		s->iov_off[s->niov++] = s->prd_off;
-		got += n;
-		s->prd_off += (u32)n;
-		if (s->prd_off > size) {
-			s->prd++;
-			s->prd_off = 0;
-		}
-	}
-	return (s64)(got < want ? cut(s, got) : got);
-}
-
-static void wrote(struct ahci_slot *s)
-{
-	const struct ram *ram = s->port->h->ram;
-
-	for (unsigned i = 0; s->cmd.dir == ATA_TO_HOST && i < s->niov; i++)
-		ram_wrote_at(ram, (u64)((u8 *)s->cmd.iov[i].iov_base - ram->host), s->cmd.iov[i].iov_len);
-	s->niov = 0;
+	if (!e)
+		return false;
+	*at = ld_le64(e) & ~1ull;
+	*bytes = (u64)((ld_le32(e + 12) & 0x3fffff) | 1) + 1;
+	*last = false;
+	return true;
 }
 
 /* ---- ending a command ---- */
@@ -264,7 +214,7 @@ static void slot_step(struct ata_cmd *c)
 	struct ahci_slot *s = container_of(c, struct ahci_slot, cmd);
 	struct ahci_port *p = s->port;
 
-	wrote(s);
+	ata_sg_moved(&s->sg, c);
 	if (s->epoch != p->epoch) {
 		release(s);
 		return;
@@ -281,12 +231,12 @@ static void slot_step(struct ata_cmd *c)
 		ata_finish(c);
 		return;
 	}
-	s64 n = gather(s);
+	s64 n = ata_sg_next(&s->sg, c);
 	if (n > 0) {
-		ata_move(c, s->niov, (u64)n);
+		ata_move(c, s->sg.niov, (u64)n);
 		return;
 	}
-	s->niov = 0;
+	s->sg.niov = 0;
 	if (n < 0) {
 		fatal(s, PIS_HBFS);
 		return;
@@ -333,16 +283,18 @@ static void start(struct ahci_port *p, unsigned number)
 	s->port = p;
 	s->number = number;
 	s->epoch = p->epoch;
-	s->niov = s->prd = s->prd_off = 0;
+	ata_sg_rewind(&s->sg);
 	s->header = p->clb + number * HEADER_BYTES;
 	if (ram_get(p->h->ram, s->header, h, sizeof(h)) < 0) {
 		fatal(s, PIS_HBFS);
 		return;
 	}
-	s->table = ld_le64(h + 8) & ~0x7full;
-	s->prds = ld_le16(h + 2);
-	if (ram_get(p->h->ram, s->table, f, sizeof(f)) < 0 ||
-	    ram_get(p->h->ram, s->table + PACKET_OFF, c->cdb, sizeof(c->cdb)) < 0) {
+	s->sg.ram = p->h->ram;
+	s->sg.read = prd;
+	s->sg.table = ld_le64(h + 8) & ~0x7full;
+	s->sg.entries = ld_le16(h + 2);
+	if (ram_get(p->h->ram, s->sg.table, f, sizeof(f)) < 0 ||
+	    ram_get(p->h->ram, s->sg.table + PACKET_OFF, c->cdb, sizeof(c->cdb)) < 0) {
 		fatal(s, PIS_HBFS);
 		return;
 	}

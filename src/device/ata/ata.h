@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ata.h - a drive as ATA controllers see it: ATA disks (ACS-3) and ATAPI CD-ROMs (ACS-3 PACKET, MMC-6, SPC-3) on a
- * struct blk. AHCI (ahci.h) sits over it.
+ * struct blk. AHCI (ahci.h) and IDE (ide.h) sit over it.
  *
  * Theory: a controller brings a command's registers (and packet), and a way to the host's memory; the drive knows what
  * the command is and does it. A command goes through these steps, each of which may be the controller's next line or a
@@ -24,6 +24,8 @@
 #include "block/report.h"
 #include "device/class.h"
 #include "device/fair_lock.h"
+
+struct state_file; /* base/state.h */
 
 #define ATA_REPLY_MAX 4096u /* bytes of data that is not the medium's */
 #define ATA_SERIAL_BYTES 20
@@ -145,6 +147,10 @@ void ata_move(struct ata_cmd *c, unsigned niov, u64 bytes);
 void ata_finish(struct ata_cmd *c);
 /* It ends with an error of the way to the host. */
 void ata_fail(struct ata_cmd *c, u8 error);
+
+/* Fields of a command of the drive (NULL: there is none) that waits between two steps, with its data in reply[]. One
+ * that does not make sense has `what` NULL afterwards. */
+void ata_cmd_state(struct ata_cmd *c, struct ata_drive *d, struct state_file *s);
 
 /* ---- media, as class.h has them ---- */
 int ata_eject(struct device *d, bool force, struct err *e);

@@ -148,6 +148,38 @@ static void state_tf(struct ata_tf *tf, struct state_file *s)
 	tf->lba &= 0xffffffffffff;
 }
 
+void ata_cmd_state(struct ata_cmd *c, struct ata_drive *d, struct state_file *s)
+{
+	unsigned dir = c->dir;
+
+	state_tf(&c->tf, s);
+	state_bytes(s, c->cdb, sizeof(c->cdb));
+	state_uint(s, &dir, ATA_FROM_HOST);
+	state_u64(s, &c->bytes);
+	state_u64(s, &c->moved);
+	state_u64(s, &c->off);
+	state_uint(s, &c->block, 0xffff);
+	state_bool(s, &c->dma);
+	state_bool(s, &c->ended);
+	state_bool(s, &c->medium);
+	state_bool(s, &c->flush_after);
+	state_bytes(s, c->reply, sizeof(c->reply));
+	if (!state_loading(s))
+		return;
+	u64 room = !c->medium ? ATA_REPLY_MAX : d ? blk_bytes(d->blk) : 0;
+	bool sane = d && c->bytes <= room && c->moved <= c->bytes && (!c->medium || c->off <= room - c->bytes) &&
+		    (c->bytes != 0) == (dir != ATA_NODATA) && c->block >= 2 &&
+		    !((c->off | c->bytes | c->moved) % BLK_SECTOR && c->medium);
+	c->drive = d;
+	c->dir = dir;
+	c->queued = c->flushing = false;
+	c->range = c->nranges = 0;
+	c->moving = 0;
+	c->what = sane ? ata_command_find(d, c->tf.command) : NULL;
+	if (c->what && c->tf.command == ATA_PACKET && !atapi_known(c))
+		c->what = NULL;
+}
+
 void ata_drive_state(struct ata_drive *d, struct state_file *s)
 {
 	state_same(s, d->atapi, "a disk is there where a CD-ROM was, or the other way round");

@@ -55,6 +55,8 @@ void ata_read_log(struct ata_cmd *c);
 /* ---- atapi.c ---- */
 void atapi_begin(struct ata_cmd *c);
 void atapi_finish(struct ata_cmd *c);
+/* Is it a packet there is? */
+bool atapi_known(const struct ata_cmd *c);
 /* CHECK CONDITION. */
 void atapi_fail(struct ata_cmd *c, u8 key, u8 asc, u8 ascq);
 #define SENSE_NOT_READY 2

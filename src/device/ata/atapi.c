@@ -149,6 +149,11 @@ static const struct packet *find(u8 code)
 	return NULL;
 }
 
+bool atapi_known(const struct ata_cmd *c)
+{
+	return find(c->cdb[0]);
+}
+
 static void short_reply(struct ata_cmd *c, const struct packet *p)
 {
 	unsigned n = p->reply(c), room = n;

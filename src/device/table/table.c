@@ -11,10 +11,14 @@
 	DEVICE(virtio_blk,     "virtio/virtio_blk.c") \
 	DEVICE(ahci_disk,      "ata/ahci_class.c") \
 	DEVICE(ahci_cdrom,     "ata/ahci_class.c") \
+	DEVICE(nvme,           "nvme/nvme.c") \
+	DEVICE(ide_disk,       "ata/ide_class.c") \
+	DEVICE(ide_cdrom,      "ata/ide_class.c") \
 	DEVICE(virtio_net,     "virtio/virtio_net.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \

@@ -15,6 +15,7 @@
 #include "device/virtio/virtio_devices.h"
 #include "device/virtio/virtio_transport.h"
 #include "machine/machine.h"
+#include "machine/pci.h"
 
 #define QUEUES_MAX 32
 #define QUEUES_USUAL 4 /* at most */
@@ -202,7 +203,13 @@ static const struct device_param params[] = {
 	{ NULL },
 };
 
+static void boot_path(struct device *d, char *path, size_t bytes)
+{
+	snprintf(path, bytes, "/pci@i0cf8/scsi@%x/disk@0,0", pci_dev_of(d)->devfn >> 3);
+}
+
 const struct device_class virtio_blk_device_class = {
+	.boot_path = boot_path,
 	.name = "virtio-blk",
 	.field = "virtio",
 	.help = N_("paravirtual disk: /dev/vda"),

@@ -27,6 +27,7 @@
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
 #include "machine/machine.h"
+#include "machine/pci.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "base/state.h"
@@ -456,7 +457,13 @@ static int new_card(struct device **out, struct machine *m, const struct device_
 	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
 }
 
+static void boot_path(struct device *d, char *path, size_t bytes)
+{
+	snprintf(path, bytes, "/pci@i0cf8/ethernet@%x/ethernet-phy@0", pci_dev_of(d)->devfn >> 3);
+}
+
 const struct device_class virtio_net_device_class = {
+	.boot_path = boot_path,
 	.name = "virtio-net",
 	.field = "virtio",
 	.help = N_("paravirtual network card"),

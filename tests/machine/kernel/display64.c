@@ -223,11 +223,57 @@ static void show_linear(void)
 	vbe(4, 0);
 }
 
+/* Bytes of the keyboard and the mouse, as they come. */
+static int next_byte(void)
+{
+	for (u32 i = 0; i < 2000000; i++)
+		if (inb(0x64) & 1)
+			return inb(0x60);
+	return -1;
+}
+
+static void show_keys(void)
+{
+	static const u8 want[] = { 0x2a, 0x1e, 0x9e, 0xaa, 0xe0, 0x53, 0xe0, 0xd3 };
+
+	t("keyboard");
+	outb(0x64, 0xaa);
+	eq(next_byte(), 0x55);
+	outb(0x64, 0x60);
+	outb(0x60, 0x44);
+	outb(0x60, 0xf4);
+	eq(next_byte(), 0xfa);
+	outb(0x64, 0xd4);
+	outb(0x60, 0xf4);
+	eq(next_byte(), 0xfa);
+	/* Shift and A, Delete. */
+	shown("keys");
+	for (u32 i = 0; i < sizeof(want); i++)
+		eq(next_byte(), want[i]);
+	/* 20 to the right, 10 up, with its left button. */
+	if (!t("mouse"))
+		return;
+	shown("mouse");
+	u32 buttons = 0;
+	s32 dx = 0, dy = 0;
+	for (int first; (first = next_byte()) >= 0;) {
+		int x = next_byte(), y = next_byte();
+
+		buttons |= first & 7;
+		dx += first & 0x10 ? x - 256 : x;
+		dy += first & 0x20 ? y - 256 : y;
+	}
+	eq(buttons, 1);
+	eq(dx, 20);
+	eq(dy, 10);
+}
+
 int main(void)
 {
 	show_text();
 	show_planar();
 	show_bytes();
 	show_linear();
+	show_keys();
 	return 0;
 }

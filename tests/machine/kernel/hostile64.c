@@ -59,6 +59,7 @@ static struct {
 /* What the second processor does; see ap_main(). */
 static volatile u32 help_queue; /* 1 + number */
 static volatile bool help_bells;
+static volatile u32 help_read; /* 1 + register */
 
 static u32 cfg32(unsigned slot, unsigned reg)
 {
@@ -174,7 +175,9 @@ void ap_main(unsigned n)
 			(void)C8(0x1000);
 			(void)C32(0x2000);
 		}
-		if (!help_queue && !help_bells)
+		if (help_read)
+			(void)C32(help_read - 1);
+		if (!help_queue && !help_bells && !help_read)
 			pause_();
 	}
 	(void)n;
@@ -352,6 +355,145 @@ static void disk_reset(void)
 	}
 }
 
+/* ---- disks without virtio ---- */
+
+static void find_disk(u32 id, unsigned bar_reg)
+{
+	bar = NULL;
+	for (unsigned slot = 1; slot < 32; slot++)
+		if (cfg32(slot, 0) == id) {
+			bar = (volatile u8 *)(word)(cfg32(slot, bar_reg) & ~15u);
+			cfg_put32(slot, 4, 6);
+		}
+	if (!bar) {
+		say("FAIL: no such device\n");
+		end(1);
+	}
+}
+
+#define AHCI_TABLE TEST_RAM /* with its PRDs up to 1 MiB and 128 bytes */
+#define AHCI_DATA (TEST_RAM + 0x200000)
+#define AHCI_PRDS 65535u
+
+/* All 32 slots of port 0 are the same command, with as many PRDs of so many bytes as there can be. */
+static void ahci(u8 command, u16 feature, u16 count, u32 prd_bytes)
+{
+	static u32 lists[32 * 8] __attribute__((aligned(1024))), received[64] __attribute__((aligned(256)));
+	volatile u8 *t = (volatile u8 *)AHCI_TABLE;
+
+	find_disk(0x29228086, 0x24);
+	for (unsigned i = 0; i < 32; i++) {
+		lists[8 * i] = 5 | AHCI_PRDS << 16;
+		lists[8 * i + 2] = AHCI_TABLE;
+	}
+	memset((void *)AHCI_TABLE, 0, 0x80);
+	t[0] = 0x27;
+	t[1] = 0x80;
+	t[2] = command;
+	t[3] = (u8)feature;
+	t[11] = (u8)(feature >> 8);
+	t[7] = 0x40;
+	t[12] = (u8)count;
+	t[13] = (u8)(count >> 8);
+	for (unsigned i = 0; i < AHCI_PRDS; i++) {
+		volatile u32 *prd = (volatile u32 *)(AHCI_TABLE + 0x80 + 16ul * i);
+		prd[0] = AHCI_DATA;
+		prd[1] = prd[2] = 0;
+		prd[3] = prd_bytes - 1;
+	}
+	C32(4) = 1u << 31 | 2;
+	C32(0x118) = 0;
+	while (C32(0x118) & 1 << 15)
+		pause_();
+	C32(0x100) = (u32)(word)lists;
+	C32(0x104) = 0;
+	C32(0x108) = (u32)(word)received;
+	C32(0x10c) = 0;
+	C32(0x130) = ~0u;
+	C32(0x110) = ~0u;
+	C32(0x118) = 1 << 4;
+	C32(0x118) = 1 << 4 | 1;
+}
+static __attribute__((noreturn)) void ahci_for_ever(bool queued)
+{
+	say("attack\n");
+	help_read = 1 + 0x138;
+	for (;;) {
+		if (queued)
+			C32(0x134) = ~0u;
+		C32(0x138) = ~0u;
+	}
+}
+/* 32 MiB a command. */
+static void ahci_read(void)
+{
+	ahci(0x60, 0, 0, 0x400000);
+	ahci_for_ever(true);
+}
+/* Two bytes a PRD. */
+static void ahci_small(void)
+{
+	ahci(0x60, 256, 0, 2);
+	ahci_for_ever(true);
+}
+static void ahci_flush(void)
+{
+	ahci(0xe7, 0, 0, 2);
+	ahci_for_ever(false);
+}
+/* They end inside of the write that issues them. */
+static void ahci_identify(void)
+{
+	ahci(0xec, 0, 0, 512);
+	ahci_for_ever(false);
+}
+/* 512 ranges that do not touch each other. */
+static void ahci_trim(void)
+{
+	ahci(0x06, 1, 8, 4096);
+	for (u64 i = 0; i < 512; i++)
+		*(volatile u64 *)(AHCI_DATA + 8 * i) = 16 * i | 8ull << 48;
+	ahci_for_ever(false);
+}
+/* With commands under way. */
+static void ahci_reset(void)
+{
+	ahci(0x60, 0, 0, 0x400000);
+	say("attack\n");
+	for (;;) {
+		C32(0x134) = ~0u;
+		C32(0x138) = ~0u;
+		C32(4) = 1u << 31 | 1;
+		C32(0x118) = 1 << 4;
+		C32(0x118) = 1 << 4 | 1;
+	}
+}
+
+/* A queue of 4096 commands that end at once, whose completions nobody reads. */
+static void nvme_identify(void)
+{
+	volatile u32 *e = (volatile u32 *)TEST_RAM;
+
+	find_disk(0x00fe1b36, 0x10);
+	for (unsigned i = 0; i < 4096; i++) {
+		e[16 * i] = 6;
+		e[16 * i + 6] = (u32)AHCI_DATA;
+		e[16 * i + 10] = 1;
+	}
+	C32(0x24) = 0x0fff0fff;
+	C32(0x28) = (u32)TEST_RAM;
+	C32(0x2c) = 0;
+	C32(0x30) = (u32)TEST_RAM + 0x100000;
+	C32(0x34) = 0;
+	C32(0x14) = 0x00460001;
+	say("attack\n");
+	help_read = 1 + 0x1c;
+	for (u32 i = 0;; i = (i + 4000) & 4095) {
+		C32(0x1000) = i;
+		C32(0x1004) = (i + 1) & 4095;
+	}
+}
+
 /* Both processors at the registers of one device. */
 static void registers(void)
 {
@@ -436,6 +578,13 @@ int main(void)
 		{ "disk-discard", disk_discard },
 		{ "disk-zeroes", disk_zeroes },
 		{ "disk-reset", disk_reset },
+		{ "ahci-read", ahci_read },
+		{ "ahci-small", ahci_small },
+		{ "ahci-flush", ahci_flush },
+		{ "ahci-identify", ahci_identify },
+		{ "ahci-trim", ahci_trim },
+		{ "ahci-reset", ahci_reset },
+		{ "nvme-identify", nvme_identify },
 		{ "registers", registers },
 		{ "uart", uart },
 		{ "ports", ports },

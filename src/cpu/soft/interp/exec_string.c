@@ -42,7 +42,7 @@ static gva_t at(struct soft_cpu *c, unsigned seg, unsigned r, const struct str *
  */
 static u64 run_of(const struct soft_cpu *c, unsigned seg, bool write, gva_t lin, u64 off, u64 cnt, const struct str *s)
 {
-	if (s->step < 0 || (c->dr7 & 0xff) || c->tlb == c->tlbs[TLB_USER_ALIGN])
+	if (s->step < 0 || (c->stepping && dr7_any(c->dr7)) || c->tlb == c->tlbs[TLB_USER_ALIGN])
 		return 0;
 	u64 n = (PAGE_BYTES - (lin & (PAGE_BYTES - 1))) / s->n;
 	if (!(c->mode & MODE_CODE64)) {
@@ -253,7 +253,7 @@ static inline __attribute__((always_inline)) bool string_op(struct soft_cpu *c, 
 		if (!cnt)
 			return true;
 		/* Debug traps come after each round (SDM 3B 17.3.1.4). */
-		if (unlikely((c->sysflags & FL_TF) || (c->dr7 & 0xff)))
+		if (unlikely((c->sysflags & FL_TF) || (c->stepping && dr7_any(c->dr7))))
 			cnt = 1;
 		adj(c, GPR_RCX, &s, -(s64)run(c, op, &s, cnt));
 		if (compares && !!(c->fl & 0x4000) != !!(op->aux & AUX_REP))

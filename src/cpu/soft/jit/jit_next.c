@@ -30,6 +30,10 @@ static struct block *target(struct soft_cpu *c)
 	}
 	if (unlikely(e->key != (lin ^ c->jc_salt) || e->block->dead)) {
 		u64 remaps = c->remaps;
+		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, true)) {
+			c->jit.n.exit[JX_PENDING]++; /* run_leave() sees it, too */
+			return NULL;
+		}
 		jit_vec_off(c);
 		struct block *b = c->hooks->block_at(c, lin);
 		jc_set(c, e, lin, b);

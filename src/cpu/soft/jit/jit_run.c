@@ -156,6 +156,15 @@ static u8 *beside_code(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 	return (u8 *)(uintptr_t)host;
 }
 
+/* May lin's page be written, as is known already, but for the code on it? */
+static bool onto_code(struct soft_cpu *c, u64 lin)
+{
+	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
+	u64 off = lin + e->addend - (u64)(uintptr_t)c->ram->host;
+
+	return e->wtag == ((lin & PAGE_MASK) | TLB_CODE) && (cache_page_flags(c->vm, off >> PAGE_SHIFT) & PAGE_CODE);
+}
+
 u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 {
 	const struct jsite_slow *s = (const struct jsite_slow *)(const void *)(ret + 8);
@@ -166,6 +175,8 @@ u64 jit_slow(struct soft_cpu *c, u64 lin, const u8 *ret)
 		if (host)
 			return (u64)(uintptr_t)host;
 	}
+	if ((s->how & (JSLOW_WRITE | JSLOW_GROUP)) == (JSLOW_WRITE | JSLOW_GROUP) && onto_code(c, lin))
+		return 0; /* no walk would make it fit */
 	u8 *p = likely(!misaligned) ? learn(c, lin, s) : NULL;
 
 	c->jit.slow++;

@@ -8,6 +8,12 @@
  * that the next instruction is decoded from the new bytes; else it stores and drops the blocks it
  * overlaps (INV-CACHE-2).
  *
+ * Debug registers cost where they are. A page with watched data on it is never in the TLB, so that its accesses come
+ * here; an instruction that meets a breakpoint is abandoned as well, and run again alone. A page with a breakpoint on
+ * its code is never in the jump caches, and run instruction by instruction (run_leave()). So a change of DR0 to DR3 or
+ * DR7 flushes all of that. While any is set, what reaches a device runs alone from the start: it could not be done
+ * again (soft_no_repeat()).
+ *
  * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/memory/slow.h"
@@ -26,9 +32,22 @@ void mmu_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool wri
 
 		if (!dr7_enabled(c->dr7, i) || (kind != DR7_ACCESS && !(kind == DR7_WRITE && write)))
 			continue;
-		if (lin < at + len && at < lin + bytes)
-			c->dr6_pending |= 1u << i;
+		if (lin >= at + len || at >= lin + bytes)
+			continue;
+		/* The trap comes after the instruction: it is run alone, see step(). */
+		if (!c->stepping && !c->redo_step)
+			core_redo_stepped(c);
+		c->dr6_pending |= 1u << i;
 	}
+}
+
+bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, bool code)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (dr7_enabled(c->dr7, i) && !((c->dr[i] ^ lin) & PAGE_MASK) &&
+		    (code ? dr7_kind(c->dr7, i) == DR7_EXEC : dr7_kind(c->dr7, i) & 1))
+			return true;
+	return false;
 }
 
 static u64 host_ld(const u8 *p, unsigned bytes)

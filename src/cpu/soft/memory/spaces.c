@@ -143,6 +143,7 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 {
 	unsigned s;
 
+	walks_forget(&c->tables->walks);
 	if (global) {
 		for (s = 0; s < SPACE_COUNT; s++) {
 			space_clear(c, s);
@@ -161,6 +162,7 @@ void soft_tlb_flush(struct soft_cpu *c, bool global)
 
 void soft_tlb_forget(struct soft_cpu *c)
 {
+	walks_forget(&c->tables->walks);
 	for (unsigned s = 0; s < SPACE_COUNT; s++)
 		space_clear(c, s);
 	super_clear(c);
@@ -168,6 +170,7 @@ void soft_tlb_forget(struct soft_cpu *c)
 
 void soft_tlb_switch(struct soft_cpu *c)
 {
+	walks_forget(&c->tables->walks);
 	if (c->spaces[c->space].pcid == pcid_of(c)) {
 		c->hooks->switched(c, false);
 		return;
@@ -252,6 +255,7 @@ static cold_ void flush_global_page(struct soft_cpu *c, gva_t lin)
 
 void soft_tlb_flush_page(struct soft_cpu *c, gva_t lin)
 {
+	walks_forget(&c->tables->walks);
 	flush_page(c, lin);
 	if (unlikely(c->any_global & tlb_global_mark(lin)))
 		flush_global_page(c, lin);
@@ -261,6 +265,7 @@ void soft_tlb_flush_pcid_page(struct soft_cpu *c, unsigned pcid, gva_t lin)
 {
 	unsigned s = space_find(c, pcid);
 
+	walks_forget(&c->tables->walks);
 	if (s == c->space)
 		flush_page(c, lin);
 	else if (s < SPACE_COUNT)

@@ -41,6 +41,34 @@ bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3)
 	return true;
 }
 
+/*
+ * What a walk in 4-level paging begins with, where that is known (SDM 3A 4.10.3, "paging-structure caches"): the lowest
+ * table on the way to lin that was walked since something was forgotten. NULL: at the root.
+ */
+static const struct walk_known *known_table(const struct soft_cpu *c, gva_t lin)
+{
+	const struct walk_cache *k = &c->tables->walks;
+	const struct walk_known *pt = &k->pt[walk_slot(lin, 0)], *pd = &k->pd[walk_slot(lin, 1)];
+
+	if (pt->key == walk_key(k, lin, 0))
+		return pt;
+	return pd->key == walk_key(k, lin, 1) ? pd : NULL;
+}
+
+static void know_table(struct soft_cpu *c, gva_t lin, unsigned level, u8 *entry, bool readonly, u8 rights)
+{
+	struct walk_cache *k = &c->tables->walks;
+	struct walk_known *w = level ? &k->pd[walk_slot(lin, 1)] : &k->pt[walk_slot(lin, 0)];
+
+	*w = (struct walk_known){
+		.key = walk_key(k, lin, level),
+		.table = (u8 *)((uintptr_t)entry & PAGE_MASK), /* guest memory begins at a page of the host's */
+		.level = (u8)level,
+		.readonly = readonly,
+		.rights = rights,
+	};
+}
+
 u32 mmu_walk(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, struct walk *w)
 {
 	bool pae = c->cr4 & CR4_PAE, lma = c->efer & EFER_LMA, nxe = c->efer & EFER_NXE;
@@ -52,27 +80,37 @@ u32 mmu_walk(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access 
 		u8 *p;
 		u64 v;
 		bool readonly;
+		u8 rights; /* of the levels above it */
 	} lv[4];
 	unsigned esize = pae ? 8 : 4, bits = pae ? 9 : 10;
-	int top = lma ? 3 : pae ? 2 : 1, level;
+	int top = lma ? 3 : pae ? 2 : 1, first, level;
 	gpa_t table = lma ? c->cr3 & PTE_ADDR : pae ? c->cr3 & 0xffffffe0ull : c->cr3 & 0xfffff000ull;
+	const struct walk_known *known = lma && likely(!c->jit.ref) ? known_table(c, lin) : NULL;
+	u32 why; /* of a fault: bits of its error code */
+	u8 rights;
 
 	c->st.page_walk++;
 again:
-	w->writable = true;
-	w->user = true;
-	w->nx = false;
-	for (level = top;; level--) {
+	first = known ? known->level : top;
+	rights = known ? known->rights : WALK_W | WALK_U;
+	for (level = first;; level--) {
 		unsigned shift = PAGE_SHIFT + bits * (unsigned)level;
 		u64 i = (lin >> shift) & ((1u << bits) - 1);
-		gpa_t t = level == top ? table : lv[level + 1].v & PTE_ADDR;
-		if (level == 2 && top == 2)
-			i &= 3; /* PAE: 4 PDPTEs */
-		u8 *p = ram_find(c->ram, t + i * esize, esize, &lv[level].readonly);
+		u8 *p;
 		u64 v;
 
+		if (level == 2 && top == 2)
+			i &= 3; /* PAE: 4 PDPTEs */
+		if (level == first && known) {
+			p = known->table + i * 8;
+			lv[level].readonly = known->readonly;
+		} else {
+			gpa_t t = level == top ? table : lv[level + 1].v & PTE_ADDR;
+			p = ram_find(c->ram, t + i * esize, esize, &lv[level].readonly);
+		}
+		why = 0;
 		if (!p)
-			return err; /* tables outside of memory read as not present */
+			goto fault; /* tables outside of memory read as not present */
 		const u8 *real = p;
 		if (unlikely(c->jit.ref))
 			p = c->hooks->ref_view(c, p);
@@ -80,29 +118,30 @@ again:
 			       : __atomic_load_n((u32 *)(void *)p, __ATOMIC_RELAXED);
 		lv[level].p = (u8 *)(uintptr_t)real;
 		lv[level].v = v;
+		lv[level].rights = rights;
 		if (!(v & PTE_P))
-			return err;
+			goto fault;
+		why = PF_P | PF_RSVD;
 		if (level == 2 && top == 2) {
 			if (v & (rsvd | PDPTE_RSVD))
-				return err | PF_P | PF_RSVD;
+				goto fault;
 			continue; /* a PDPTE has no rights */
 		}
 		if (esize == 8 && (v & rsvd))
-			return err | PF_P | PF_RSVD;
-		w->writable &= !!(v & PTE_W);
-		w->user &= !!(v & PTE_U);
-		w->nx |= esize == 8 && (v & PTE_NX);
+			goto fault;
+		rights &= (u8) ~((v & PTE_W ? 0 : WALK_W) | (v & PTE_U ? 0 : WALK_U));
+		rights |= esize == 8 && (v & PTE_NX) ? WALK_NX : 0;
 		if (level == 0)
 			break;
 		if (v & PTE_PS) {
 			if (level == 3)
-				return err | PF_P | PF_RSVD;
+				goto fault;
 			if (esize == 4 && !(c->cr4 & CR4_PSE))
 				continue;
 			/* reserved address bits of a large page; bit 12 is PAT */
 			u64 low = esize == 8 ? ((1ull << shift) - 1) & ~0x1fffull : 0x200000ull;
 			if (v & low)
-				return err | PF_P | PF_RSVD;
+				goto fault;
 			break;
 		}
 	}
@@ -114,26 +153,30 @@ again:
 		base = (leaf & 0xffc00000ull) | ((leaf & 0x1fe000ull) << 19);
 	else
 		base = leaf & PTE_ADDR & ~((1ull << shift) - 1);
+	w->writable = rights & WALK_W;
+	w->user = rights & WALK_U;
+	w->nx = rights & WALK_NX;
 	w->gpa = (base | (lin & ((1ull << shift) - 1))) & PAGE_MASK;
 	w->global = (c->cr4 & CR4_PGE) && (leaf & PTE_G);
 	w->shift = (u8)shift;
 
 	/* Rights (SDM 3A 4.6). */
+	why = PF_P;
 	if (user) {
 		if (!w->user || (write && !w->writable) || (acc == ACC_X && w->nx))
-			return err | PF_P;
+			goto fault;
 	} else {
 		if (write && !w->writable && (c->cr0 & CR0_WP))
-			return err | PF_P;
+			goto fault;
 		if (acc == ACC_X) {
 			if (w->nx || (w->user && (c->cr4 & CR4_SMEP)))
-				return err | PF_P;
+				goto fault;
 		} else if (w->user && (c->cr4 & CR4_SMAP) && idx != TLB_SUPER_AC) {
-			return err | PF_P;
+			goto fault;
 		}
 	}
 
-	for (int i = top; i >= level; i--) {
+	for (int i = first; i >= level; i--) {
 		u64 want = PTE_A | (i == level && write ? PTE_D : 0);
 		if (i == 2 && top == 2)
 			continue; /* PDPTEs have no A */
@@ -162,7 +205,18 @@ again:
 		}
 	}
 	w->dirty = lv[level].v & PTE_D;
+	if (lma && likely(!c->jit.ref))
+		for (int i = level; i < MIN(first, 2); i++)
+			know_table(c, lin, (unsigned)i, lv[i].p, lv[i].readonly, lv[i].rights);
 	return 0;
+
+fault:
+	/* Not by what memory says any more, maybe: a page fault forgets what it came from (SDM 3A 4.10.4.1). */
+	if (known) {
+		known = NULL;
+		goto again;
+	}
+	return err | why;
 }
 
 /* ---- for direct execution: what user code may do, beside the TLB ---- */

@@ -9,8 +9,9 @@
  * taken; then run_leave() into the chain of blocks, which returns when something is pending again.
  * Exceptions come back to run() by longjmp with c->exc filled, and are delivered from there.
  *
- * Single steps: TF, instruction breakpoints, the instruction after STI or MOV SS, and an instruction
- * that stores into its own block are run alone: decoded into c->step_block, never cached.
+ * Single steps: TF, the instruction after STI or MOV SS, instructions on a page with an instruction breakpoint, one
+ * that meets a data breakpoint, and one that stores into its own block are run alone: decoded into c->step_block, never
+ * cached.
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
@@ -42,6 +43,11 @@ void run_leave(struct soft_cpu *c, const struct uop *op)
 	struct block *b = e->block;
 
 	if (unlikely(e->key != (lin ^ c->jc_salt) || b->dead)) {
+		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, true)) {
+			c->one_step = true;
+			soft_step_changed(c);
+			return;
+		}
 		b = fetch_block(c, lin);
 		jc_set(c, e, lin, b);
 	}

@@ -329,6 +329,9 @@ static int vm_dirty_collect(struct cpu_vm *v, enum cpu_log who, u64 *bitmap, str
 
 	(void)e;
 	must(vm->dirty.log[who].words);
+	/* Nothing was written, so no page is without protection: vCPUs need not stop. */
+	if (!dirty_any(&vm->dirty, who))
+		return 0;
 	cache_exclusive_begin(vm, NULL);
 	dirty_take(&vm->dirty, who, bitmap);
 	mmu_protect_all(vm);
@@ -403,7 +406,6 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	vm->ncpus = ncpus;
 	if (o)
 		vm->options = *o;
-	vm->tsc_khz = clock_tsc_khz();
 	vm->phys_bits = cpu_model_cpuid(model, 0, 0x80000008, 0).eax & 0xff;
 	vm->cpu = xcalloc(ncpus, sizeof(*vm->cpu));
 	find_isa(vm);
@@ -437,6 +439,7 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		engine_reset(vm_cpu(&v->head, i));
+	vm->tsc_khz = clock_tsc_khz(); /* last: it may have to wait */
 	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .committed = on_ram_moved, .opaque = vm };
 	*out = &v->head;
 	return 0;

@@ -46,9 +46,9 @@ void sys_mov_to_dr(struct soft_cpu *c, const struct uop *op)
 	} else {
 		c->dr7 = (v & 0xffff2bff) | 0x400;
 	}
-	if (n == 7 && ((old_dr7 ^ c->dr7) & 0xffff00ff))
-		soft_tlb_flush(c, true); /* accesses to watched data take the slow path from now on */
-	soft_step_changed(c);
+	/* Pages with breakpoints on them are in no cache, see memory/access.c. */
+	if ((n == 7 && ((old_dr7 ^ c->dr7) & 0xffff00ff)) || (n < 4 && dr7_any(c->dr7)))
+		soft_tlb_flush(c, true);
 	sys_leave_loop(c, op);
 }
 

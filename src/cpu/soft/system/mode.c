@@ -14,7 +14,7 @@ void soft_set_rflags(struct soft_cpu *c, u64 v)
 	soft_set_status(c, (u32)v);
 	c->sysflags =
 	    ((u32)v & (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2;
-	if (!(c->dr7 & 0xff))
+	if (!dr7_any(c->dr7))
 		c->sysflags &= ~FL_RF; /* only instruction breakpoints would ever look at it */
 	u32 diff = old ^ c->sysflags;
 	if (diff & FL_VM)
@@ -112,8 +112,8 @@ void soft_mode_changed(struct soft_cpu *c)
 void soft_step_changed(struct soft_cpu *c)
 {
 	/* An instruction being run alone may change all of the reasons; it still must come back. */
-	bool step = c->stepping || (c->sysflags & (FL_TF | FL_RF)) || c->shadow || c->one_step || (c->dr7 & 0xff) ||
-		    (c->trace & TRACE_EXEC);
+	bool step =
+	    c->stepping || (c->sysflags & (FL_TF | FL_RF)) || c->shadow || c->one_step || (c->trace & TRACE_EXEC);
 
 	if (step)
 		atomic_fetch_or_explicit(&c->pending, PEND_STEP, memory_order_relaxed);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ide_class.c - IDE disks and CD-ROMs, as classes of devices. */
+#include "device/ata/ide.h"
+#include "machine/layout.h"
+#include "machine/machine.h"
+
+static int new_drive(struct device **out, struct machine *m, const char *name, bool atapi, const struct device_args *a,
+		     struct err *e)
+{
+	const struct ide_board b = {
+		.pci = machine_pci(m),
+		.bus = machine_bus(m),
+		.ram = machine_ram(m),
+		.irq = { machine_irq(m, LAYOUT_GSI_IDE1), machine_irq(m, LAYOUT_GSI_IDE2) },
+	};
+	struct ata_drive *d;
+	int r = ata_drive_new(&d, name, atapi, true, a, e);
+
+	if (r == 0)
+		r = ide_add(&b, d, a->slot, e);
+	if (r == 0)
+		*out = &d->dev;
+	return r;
+}
+
+static int new_disk(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	return new_drive(out, m, "ide-disk", false, a, e);
+}
+
+static int new_cdrom(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
+{
+	return new_drive(out, m, "ide-cdrom", true, a, e);
+}
+
+const struct device_class ide_disk_device_class = {
+	.name = "ide-disk",
+	.field = "ide",
+	.help = N_("IDE disk, for old systems: slow where they use no DMA"),
+	.role = DEVICE_DISK,
+	.new = new_disk,
+};
+
+const struct device_class ide_cdrom_device_class = {
+	.name = "ide-cdrom",
+	.field = "ide",
+	.help = N_("IDE CD-ROM, for old systems"),
+	.role = DEVICE_CDROM,
+	.new = new_cdrom,
+	.eject = ata_eject,
+	.insert = ata_insert,
+	.tray_open = ata_tray_open,
+};

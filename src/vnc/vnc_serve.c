@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vnc_serve.c - VNC clients by libvncserver, which speaks RFB with them: encodings (Tight, ZRLE and the older ones),
+ * authentication, WebSockets.
+ *
+ * One thread, one poll(). libvncserver is given connected sockets, and asked to go on whenever something has come; it
+ * sends each client what was marked as changed since that client last asked. A client that takes nothing, or stops in
+ * the midst of a message, is waited for CLIENT_WAIT_MS at most, and dropped.
+ */
+#include "vnc/vnc.h"
+
+#include <poll.h>
+#include <rfb/rfb.h>
+#include <sys/socket.h>
+
+#define CLIENT_WAIT_MS 2000
+
+struct server {
+	rfbScreenInfoPtr screen;
+	unsigned clients;
+	char *passwords[2];
+};
+
+/* ---- to the VM ---- */
+
+/* Keys that the VM does not take at once are lost, as on a keyboard whose buffer is full. */
+static void tell(u32 type, u32 a, u32 b, u32 c, int flags)
+{
+	struct vnc_msg m = { .type = type, .a = a, .b = b, .c = c };
+
+	while (send(VNC_LINK_FD, &m, VNC_MSG_BYTES(0), flags | MSG_NOSIGNAL) < 0)
+		if (errno != EINTR) {
+			if (errno != EAGAIN && errno != ENOBUFS)
+				_exit(0); /* the VM is gone, and so are we */
+			return;
+		}
+}
+
+static void on_key(rfbBool down, rfbKeySym sym, rfbClientPtr cl)
+{
+	(void)cl;
+	tell(VNC_KEY, (u32)sym, down != 0, 0, MSG_DONTWAIT);
+}
+
+static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
+{
+	(void)cl;
+	tell(VNC_POINTER, (u32)MAX(x, 0), (u32)MAX(y, 0), (u32)buttons, MSG_DONTWAIT);
+}
+
+/* ---- clients ---- */
+
+static void on_gone(rfbClientPtr cl)
+{
+	struct server *s = cl->screen->screenData;
+
+	if (--s->clients == 0)
+		tell(VNC_LOOK, 0, 0, 0, 0);
+}
+
+static enum rfbNewClientAction on_client(rfbClientPtr cl)
+{
+	struct server *s = cl->screen->screenData;
+
+	cl->clientGoneHook = on_gone;
+	if (++s->clients == 1)
+		tell(VNC_LOOK, 1, 0, 0, 0);
+	return RFB_CLIENT_ACCEPT;
+}
+
+static void come_in(struct server *s)
+{
+	int fd = accept4(VNC_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (s->clients >= VNC_CLIENTS_MAX || fd >= FD_SETSIZE)
+		close(fd);
+	else
+		rfbNewClient(s->screen, fd);
+}
+
+/* ---- from the VM ---- */
+
+/* Pixels are 0x00RRGGBB; libvncserver's own idea is the other way round, and it goes back to it with each size. */
+static void format(rfbScreenInfoPtr r)
+{
+	r->serverFormat.redShift = 16;
+	r->serverFormat.greenShift = 8;
+	r->serverFormat.blueShift = 0;
+}
+
+static void resize(struct server *s, const u32 *pixels, int w, int h)
+{
+	rfbNewFramebuffer(s->screen, (char *)(uintptr_t)pixels, w, h, 8, 3, 4);
+	format(s->screen);
+	rfbClientIteratorPtr it = rfbGetClientIterator(s->screen);
+	for (rfbClientPtr cl; (cl = rfbClientIteratorNext(it));)
+		rfbSetTranslateFunction(cl);
+	rfbReleaseClientIterator(it);
+}
+
+static void picture(struct server *s, const struct vnc_msg *m, ssize_t n, const u32 *pixels)
+{
+	int w = (int)m->a, h = (int)m->b;
+
+	if (n < (ssize_t)VNC_MSG_BYTES(0) || m->type != VNC_PICTURE || m->nrects > VNC_RECTS_MAX ||
+	    n < (ssize_t)VNC_MSG_BYTES(m->nrects) || w < 1 || h < 1 || m->a > VNC_WIDTH_MAX || m->b > VNC_HEIGHT_MAX)
+		return;
+	if (w != s->screen->width || h != s->screen->height)
+		resize(s, pixels, w, h);
+	for (u32 i = 0; i < m->nrects; i++) {
+		const struct vnc_rect *r = &m->rect[i];
+		rfbMarkRectAsModified(s->screen, r->x, r->y, MIN(r->x + r->w, w), MIN(r->y + r->h, h));
+	}
+	rfbProcessEvents(s->screen, 0);
+	tell(VNC_SEEN, 0, 0, 0, 0);
+}
+
+static void from_vm(struct server *s, const u32 *pixels)
+{
+	static struct vnc_msg m;
+	ssize_t n = recv(VNC_LINK_FD, &m, sizeof(m), MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		_exit(0);
+	if (n > 0)
+		picture(s, &m, n, pixels);
+}
+
+/* ---- the server ---- */
+
+static void quiet(const char *format, ...)
+{
+	(void)format;
+}
+
+static int make(struct server *s, const char *name, const char *password, const u32 *pixels)
+{
+	int argc = 0;
+
+	rfbLog = rfbErr = quiet; /* who comes and goes is not the operator's business, and what they send is theirs */
+	s->screen = rfbGetScreen(&argc, NULL, 640, 400, 8, 3, 4);
+	if (!s->screen)
+		return -ENOMEM;
+	rfbScreenInfoPtr r = s->screen;
+	r->frameBuffer = (char *)(uintptr_t)pixels;
+	format(r);
+	r->screenData = s;
+	r->desktopName = name;
+	r->alwaysShared = TRUE;
+	r->autoPort = FALSE;
+	r->port = r->ipv6port = 0; /* they are accepted here */
+	r->maxClientWait = CLIENT_WAIT_MS;
+	r->deferUpdateTime = 0;
+	r->kbdAddEvent = on_key;
+	r->ptrAddEvent = on_pointer;
+	r->newClientHook = on_client;
+	rfbSetCursor(r, NULL); /* the guest draws its own */
+	s->passwords[0] = (char *)(uintptr_t)password;
+	if (*password) {
+		r->authPasswdData = s->passwords;
+		r->passwordCheck = rfbCheckPasswordByList;
+	}
+	rfbInitServer(r);
+	return 0;
+}
+
+static void wait_for_any(struct server *s)
+{
+	struct pollfd p[2 + VNC_CLIENTS_MAX] = { { .fd = VNC_LINK_FD, .events = POLLIN },
+						 { .fd = VNC_LISTEN_FD, .events = POLLIN } };
+	rfbClientIteratorPtr it = rfbGetClientIterator(s->screen);
+	rfbClientPtr cl;
+	unsigned n = 2;
+
+	while ((cl = rfbClientIteratorNext(it)) && n < ARRAY_LEN(p))
+		p[n++] = (struct pollfd){ .fd = cl->sock, .events = POLLIN };
+	rfbReleaseClientIterator(it);
+	poll(p, n, -1);
+	if (p[1].revents)
+		come_in(s);
+}
+
+int vnc_serve(const char *name, const char *password, const u32 *pixels)
+{
+	struct server s = { 0 };
+
+	if (make(&s, name, password, pixels) < 0)
+		return 1;
+	tell(VNC_HELLO, VNC_VERSION, 0, 0, 0);
+	for (;;) {
+		wait_for_any(&s);
+		from_vm(&s, pixels);
+		rfbProcessEvents(s.screen, 0);
+	}
+}

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks and CD-ROMs for systems without virtio drivers, with Debian's own: read, written, trimmed, flushed; a medium
+that is changed while the guest runs.
+
+The image's kernel has drivers for IDE and NVMe. The one for AHCI is in Debian's kernel for all hardware, which is
+fetched once and kept beside the image; without a package archive that test is skipped."""
+import glob
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import BOOT, ENGINE, initramfs
+from test_tiny import ends, says
+
+PATH = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+NEED = "sd_mod sr_mod crc32c_intel".split()
+INIT = r"""#!/bin/busybox sh
+/bin/busybox mkdir -p /bin /mnt
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+stty -echo </dev/console
+while read -r m; do insmod "/modules/$m" || echo "@insmod-failed $m"; done </modules/order
+for word in $(cat /proc/cmdline); do
+	case $word in disks=*|cd=*) export "$word" ;; esac
+done
+for d in $(echo "$disks" | tr , ' ') "$cd"; do
+	n=0
+	while [ ! -b "/dev/$d" ] && [ "$n" -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
+done
+for d in $(echo "$disks" | tr , ' '); do
+	echo "@sum $d $(md5sum <"/dev/$d" | cut -d' ' -f1)"
+	dd if=/dev/zero bs=1M count=1 2>/dev/null | tr '\0' 'M' | dd of="/dev/$d" bs=64k seek=16 conv=fsync,notrunc 2>/dev/null
+	blkdiscard -o 2097152 -l 1048576 "/dev/$d" || echo "@no-trim $d"
+	i=0
+	while [ "$i" -lt 4 ]; do dd if="/dev/$d" of=/dev/null bs=4k count=200 skip=$((i * 200)) iflag=direct 2>/dev/null & i=$((i + 1)); done
+	wait
+	echo 3 >/proc/sys/vm/drop_caches
+	echo "@now $d $(md5sum <"/dev/$d" | cut -d' ' -f1)"
+done
+look() { mount -t ext4 -o ro "/dev/$cd" /mnt && cat /mnt/name && echo "@medium $(cat /mnt/name)"; }
+look
+read -r line
+umount /mnt
+echo "@free"
+read -r line
+look || look
+echo "@end"
+poweroff -f
+"""
+
+
+def modules_of(read, names, target):
+    """read(path below /lib/modules/VERSION): bytes. Copies the modules and what they need, as mkimage does."""
+    deps = {}
+    for line in read("modules.dep").decode().splitlines():
+        name, _, rest = line.partition(":")
+        deps[name] = rest.split()
+    by_name = {os.path.basename(p).split(".")[0].replace("-", "_"): p for p in deps}
+    order = []
+
+    def add(path):
+        for dep in deps[path]:
+            add(dep)
+        if path not in order:
+            order.append(path)
+    for name in names:
+        if name in by_name:  # else it is part of the kernel
+            add(by_name[name])
+    os.mkdir(target)
+    for path in order:
+        with open(os.path.join(target, os.path.basename(path)), "wb") as f:
+            f.write(read(path))
+    with open(os.path.join(target, "order"), "w", encoding="ascii") as f:
+        f.write("".join(os.path.basename(p) + "\n" for p in order))
+
+
+@pytest.fixture
+def cloud(image, tmp_path):
+    """Kernel and modules of the image."""
+    with open(os.path.join(image, "info"), encoding="utf-8") as f:
+        version = re.search(r"^kernel=(\S+)", f.read(), re.M).group(1)
+
+    def read(path):
+        return subprocess.run(["debugfs", "-R", f"cat /lib/modules/{version}/{path}", os.path.join(image, "disk.raw")],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=PATH, check=True).stdout
+    modules_of(read, NEED + ["ata_piix", "nvme"], tmp_path / "modules")
+    return os.path.join(image, "vmlinuz"), tmp_path / "modules"
+
+
+@pytest.fixture
+def generic(image, tmp_path):
+    """Those of Debian's kernel for all hardware."""
+    kept = os.path.join(os.path.dirname(os.path.abspath(image)), "linux-image-amd64")
+    if not os.path.isdir(kept):
+        work = tmp_path / "fetch"
+        work.mkdir()
+        depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], stdout=subprocess.PIPE, text=True, check=False).stdout
+        package = re.search(r"Depends: (linux-image-\S+)", depends)
+        if not package or subprocess.run(["apt-get", "-q", "download", package.group(1)], cwd=work, check=False,
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("there is no package archive to fetch linux-image-amd64 from")
+        subprocess.run(["dpkg-deb", "-x", glob.glob(f"{work}/*.deb")[0], work / "tree"], check=True)
+        base = glob.glob(f"{work}/tree/lib/modules/*")[0]
+        # Without depmod's list the packages' own words say what a module needs.
+        paths = {os.path.basename(p)[:-3].replace("-", "_"): os.path.relpath(p, base)
+                 for p in glob.glob(f"{base}/kernel/**/*.ko", recursive=True)}
+        with open(os.path.join(base, "modules.dep"), "w", encoding="ascii") as out:
+            for path in paths.values():
+                with open(os.path.join(base, path), "rb") as f:
+                    needs = re.search(rb"\0depends=([^\0]*)\0", f.read())
+                names = [n for n in needs.group(1).decode().split(",") if n] if needs else []
+                out.write(f"{path}: {' '.join(paths[n.replace('-', '_')] for n in names if n.replace('-', '_') in paths)}\n")
+        os.rename(glob.glob(f"{work}/tree/boot/vmlinuz-*")[0], os.path.join(base, "vmlinuz"))
+        shutil.move(base, kept + ".new")
+        os.rename(kept + ".new", kept)
+
+    def read(path):
+        with open(os.path.join(kept, path), "rb") as f:
+            return f.read()
+    modules_of(read, NEED + ["ahci", "ext4", "crc32c_generic", "libcrc32c"], tmp_path / "modules")
+    return os.path.join(kept, "vmlinuz"), tmp_path / "modules"
+
+
+def medium(path, name):
+    """A file system with one file. Real discs have another, but to a drive all are blocks of 2048 bytes."""
+    tree = path.with_suffix(".d")
+    tree.mkdir()
+    (tree / "name").write_text(name + "\n")
+    path.write_bytes(bytes(2 << 20))
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", "^has_journal", "-d", tree, path], env=PATH, check=True)
+    return path
+
+
+@pytest.mark.parametrize("kernel,buses,cd,disks", [("cloud", ["ide", "nvme"], "ide", "sda,nvme0n1"), ("generic", ["ahci", "ahci"], "ahci", "sda,sdb")])
+def test_disks_and_a_medium(request, mica, run, image, tmp_path, kernel, buses, cd, disks):
+    vmlinuz, modules = request.getfixturevalue(kernel)
+    (tmp_path / "init").write_text(INIT)
+    initramfs.write(tmp_path / "initrd", tmp_path / "init", os.path.join(image, "busybox"), modules)
+    before = [os.urandom(4 << 20) for _ in buses]
+    options = []
+    for i, bus in enumerate(buses):
+        (tmp_path / f"disk{i}").write_bytes(before[i])
+        options += ["--disk", f"{tmp_path}/disk{i},bus={bus}"]
+    control = str(tmp_path / "control")
+    vm = run("--engine", ENGINE, "--memory", "512M", "--cpus", "2", "--kernel", vmlinuz, "--initrd", str(tmp_path / "initrd"), "--append",
+             f"console=ttyS0 quiet panic=-1 disks={disks} cd=sr0", *options, "--cdrom", f"{medium(tmp_path / 'one.img', 'first')},bus={cd}",
+             "--control", control, "--no-reboot")
+    after = [d[:1 << 20] + b"M" * (1 << 20) + bytes(1 << 20) + d[3 << 20:] for d in before]
+    for name, was, now in zip(disks.split(","), before, after):
+        assert says(vm, "sum", BOOT) == f"{name} {hashlib.md5(was).hexdigest()}"
+        assert says(vm, "now") == f"{name} {hashlib.md5(now).hexdigest()}"
+    assert says(vm, "medium") == "first"
+
+    def change(*args):
+        return subprocess.run([mica, *args[:1], "--control", control, *args[1:]], stderr=subprocess.PIPE, text=True, check=False)
+    refused = change("eject")  # it is mounted, so the guest has locked it
+    assert refused.returncode == 1 and "locked the medium of 'cdrom0'" in refused.stderr
+    vm.send("\n")
+    says(vm, "free")
+    assert change("insert", medium(tmp_path / "two.img", "second")).returncode == 0
+    vm.send("\n")
+    assert says(vm, "medium") == "second"
+    says(vm, "end")
+    ends(vm)
+    assert "@insmod-failed" not in vm.log and "@no-trim" not in vm.log
+    for i, now in enumerate(after):
+        assert (tmp_path / f"disk{i}").read_bytes() == now
