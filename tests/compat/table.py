@@ -97,7 +97,7 @@ PROGRAMS = [
             "valgrind --tool=lackey $BIN/leaky none 2>&1 | grep -cE 'Jccs|loads|stores'; valgrind --tool=none perl $SRC/mixed.pl 20 2>/dev/null | md5sum",
             modes=SLOW + ("direct=off",), needs=["valgrind"]),
     Program("perf", "linux-perf", "perf stat -x, -e page-faults,context-switches,task-clock,cpu-migrations -o log perl $SRC/mixed.pl 300; cut -d, -f3 log | grep -v '#'; "
-            "perf record -q -e cpu-clock -o data perl $SRC/mixed.pl 2000 >/dev/null 2>&1; perf report -i data --stdio --sort comm 2>/dev/null | awk '$2 == \"perl\" && $1 > 50 { print \"perl has most\" }'"),
+            "perf record -q -e cpu-clock -o data perl $SRC/mixed.pl 2000 >/dev/null 2>&1; perf report -i data --stdio --sort comm 2>/dev/null | awk '$2 == \"perl\" && $1 + 0 > 50 { print \"perl has most\" }'"),
 
     # ---- whole systems ----
     Program("sqlite", "sqlite3", "sqlite3 -batch db <$SRC/mixed.sql; sqlite3 -batch db 'pragma integrity_check; select count(*), total(v) from t'", modes=ALL, short=True),
