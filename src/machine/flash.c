@@ -93,7 +93,7 @@ static void show(struct flash *f)
 	struct err e;
 
 	if (f->extent < 0 && (f->extent = ram_add(f->ram, &x, &e)) < 0)
-		log_guest("flash: %s", e.msg);
+		log_guest("flash: %s", err_local(&e));
 }
 
 static void set_mode(struct flash *f, enum mode mode)

@@ -73,7 +73,7 @@ static void start_log(struct vm_screen *v)
 		screen_view_init(&v->view, v->cfg.vnc->pixels);
 	}
 	if (cpu_vm_dirty_start(v->cfg.cpus, CPU_LOG_SCREEN, s->off, s->bytes, &e) < 0)
-		log_warn("%s", e.msg);
+		log_warn("%s", err_local(&e));
 	else
 		v->logging = true;
 }

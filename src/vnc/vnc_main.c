@@ -7,6 +7,7 @@
  * with clients has died: it never reads what anybody sends.
  */
 #include "base/clock.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "vnc/vnc.h"
@@ -36,7 +37,7 @@ static int child(const char *name, const char *password)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	const u32 *pixels = mmap(NULL, VNC_PIXELS_BYTES, PROT_READ, MAP_SHARED | MAP_NORESERVE, VNC_PIXELS_FD, 0);
 	if (pixels == MAP_FAILED || vnc_sandbox(&e) < 0) {
-		log_error("mica-vnc: %s", pixels == MAP_FAILED ? strerror(errno) : e.msg);
+		log_error("mica-vnc: %s", pixels == MAP_FAILED ? strerror(errno) : err_local(&e));
 		return 1;
 	}
 	return vnc_serve(name, password, pixels);
@@ -59,8 +60,9 @@ int main(int argc, char **argv)
 	int type, wait_ms = WAIT_FIRST_MS, status = 0;
 	socklen_t len = sizeof(type);
 
+	i18n_init();
 	if (argc < 2 || getsockopt(VNC_LINK_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
-		fprintf(stderr, "mica-vnc: a part of mica, started by it; there is nothing to run here\n");
+		fprintf(stderr, _("%s: a part of mica, started by it; there is nothing to run here\n"), "mica-vnc");
 		return 2;
 	}
 	process_alone((const int[]){ VNC_LINK_FD, VNC_LISTEN_FD, VNC_PIXELS_FD }, 3);
@@ -69,7 +71,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (argc > 2 && !read_password(password, sizeof(password), argv[2])) {
-		log_error("mica-vnc: %s: there is no password in its first line", argv[2]);
+		log_error(_("mica-vnc: %s: there is no password in its first line"), argv[2]);
 		return 1;
 	}
 	while (!vmm_gone(0)) {
@@ -82,7 +84,7 @@ int main(int argc, char **argv)
 		if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 			return 0;
 		if (pid > 0 && WIFSIGNALED(status))
-			log_warn("the VNC server's process (mica-vnc) was ended by signal %d and is started again",
+			log_warn(_("the VNC server's process (mica-vnc) was ended by signal %d and is started again"),
 				 WTERMSIG(status));
 		if (clock_mono_ns() - began > 10 * NSEC_PER_SEC)
 			wait_ms = WAIT_FIRST_MS;
