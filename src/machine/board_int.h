@@ -22,7 +22,7 @@ struct machine {
 	struct pv *pv;
 	struct pci_bus *pci;
 	struct lpc *lpc;
-	unsigned parts; /* enum machine_part */
+	unsigned parts;                 /* enum machine_part */
 	struct device *devices, **last; /* at fixed addresses, in the order in which they were added */
 	/* Interrupts that each vCPU took; its own thread counts. */
 	struct {

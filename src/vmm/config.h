@@ -15,7 +15,7 @@
 #include <jansson.h>
 
 #define VMM_MEMORY_MIN (1 * MIB)
-#define VMM_MEMORY_MAX (1024 * GIB)
+#define VMM_MEMORY_MAX (1020 * GIB) /* with 4 GiB of the board's: what 40 bits reach, cpu/model.c */
 #define VMM_DISKS_MAX 16
 #define VMM_NETS_MAX 8
 #define VMM_DEVICES_MAX 16

@@ -37,19 +37,20 @@ static int check_chardev(const char *key, const char *type, const char *path, in
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e)
 {
 	const char *comma = strchr(text, ',');
+	bool named = !strncmp(text, "name=", 5) && comma && comma > text + 5;
+	bool file = named && !strncmp(comma + 1, "file=", 5) && comma[6];
+	bool string = named && !strncmp(comma + 1, "string=", 7);
 
-	memset(out, 0, sizeof(*out));
-	if (!strncmp(text, "name=", 5) && comma && comma > text + 5) {
-		out->name = xasprintf("%.*s", (int)(comma - text - 5), text + 5);
-		if (!strncmp(comma + 1, "file=", 5) && comma[6])
-			out->file = xstrdup(comma + 6);
-		else if (!strncmp(comma + 1, "string=", 7))
-			out->string = xstrdup(comma + 8);
-	}
-	if (out->file || out->string)
-		return 0;
-	vmm_fw_cfg_fini(out);
-	return err_set(e, EINVAL, "fw-cfg: '%s' will not do; write name=NAME,file=FILE or name=NAME,string=TEXT", text);
+	*out = (struct vmm_fw_cfg){ 0 };
+	if (!file && !string)
+		return err_set(e, EINVAL,
+			       "fw-cfg: '%s' will not do; write name=NAME,file=FILE or name=NAME,string=TEXT", text);
+	out->name = xasprintf("%.*s", (int)(comma - text - 5), text + 5);
+	if (file)
+		out->file = xstrdup(comma + 6);
+	else
+		out->string = xstrdup(comma + 8);
+	return 0;
 }
 
 void vmm_fw_cfg_fini(struct vmm_fw_cfg *f)
@@ -57,7 +58,7 @@ void vmm_fw_cfg_fini(struct vmm_fw_cfg *f)
 	free(f->name);
 	free(f->file);
 	free(f->string);
-	memset(f, 0, sizeof(*f));
+	*f = (struct vmm_fw_cfg){ 0 };
 }
 
 bool vmm_firmware_is_word(const char *s)
@@ -67,7 +68,6 @@ bool vmm_firmware_is_word(const char *s)
 
 static int check_firmware(const struct vmm_config *c, struct err *e)
 {
-	struct vmm_fw_cfg item;
 	bool none = !strcmp(c->firmware, "none"), automatic = !strcmp(c->firmware, "auto");
 	int r = 0;
 
@@ -90,6 +90,7 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0)
 		return r;
 	for (unsigned i = 0; r == 0 && i < c->nfw_cfg; i++) {
+		struct vmm_fw_cfg item;
 		r = vmm_fw_cfg_parse(&item, c->fw_cfg[i], e);
 		if (r == 0)
 			vmm_fw_cfg_fini(&item);

@@ -23,9 +23,8 @@ static bool pte_set(struct soft_cpu *c, u8 *p, unsigned bytes, u64 old, u64 bits
 
 static u64 phys_reserved(const struct soft_cpu *c)
 {
-	(void)c;
-	/* MAXPHYADDR of every model is at most 46 (leaf 0x80000008); bits up to 51 are reserved. */
-	return 0x000fc00000000000ull;
+	/* From MAXPHYADDR on, up to bit 51 (SDM 3A 4.4.2, 4.5). */
+	return 0x0010000000000000ull - (1ull << c->vm->phys_bits);
 }
 
 bool mmu_pdptes_ok(const struct soft_cpu *c, u64 cr3)
