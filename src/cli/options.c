@@ -89,7 +89,7 @@ static int set_memory(struct run_opts *o, const char *arg, struct err *e)
 	if (bytes < VMM_MEMORY_MIN)
 		return err_set(e, ERANGE, "%s is too little; a guest needs at least 1M", arg);
 	if (bytes > VMM_MEMORY_MAX)
-		return err_set(e, ERANGE, "%s is too much; at most 1T", arg);
+		return err_set(e, ERANGE, "%s is too much; at most %lluG", arg, VMM_MEMORY_MAX / GIB);
 	if (host && bytes > host)
 		return err_set(e, ERANGE, "%s is more than this machine has (%llu MiB of memory and swap)", arg,
 			       (unsigned long long)(host / MIB));

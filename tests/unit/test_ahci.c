@@ -357,7 +357,7 @@ static void sense_is(u8 key, u8 asc)
 
 static void cdrom(void **state)
 {
-	static const u8 ready[] = { 0x00 }, inquiry[] = { 0x12, 0, 0, 0, 36 }, capacity[] = { 0x25 };
+	static const u8 ready[] = { 0x00 }, inquiry[] = { 0x12, 0, 0, 0, 36 }, capacity[10] = { 0x25 };
 	static const u8 read10[] = { 0x28, 0, 0, 0, 0, 3, 0, 0, 2, 0 }, toc[] = { 0x43, 0, 0, 0, 0, 0, 0, 0, 255, 0 };
 	static const u8 beyond[] = { 0x28, 0, 0, 0, 2, 0, 0, 0, 1, 0 }, bad[] = { 0xf5 };
 	static const u8 events[] = { 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8, 0 }, lock[] = { 0x1e, 0, 0, 0, 1 };

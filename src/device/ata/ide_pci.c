@@ -306,16 +306,18 @@ int ide_add(const struct ide_board *b, struct ata_drive *drive, int slot, struct
 	unsigned unit = 0;
 	int r = h ? 0 : ide_new(&h, b, slot, e);
 
-	while (r == 0 && unit < 2 * IDE_CHANNELS && h->channel[unit / 2].unit[unit % 2].drive)
-		unit++;
-	if (r == 0 && unit == 2 * IDE_CHANNELS)
-		r = err_set(e, ENOSPC,
-			    "an IDE controller has room for %u drives, and a machine for one controller; "
-			    "put the rest on another bus",
-			    unit);
-	if (r < 0) {
+	if (r < 0 || !h) {
 		ata_drive_free(drive);
 		return r;
+	}
+	while (unit < 2 * IDE_CHANNELS && h->channel[unit / 2].unit[unit % 2].drive)
+		unit++;
+	if (unit == 2 * IDE_CHANNELS) {
+		ata_drive_free(drive);
+		return err_set(e, ENOSPC,
+			       "an IDE controller has room for %u drives, and a machine for one controller; "
+			       "put the rest on another bus",
+			       unit);
 	}
 	const struct blk_client client = { client_begin, client_end, h };
 	ata_drive_connect(drive, &h->pci.dev, unit, &h->lock, &client);
