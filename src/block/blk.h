@@ -44,6 +44,9 @@ void blk_pause_init(struct blk *b);
 void blk_pause_fini(struct blk *b);
 /* r was counted, with BLK_PAUSED set. False: that is over, go on with it. */
 bool blk_hold(struct blk *b, struct blk_req *r);
+/* A pause was told that nothing is in flight, and lasts: the top may change. A submitter that is about to be held may
+ * count for a moment in blk_in_flight(). */
+bool blk_is_drained(struct blk *b);
 /* Held requests end with -ECANCELED. */
 void blk_cancel_held(struct blk *b);
 /* One less is in flight. */

@@ -148,7 +148,7 @@ int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e)
 	struct blk_node *top;
 	char known[128];
 
-	must(b->pauses && !blk_in_flight(b));
+	must(blk_is_drained(b));
 	if (!f || !f->layer) {
 		blk_format_names(known, sizeof(known), true);
 		return err_set(e, EINVAL, "disk '%s': '%s' is no layer; known: %s", b->name, p->format, known);

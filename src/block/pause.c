@@ -126,11 +126,21 @@ void blk_resume(struct blk *b, struct blk_pause *p)
 	blk_queue_batch(&b->q, false);
 }
 
+bool blk_is_drained(struct blk *b)
+{
+	pthread_mutex_lock(&b->lock);
+	const struct blk_pause *p = b->pauses;
+	while (p && !p->told)
+		p = p->next;
+	pthread_mutex_unlock(&b->lock);
+	return p;
+}
+
 struct blk_node *blk_swap_top(struct blk *b, struct blk_node *top)
 {
 	struct blk_node *old = b->top;
 
-	must(b->pauses && !blk_in_flight(b) && top->bytes == b->bytes);
+	must(blk_is_drained(b) && top->bytes == b->bytes);
 	b->top = top;
 	b->snapshot = node_is_temporary(top);
 	return old;
