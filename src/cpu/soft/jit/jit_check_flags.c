@@ -91,9 +91,9 @@ static u32 flags_undefined(const struct soft_cpu *c, const struct block *b)
 {
 	const u8 *p = c->ram->host + b->phys;
 	u64 end = c->rip - c->gpr[GPR_BLK];
-	u32 undefined = 0, left = 0; /* left: at branches, any of which may have led to c->rip */
+	u32 undefined = 0, here = 0, left = 0; /* left: at branches, any of which may have led to c->rip, also backwards */
 
-	for (unsigned at = 0; at < MIN(end, b->bytes);) {
+	for (unsigned at = 0; at < b->bytes;) {
 		ZydisDecodedInstruction in;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
@@ -112,10 +112,12 @@ static u32 flags_undefined(const struct soft_cpu *c, const struct block *b)
 				undefined |= FL_STATUS;
 		}
 		at += in.length;
+		if (at <= end)
+			here = undefined;
 		if (in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
 			left |= undefined;
 	}
-	return (undefined | left) & FL_STATUS;
+	return (here | left) & FL_STATUS;
 }
 
 u32 check_flags(const struct soft_cpu *c, const struct block *b)
