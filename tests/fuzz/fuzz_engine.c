@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "cpu/cpu.h"
 #include "cpu/soft/vm.h"
-#include "../patience.h"
+#include "patience.h"
 #include "cpu/soft/handler.h"
 #include "cpu/soft/jit/jit_check.h"
 #include "cpu/soft/run/core.h"
