@@ -20,9 +20,11 @@
 void screenshot_help(FILE *f)
 {
 	fprintf(f, _("Usage: mica screenshot CONTROL FILE.png\n"
+		     "  or:  mica screenshot CONTROL --text\n"
 		     "Make a picture of what the virtual machine's screen shows, as PNG.\n\n"
 		     "  CONTROL             control socket of the VM (mica run --control PATH --display vga)\n"
-		     "  FILE.png            where the picture goes; an older file is replaced\n"));
+		     "  FILE.png            where the picture goes; an older file is replaced\n"
+		     "  --text              print what a screen in text mode says\n"));
 }
 
 void type_help(FILE *f)
@@ -43,9 +45,25 @@ void sendkey_help(FILE *f)
 
 /* ---- screenshot ---- */
 
+static int read_text(struct client *vm, struct err *e)
+{
+	json_t *res = NULL;
+	int r = client_call(vm, &res, "screen-text", NULL, -1, ANSWER_MS, e);
+
+	if (r == 0) {
+		const char *text = json_string_value(json_object_get(res, "text"));
+		if (!text || fputs(text, stdout) == EOF || fflush(stdout) == EOF)
+			r = err_sys(e, errno, "standard output");
+	}
+	json_decref(res);
+	return r;
+}
+
 /* Under the name there is either a whole picture or what was there before. */
 static int shoot(struct client *vm, const char *path, struct err *e)
 {
+	if (!strcmp(path, "--text"))
+		return read_text(vm, e);
 	auto_free char *temp = xasprintf("%s.XXXXXX", path);
 	auto_close int fd = mkostemp(temp, O_CLOEXEC);
 	json_t *res = NULL;
