@@ -76,7 +76,7 @@ class Screenshots:
         self.options = ["--display", "vga"]
 
     def command(self, name, *words):
-        return subprocess.run([self.mica, name, self.control, *words]).returncode
+        return subprocess.run([self.mica, name, "--control", self.control, *words]).returncode
 
     def look(self, name):
         status = self.command("screenshot", self.picture)
