@@ -16,11 +16,29 @@
 #define PAUSE_NS 20000000
 #define PATIENCE_NS (30 * NSEC_PER_SEC) /* with a guest that takes none */
 
+static bool as_text;
+
 /* ---- screenshot ---- */
+
+static int read_text(struct client *vm, struct err *e)
+{
+	json_t *res = NULL;
+	int r = client_call(vm, &res, "screen-text", NULL, -1, VM_ANSWER_MS, e);
+
+	if (r == 0) {
+		const char *text = json_string_value(json_object_get(res, "text"));
+		if (!text || fputs(text, stdout) == EOF || fflush(stdout) == EOF)
+			r = err_sys(e, errno, "cannot write to standard output");
+	}
+	json_decref(res);
+	return r;
+}
 
 /* Under the name there is either a whole picture or what was there before. */
 static int shoot(struct client *vm, const char *path, struct err *e)
 {
+	if (as_text)
+		return read_text(vm, e);
 	auto_free char *temp = xasprintf("%s.XXXXXX", path);
 	auto_close int fd = mkostemp(temp, O_CLOEXEC);
 	json_t *res = NULL;
@@ -38,9 +56,16 @@ static int shoot(struct client *vm, const char *path, struct err *e)
 	return r;
 }
 
+static const struct vm_option options[] = {
+	{ "text", NULL, N_("print what a screen in text mode says, instead"), .on = &as_text },
+};
+
 static const struct vm_command screenshot = {
 	.name = "screenshot",
-	.usage = N_("Usage: mica screenshot --control PATH FILE.png\n"
+	.options = options,
+	.noptions = ARRAY_LEN(options),
+	.instead = &as_text,
+	.usage = N_("Usage: mica screenshot --control PATH FILE.png|--text\n"
 		    "Make a picture of what the virtual machine's screen shows, as PNG.\n"
 		    "An older file of that name is replaced.\n\n"),
 	.word = MSG("no file: say where the picture goes"),

@@ -75,13 +75,14 @@ static int parse(struct given *g, const struct vm_command *c, int argc, char **a
 	}
 	if (g->help)
 		return 0;
-	if (c->word && optind < argc)
+	bool wanted = c->word && !(c->instead && *c->instead);
+	if (wanted && optind < argc)
 		g->word = argv[optind++];
 	if (optind < argc)
 		return err_set(e, EINVAL, "'%s': one thing too many; see mica %s --help", argv[optind], c->name);
 	if (!g->control)
 		return err_set(e, EINVAL, "no VM: name its control socket with --control PATH");
-	if (c->word && !g->word)
+	if (wanted && !g->word)
 		return err_set(e, EINVAL, "%s", c->word);
 	return c->check ? c->check(e) : 0;
 }

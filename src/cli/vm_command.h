@@ -27,8 +27,9 @@ struct vm_command {
 	const char *name;
 	const char *usage, *more; /* the help before and after the options, for gettext; more may be NULL */
 	const struct vm_option *options;
-	unsigned noptions; /* besides --control and --help */
-	const char *word;  /* what is said when there is no WORD; NULL: there is none to be */
+	unsigned noptions;   /* besides --control and --help */
+	const char *word;    /* what is said when there is no WORD; NULL: there is none to be */
+	const bool *instead; /* a switch that stands for WORD; NULL: none does */
 	/* Is what was given enough? -EINVAL is a mistake in the command line. NULL: yes. */
 	int (*check)(struct err *e);
 	/* With the VM at `control`; word NULL: there was none to be. */

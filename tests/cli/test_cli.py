@@ -102,7 +102,7 @@ class Documents(unittest.TestCase):
             table = doc[doc.index(f"| {first} |"):].split("\n\n")[0]
             return [name for line in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", line.split("|")[1])]
         commands = source("src/vmm/control_command.c")
-        self.assertEqual(sorted(rows("command")), sorted(re.findall(r'\{ "(\w+)", (?:control_)?cmd_', commands)))
+        self.assertEqual(sorted(rows("command")), sorted(re.findall(r'\{ "([\w-]+)", (?:control_)?cmd_', commands)))
         events = source("src/vmm/control_event.c")
         self.assertEqual(sorted(rows("event")), sorted(re.findall(r'\[VM_EVENT_\w+\] = "(\w+)"', events)))
         names = set(re.findall(r'\{ E\w+, "([\w-]+)"', source("src/base/err_names.c")))

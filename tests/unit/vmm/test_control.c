@@ -139,6 +139,18 @@ static void test_commands(void **state)
 	assert_int_equal(vm.value, 130);
 }
 
+static void test_screen_text(void **state)
+{
+	json_t *j = ask("{\"command\":\"screen-text\"}\n");
+
+	assert_string_equal(json_string_value(json_object_get(json_object_get(j, "result"), "text")), "C:\\>\n");
+	json_decref(j);
+	vm.picture = true;
+	fails("{\"command\":\"screen-text\"}\n", "no-text", "a picture");
+	vm.no_screen = true;
+	fails("{\"command\":\"screen-text\"}\n", "no-screen", "no screen");
+}
+
 static void test_errors(void **state)
 {
 	fails("hello\n", "bad-json", "not a JSON object (at byte 5)");
@@ -607,6 +619,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_typing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_screen_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line_drops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf_client_drops, setup, teardown),
