@@ -8,7 +8,7 @@
 #include "base/state.h"
 #include "device/e1000/e1000.h"
 #include "net/net.h"
-#include "pci_rig.h"
+#include "unit/machine/pci_rig.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
