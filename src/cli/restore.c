@@ -129,6 +129,8 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(initrd);
 	TAKE(append);
 	TAKE(firmware);
+	TAKE(boot);
+	TAKE(nboot);
 	if (!run_opts_given(o, "nvram"))
 		TAKE(nvram);
 	if (!run_opts_given(o, "module")) {
