@@ -20,8 +20,8 @@ deb='debhelper dpkg-dev fakeroot git mmdebstrap'
 # What tests/compat makes its trees with and asks besides this host. The programs that it runs are installed in those trees only.
 compat='mmdebstrap e2fsprogs uidmap dpkg tar xz-utils util-linux qemu-system-x86'
 # What bench/engine compares with, and the programs that its guests run.
-bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash
-	python3 python3-matplotlib util-linux'
+bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc6-dev-i386 lib32gcc-12-dev libc-bin libsqlite3-dev zlib1g-dev
+	perl-base lua5.4 dash python3 python3-matplotlib util-linux'
 # What the guest of bench/soak runs.
 soak='gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash sqlite3 stress-ng python3 util-linux'
 

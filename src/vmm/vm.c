@@ -259,6 +259,13 @@ int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct e
 	return vm_screen_shot(v->looker, fd, done, opaque, e);
 }
 
+int vm_screen_text(struct vm *v, struct vm_text *out, struct err *e)
+{
+	if (!v->looker)
+		return err_set(e, ENODEV, "the VM has no screen: start it with --display vga");
+	return vm_screen_read(vm_screen(v), out, e);
+}
+
 /* ---- the end ---- */
 
 int vm_free(struct vm *v)

@@ -34,10 +34,11 @@ struct jit_way {
 #define JIT_WAYS 4
 
 /* Status flags, where Zydis' tables (the manuals') are not enough: what is called undefined is what the host does. */
-#define JR_FLAGS_ALL 1u   /* writes all six */
-#define JR_FLAGS_COUNT 2u /* ... unless the count may be 0 */
-#define JR_FLAGS_KEEP 4u  /* any of them may stay as it is */
-#define JR_FLAGS_REP 8u   /* ... with REP, which may execute it no time */
+#define JR_FLAGS_ALL 1u    /* writes all six */
+#define JR_FLAGS_COUNT 2u  /* ... unless the count may be 0 */
+#define JR_FLAGS_KEEP 4u   /* any of them may stay as it is */
+#define JR_FLAGS_REP 8u    /* ... with REP, which may execute it no time */
+#define JR_FLAGS_SEEN 256u /* raises an exception on purpose, whose frame shows all six */
 /* Registers and memory: */
 #define JR_KEEPS_REG 16u  /* may leave its destination alone, although it is said to write it */
 #define JR_LOCKED 32u     /* is atomic when an operand is in memory */
@@ -46,7 +47,7 @@ struct jit_way {
 
 struct jit_row {
 	u16 mnemonic; /* ZydisMnemonic */
-	u8 flags;     /* JR_* */
+	u16 flags;    /* JR_* */
 	struct jit_way way[JIT_WAYS];
 };
 extern const struct jit_row jit_rows[];

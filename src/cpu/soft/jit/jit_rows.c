@@ -84,6 +84,9 @@ const struct jit_row jit_rows[] = {
 	{ M(DIV), .way = { WAY(takes_div, sp_div, JM_IMPLIED) } },
 	{ M(IDIV), .way = { WAY(takes_div, sp_div, JM_IMPLIED) } },
 
+	/* ---- exceptions: by their handlers ---- */
+	{ M(BOUND), JR_FLAGS_SEEN },
+
 	/* ---- atomic ---- */
 	{ M(XCHG), JR_LOCKED, { WAY(takes_xchg, sp_xchg, JM_NONE), SAME } },
 	{ M(XADD), JR_LOCKED, { SAME } },
