@@ -66,11 +66,13 @@ def gone_on(run, mica, tmp_path):
 @needs_bios
 def test_bios_boots_a_disk(run, bios_disk):
     """Nothing but the disk's name: SeaBIOS, GRUB from its master boot record, the kernel with two CPUs; and again."""
-    vm = run(bios_disk, "--engine", ENGINE, "--cpus", "2", "--memory", "3G", "--verbose", "--device", "isa-debugcon")
+    vm = run(bios_disk, "--engine", ENGINE, "--cpus", "2", "--memory", "3G", "--verbose", "--device", "isa-debugcon",
+             "--smbios", "manufacturer=ACME,serial=42,uuid=00112233-4455-6677-8899-aabbccddeeff")
     vm.expect("SeaBIOS", BOOT)
     vm.expect("Welcome to GRUB", BOOT)
     vm.expect("@cpus 2", BOOT)
     assert int(vm.expect(r"@memory (\d+)", BOOT).group(1)) > 2800 << 10  # the upper part of it is above 4 GiB
+    vm.expect("@dmi ACME 42 00112233-4455-6677-8899-aabbccddeeff", BOOT)
     vm.expect("@idle", BOOT)
     vm.send("\n")
     vm.expect("SeaBIOS", BOOT)
@@ -104,6 +106,7 @@ def test_uefi_boots_a_disk(run, uefi_disk):
     vm.expect("Welcome to GRUB", BOOT)
     vm.expect("@cpus 2", BOOT)  # the ACPI tables have reached it
     assert int(vm.expect(r"@memory (\d+)", BOOT).group(1)) > 4800 << 10
+    vm.expect("@dmi Mica [0-9a-f-]+8[0-9a-f]{3}-[0-9a-f-]+", BOOT)
     vm.expect("@idle", BOOT)
     kept = nvram.read_bytes()
     assert len(kept) == len(template) and kept != template  # it has written its boot entries
