@@ -57,7 +57,22 @@ class Machine:
     def start(self):
         self.vm = console.Machine(self.argv(), keep_errors=True, start_new_session=True)
 
+    def again(self, until):
+        """The machine has powered off; it is started again, without its CD-ROMs, and its seconds go on."""
+        while not self.vm.eof:
+            if time.monotonic() > until:
+                raise Timeout(f"the machine did not power off in time: {self.tail()}")
+            self.vm.pump(1)
+        began, log = self.vm.start, self.vm.log
+        if self.vm.process.wait():
+            raise Timeout(f"the machine ended with status {self.vm.process.returncode}: {self.tail()}")
+        self.close()
+        self.drives = [d for d in self.drives if not d.cdrom]
+        self.start()
+        self.vm.start, self.vm.log, self.vm.seen = began, log, len(log)
+
     def close(self):
+        """What talks to the machine is opened again when it is needed."""
         if self.vm:
             self.vm.close()
 
@@ -124,6 +139,8 @@ class Machine:
                 time.sleep(0.02)
         elif kind == "send":
             self.vm.send(what[0])
+        elif kind == "again":
+            self.again(until)
         else:
             self.wait(kind, what[0] if len(what) == 1 else what, until)
 
@@ -175,6 +192,7 @@ class Mica(Machine):
         super().close()
         if self.control:
             self.control.close()
+            self.control = None
 
 
 QEMU_KEYS = {"enter": "ret", "space": "spc", ".": "dot", "/": "slash", "page-down": "pgdn", "page-up": "pgup", "=": "equal", ",": "comma", "\\": "backslash",
@@ -275,6 +293,7 @@ class Qemu(Machine):
         if self.qmp:
             self.lines.close()
             self.qmp.close()
+            self.qmp = None
 
 
 def folder():

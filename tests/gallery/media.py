@@ -11,8 +11,8 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(TOP, "tools")]
 import bootdisk  # noqa: E402
 
-# GRUB speaks on the serial line, too, and says when it is there.
-GRUB_SAYS = "insmod serial\nserial --unit=0 --speed=115200\nterminal_output console serial\nterminal_input console serial\nset timeout=0\necho @grub\n"
+# GRUB speaks on the serial line alone, and says when it is there: a BIOS writes to both.
+GRUB_SAYS = "insmod serial\nserial --unit=0 --speed=115200\nterminal_output serial\nterminal_input serial\nset timeout=0\necho @grub\n"
 
 
 def copy(target, shop, package, path):
@@ -21,14 +21,14 @@ def copy(target, shop, package, path):
 
 
 def grub_iso(target, shop, config, *files):
-    """What grub-mkrescue makes: for both firmwares. files: (path on it, package, path there)."""
+    """What grub-mkrescue makes: for both firmwares. files: (path on it, package, path there[, architecture])."""
     with tempfile.TemporaryDirectory() as top:
         os.makedirs(os.path.join(top, "boot/grub"))
         with open(os.path.join(top, "boot/grub/grub.cfg"), "w", encoding="utf-8") as f:
             f.write(GRUB_SAYS + config)
-        for path, package, source in files:
+        for path, package, *source in files:
             os.makedirs(os.path.dirname(os.path.join(top, path)), exist_ok=True)
-            shutil.copyfile(shop.file(package, source), os.path.join(top, path))
+            shutil.copyfile(shop.file(package, *source), os.path.join(top, path))
         shop.call(["grub-mkrescue", "-o", target, top, "--", "-volid", "GALLERY"], "grub-mkrescue")
 
 
@@ -45,6 +45,11 @@ def isolinux(target, shop, config, *files):
             shutil.copyfile(shop.file(package, source) if package else real_mode_disk(shop), os.path.join(top, path))
         shop.call(["xorriso", "-as", "mkisofs", "-quiet", "-o", target, "-V", "GALLERY", "-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4",
                    "-boot-info-table", "-isohybrid-mbr", shop.file("isolinux", "usr/lib/ISOLINUX/isohdpfx.bin"), top], "xorriso")
+
+
+def empty(target, shop, gib):
+    with open(target, "wb") as f:
+        f.truncate(gib << 30)
 
 
 def real_mode(target, shop):

@@ -4,8 +4,7 @@
 All is kept under the image cache: packages/NAME.ARCH (unpacked), media/NAME-KEY (made once; the key is a hash of what makes it). A
 package's version is whatever Debian 12 has now; what was fetched stays until the cache is removed.
 """
-import hashlib
-import inspect
+import glob
 import os
 import re
 import shutil
@@ -101,16 +100,10 @@ class Shop:
     # ---- media ----
 
     def media(self, name, make, *args):
-        """The path of what make(target, shop, *args) makes; where it has been made by the same code of the same, it is taken."""
-        sources = inspect.getsource(make) + repr(args)
-        for other in ("media.py", "src"):
-            path = os.path.join(HERE, other)
-            for p in sorted(os.listdir(path)) if os.path.isdir(path) else [""]:
-                if make.__module__ == "media" and other == "media.py":
-                    continue
-                with open(os.path.join(path, p) if p else path, encoding="utf-8") as f:
-                    sources += f.read()
-        final = os.path.join(self.cache, "media", f"{name}-{hashlib.sha256(sources.encode()).hexdigest()[:10]}")
+        """The path of what make(target, shop, *args) makes; where it has been made by the same module of the same, it is taken."""
+        sources = [sys.modules[make.__module__].__file__, *glob.glob(os.path.join(HERE, "src", "*"))]
+        key = tree.digest(repr((make.__name__, args)), *(tree.read(p) for p in sorted(sources)))[:10]
+        final = os.path.join(self.cache, "media", f"{name}-{key}")
         if not os.path.exists(final):
             self.say(f"making {name}")
             work = os.path.join(self.cache, "media", ".new-" + name)
