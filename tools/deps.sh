@@ -22,8 +22,8 @@ compat='mmdebstrap e2fsprogs uidmap dpkg tar xz-utils util-linux qemu-system-x86
 # What tests/gallery makes its disks and CD-ROMs with; the systems on them are unpacked, not installed.
 gallery='apt dpkg mmdebstrap e2fsprogs uidmap xorriso mtools gcc binutils seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin qemu-system-x86'
 # What bench/engine compares with, and the programs that its guests run.
-bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash
-	python3 python3-matplotlib util-linux'
+bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc6-dev-i386 lib32gcc-12-dev libc-bin libsqlite3-dev zlib1g-dev
+	perl-base lua5.4 dash python3 python3-matplotlib util-linux'
 # What the guest of bench/soak runs.
 soak='gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash sqlite3 stress-ng python3 util-linux'
 

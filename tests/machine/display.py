@@ -87,10 +87,10 @@ class Screenshots:
         self.options = ["--display", "vga"]
 
     def command(self, name, *words):
-        return subprocess.run([self.mica, name, self.control, *words]).returncode
+        return subprocess.run([self.mica, name, "--control", self.control, *words]).returncode
 
     def look(self, name):
-        text = subprocess.run([self.mica, "screenshot", self.control, "--text"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+        text = subprocess.run([self.mica, "screenshot", "--control", self.control, "--text"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         if name == "text" and text.stdout != said():
             return f"text: it says {text.stdout!r}"
         if name != "text" and (text.returncode != 1 or "shows a picture" not in text.stderr):

@@ -7,7 +7,7 @@
 #include "block/block.h"
 #include "device/chr.h"
 #include "device/uart.h"
-#include "pci_rig.h"
+#include "unit/machine/pci_rig.h"
 #include "vdriver.h"
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * test_nvme.c - an NVMe disk as a driver finds it: start, queues, reads and writes by PRPs and lists of them, trim,
  * errors, interrupts, full completion queues, reset, saved with commands that were not taken yet.
  */
-#include "ahci_driver.h" /* its memory and loop */
+#include "unit/device/ata/ahci_driver.h" /* its memory and loop */
 #include "base/state.h"
 #include "device/nvme/nvme.h"
 

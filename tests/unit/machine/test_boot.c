@@ -9,7 +9,7 @@
 /* clang-format on */
 
 #include "boot_images.h"
-#include "fake_cpu.h"
+#include "unit/cpu/fake_cpu.h"
 #include "machine/boot.h"
 #include "machine/layout.h"
 #include "machine/pci.h"

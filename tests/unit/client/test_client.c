@@ -3,7 +3,7 @@
  */
 #include "base/clock.h"
 #include "client/client.h"
-#include "fake_vm.h"
+#include "unit/vmm/fake_vm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

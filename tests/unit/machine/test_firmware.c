@@ -15,7 +15,7 @@
 
 #include <sys/mman.h>
 
-#include "fake_cpu.h" /* defines cpu_*: in one file per test */
+#include "unit/cpu/fake_cpu.h" /* defines cpu_*: in one file per test */
 
 #define RAM_BYTES (16 * MIB)
 #define ROM_BYTES (256 * KIB)

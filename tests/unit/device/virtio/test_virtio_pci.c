@@ -3,7 +3,7 @@
  * test_virtio_pci.c - the PCI transport as a driver finds it: capabilities, registers and their widths,
  * features, queues, MSI-X vectors, INTx, the configuration access capability.
  */
-#include "pci_rig.h"
+#include "unit/machine/pci_rig.h"
 #include "vdriver.h"
 
 #include <setjmp.h>

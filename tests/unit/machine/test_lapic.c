@@ -4,14 +4,14 @@
 #include "machine/lapic.h"
 #include "machine/tick.h"
 #include "machine/layout.h"
-#include "../patience.h"
+#include "patience.h"
 
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "fake_cpu.h" /* defines cpu_*: in one file per test */
+#include "unit/cpu/fake_cpu.h" /* defines cpu_*: in one file per test */
 
 #define NCPUS 4
 

@@ -2,6 +2,7 @@
 /* test_control.c - the control socket's protocol, its bounds, and what a client's end means. */
 #include "fake_vm.h"
 #include "base/clock.h"
+#include "device/input/key.h"
 #include "vmm/err_json.h"
 
 #include <setjmp.h>
@@ -172,6 +173,35 @@ static void test_errors(void **state)
 	fails("{\"command\":\"hello\",\"versions\":[2,3]}\n", "bad-version", "this VM speaks version 1");
 	fails("{\"command\":\"hello\",\"versions\":1}\n", "bad-argument", "versions: not a list");
 	assert_int_equal(vm.asked, VM_NOTHING);
+}
+
+static void typed(const char *line, unsigned n, const u16 *want)
+{
+	nkeys = 0;
+	ok(line);
+	assert_int_equal(nkeys, n);
+	assert_memory_equal(keys, want, n * sizeof(*want));
+}
+
+#define D KEY_DOWN
+
+static void test_typing(void **state)
+{
+	const u16 text[] = { 0x2a | D, 0x1e | D, 0x1e, 0x2a, 0x1c | D, 0x1c };
+	const u16 together[] = { 0x1d | D, KEY_HANGUL | D, KEY_HANGUL, 0x1d };
+
+	typed("{\"command\":\"type\",\"text\":\"A\\n\"}\n", 6, text);
+	typed("{\"command\":\"sendkey\",\"keys\":[\"Ctrl\",\"hangul\"]}\n", 4, together);
+	/* Looking types nothing, and says the same. */
+	typed("{\"command\":\"type\",\"text\":\"A\\n\",\"look\":true}\n", 0, NULL);
+	nkeys = 0;
+	fails("{\"command\":\"type\",\"text\":\"a\\u00e9\",\"look\":true}\n", "unknown-key", "U+00E9");
+	fails("{\"command\":\"type\",\"text\":\"a\\u00e9\"}\n", "unknown-key", "U+00E9");
+	fails("{\"command\":\"sendkey\",\"keys\":[\"a\",\"frob\"]}\n", "unknown-key", "'frob' is no key");
+	fails("{\"command\":\"type\",\"text\":\"a\",\"look\":1}\n", "bad-argument", "look: not true or false");
+	assert_int_equal(nkeys, 0);
+	vm.no_screen = true;
+	fails("{\"command\":\"type\",\"text\":\"a\",\"look\":true}\n", "no-screen", "--display vga");
 }
 
 /* Bytes that are no UTF-8, as paths may have them, do not cost the answer. */
@@ -588,6 +618,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_typing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_screen_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line_drops, setup, teardown),

@@ -4,7 +4,7 @@
  * instruction, and come back when they are not. The software engine, in real mode: vector n's handler halts at
  * 0x1000 + n.
  */
-#include "../fake_bus.h"
+#include "fake_bus.h"
 #include "cpu/cpu.h"
 
 #include <pthread.h>

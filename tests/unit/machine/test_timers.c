@@ -5,7 +5,7 @@
 #include "machine/layout.h"
 #include "machine/pit.h"
 #include "machine/rtc.h"
-#include "../patience.h"
+#include "patience.h"
 #include "machine/tick.h"
 
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "base/clock.h"
 #include "net/net.h"
-#include "../patience.h"
+#include "patience.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

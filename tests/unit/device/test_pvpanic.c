@@ -2,7 +2,7 @@
 /* test_pvpanic.c - a guest's panic, as a driver tells it, and what of it a listener hears. */
 #include "device/class.h"
 #include "machine/machine.h"
-#include "pci_rig.h"
+#include "unit/machine/pci_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

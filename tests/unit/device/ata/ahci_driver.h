@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/ram.h"
 #include "device/ata/ahci.h"
-#include "pci_rig.h"
+#include "unit/machine/pci_rig.h"
 
 #include <fcntl.h>
 

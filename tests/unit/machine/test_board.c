@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "fake_cpu.h" /* defines cpu_*: in one file per test */
+#include "unit/cpu/fake_cpu.h" /* defines cpu_*: in one file per test */
 
 #define NCPUS 2
 

@@ -18,8 +18,8 @@
 
 #include <sys/mman.h>
 
-#include "fake_cpu.h" /* defines cpu_*: in one file per test */
-#include "pci_rig.h"
+#include "unit/cpu/fake_cpu.h" /* defines cpu_*: in one file per test */
+#include "unit/machine/pci_rig.h"
 
 struct cpu_vm {
 	struct cpu cpu[1];

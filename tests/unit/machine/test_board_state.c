@@ -7,7 +7,7 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "machine/pci.h"
-#include "../patience.h"
+#include "patience.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 
 #include <sys/mman.h>
 
-#include "fake_cpu.h" /* defines cpu_*: in one file per test */
+#include "unit/cpu/fake_cpu.h" /* defines cpu_*: in one file per test */
 
 #define NCPUS 2
 #define LAPIC LAYOUT_LAPIC
