@@ -90,7 +90,8 @@ static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at, unsigned
  */
 static u32 flags_undefined(const struct soft_cpu *c, const struct block *b)
 {
-	const u8 *p = c->ram->host + b->phys;
+	u8 room[CHECK_CODE_ROOM];
+	const u8 *p = check_code(c, b, room);
 	u64 end = c->rip - c->gpr[GPR_BLK];
 	u32 undefined = 0, here = 0;
 	u32 left = 0; /* at branches, any of which may have led to c->rip, also backwards */

@@ -46,7 +46,7 @@ struct jit_way {
 
 struct jit_row {
 	u16 mnemonic; /* ZydisMnemonic */
-	u8 flags;     /* JR_* */
+	u16 flags;    /* JR_* */
 	struct jit_way way[JIT_WAYS];
 };
 extern const struct jit_row jit_rows[];
