@@ -309,6 +309,11 @@ void machine_use(struct machine *m, enum machine_part part)
 		firmware_parts_changed(m->firmware);
 }
 
+void machine_ask_poweroff(struct machine *m)
+{
+	event(m, MACHINE_POWEROFF, 0);
+}
+
 void machine_ask_reset(struct machine *m)
 {
 	event(m, MACHINE_RESET, 0);

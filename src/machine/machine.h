@@ -87,6 +87,8 @@ void machine_add_device(struct machine *m, struct device *d);
 enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2 };
 void machine_use(struct machine *m, enum machine_part part);
 void machine_ask_reset(struct machine *m);
+/* Likewise to end the VM, as ACPI's S5 does. */
+void machine_ask_poweroff(struct machine *m);
 /* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
 bool machine_quiesce(struct machine *m);
 /* All devices go on; also after machine_state() has loaded. */

@@ -19,7 +19,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 stty -echo </dev/console
-while read -r m; do insmod "/modules/$m" || echo "@insmod-failed $m"; done </modules/order
+while read -r m; do insmod "/modules/$m" $([ "$m" = i6300esb.ko ] && echo heartbeat=2) || echo "@insmod-failed $m"; done </modules/order
 for word in $(cat /proc/cmdline); do
 	case $word in port=*|sink=*) export "$word" ;; esac
 done
@@ -36,8 +36,10 @@ for d in eth0 eth1; do
 	echo "@gave $driver"
 	ifconfig $d down
 done
+for w in /sys/class/watchdog/*; do echo "@watchdog $(cat "$w/identity")"; done
 echo "@end"
-poweroff -f
+exec 3>/dev/watchdog
+sleep 100
 """
 
 
@@ -50,7 +52,7 @@ def kernel(image, tmp_path):
     def read(path):
         with open(os.path.join(kept, path), "rb") as f:
             return f.read()
-    debian_kernel.modules_of(read, ["e1000", "e1000e"], tmp_path / "modules")
+    debian_kernel.modules_of(read, ["e1000", "e1000e", "i6300esb"], tmp_path / "modules")
     (tmp_path / "init").write_text(INIT)
     initramfs.write(tmp_path / "initrd", tmp_path / "init", os.path.join(image, "busybox"), tmp_path / "modules")
     return ["--kernel", os.path.join(kept, "vmlinuz"), "--initrd", str(tmp_path / "initrd")]
@@ -83,7 +85,8 @@ def test_one_guest_with_all(run, web, kernel, sink):
     (web.root / "hello").write_bytes(content)
     port, got, thread = sink
     vm = run("--engine", ENGINE, "--memory", "512M", *kernel, "--append", f"console=ttyS0 quiet panic=-1 port={web.port} sink={port}",
-             "--net", "user,model=e1000", "--net", "user,model=e1000e", "--no-reboot")
+             "--net", "user,model=e1000", "--net", "user,model=e1000e",
+             "--device", "i6300esb,action=poweroff", "--no-reboot")
     drivers = []
     for _ in range(2):
         driver, digest = says(vm, "got", BOOT).split()
@@ -91,6 +94,7 @@ def test_one_guest_with_all(run, web, kernel, sink):
         assert says(vm, "gave") == driver
         drivers.append(driver)
     assert sorted(drivers) == ["e1000", "e1000e"]
+    assert says(vm, "watchdog") == "i6300ESB timer"
     says(vm, "end")
     ends(vm)
     thread.join(patience.seconds(10))

@@ -24,6 +24,7 @@
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
+	DEVICE(i6300esb,       "i6300esb.c") \
 	/* the end */
 /* clang-format on */
 
