@@ -22,6 +22,8 @@
 #define LAYOUT_ECAM_BYTES 0x100000ull
 #define LAYOUT_PCI_LAST_BUS 0 /* Linux probes every slot of every bus up to this one at boot: 32 accesses a bus */
 #define LAYOUT_IOAPIC 0xfec00000ull
+#define LAYOUT_HPET 0xfed00000ull
+#define LAYOUT_HPET_BYTES 0x400ull
 #define LAYOUT_LAPIC 0xfee00000ull
 
 /* The same with firmware, which expects Intel's Q35 board: it says itself where ECAM is (pam.h), and puts BARs where
@@ -61,6 +63,8 @@
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
 #define LAYOUT_GSI_KEYBOARD 1
 #define LAYOUT_GSI_UART1 4
+#define LAYOUT_GSI_HPET1 6 /* a PC's floppy drives and printer, which this board has not */
+#define LAYOUT_GSI_HPET2 7
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
 #define LAYOUT_GSI_MOUSE 12

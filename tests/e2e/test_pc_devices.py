@@ -23,6 +23,11 @@ while read -r m; do insmod "/modules/$m" $([ "$m" = i6300esb.ko ] && echo heartb
 for word in $(cat /proc/cmdline); do
 	case $word in port=*|sink=*) export "$word" ;; esac
 done
+clocks=/sys/devices/system/clocksource/clocksource0
+echo hpet >$clocks/current_clocksource
+sleep 0.2
+echo "@clock $(cat $clocks/current_clocksource) $(grep -c HPET /proc/iomem)"
+echo tsc >$clocks/current_clocksource
 ifconfig lo up
 printf '#!/bin/sh\n[ "$1" = bound ] && ifconfig $interface $ip netmask $subnet && route add default gw $router\n' >/tmp/dhcp
 chmod +x /tmp/dhcp
@@ -86,7 +91,8 @@ def test_one_guest_with_all(run, web, kernel, sink):
     port, got, thread = sink
     vm = run("--engine", ENGINE, "--memory", "512M", *kernel, "--append", f"console=ttyS0 quiet panic=-1 port={web.port} sink={port}",
              "--net", "user,model=e1000", "--net", "user,model=e1000e",
-             "--device", "i6300esb,action=poweroff", "--no-reboot")
+             "--device", "hpet", "--device", "i6300esb,action=poweroff", "--no-reboot")
+    assert says(vm, "clock", BOOT) == "hpet 1"
     drivers = []
     for _ in range(2):
         driver, digest = says(vm, "got", BOOT).split()
