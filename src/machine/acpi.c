@@ -303,6 +303,40 @@ static void dsdt_keyboard(struct aml *a)
 	aml_end(a, dev);
 }
 
+/* Microsoft, "Virtual Machine Generation ID", 2012: _CID and _DDN are what systems look for. */
+static void dsdt_generation(struct aml *a)
+{
+	size_t dev = aml_device(a, "VGEN");
+
+	aml_name(a, "_HID");
+	aml_string(a, "MICA0001");
+	aml_name(a, "_CID");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "_DDN");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "ADDR");
+	size_t at = aml_package(a, 2);
+	aml_int(a, (u32)LAYOUT_GENERATION);
+	aml_int(a, LAYOUT_GENERATION >> 32);
+	aml_end(a, at);
+	aml_end(a, dev);
+}
+
+/* 5.6.4.1.1: _Exx, the event's number in hex, for one that is an edge. */
+static void dsdt_generation_event(struct aml *a)
+{
+	size_t gpe = aml_scope(a, "\\_GPE");
+	char name[5];
+
+	snprintf(name, sizeof(name), "_E%02X", LAYOUT_GPE_GENERATION & 0xff);
+	size_t m = aml_method(a, name, 0);
+	aml_notify(a);
+	aml_ref(a, "\\_SB.VGEN");
+	aml_int(a, 0x80);
+	aml_end(a, m);
+	aml_end(a, gpe);
+}
+
 static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places, unsigned has)
 {
 	size_t dev, res;
@@ -372,7 +406,11 @@ static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *p
 	}
 	if (has & MACHINE_KEYBOARD)
 		dsdt_keyboard(a);
+	if (has & MACHINE_GENERATION)
+		dsdt_generation(a);
 	aml_end(a, sb);
+	if (has & MACHINE_GENERATION)
+		dsdt_generation_event(a);
 }
 
 static u32 write_dsdt(struct area *ar, unsigned ncpus)

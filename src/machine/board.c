@@ -367,6 +367,11 @@ void machine_power_button(struct machine *m)
 	acpi_pm_power_button(m->acpi);
 }
 
+void machine_gpe(struct machine *m, unsigned n)
+{
+	acpi_pm_gpe(m->acpi, n);
+}
+
 void machine_nmi(struct machine *m)
 {
 	lapic_lint1(m->lapics);

@@ -84,7 +84,7 @@ void machine_add_device(struct machine *m, struct device *d);
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
  * reset (no lock held). Before vCPUs run.
  */
-enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4 };
+enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4, MACHINE_GENERATION = 8 };
 void machine_use(struct machine *m, enum machine_part part);
 /* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */
 void machine_replace_legacy(struct machine *m, bool on);
@@ -97,6 +97,8 @@ bool machine_quiesce(struct machine *m);
 void machine_resume(struct machine *m);
 /* Press the ACPI power button. Any thread. */
 void machine_power_button(struct machine *m);
+/* An ACPI general-purpose event (layout.h). Any thread. */
+void machine_gpe(struct machine *m, unsigned n);
 /* Pulse every local APIC's LINT1: an NMI where the guest wired it so. Any thread. */
 void machine_nmi(struct machine *m);
 /* All devices and chips to power-on state (system reset); no vCPU is in cpu_run(). The vCPUs themselves are the

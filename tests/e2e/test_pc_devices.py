@@ -4,6 +4,7 @@ all of it. Without a package archive to fetch that kernel from, the tests are sk
 import hashlib
 import os
 import socket
+import subprocess
 import threading
 
 import debian_kernel
@@ -39,9 +40,14 @@ for d in eth0 eth1; do
 	echo "@got $driver $(md5sum </tmp/got | cut -d' ' -f1)"
 	nc 10.0.2.2 "$sink" </tmp/got
 	echo "@gave $driver"
-	ifconfig $d down
+	[ $d = eth1 ] || ifconfig $d down
 done
 for w in /sys/class/watchdog/*; do echo "@watchdog $(cat "$w/identity")"; done
+echo "@ready"
+read -r line
+echo "@forked $(dmesg | grep -c "virtual machine fork")"
+wget -q -O /tmp/got "http://10.0.2.2:$port/hello"
+echo "@got again $(md5sum </tmp/got | cut -d' ' -f1)"
 echo "@end"
 exec 3>/dev/watchdog
 sleep 100
@@ -85,13 +91,14 @@ def sink():
         yield server.getsockname()[1], got, thread
 
 
-def test_one_guest_with_all(run, web, kernel, sink):
+def test_one_guest_with_all(mica, run, tmp_path, web, kernel, sink):
     content = os.urandom(3 << 20)
     (web.root / "hello").write_bytes(content)
     port, got, thread = sink
     vm = run("--engine", ENGINE, "--memory", "512M", *kernel, "--append", f"console=ttyS0 quiet panic=-1 port={web.port} sink={port}",
              "--net", "user,model=e1000", "--net", "user,model=e1000e",
-             "--device", "hpet", "--device", "i6300esb,action=poweroff", "--no-reboot")
+             "--device", "hpet", "--device", "vmgenid",
+             "--device", "i6300esb,action=poweroff", "--no-reboot", "--control", f"{tmp_path}/ctl")
     assert says(vm, "clock", BOOT) == "hpet 1"
     drivers = []
     for _ in range(2):
@@ -101,8 +108,18 @@ def test_one_guest_with_all(run, web, kernel, sink):
         drivers.append(driver)
     assert sorted(drivers) == ["e1000", "e1000e"]
     assert says(vm, "watchdog") == "i6300ESB timer"
+    says(vm, "ready")
+
+    # It goes on from a file: a network card as it was left, at a network that is new.
+    subprocess.run([mica, "save", "--control", tmp_path / "ctl", "--output", tmp_path / "state", "--quit"], check=True)
+    ends(vm)
+    first = vm.log
+    vm = run("--restore", f"{tmp_path}/state,trust=on")
+    vm.send("\n")
+    assert says(vm, "forked") == "1"
+    assert says(vm, "got") == f"again {hashlib.md5(content).hexdigest()}"
     says(vm, "end")
     ends(vm)
     thread.join(patience.seconds(10))
     assert got == [hashlib.md5(content).hexdigest()] * 2
-    assert "@insmod-failed" not in vm.log and "@no-lease" not in vm.log
+    assert "@insmod-failed" not in first and "@no-lease" not in first
