@@ -60,6 +60,7 @@ enum device_news {
 	DEVICE_LINK,         /* NIC: its link went down, or up again */
 	DEVICE_PANICKED,     /* the guest's kernel has failed, and does no more */
 	DEVICE_CRASH_LOADED, /* ... and hands over to a kernel for crashes, which goes on */
+	DEVICE_EXPIRED,      /* a watchdog: the guest did not call in time */
 };
 
 /* fn is called on any thread, with the device's locks held; it notes and returns. NULL: nobody listens. */
