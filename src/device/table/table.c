@@ -16,6 +16,7 @@
 	DEVICE(ide_cdrom,      "ata/ide_class.c") \
 	DEVICE(virtio_net,     "virtio/virtio_net.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
+	DEVICE(virtio_fs,      "virtio/virtio_fs.c") \
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
