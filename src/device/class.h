@@ -36,6 +36,7 @@ enum device_role {
 	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
 	DEVICE_INPUT,   /* what is in front of a screen: --display; it has keys() and pointer() */
 	DEVICE_VSOCK,   /* args.listen_fd, fd (vsock/vsock.h), cid: --vsock */
+	DEVICE_SHARE,   /* args.fd (share/share.h), tag: --share */
 };
 
 enum device_value {
@@ -88,6 +89,7 @@ struct device_args {
 	int fd;             /* owned like blk. NIC: a datagram socket, one Ethernet frame a message (net/net.h) */
 	int listen_fd;      /* owned like blk */
 	u64 cid;
+	const char *tag;
 	u8 mac[DEVICE_MAC_BYTES];
 	unsigned mtu;    /* what the network takes */
 	bool checked;    /* what it sends has right checksums */
