@@ -267,7 +267,7 @@ static inline struct net *start(const struct net_hostfwd *fwd, unsigned nfwd)
 
 	struct net_backend b;
 
-	if (net_user_start(&b, fwd, nfwd, &e) < 0)
+	if (net_user_start(&b, fwd, nfwd, NULL, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(b.mtu, NET_USER_MTU);
 	assert_true(b.checked);
