@@ -196,7 +196,7 @@ static inline u8 *tcp(struct net *n)
 }
 
 /* The next segment that carries data, SYN, FIN or RST; returns its data. */
-static const char *tcp_recv(struct net *n, u32 *seq, u8 *flags)
+static inline const char *tcp_recv(struct net *n, u32 *seq, u8 *flags)
 {
 	static char text[NET_FRAME_MAX];
 
