@@ -356,6 +356,10 @@ static const struct opt table[] = {
 	     "default none") },
 	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
 	  N_("another device: id=NAME and what it takes, see below; repeatable") },
+	{ "vsock", "path=SOCKET[,cid=N]", options_set_vsock, 0,
+	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
+	     "guest, "
+	     "port N of the host is SOCKET_N; cid: the guest's address, default 3") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,

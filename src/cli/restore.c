@@ -75,6 +75,8 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 		path[strcspn(path, " ")] = '\0';
 		show_file(&n, _("read, a module"), path);
 	}
+	if (!run_opts_given(o, "vsock") && was->vsock)
+		show_file(&n, _("listen, and connect to sockets beside it"), was->vsock);
 	for (unsigned i = 0; !o->cfg.ndisks && i < was->ndisks; i++)
 		if (*was->disks[i].path)
 			show_file(&n,
@@ -105,7 +107,8 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 	}
 	err_set(e, EPERM,
 		"whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-		"yours with --kernel, --initrd, --module, --nvram, --disk and --net",
+		"yours with --kernel, --initrd, --module, --nvram, --disk, --net and "
+		"--vsock",
 		doubled);
 	free(doubled);
 	return -EPERM;
@@ -140,6 +143,10 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 	if (!run_opts_given(o, "module")) {
 		TAKE(modules);
 		TAKE(nmodules);
+	}
+	if (!run_opts_given(o, "vsock")) {
+		TAKE(vsock);
+		TAKE(vsock_cid);
 	}
 	TAKE(cpu);
 	TAKE(cpus);
@@ -176,6 +183,8 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 		return err_set(e, EINVAL,
 			       "--module: the saved VM has %u modules; give as many, in the same order, or none",
 			       was->cfg.nmodules);
+	if (o->cfg.vsock && !was->cfg.vsock)
+		return err_set(e, EINVAL, "--vsock: the saved VM has none");
 	if (o->cfg.ndisks && o->cfg.ndisks != was->cfg.ndisks)
 		return err_set(e, EINVAL, "--disk: the saved VM has %u disks; give as many, in the same order, or none",
 			       was->cfg.ndisks);

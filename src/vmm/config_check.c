@@ -9,6 +9,7 @@
 #include "vmm/identity.h"
 #include "base/i18n.h"
 #include "vnc/vnc.h"
+#include "vsock/vsock.h"
 
 int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
 {
@@ -159,6 +160,11 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->ndevices > VMM_DEVICES_MAX)
 		return err_set(e, EINVAL, "devices: %u are too many; at most %d", c->ndevices, VMM_DEVICES_MAX);
+	if (c->vsock && (c->vsock_cid < VMM_CID_MIN || c->vsock_cid > VMM_CID_MAX))
+		return err_set(e, EINVAL, "vsock: cid=%llu is out of range; write %u to %u",
+			       (unsigned long long)c->vsock_cid, VMM_CID_MIN, VMM_CID_MAX);
+	if (c->vsock && (r = vsock_check(c->vsock, e)) < 0)
+		return err_prefix(e, "vsock");
 	if (c->vnc && !strcmp(c->screen, "none"))
 		return err_set(e, EINVAL, "vnc: there is no screen to show; write screen vga");
 	if (c->vnc && (r = vnc_check(c->vnc, c->vnc_password_file != NULL, e)) < 0)

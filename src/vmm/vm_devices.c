@@ -14,11 +14,14 @@
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/vm_int.h"
+#include "vsock/vsock.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define FLUSH_MS 1000
+#define VSOCK_BACKLOG 128
 #define ROM_MAX (128 * KIB)
 #define ROM_MTU 1500u
 
@@ -103,6 +106,22 @@ static int open_net(struct vm *v, unsigned i, const struct device_class *cls, st
 	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
 
+/* ---- what helper processes do for it, which are started here: before there are threads, and the sandbox ---- */
+
+static int open_vsock(struct vm *v, struct device_args *a, struct err *e)
+{
+	auto_close int fd = unix_listen(v->cfg->vsock, e);
+	int r = fd < 0 ? fd : vsock_start(v->cfg->vsock, e);
+
+	if (r < 0)
+		return err_prefix(e, "vsock");
+	listen(fd, VSOCK_BACKLOG); /* clients come in crowds, and some never wait */
+	a->cid = v->cfg->vsock_cid;
+	a->listen_fd = steal_fd(&fd);
+	a->fd = r;
+	return 0;
+}
+
 static int open_back_end(struct vm *v, const struct vmm_planned *p, struct device_args *a, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
@@ -126,6 +145,8 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 				 c->virtio_console_path, e);
 		a->chr = v->virtio_console;
 		break;
+	case DEVICE_VSOCK:
+		return open_vsock(v, a, e);
 	case DEVICE_DISPLAY:
 		open_rom(a, p->cls);
 		break;
@@ -145,6 +166,7 @@ static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 		.nparams = p->nparams,
 		.listener = { .fn = vm_on_device_news, .opaque = d },
 		.fd = -1,
+		.listen_fd = -1,
 	};
 	int r = open_back_end(v, p, &a, e);
 

@@ -15,7 +15,10 @@
 	DEVICE(ide_disk,       "ata/ide_class.c") \
 	DEVICE(ide_cdrom,      "ata/ide_class.c") \
 	DEVICE(virtio_net,     "virtio/virtio_net.c") \
+	DEVICE(e1000e,         "e1000/e1000.c") \
+	DEVICE(e1000,          "e1000/e1000.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
+	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
 	DEVICE(debugcon,       "debugcon.c") \

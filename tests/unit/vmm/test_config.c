@@ -22,7 +22,8 @@ static const char full[] =
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
-    "v\",\"virtio_console_fd\":8,\"screen\":\"vga\",\"vnc\":\"unix:/s\",\"vnc_password_file\":\"/p\","
+    "v\",\"virtio_console_fd\":8,\"vsock\":\"/v.sock\",\"vsock_cid\":9,\"screen\":\"vga\",\"vnc\":\"unix:/"
+    "s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
     "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
     "\"firmware\":\"none\","
@@ -115,6 +116,8 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"cpus\":2,\"engine\":\"soft\",\"engine_options\":[\"check=on\"]}",
 		  "one CPU only" },
 		{ "{\"kernel\":\"/k\",\"irqchip\":\"x\"}", "irqchip: 'x'" },
+		{ "{\"kernel\":\"/k\",\"vsock\":\"/s\",\"vsock_cid\":2}", "vsock: cid=2 is out of range" },
+		{ "{\"kernel\":\"/k\",\"vsock\":\"/s/\"}", "write the path of a socket" },
 		{ "{}", "nothing to boot" },
 		{ "{\"firmware\":\"none\",\"disks\":[{\"path\":\"/d\"}]}", "nothing to boot" },
 		{ "{\"kernel\":\"/k\",\"firmware\":\"bios\"}", "would not be booted" },
