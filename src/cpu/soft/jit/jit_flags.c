@@ -27,11 +27,9 @@ struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecoded
 	const struct jit_row *r = jit_row_of(in->mnemonic);
 	unsigned how = r ? r->flags : 0;
 
-	if (how & JR_FLAGS_SEEN)
-		f.read = JF_ALL;
 	if (!z)
 		return f;
-	f.read |= status(z->tested);
+	f.read = status(z->tested);
 	u16 written = status(z->modified | z->set_0 | z->set_1);
 	u16 undefined = status(z->undefined);
 	f.kill = written & (u16)~undefined;
