@@ -35,6 +35,7 @@ enum device_role {
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
 	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
 	DEVICE_INPUT,   /* what is in front of a screen: --display; it has keys() and pointer() */
+	DEVICE_VSOCK,   /* args.listen_fd, fd (vsock/vsock.h), cid: --vsock */
 };
 
 enum device_value {
@@ -84,7 +85,9 @@ struct device_args {
 	/* by role */
 	struct blk *blk;    /* owned from the call on, also when it fails */
 	const char *serial; /* "": none */
-	int fd;             /* owned like blk: a datagram socket, one Ethernet frame a message (net/net.h) */
+	int fd;             /* owned like blk. NIC: a datagram socket, one Ethernet frame a message (net/net.h) */
+	int listen_fd;      /* owned like blk */
+	u64 cid;
 	u8 mac[DEVICE_MAC_BYTES];
 	unsigned mtu;    /* what the network takes */
 	bool checked;    /* what it sends has right checksums */

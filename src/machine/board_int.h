@@ -4,6 +4,7 @@
 #define MICA_BOARD_INT_H
 
 #include "machine/machine.h"
+#include "machine/smbios.h"
 
 #include <pthread.h>
 
@@ -29,6 +30,7 @@ struct machine {
 		bool replaced;
 		bool level[2]; /* what the 8254 and the RTC say */
 	} legacy;
+	struct smbios smbios;
 	unsigned parts;                 /* enum machine_part */
 	struct device *devices, **last; /* at fixed addresses, in the order in which they were added */
 	/* Interrupts that each vCPU took; its own thread counts. */

@@ -5,8 +5,10 @@
 #include "vmm/config.h"
 #include "vmm/device_plan.h"
 #include "vmm/engine_options.h"
+#include "vmm/identity.h"
 #include "base/i18n.h"
 #include "vnc/vnc.h"
+#include "vsock/vsock.h"
 
 int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
 {
@@ -87,7 +89,8 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 	if ((c->nfw_cfg || c->nboot || (c->nvram && *c->nvram)) && c->kernel)
 		return err_set(e, EINVAL,
 			       "fw-cfg, boot, nvram: that is for firmware, and there is none where a kernel is given");
-	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0)
+	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0 ||
+	    (r = identity_parse(NULL, c->smbios, c->nsmbios, e)) < 0)
 		return r;
 	for (unsigned i = 0; r == 0 && i < c->nfw_cfg; i++) {
 		struct vmm_fw_cfg item;
@@ -153,6 +156,11 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->ndevices > VMM_DEVICES_MAX)
 		return err_set(e, EINVAL, "devices: %u are too many; at most %d", c->ndevices, VMM_DEVICES_MAX);
+	if (c->vsock && (c->vsock_cid < VMM_CID_MIN || c->vsock_cid > VMM_CID_MAX))
+		return err_set(e, EINVAL, "vsock: cid=%llu is out of range; write %u to %u",
+			       (unsigned long long)c->vsock_cid, VMM_CID_MIN, VMM_CID_MAX);
+	if (c->vsock && (r = vsock_check(c->vsock, e)) < 0)
+		return err_prefix(e, "vsock");
 	if (c->vnc && !strcmp(c->screen, "none"))
 		return err_set(e, EINVAL, "vnc: there is no screen to show; write screen vga");
 	if (c->vnc && (r = vnc_check(c->vnc, c->vnc_password_file != NULL, e)) < 0)

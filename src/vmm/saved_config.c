@@ -54,8 +54,7 @@ static void strip(json_t *o, const char *cwd)
 					    "engine",
 					    "engine_options",
 					    "irqchip",
-					    "fw_cfg", /* the files themselves are saved */
-					    "boot" };
+					    "fw_cfg" /* the files themselves are saved */ };
 	json_t *v;
 	size_t i;
 
@@ -67,6 +66,7 @@ static void strip(json_t *o, const char *cwd)
 	if (*json_or_empty(o, "nvram"))
 		set_absolute(o, "nvram", cwd);
 	set_absolute(o, "kernel", cwd);
+	set_absolute(o, "vsock", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
 	json_array_foreach(json_object_get(o, "modules"), i, v)
@@ -117,6 +117,8 @@ static int check_names(const struct vmm_config *c, struct err *e)
 		r = check_path(c->firmware, e);
 	if (r == 0 && c->nvram && *c->nvram)
 		r = check_path(c->nvram, e);
+	if (r == 0)
+		r = check_path(c->vsock, e);
 	for (unsigned i = 0; i < c->nnets; i++)
 		names += MIN(c->nets[i].nhostfwd, NAMES_MAX + 1);
 	if (names > NAMES_MAX)
@@ -229,6 +231,9 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 				   : N_("the saved VM has no virtio console"));
 	if (strcmp(was->firmware, cfg->firmware) && !was->kernel)
 		return err_set(e, EINVAL, "the saved VM has firmware '%s', not '%s'", was->firmware, cfg->firmware);
+	if (was->vsock && cfg->vsock && was->vsock_cid != cfg->vsock_cid)
+		return err_set(e, EINVAL, "the saved VM has the CID %llu, not %llu", (unsigned long long)was->vsock_cid,
+			       (unsigned long long)cfg->vsock_cid);
 	if (was->debug_exit != cfg->debug_exit)
 		return err_set(e, EINVAL, "the saved VM differs in --debug-exit");
 	int r = devices_fit(was, cfg, e);

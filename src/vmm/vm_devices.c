@@ -13,11 +13,14 @@
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/vm_int.h"
+#include "vsock/vsock.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define FLUSH_MS 1000
+#define VSOCK_BACKLOG 128
 #define ROM_MAX (64 * 1024)
 
 /* ---- back ends: what is opened becomes the device's with its constructor ---- */
@@ -36,12 +39,14 @@ static int open_chardev(struct chr **out, struct loop *loop, const char *kind, i
 
 static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err *e)
 {
-	const struct vmm_disk *d = &v->cfg->disks[i];
+	struct vmm_disk *d = &v->cfg->disks[i];
 	const struct blk_option direct = { "direct", "on" };
 	struct blk_params p = {
 		.path = *d->path ? d->path : NULL,
 		.removable = d->cdrom,
-		.format = d->format ? d->format : "raw",
+		.format = d->format  ? d->format
+			  : d->cdrom ? "raw"
+				     : NULL,
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
 		.options = &direct,
@@ -51,6 +56,9 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 
 	if (r < 0)
 		return r;
+	/* A saved VM goes on with what was seen now, whatever the guest will have written at its beginning by then. */
+	if (!d->format)
+		d->format = xstrdup("raw");
 	v->disks[v->ndisks++] = a->blk;
 	a->serial = d->serial ? d->serial : "";
 	return 0;
@@ -93,6 +101,22 @@ static void open_rom(struct device_args *a, const char *name)
 	}
 }
 
+/* ---- what helper processes do for it, which are started here: before there are threads, and the sandbox ---- */
+
+static int open_vsock(struct vm *v, struct device_args *a, struct err *e)
+{
+	auto_close int fd = unix_listen(v->cfg->vsock, e);
+	int r = fd < 0 ? fd : vsock_start(v->cfg->vsock, e);
+
+	if (r < 0)
+		return err_prefix(e, "vsock");
+	listen(fd, VSOCK_BACKLOG); /* clients come in crowds, and some never wait */
+	a->cid = v->cfg->vsock_cid;
+	a->listen_fd = steal_fd(&fd);
+	a->fd = r;
+	return 0;
+}
+
 static int open_back_end(struct vm *v, const struct vmm_planned *p, struct device_args *a, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
@@ -116,6 +140,8 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 				 c->virtio_console_path, e);
 		a->chr = v->virtio_console;
 		break;
+	case DEVICE_VSOCK:
+		return open_vsock(v, a, e);
 	case DEVICE_DISPLAY:
 		open_rom(a, "vgabios-stdvga.bin");
 		break;
@@ -135,6 +161,7 @@ static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 		.nparams = p->nparams,
 		.listener = { .fn = vm_on_device_news, .opaque = d },
 		.fd = -1,
+		.listen_fd = -1,
 	};
 	int r = open_back_end(v, p, &a, e);
 

@@ -133,13 +133,16 @@ void op_div1(struct soft_cpu *c, const struct uop *op)
 	NEXT(c, op);
 }
 
-/* ---- imul, two and three operands ---- */
+/* ---- imul, two and three operands: what is undefined, processors may leave as it was ---- */
 
 #define DEF_IMUL(bits, sfx) \
 	always_inline_ u##bits f_imul##bits(struct soft_cpu *c, u##bits a, u##bits b) \
 	{ \
 		u32 f; \
-		__asm__("imul" sfx " %[b], %[a]" FLAGS_OUT : [a] "+r"(a), "=&a"(f) : [b] "r"(b) : "cc"); \
+		__asm__(FLAGS_IN "imul" sfx " %[b], %[a]" FLAGS_OUT \
+			: [a] "+&r"(a), "=&a"(f) \
+			: [b] "r"(b), [fl] "r"(c->fl) \
+			: "cc"); \
 		set_fl(c, f); \
 		return a; \
 	} \

@@ -22,7 +22,7 @@ enum jit_access {
 	JM_OPERAND, /* its operand in memory, where it has one */
 	JM_NONE,    /* none: the operand is an address, or a branch's target */
 	JM_IMPLIED, /* none of ModRM's. DIV as well: like an access it may leave for its handler */
-	JM_STACK,   /* 8 bytes by RSP, together with others near it: jit_group.c */
+	JM_STACK,   /* as much as the code's size by RSP, together with others near it: jit_group.c */
 };
 
 struct jit_way {
@@ -46,7 +46,7 @@ struct jit_way {
 
 struct jit_row {
 	u16 mnemonic; /* ZydisMnemonic */
-	u8 flags;     /* JR_* */
+	u16 flags;    /* JR_* */
 	struct jit_way way[JIT_WAYS];
 };
 extern const struct jit_row jit_rows[];
@@ -83,8 +83,8 @@ jit_takes takes_jcc, takes_jmp, takes_call, takes_ret, takes_jmp_indirect, takes
 jit_emit fl_jcc, fl_jmp, fl_call, fl_ret, fl_indirect;
 /* ---- jit_legacy.c ---- */
 jit_takes lg_takes_jcc, lg_takes_loop, lg_takes_jmp, lg_takes_call, lg_takes_ret, lg_takes_indirect, lg_takes_push,
-    lg_takes_pop, lg_takes_leave;
-jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_pop, lg_leave;
+    lg_takes_push_mem, lg_takes_pop, lg_takes_pop_sp, lg_takes_leave;
+jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_pop, lg_leave;
 /* ---- jit_translate.c ---- */
 jit_emit ji_leave;
 
