@@ -25,12 +25,12 @@ struct machine {
 	struct pv *pv;
 	struct pci_bus *pci;
 	struct lpc *lpc;
+	struct smbios smbios;
 	struct {
 		pthread_mutex_t lock;
 		bool replaced;
 		bool level[2]; /* what the 8254 and the RTC say */
 	} legacy;
-	struct smbios smbios;
 	unsigned parts;                 /* enum machine_part */
 	struct device *devices, **last; /* at fixed addresses, in the order in which they were added */
 	/* Interrupts that each vCPU took; its own thread counts. */

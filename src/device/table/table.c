@@ -18,6 +18,7 @@
 	DEVICE(e1000e,         "e1000/e1000.c") \
 	DEVICE(e1000,          "e1000/e1000.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
+	DEVICE(virtio_fs,      "virtio/virtio_fs.c") \
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
