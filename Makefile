@@ -13,9 +13,9 @@ ARGS    ?=
 SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 
 # The programs and their translations: what a person waits for, without the tests.
-PROGRAMS = mica mica-vmm mica-net mica-slirp mica-gmo
+PROGRAMS = mica mica-vmm mica-net mica-slirp mica-vnc mica-gmo
 
-.PHONY: all help deps build run check analyse coverage compdb deb deb-check test compat bench soak install clean distclean
+.PHONY: all help deps build run check analyse coverage compdb deb deb-check test compat gallery bench soak install clean distclean
 all: build
 
 help:
@@ -24,10 +24,12 @@ help:
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
 	@echo 'make check    a few minutes, before every commit: format, rooms, headers, comments, unit tests'
 	@echo 'make analyse  static analysis: gcc -fanalyzer, clang-tidy, cppcheck'
-	@echo 'make coverage which lines the unit and engine tests reach: $(B)/coverage/html'
+	@echo 'make coverage which lines the unit tests reach: $(B)/coverage/html; ARGS=engine: and the engine tests, all'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
 	@echo 'make compat   programs of Debian in guests and here, in every mode of execution, outputs compared'
 	@echo '              ARGS="--only java --modes default" goes to tests/compat/compat; 8 GiB of disk'
+	@echo 'make gallery  systems booted from their own disks by their own loaders, beside QEMU; 8 GiB of disk'
+	@echo '              ARGS="--only debian --rounds 3" goes to tests/gallery/gallery'
 	@echo 'make bench    the software engine beside the host, QEMU and User-mode Linux; idle cost'
 	@echo 'make soak     everything at once on 4 vCPUs for 20 minutes, results compared with the host'
 	@echo '              ARGS="--minutes 5" goes to bench/soak, as for test and bench'
@@ -61,16 +63,9 @@ analyse: build
 	@tools/deps.sh analyse
 	@tools/analyse --build '$(B)' $(ARGS)
 
-# The builds for it are their own. The engine translates nothing there: coverage counts after calls, and so has no tail calls.
 coverage:
 	@tools/deps.sh build test analyse
-	@meson setup -Db_coverage=true -Dbuildtype=debugoptimized '$(B)/coverage' . $$(test -f '$(B)/coverage/build.ninja' && echo --reconfigure) >/dev/null
-	@ninja -C '$(B)/coverage'
-	@find '$(B)/coverage' -name '*.gcda' -delete
-	@meson test -C '$(B)/coverage' --no-rebuild $(ARGS) || true
-	@mkdir -p '$(B)/coverage/html'
-	@gcovr --root . --filter src/ --object-directory '$(B)/coverage' --html-details '$(B)/coverage/html/index.html' --txt '$(B)/coverage/summary.txt' --print-summary '$(B)/coverage'
-	@echo 'by file: $(B)/coverage/summary.txt, by line: $(B)/coverage/html/index.html'
+	@tools/coverage --build '$(B)' $(ARGS)
 
 # For editors: every file's compiler command
 compdb: $(B)/build.ninja
@@ -84,12 +79,16 @@ deb-check: build deb
 	@tests/deb/check '$(B)'
 
 test:
-	@tools/deps.sh build run check analyse test compat
+	@tools/deps.sh build run check analyse test compat gallery
 	@tools/run-tests --build '$(B)' $(ARGS)
 
 compat: build
 	@tools/deps.sh run compat
 	@tests/compat/compat --build '$(B)' $(ARGS)
+
+gallery: build
+	@tools/deps.sh run gallery
+	@tests/gallery/gallery --build '$(B)' $(ARGS)
 
 bench: build
 	@tools/deps.sh run bench

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # deps.sh GROUP... - install the Debian packages a step needs, and only those that are missing. Says nothing and asks
-# for nothing when all are there. Groups: build, run, check, analyse, test, compat, deb, bench, soak.
+# for nothing when all are there. Groups: build, run, check, analyse, test, compat, gallery, deb, bench, soak.
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
@@ -19,9 +19,11 @@ analyse='clang-tidy-14 cppcheck gcc gcovr'
 deb='debhelper dpkg-dev fakeroot git mmdebstrap'
 # What tests/compat makes its trees with and asks besides this host. The programs that it runs are installed in those trees only.
 compat='mmdebstrap e2fsprogs uidmap dpkg tar xz-utils util-linux qemu-system-x86'
+# What tests/gallery makes its disks and CD-ROMs with; the systems on them are unpacked, not installed.
+gallery='apt dpkg mmdebstrap e2fsprogs uidmap xorriso mtools gcc binutils seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin qemu-system-x86'
 # What bench/engine compares with, and the programs that its guests run.
-bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash
-	python3 python3-matplotlib util-linux'
+bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc6-dev-i386 lib32gcc-12-dev libc-bin libsqlite3-dev zlib1g-dev
+	perl-base lua5.4 dash python3 python3-matplotlib util-linux'
 # What the guest of bench/soak runs.
 soak='gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash sqlite3 stress-ng python3 util-linux'
 
@@ -34,10 +36,11 @@ for group; do
 	analyse) wanted="$wanted $analyse" ;;
 	test) wanted="$wanted $test" ;;
 	compat) wanted="$wanted $compat" ;;
+	gallery) wanted="$wanted $gallery" ;;
 	deb) wanted="$wanted $deb" ;;
 	bench) wanted="$wanted $bench" ;;
 	soak) wanted="$wanted $soak" ;;
-	*) echo "deps.sh: no group '$group': build, run, check, analyse, test, compat, deb, bench, soak" >&2; exit 2 ;;
+	*) echo "deps.sh: no group '$group': build, run, check, analyse, test, compat, gallery, deb, bench, soak" >&2; exit 2 ;;
 	esac
 done
 

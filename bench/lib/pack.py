@@ -19,6 +19,12 @@ PROGRAMS = {
     "work": (["harness", "integer", "branchy", "memory", "fp", "os", "command", "jit", "parallel"], []),
     "work-sqlite": (["harness", "sqlite"], ["-lsqlite3", "-lz", "-lm", "-ldl"]),
 }
+# The same built for 32 bits, for `bench/engine --bits 32`. Without gcc-multilib, which does not go together with cross
+# compilers: what it adds besides is the path of the kernel's headers.
+FLAGS_32 = ["-m32", "-march=i686", "-msse2", "-mfpmath=sse"]
+PROGRAMS_32 = {"work-32": (["harness", "integer", "branchy", "memory", "fp", "os"], [])}
+GROUPS_32 = ("integer", "branchy", "memory", "fp", "os")
+ONLY_64 = ("perl", "lua", "exec-static", "exec-dynamic")  # they are, or execute, Debian's 64-bit programs
 COMPILED_IN_THE_GUEST = ["harness.c", "integer.c", "branchy.c", "parallel.c"]
 
 # Reads command lines from the console and runs them. Every side runs this, the host too.
@@ -65,15 +71,15 @@ def output(*argv):
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
 
 
-def build_programs(out, wanted):
+def build_programs(out, wanted, flags=()):
     """Compiles the workloads; returns {name: path}."""
     made = {}
     for name, (sources, libraries) in wanted.items():
         made[name] = os.path.join(out, name)
-        argv = ["gcc", *FLAGS, "-o", made[name], *(os.path.join(SOURCES, s + ".c") for s in sources), *libraries]
+        argv = ["gcc", *FLAGS, *flags, "-o", made[name], *(os.path.join(SOURCES, s + ".c") for s in sources), *libraries]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode and name == "work":
-            raise PackError(f"the workloads do not compile:\n{done.stdout}")
+        if done.returncode and name in ("work", "work-32"):
+            raise PackError(f"the workloads do not compile (tools/deps.sh bench installs what they need):\n{done.stdout.strip()[-2000:]}")
         if done.returncode:
             print(f"{name} is left out (tools/deps.sh bench installs what it needs):\n{done.stdout.strip()[-300:]}")
             del made[name]
@@ -171,13 +177,24 @@ def workloads(programs, missing):
     return found
 
 
-def pack(out, busybox):
+def add_32(out, files, work):
+    """Adds the 32-bit programs; returns the workloads that they have, each with "program_32"."""
+    headers = "/usr/include/" + output("gcc", "-print-multiarch")
+    programs = build_programs(out, PROGRAMS_32, [*FLAGS_32, "-idirafter", headers])
+    files["bench/work-32"] = programs["work-32"]
+    # Not by asking it for a list: not every host executes 32-bit code.
+    return [{**w, "program_32": "/bench/work-32"} for w in work if w["group"] in GROUPS_32 and w["name"] not in ONLY_64]
+
+
+def pack(out, busybox, bits=64):
     """Builds into `out`; returns {"initrd", "boot_initrd", "root", "key", "work": [workload, ...]}, each workload a dict."""
     files, programs, missing = gather(out, busybox, PROGRAMS)
     if missing:
         print(f"left out, because packages are missing (tools/deps.sh bench installs them): {' '.join(sorted(missing))}")
     packed = {"initrd": os.path.join(out, "initrd"), "boot_initrd": os.path.join(out, "boot-initrd"),
               "root": os.path.join(out, "root"), "work": workloads(programs, missing)}
+    if bits == 32:
+        packed["work"] = add_32(out, files, packed["work"])
     initramfs.write_files(packed["initrd"], files)
     initramfs.write_files(packed["boot_initrd"], {"init": BOOT_INIT, "bin/busybox": busybox})
     write_root(packed["root"], files)

@@ -18,6 +18,7 @@ GROUPS = {
 }
 FIRST_SIX = ("integer", "branchy", "memory", "fp", "os", "busybox")
 FIRST_SIX_TARGETS = ("geometric mean of the first six", 10, 1.5, 1.75, 1.3)
+NEAR_64 = 1.3  # 32-bit code is to take no more than so many times what the 64-bit code of the same work takes
 BUSY = 0.5  # load average above which the host is said to be busy
 UNSTEADY = 1.25  # times of the host itself that differ by more than this factor between rounds are marked
 BOOT_TARGETS = {"boot-init": ("stock Debian kernel to init", 1.0), "boot-login": ("Debian disk to login:", 10.0)}
@@ -77,7 +78,10 @@ def table(result):
             text += "   |" + "".join(f"{t:>8}" for t in targets)
         lines.append(text.rstrip())
 
-    row("time as a multiple of native", "native s", sides + [s + "/mica" for s in others], ("TCG", "UML", "Mica", "whole"))
+    if result["bits"] == 32:
+        lines.append("32-bit code in a 64-bit guest; native is the 64-bit build of the same work, and mica-64 that translated")
+    row("time as a multiple of native", "native s", sides + [s + "/mica" for s in others],
+        ("TCG", "UML", "Mica", "whole") if result["bits"] == 64 else None)
     for group, (title, *targets) in GROUPS.items():
         if group not in result["groups"]:
             continue
@@ -86,7 +90,7 @@ def table(result):
             if work["group"] == group:
                 median = work["median"].get("native")
                 row("  " + name, f"{median:.3f}" + "~" * work["unsteady"] if median else "-", against(work["ratio"]))
-        row(title, "", against(result["groups"][group]), [factor(t) for t in targets] if any(targets) else None)
+        row(title, "", against(result["groups"][group]), [factor(t) for t in targets] if any(targets) and result["bits"] == 64 else None)
     if result["first_six"]:
         lines.append("")
         row(FIRST_SIX_TARGETS[0], "", against(result["first_six"]), [factor(t) for t in FIRST_SIX_TARGETS[1:]])
@@ -110,7 +114,7 @@ def verdicts(result):
     if result["host"]["load"] > BUSY:
         lines.append(f"the host was busy before the run already: load average {result['host']['load']:.1f}")
     for side in result["sides"]:
-        if not side.startswith("mica"):
+        if not side.startswith("mica") or side == "mica-64":
             continue
         for peer, groups, what in (("tcg", GROUPS, "every workload faster than TCG"),
                                    ("uml", ("os",), "every OS-heavy workload faster than User-mode Linux")):
@@ -121,6 +125,12 @@ def verdicts(result):
             if both:
                 lines.append(f"{side}: {what}: " + (f"yes, all {both}" if not slower else f"no, {len(slower)} of {both} are slower: " +
                              ", ".join(f"{n} ({r:.1f} times)" for n, r in sorted(slower, key=lambda s: -s[1]))))
+        if result["bits"] == 32:
+            near = {g: means[side] / means["mica-64"] for g, means in result["groups"].items() if means.get(side) and means.get("mica-64")}
+            if near:
+                lines.append(f"{side}: 32-bit code beside 64-bit code, at most {NEAR_64} times: " +
+                             ", ".join(f"{g} {r:.2f}{' (missed)' * (r > NEAR_64)}" for g, r in near.items()))
+            continue
         # (what, measured, target, as text)
         targets = [(GROUPS[g][0], means.get(side), GROUPS[g][3], factor) for g, means in result["groups"].items()]
         targets.append((FIRST_SIX_TARGETS[0], result["first_six"].get(side), FIRST_SIX_TARGETS[3], factor))
@@ -137,7 +147,7 @@ def verdicts(result):
     return "\n".join(lines)
 
 
-COLOURS = {"mica": "#1b7837", "tcg": "#d95f02", "uml": "#7570b3"}
+COLOURS = {"mica": "#1b7837", "mica-64": "#5aae61", "tcg": "#d95f02", "uml": "#7570b3"}
 OTHERS = ("#5aae61", "#a6dba0", "#01665e", "#c7eae5")
 
 
@@ -152,7 +162,7 @@ def plot(result, path):
     sides = [s for s in result["sides"] if s != "native"]
     others = iter(OTHERS * 4)
     colours = {s: COLOURS[s] if s in COLOURS else next(others) for s in sides}
-    label = {"mica": "Mica", "tcg": "QEMU TCG", "uml": "User-mode Linux"}
+    label = {"mica": "Mica", "mica-64": "Mica, 64-bit code translated", "tcg": "QEMU TCG", "uml": "User-mode Linux"}
     groups = [g for g in GROUPS if g in result["groups"]]
     halves = [[g for g in groups if g in ("integer", "branchy", "memory", "fp")],
               [g for g in groups if g not in ("integer", "branchy", "memory", "fp")]]
@@ -189,7 +199,7 @@ def plot(result, path):
             axis.axvline(at - 0.5, color="#999999", linewidth=0.8)
 
     means = [(GROUPS[g][0].replace(", ", ",\n"), result["groups"][g]) for g in groups]
-    targets = [GROUPS[g][3] for g in groups]
+    targets = [GROUPS[g][3] if result["bits"] == 64 else None for g in groups]
     if result["first_six"]:
         means.append(("geometric mean\nof the first six", result["first_six"]))
         targets.append(FIRST_SIX_TARGETS[3])

@@ -25,6 +25,7 @@ class Side:
     def __init__(self, name, config):
         self.name = name
         self.config = config
+        self.bits = config.bits if self.guest else 64  # of the workloads it runs
 
     def missing(self):
         """Why it cannot take part, or None."""
@@ -54,6 +55,8 @@ class Native(Side):
 
 
 class Mica(Side):
+    engine = "soft"
+
     def __init__(self, name, config, build):
         super().__init__(name, config)
         self.build = build
@@ -70,8 +73,17 @@ class Mica(Side):
 
     def boot_argv(self, initrd, cpus=1):
         c = self.config
-        return [self.path, "run", "--engine", "soft", "--cpu", c.cpu, "--memory", f"{c.memory}M", "--cpus", str(cpus), "--kernel",
+        return [self.path, "run", "--engine", self.engine, "--cpu", c.cpu, "--memory", f"{c.memory}M", "--cpus", str(cpus), "--kernel",
                 c.kernel, "--initrd", initrd, "--append", QUIET, "--no-reboot", *c.mica_args]
+
+
+class Mica64(Mica):
+    """With `--bits 32`: the 64-bit programs, translated as 32-bit ones are."""
+    engine = "soft,direct=off"
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.bits = 64
 
 
 class Tcg(Side):
@@ -125,6 +137,9 @@ class Runner:
         self.machine = None
         self.machine_cpus = 0
 
+    def program(self, work):
+        return work["program_32"] if self.side.bits == 32 else work["program"]
+
     def start(self, cpus):
         if self.machine and self.machine_cpus == cpus:
             return
@@ -139,7 +154,7 @@ class Runner:
 
     def calibrate(self, work, seconds):
         self.start(self.side.cpus(work["parallel"]))
-        self.machine.send(f"{work['program']} calibrate {work['name']} {seconds}\n")
+        self.machine.send(f"{self.program(work)} calibrate {work['name']} {seconds}\n")
         try:
             match = self.machine.expect(r"@(count \S+ (\d+)|skip \S+)\r?\n(?s:.*?)@done 0\r?\n", self.limit)
         except ConsoleError:
@@ -152,7 +167,7 @@ class Runner:
         self.start(self.side.cpus(work["parallel"]))
         machine = self.machine
         try:
-            machine.send(f"{work['program']} run {work['name']} {count}\n")
+            machine.send(f"{self.program(work)} run {work['name']} {count}\n")
             match = machine.expect(r"@(begin|skip|done) .*\n", self.limit)
             begun = time.monotonic()
             if match.group(1) == "begin":
@@ -203,6 +218,7 @@ def make(names, config, build, compare):
     """The sides that were asked for and can run, and a line for each that cannot."""
     sides, absent = [], []
     known = {"native": lambda: Native("native", config), "mica": lambda: Mica("mica", config, build),
+             "mica-64": lambda: Mica64("mica-64", config, build),
              "tcg": lambda: Tcg("tcg", config), "uml": lambda: Uml("uml", config)}
     for name in names:
         sides.append(known[name]())

@@ -4,6 +4,24 @@
 #include <string.h>
 #include "work.h"
 
+// a * b + add: the low half, and the high one in *high.
+static uint64_t multiply(uint64_t a, uint64_t b, uint64_t add, uint64_t *high)
+{
+#ifdef __SIZEOF_INT128__
+	unsigned __int128 wide = (unsigned __int128)a * b + add;
+
+	*high = (uint64_t)(wide >> 64);
+	return (uint64_t)wide;
+#else // of 32 bits, by parts
+	uint64_t al = (uint32_t)a, ah = a >> 32, bl = (uint32_t)b, bh = b >> 32;
+	uint64_t low = al * bl, mid = ah * bl + (low >> 32), mid2 = al * bh + (uint32_t)mid;
+	uint64_t sum = (mid2 << 32 | (uint32_t)low) + add;
+
+	*high = ah * bh + (mid >> 32) + (mid2 >> 32) + (sum < add);
+	return sum;
+#endif
+}
+
 // Shifts, rotates, widening multiplication with carry, compare and select, now and then a division: every kind of flag
 // producer, in four chains that do not wait for each other.
 static uint64_t int_mix(uint64_t n)
@@ -11,10 +29,9 @@ static uint64_t int_mix(uint64_t n)
 	uint64_t a = 88172645463325252u, b = 1, c = 0, d = 3, carry = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		unsigned __int128 wide = (unsigned __int128)(b ^ i) * 0xd1342543de82ef95u + carry;
-		carry = (uint64_t)(wide >> 64);
+		uint64_t wide = multiply(b ^ i, 0xd1342543de82ef95u, carry, &carry);
 		next_random(&a);
-		b += (uint64_t)wide | 1;
+		b += wide | 1;
 		c = (c << 5 | c >> 59) ^ (a > d ? a - d : d - a);
 		d = (int64_t)d < (int64_t)i ? d + (i << 3) : d - (c & 0xff);
 		if ((i & 15) == 0)

@@ -79,6 +79,7 @@ static uint64_t fork_wait(uint64_t n)
 	return sum;
 }
 
+#ifdef __x86_64__ // what is executed is a 64-bit program
 static uint64_t fork_exec(uint64_t n, char *const argv[])
 {
 	static char *const env[] = { NULL };
@@ -106,6 +107,7 @@ static uint64_t exec_dynamic(uint64_t n)
 {
 	return fork_exec(n, (char *const[]){ "/bench/dash", "-c", ":", NULL });
 }
+#endif
 
 static uint64_t page_faults(uint64_t n)
 {
@@ -229,8 +231,10 @@ const struct workload os_workloads[] = {
 	{ "getppid", "os", "the shortest system call", parent_loop, NULL, 0.5 },
 	{ "pipe", "os", "two processes hand a byte back and forth", pipe_ping_pong, NULL, 0.7 },
 	{ "fork", "os", "fork, exit, wait", fork_wait, NULL, 0.7 },
+#ifdef __x86_64__
 	{ "exec-static", "os", "fork and exec of a static program", exec_static, NULL, 0.7 },
 	{ "exec-dynamic", "os", "fork and exec of a dynamically linked shell", exec_dynamic, NULL, 0.7 },
+#endif
 	{ "page-fault", "os", "map 64 pages, touch each, unmap", page_faults, NULL, 0.5 },
 	{ "signal", "os", "a signal to oneself, with a handler", signals, NULL, 0.7 },
 	{ "mmap-file", "os", "map a file of 1 MiB, touch each page, unmap", mmap_file, make_file, 0.7 },

@@ -7,97 +7,19 @@
 #include "base/i18n.h"
 #include "block/image_lock.h"
 #include "cli/cmd.h"
-#include "client/client.h"
-#include "vmm/exit_status.h"
+#include "cli/vm_command.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <sys/stat.h>
 
-#define ANSWER_MS 30000
+static const char *device;
+static bool force;
 
-struct media_opts {
-	const char *control, *device, *file;
-	bool force, help;
+static const struct vm_option options[] = {
+	{ "device", "NAME", N_("the drive's id; default the first CD-ROM"), .value = &device },
+	{ "force", NULL, N_("also when the guest has locked the medium"), .on = &force },
 };
-
-static const struct {
-	struct option o;
-	const char *arg, *help;
-} table[] = {
-	{ { "control", required_argument, NULL, 'c' },
-	  "PATH",
-	  N_("control socket of the VM (mica run --control PATH)") },
-	{ { "device", required_argument, NULL, 'd' }, "NAME", N_("the drive's id; default the first CD-ROM") },
-	{ { "force", no_argument, NULL, 'f' }, NULL, N_("also when the guest has locked the medium") },
-	{ { "help", no_argument, NULL, 'h' }, NULL, N_("print this help and end") },
-};
-
-static void list_options(FILE *f)
-{
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		int n = fprintf(f, "  --%s%s%s", table[i].o.name, table[i].arg ? " " : "",
-				table[i].arg ? table[i].arg : "");
-		fprintf(f, "%*s%s\n", 22 - n, "", _(table[i].help));
-	}
-}
-
-void insert_help(FILE *f)
-{
-	fprintf(f,
-		_("Usage: mica insert --control PATH [OPTION]... FILE\n"
-		  "Put a medium into a CD-ROM of a running virtual machine, in place of the one that is there.\n\n"));
-	list_options(f);
-}
-
-void eject_help(FILE *f)
-{
-	fprintf(f, _("Usage: mica eject --control PATH [OPTION]...\n"
-		     "Take the medium out of a CD-ROM of a running virtual machine.\n\n"));
-	list_options(f);
-}
-
-static int parse(struct media_opts *o, const char *verb, int argc, char **argv, struct err *e)
-{
-	bool wants_file = !strcmp(verb, "insert");
-	struct option longs[ARRAY_LEN(table) + 1] = { { 0 } };
-	int c;
-
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		longs[i] = table[i].o;
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			o->control = optarg;
-			break;
-		case 'd':
-			o->device = optarg;
-			break;
-		case 'f':
-			o->force = true;
-			break;
-		case 'h':
-			o->help = true;
-			return 0;
-		case ':':
-			return err_set(e, EINVAL, "%s: needs a value; see mica %s --help", argv[optind - 1], verb);
-		default:
-			return err_set(e, EINVAL, "%s: no such option; see mica %s --help", argv[optind - 1], verb);
-		}
-	}
-	if (!o->control)
-		return err_set(e, EINVAL, "no VM: name its control socket with --control PATH");
-	if (wants_file && optind < argc)
-		o->file = argv[optind++];
-	if (wants_file && !o->file)
-		return err_set(e, EINVAL, "no medium: name its file");
-	if (optind < argc)
-		return err_set(e, EINVAL, "'%s': one thing too many; see mica %s --help", argv[optind], verb);
-	return 0;
-}
 
 /* A descriptor of it, locked; *path: absolute. */
 static int open_medium(const char *file, char **path, struct err *e)
@@ -119,55 +41,82 @@ static int open_medium(const char *file, char **path, struct err *e)
 	return r < 0 ? r : fd;
 }
 
-static int ask(const struct media_opts *o, const char *verb, struct err *e)
+/* `more` is given away. */
+static int ask(struct client *vm, const char *what, json_t *more, int fd, struct err *e)
 {
-	json_t *more = json_pack("{s:b s:s*}", "force", o->force, "device", o->device), *res = NULL;
-	auto_free char *path = NULL;
-	auto_close int fd = -1;
-	struct client *vm = NULL;
-	int r = more ? 0 : err_set(e, EILSEQ, "'%s' is not valid UTF-8", o->device);
+	json_t *res = NULL;
+	int r = client_call(vm, &res, what, more, fd, VM_ANSWER_MS, e);
 
-	if (r == 0 && o->file) {
-		r = fd = open_medium(o->file, &path, e);
-		if (r >= 0 && json_object_set_new(more, "path", json_string(path)) < 0)
-			r = err_set(e, EILSEQ, "'%s' is not valid UTF-8", path);
-	}
-	if (r >= 0)
-		r = client_connect(&vm, o->control, e);
-	if (r >= 0)
-		r = client_call(vm, &res, verb, json_incref(more), fd, ANSWER_MS, e);
-	client_free(vm);
 	json_decref(res);
-	json_decref(more);
 	return r;
 }
 
-static int run(const char *verb, int argc, char **argv)
+static json_t *arguments(struct err *e)
 {
-	struct media_opts o = { 0 };
-	struct err e;
+	json_t *more = json_pack("{s:b s:s*}", "force", force, "device", device);
 
-	if (parse(&o, verb, argc, argv, &e) < 0) {
-		fprintf(stderr, "mica %s: %s\n", verb, err_local(&e));
-		return STATUS_USAGE;
+	if (!more)
+		err_set(e, EILSEQ, "'%s' is not valid UTF-8", device);
+	return more;
+}
+
+static int insert(struct client *vm, const char *file, struct err *e)
+{
+	auto_free char *path = NULL;
+	auto_close int fd = open_medium(file, &path, e);
+	json_t *more = fd < 0 ? NULL : arguments(e);
+
+	if (!more)
+		return fd < 0 ? fd : -EILSEQ;
+	if (json_object_set_new(more, "path", json_string(path)) < 0) {
+		json_decref(more);
+		return err_set(e, EILSEQ, "'%s' is not valid UTF-8", path);
 	}
-	if (o.help) {
-		(!strcmp(verb, "insert") ? insert_help : eject_help)(stdout);
-		return STATUS_OK;
-	}
-	if (ask(&o, verb, &e) < 0) {
-		fprintf(stderr, "mica %s: %s\n", verb, err_local(&e));
-		return STATUS_HOST;
-	}
-	return STATUS_OK;
+	return ask(vm, "insert", more, fd, e);
+}
+
+static int eject(struct client *vm, const char *none, struct err *e)
+{
+	json_t *more = arguments(e);
+
+	return more ? ask(vm, "eject", more, -1, e) : -EILSEQ;
+}
+
+static const struct vm_command insert_command = {
+	.name = "insert",
+	.usage = N_("Usage: mica insert --control PATH [OPTION]... FILE\n"
+		    "Put a medium into a CD-ROM of a running virtual machine, in place of the one that is there.\n\n"),
+	.options = options,
+	.noptions = ARRAY_LEN(options),
+	.word = MSG("no medium: name its file"),
+	.run = insert,
+};
+
+static const struct vm_command eject_command = {
+	.name = "eject",
+	.usage = N_("Usage: mica eject --control PATH [OPTION]...\n"
+		    "Take the medium out of a CD-ROM of a running virtual machine.\n\n"),
+	.options = options,
+	.noptions = ARRAY_LEN(options),
+	.run = eject,
+};
+
+void insert_help(FILE *f)
+{
+	vm_command_help(&insert_command, f);
+}
+
+void eject_help(FILE *f)
+{
+	vm_command_help(&eject_command, f);
 }
 
 int cmd_insert(int argc, char **argv)
 {
-	return run("insert", argc, argv);
+	return vm_command_main(&insert_command, argc, argv);
 }
 
 int cmd_eject(int argc, char **argv)
 {
-	return run("eject", argc, argv);
+	return vm_command_main(&eject_command, argc, argv);
 }

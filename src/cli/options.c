@@ -6,6 +6,7 @@
 #include "cpu/cpu.h"
 #include "vmm/boot_order.h"
 #include "vmm/engine_options.h"
+#include "vmm/identity.h"
 #include "base/i18n.h"
 #include "vnc/vnc.h"
 
@@ -162,6 +163,18 @@ static int set_boot(struct run_opts *o, const char *arg, struct err *e)
 		vmm_strv_add(&o->cfg.boot, &o->cfg.nboot, v[i]);
 	optarg_split_free(v);
 	return boot_order_check(o->cfg.boot, o->cfg.nboot, e);
+}
+
+static int set_smbios(struct run_opts *o, const char *arg, struct err *e)
+{
+	char **v = optarg_split(arg);
+
+	while (o->cfg.nsmbios) /* given twice: the last counts */
+		free(o->cfg.smbios[--o->cfg.nsmbios]);
+	for (unsigned i = 0; v[i]; i++)
+		vmm_strv_add(&o->cfg.smbios, &o->cfg.nsmbios, v[i]);
+	optarg_split_free(v);
+	return identity_parse(NULL, o->cfg.smbios, o->cfg.nsmbios, e);
 }
 
 static int set_fw_cfg(struct run_opts *o, const char *arg, struct err *e)
@@ -330,6 +343,8 @@ static const struct opt table[] = {
 	  N_("what firmware tries first: disk, cdrom, net, in this order; menu=on: it asks; default disk,cdrom,net") },
 	{ "fw-cfg", "name=NAME,file=FILE|string=TEXT", set_fw_cfg, 0,
 	  N_("a file for firmware and guest to read by fw_cfg; repeatable") },
+	{ "smbios", "KEY=VALUE[,KEY=VALUE]...", set_smbios, 0,
+	  N_("what SMBIOS says of the VM: manufacturer, product, version, serial, sku, family, uuid") },
 	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
 	     "id=NAME, bus=BUS; repeatable") },

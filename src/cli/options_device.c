@@ -124,7 +124,6 @@ static int add_disk(struct run_opts *o, const struct vmm_disk *like, const char 
 		o->cfg.disks = xrealloc(o->cfg.disks, (o->cfg.ndisks + 1) * sizeof(*o->cfg.disks));
 		struct vmm_disk *d = &o->cfg.disks[o->cfg.ndisks++];
 		*d = *like;
-		d->format = xstrdup("raw");
 		d->path = xstrdup(d->cdrom && !strcmp(v[0], "none") ? "" : v[0]);
 		r = read_disk(d, v + 1, e);
 		if (r == 0 && *d->path && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)

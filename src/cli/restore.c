@@ -19,8 +19,8 @@
 /* What a saved machine is made of cannot be chosen anew. */
 static int check_given(const struct run_opts *o, struct err *e)
 {
-	static const char *const fixed[] = { "append", "cpus",   "memory",   "cpu", "debug-exit",
-					     "device", "fw-cfg", "firmware", "boot" };
+	static const char *const fixed[] = { "append", "cpus",   "memory",   "cpu",  "debug-exit",
+					     "device", "fw-cfg", "firmware", "boot", "smbios" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
@@ -135,6 +135,10 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(initrd);
 	TAKE(append);
 	TAKE(firmware);
+	TAKE(boot);
+	TAKE(nboot);
+	TAKE(smbios);
+	TAKE(nsmbios);
 	if (!run_opts_given(o, "nvram"))
 		TAKE(nvram);
 	if (!run_opts_given(o, "module")) {

@@ -4,48 +4,41 @@
 #include "base/err.h"
 #include "base/i18n.h"
 #include "cli/cmd.h"
-#include "client/client.h"
-#include "vmm/exit_status.h"
+#include "cli/vm_command.h"
 
 #include <fcntl.h>
 #include <jansson.h>
 #include <sys/stat.h>
 
-#define ANSWER_MS 30000
 /* A BIOS keeps 15 keys for who asks for them: so many characters go at once, then there is a pause. */
 #define PIECE 8
+#define PIECE_LOOK 256 /* what the VM looks at at once */
 #define PAUSE_NS 20000000
 #define PATIENCE_NS (30 * NSEC_PER_SEC) /* with a guest that takes none */
 
-void screenshot_help(FILE *f)
-{
-	fprintf(f, _("Usage: mica screenshot CONTROL FILE.png\n"
-		     "Make a picture of what the virtual machine's screen shows, as PNG.\n\n"
-		     "  CONTROL             control socket of the VM (mica run --control PATH --display vga)\n"
-		     "  FILE.png            where the picture goes; an older file is replaced\n"));
-}
-
-void type_help(FILE *f)
-{
-	fprintf(f, _("Usage: mica type CONTROL TEXT\n"
-		     "Type a text at the virtual machine's keyboard, as on an American one.\n\n"
-		     "  CONTROL             control socket of the VM (mica run --control PATH --display vga)\n"
-		     "  TEXT                what to type; \\n is Enter, \\t Tab, \\\\ a backslash\n"));
-}
-
-void sendkey_help(FILE *f)
-{
-	fprintf(f, _("Usage: mica sendkey CONTROL KEY[-KEY]...\n"
-		     "Press keys of the virtual machine's keyboard together, as ctrl-alt-delete, alt-f2, hangul.\n\n"
-		     "  CONTROL             control socket of the VM (mica run --control PATH --display vga)\n"
-		     "  KEY                 a character of the key, or its name: see mica-sendkey(1)\n"));
-}
+static bool as_text;
 
 /* ---- screenshot ---- */
+
+static int read_text(struct client *vm, struct err *e)
+{
+	json_t *res = NULL;
+	int r = client_call(vm, &res, "screen-text", NULL, -1, VM_ANSWER_MS, e);
+
+	if (r == 0) {
+		const char *text = json_string_value(json_object_get(res, "text"));
+		if (!text || fputs(text, stdout) == EOF || fflush(stdout) == EOF)
+			r = err_sys(e, errno, "cannot write to standard output");
+	}
+	json_decref(res);
+	return r;
+}
 
 /* Under the name there is either a whole picture or what was there before. */
 static int shoot(struct client *vm, const char *path, struct err *e)
 {
+	if (as_text)
+		return read_text(vm, e);
 	auto_free char *temp = xasprintf("%s.XXXXXX", path);
 	auto_close int fd = mkostemp(temp, O_CLOEXEC);
 	json_t *res = NULL;
@@ -54,7 +47,7 @@ static int shoot(struct client *vm, const char *path, struct err *e)
 	umask(mask);
 	if (fd < 0)
 		return err_sys(e, errno, "%s: cannot make a file there", path);
-	int r = client_call(vm, &res, "screenshot", NULL, fd, ANSWER_MS, e);
+	int r = client_call(vm, &res, "screenshot", NULL, fd, VM_ANSWER_MS, e);
 	json_decref(res);
 	if (r == 0 && (fchmod(fd, 0666 & ~mask) < 0 || rename(temp, path) < 0))
 		r = err_sys(e, errno, "%s", path);
@@ -63,14 +56,30 @@ static int shoot(struct client *vm, const char *path, struct err *e)
 	return r;
 }
 
+static const struct vm_option options[] = {
+	{ "text", NULL, N_("print what a screen in text mode says, instead"), .on = &as_text },
+};
+
+static const struct vm_command screenshot = {
+	.name = "screenshot",
+	.options = options,
+	.noptions = ARRAY_LEN(options),
+	.instead = &as_text,
+	.usage = N_("Usage: mica screenshot --control PATH FILE.png|--text\n"
+		    "Make a picture of what the virtual machine's screen shows, as PNG.\n"
+		    "An older file of that name is replaced.\n\n"),
+	.word = MSG("no file: say where the picture goes"),
+	.run = shoot,
+};
+
 /* ---- type ---- */
 
-/* Ends of characters: where the next piece of at most PIECE of them begins. */
-static size_t piece(const char *s)
+/* Where the next piece of at most `most` characters begins. */
+static size_t piece(const char *s, unsigned most)
 {
 	size_t n = 0;
 
-	for (unsigned i = 0; s[n] && i < PIECE; i++)
+	for (unsigned i = 0; s[n] && i < most; i++)
 		do
 			n++;
 		while ((s[n] & 0xc0) == 0x80);
@@ -92,35 +101,52 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
+static int say(struct client *vm, const char *s, size_t n, bool look, struct err *e)
+{
+	json_t *text = json_stringn(s, n), *res = NULL;
+
+	if (!text)
+		return err_set(e, EILSEQ, "the text is not valid UTF-8");
+	int r = client_call(vm, &res, "type", json_pack("{s:o s:b}", "text", text, "look", look), -1, VM_ANSWER_MS, e);
+	json_decref(res);
+	return r;
+}
+
 static int type_piece(struct client *vm, const char *s, size_t n, struct err *e)
 {
 	u64 until = clock_mono_ns() + PATIENCE_NS;
 	int r;
 
 	do {
-		json_t *text = json_stringn(s, n), *res = NULL;
-		if (!text)
-			return err_set(e, EILSEQ, "the text is not valid UTF-8");
-		r = client_call(vm, &res, "type", json_pack("{s:o}", "text", text), -1, ANSWER_MS, e);
-		json_decref(res);
+		r = say(vm, s, n, false, e);
 		nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
 	} while (r < 0 && !strcmp(err_name(e), "busy") && clock_mono_ns() < until);
 	return r;
 }
 
+/* All of it can be typed, or none is. */
 static int type(struct client *vm, const char *arg, struct err *e)
 {
 	auto_free char *text = xstrdup(arg);
 	int r = 0;
+	size_t n;
 
 	unescape(text);
-	for (const char *s = text; r == 0 && *s;) {
-		size_t n = piece(s);
-		r = type_piece(vm, s, n, e);
-		s += n;
-	}
+	for (const char *s = text; r == 0 && *s; s += n)
+		r = say(vm, s, n = piece(s, PIECE_LOOK), true, e);
+	for (const char *s = text; r == 0 && *s; s += n)
+		r = type_piece(vm, s, n = piece(s, PIECE), e);
 	return r;
 }
+
+static const struct vm_command type_command = {
+	.name = "type",
+	.usage = N_("Usage: mica type --control PATH TEXT\n"
+		    "Type a text at the virtual machine's keyboard, as on an American one.\n"
+		    "In the text \\n is Enter, \\t Tab, \\\\ a backslash.\n\n"),
+	.word = MSG("no text: say what is to be typed"),
+	.run = type,
+};
 
 /* ---- sendkey ---- */
 
@@ -155,52 +181,48 @@ static int sendkey(struct client *vm, const char *arg, struct err *e)
 		}
 		s += n + (s[n] == '-');
 	}
-	int r = client_call(vm, &res, "sendkey", json_pack("{s:o}", "keys", keys), -1, ANSWER_MS, e);
+	int r = client_call(vm, &res, "sendkey", json_pack("{s:o}", "keys", keys), -1, VM_ANSWER_MS, e);
 	json_decref(res);
 	return r;
 }
 
-/* ---- what they share ---- */
+static const struct vm_command sendkey_command = {
+	.name = "sendkey",
+	.usage = N_("Usage: mica sendkey --control PATH KEY[-KEY]...\n"
+		    "Press keys of the virtual machine's keyboard together, as ctrl-alt-delete, alt-f2, hangul.\n"
+		    "A key is a character of it, or its name: see mica-sendkey(1).\n\n"),
+	.word = MSG("no key: say which are pressed"),
+	.run = sendkey,
+};
 
-static int with_vm(int argc, char **argv, void (*help)(FILE *f),
-		   int (*fn)(struct client *vm, const char *arg, struct err *e))
+/* ---- the three ---- */
+
+void screenshot_help(FILE *f)
 {
-	struct client *vm = NULL;
-	struct client_peer peer;
-	struct err e;
+	vm_command_help(&screenshot, f);
+}
 
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		help(stdout);
-		return STATUS_OK;
-	}
-	if (argc != 3 || argv[1][0] == '-') {
-		fprintf(stderr, _("mica %s: takes two words and no option; see mica %s --help\n"), argv[0], argv[0]);
-		return STATUS_USAGE;
-	}
-	int r = client_connect(&vm, argv[1], &e);
-	if (r == 0 && (r = client_hello(vm, &peer, ANSWER_MS, &e)) == 0) {
-		client_peer_fini(&peer);
-		r = fn(vm, argv[2], &e);
-	}
-	client_free(vm);
-	if (r < 0) {
-		fprintf(stderr, "mica %s: %s\n", argv[0], err_local(&e));
-		return STATUS_HOST;
-	}
-	return STATUS_OK;
+void type_help(FILE *f)
+{
+	vm_command_help(&type_command, f);
+}
+
+void sendkey_help(FILE *f)
+{
+	vm_command_help(&sendkey_command, f);
 }
 
 int cmd_screenshot(int argc, char **argv)
 {
-	return with_vm(argc, argv, screenshot_help, shoot);
+	return vm_command_main(&screenshot, argc, argv);
 }
 
 int cmd_type(int argc, char **argv)
 {
-	return with_vm(argc, argv, type_help, type);
+	return vm_command_main(&type_command, argc, argv);
 }
 
 int cmd_sendkey(int argc, char **argv)
 {
-	return with_vm(argc, argv, sendkey_help, sendkey);
+	return vm_command_main(&sendkey_command, argc, argv);
 }

@@ -579,6 +579,10 @@ void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const stru
 	must(ncpus >= 1 && ncpus <= ACPI_CPUS_MAX);
 	memset(out, 0, sizeof(*out));
 	build(&a, ncpus);
+	/* Whoever places them computes checksums: UEFI's sum takes in what stands in the field, so there is nothing. */
+	for (unsigned i = 0; i < out->ntables; i++)
+		buf[FIRST + out->table[i].at + 9] = 0;
+	buf[8] = buf[32] = 0; /* the RSDP's two */
 	out->bytes = a.next - FIRST;
 	out->tables = xcalloc(1, out->bytes);
 	memcpy(out->tables, buf + FIRST, out->bytes);

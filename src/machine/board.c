@@ -170,6 +170,19 @@ static int add_chips(struct machine *m, struct err *e)
 	return image ? firmware_new(&m->firmware, m, image, e) : 0;
 }
 
+static void describe(struct machine *m)
+{
+	const struct ram *ram = m->cfg.ram;
+	const struct firmware_image *image = m->cfg.firmware;
+	u64 low = image ? memory_pc_low_end(ram) : memory_low_end(ram);
+	const struct smbios_board b = {
+		.ncpus = m->cfg.ncpus, .low_bytes = low, .high_bytes = ram->bytes - low, .uefi = image && image->vars
+	};
+
+	smbios_build(&m->smbios, &b, m->cfg.identity);
+	m->cfg.identity = NULL;
+}
+
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e)
 {
 	if (cfg->ncpus < 1 || cfg->ncpus > CPU_MAX)
@@ -183,6 +196,7 @@ int machine_new(struct machine **out, const struct machine_config *cfg, struct e
 	m->cpu_bus = board_cpu_bus;
 	m->cpu_bus.opaque = m;
 	m->last = &m->devices;
+	describe(m);
 	int rc = add_chips(m, e);
 	if (rc < 0) {
 		machine_free(m);
@@ -205,6 +219,7 @@ void machine_free(struct machine *m)
 			d->ops->free(d);
 	}
 	firmware_free(m->firmware);
+	free(m->smbios.tables);
 	pci_bus_free(m->pci);
 	rom_free(m->rom);
 	reset_free(m->reset);
@@ -353,7 +368,8 @@ int machine_firmware(struct machine *m, struct err *e)
 		return rc;
 	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, m->parts, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
 		return rc;
-	return irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
+	rc = irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
+	return rc < 0 ? rc : smbios_write(&m->smbios, m->cfg.ram, e);
 }
 
 void machine_reset(struct machine *m)

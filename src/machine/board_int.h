@@ -4,6 +4,7 @@
 #define MICA_BOARD_INT_H
 
 #include "machine/machine.h"
+#include "machine/smbios.h"
 
 struct machine {
 	struct machine_config cfg;
@@ -22,6 +23,7 @@ struct machine {
 	struct pv *pv;
 	struct pci_bus *pci;
 	struct lpc *lpc;
+	struct smbios smbios;
 	unsigned parts;                 /* enum machine_part */
 	struct device *devices, **last; /* at fixed addresses, in the order in which they were added */
 	/* Interrupts that each vCPU took; its own thread counts. */

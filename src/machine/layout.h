@@ -16,6 +16,8 @@
 #define LAYOUT_PIR 0xf0000ull /* PCI IRQ routing table */
 #define LAYOUT_MP 0xf0400ull  /* MultiProcessor table */
 #define LAYOUT_MP_END 0xf2000ull
+#define LAYOUT_SMBIOS 0xf2000ull /* entry point, tables */
+#define LAYOUT_SMBIOS_END 0xf4000ull
 #define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
 #define LAYOUT_PCI_MMIO_END 0xdfffffffull
 #define LAYOUT_ECAM 0xe0000000ull /* 1 MiB a bus */

@@ -41,12 +41,15 @@ struct firmware_image {
 	int vars_fd; /* the file of the flash, of that size; -1: what is written to it ends with the VM; the caller's */
 };
 
+struct smbios_identity; /* machine/smbios.h */
+
 struct machine_config {
 	struct ram *ram;
 	struct loop *loop;
 	unsigned ncpus;
 	bool debug_exit;
-	const struct firmware_image *firmware; /* during machine_new(); NULL: none, machine_boot() boots a kernel */
+	const struct firmware_image *firmware;  /* during machine_new(); NULL: none, machine_boot() boots a kernel */
+	const struct smbios_identity *identity; /* during machine_new(); NULL: the usual one */
 	/* The guest asked for something. Any thread. */
 	void (*event)(void *opaque, enum machine_event ev, u32 value);
 	void *event_opaque;

@@ -5,7 +5,9 @@
  * Theory of operation: no keyboard or mouse is plugged in, but kernels poll the 8042's status before
  * they pulse its reset output or open A20, and would wait for ever on a port of all ones. So the
  * controller answers its own commands (self test, command byte, output port), and reports a time-out
- * for what is sent on to a device. A20 is always open; the bits are kept for the guest.
+ * for what is sent on to a device. After power-on it has FEh with a time-out and a parity error to report, of its own
+ * look for a keyboard: UEFI's driver takes both for "none" and goes on, where it would else wait for seconds.
+ * A20 is always open; the bits are kept for the guest.
  */
 #include "machine/reset_ports.h"
 
@@ -20,7 +22,8 @@
 #define KBC_SYSTEM 0x04  /* self test passed */
 #define KBC_COMMAND 0x08 /* the last write was to 0x64 */
 #define KBC_UNLOCKED 0x10
-#define KBC_TIMEOUT 0x40
+#define KBC_TIMEOUT 0x40 /* of the byte that came last; so is parity */
+#define KBC_PARITY 0x80
 #define KBC_OUT_RESET 0x01 /* output port: low resets */
 
 #define RST_SYSTEM 0x02 /* 0xcf9 */
@@ -67,7 +70,7 @@ static void cf9_write(void *dev, u64 off, unsigned bytes, u64 val)
 static void kbc_answer(struct reset *r, u8 v, u8 status)
 {
 	r->kbc_byte = v;
-	r->kbc_status = (u8)((r->kbc_status & ~KBC_TIMEOUT) | KBC_OBF | status);
+	r->kbc_status = (u8)((r->kbc_status & ~(KBC_TIMEOUT | KBC_PARITY)) | KBC_OBF | status);
 }
 
 static bool kbc_output(struct reset *r, u8 v)
@@ -173,7 +176,7 @@ static u64 data_read(void *dev, u64 off, unsigned bytes)
 
 	pthread_mutex_lock(&r->lock);
 	u8 v = r->kbc_byte;
-	r->kbc_status &= (u8) ~(KBC_OBF | KBC_TIMEOUT);
+	r->kbc_status &= (u8)~KBC_OBF;
 	pthread_mutex_unlock(&r->lock);
 	return v;
 }
@@ -228,10 +231,10 @@ void reset_reset(struct reset *r)
 	pthread_mutex_lock(&r->lock);
 	__atomic_store_n(&r->cf9, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&r->port92, A_A20, __ATOMIC_RELAXED);
-	r->kbc_status = KBC_UNLOCKED | KBC_SYSTEM;
+	r->kbc_status = KBC_UNLOCKED | KBC_SYSTEM | KBC_OBF | KBC_TIMEOUT | KBC_PARITY;
 	r->kbc_mode = 0x34; /* system flag, both interfaces off */
 	r->kbc_out = 0xcf;  /* reset line high, A20 open */
-	r->kbc_byte = 0;
+	r->kbc_byte = 0xfe;
 	r->kbc_arg = 0;
 	pthread_mutex_unlock(&r->lock);
 }

@@ -5,8 +5,7 @@
 
 #include "base/err.h"
 
-/* Sockets that are open stay. Namespaces that the host refuses are done without (a debug line);
- * without the system-call filter it is an error. */
+/* As walls_put() (base/walls.h). */
 int slirp_sandbox(struct err *e);
 
 #endif

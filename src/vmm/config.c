@@ -32,6 +32,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, nvram),
 	FIELDV(vmm_config, fw_cfg, nfw_cfg),
 	FIELDV(vmm_config, boot, nboot),
+	FIELDV(vmm_config, smbios, nsmbios),
 	FIELD(vmm_config, F_STR, kernel),
 	FIELD(vmm_config, F_STR, initrd),
 	FIELD(vmm_config, F_STR, append),

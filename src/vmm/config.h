@@ -73,6 +73,8 @@ struct vmm_config {
 	char *nvram;   /* where UEFI's variables are kept; NULL: chosen (firmware_choose()); "": they end with the VM */
 	char **fw_cfg; /* vmm_fw_cfg_parse() */
 	unsigned nfw_cfg;
+	char **smbios; /* words: identity_parse() */
+	unsigned nsmbios;
 	char **boot; /* words: boot_order_check() */
 	unsigned nboot;
 	char *kernel, *initrd, *append;

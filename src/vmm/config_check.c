@@ -5,6 +5,7 @@
 #include "vmm/config.h"
 #include "vmm/device_plan.h"
 #include "vmm/engine_options.h"
+#include "vmm/identity.h"
 #include "base/i18n.h"
 #include "share/share.h"
 #include "vnc/vnc.h"
@@ -89,7 +90,8 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 	if ((c->nfw_cfg || c->nboot || (c->nvram && *c->nvram)) && c->kernel)
 		return err_set(e, EINVAL,
 			       "fw-cfg, boot, nvram: that is for firmware, and there is none where a kernel is given");
-	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0)
+	if ((r = boot_order_check(c->boot, c->nboot, e)) < 0 ||
+	    (r = identity_parse(NULL, c->smbios, c->nsmbios, e)) < 0)
 		return r;
 	for (unsigned i = 0; r == 0 && i < c->nfw_cfg; i++) {
 		struct vmm_fw_cfg item;

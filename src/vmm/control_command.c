@@ -257,8 +257,9 @@ static const struct command {
 	{ "save", cmd_save, { { NULL } } },
 	{ "resume", cmd_resume, { { NULL } } },
 	{ "screenshot", control_cmd_screenshot, { { NULL } } },
+	{ "screen-text", control_cmd_screen_text, { { NULL } } },
 	{ "sendkey", control_cmd_sendkey, { { "keys", ARG_STRINGS, true } } },
-	{ "type", control_cmd_type, { { "text", ARG_STRING, true } } },
+	{ "type", control_cmd_type, { { "text", ARG_STRING, true }, { "look", ARG_SWITCH, false } } },
 };
 
 static json_t *command_names(void)

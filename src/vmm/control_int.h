@@ -59,6 +59,7 @@ extern json_t control_later;
 json_t *control_fail(struct err *e, const char *name);
 
 /* ---- control_screen.c ---- */
+json_t *control_cmd_screen_text(struct control_client *cl, const json_t *req, struct err *e);
 json_t *control_cmd_screenshot(struct control_client *cl, const json_t *req, struct err *e);
 
 /* ---- control_keys.c ---- */

@@ -92,5 +92,7 @@ json_t *control_cmd_type(struct control_client *cl, const json_t *req, struct er
 		if (shift)
 			stroke(&s, KEY_SHIFT, false);
 	}
+	if (json_is_true(json_object_get(req, "look")))
+		s.n = 0; /* none: is there a keyboard? */
 	return send(cl, &s, e);
 }

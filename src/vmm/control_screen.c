@@ -46,3 +46,15 @@ json_t *control_cmd_screenshot(struct control_client *cl, const json_t *req, str
 	control_go_on(cl);
 	return &control_later;
 }
+
+json_t *control_cmd_screen_text(struct control_client *cl, const json_t *req, struct err *e)
+{
+	struct vm_text t;
+	int r = vm_screen_text(cl->c->vm, &t, e);
+
+	if (r < 0)
+		return r == -ENODEV ? control_fail(e, "no-screen") : control_fail(e, "no-text");
+	json_t *res = json_pack("{s:i s:i s:s}", "columns", (int)t.columns, "rows", (int)t.rows, "text", t.text);
+	free(t.text);
+	return res;
+}

@@ -54,8 +54,7 @@ static void strip(json_t *o, const char *cwd)
 					    "engine",
 					    "engine_options",
 					    "irqchip",
-					    "fw_cfg", /* the files themselves are saved */
-					    "boot" };
+					    "fw_cfg" /* the files themselves are saved */ };
 	json_t *v;
 	size_t i;
 

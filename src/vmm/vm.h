@@ -50,6 +50,12 @@ void vm_release(struct vm *v);
 /* What the screen shows, as PNG to fd, a regular file (owned on success); vm_screen.h. -ENODEV: there is no screen. */
 typedef void vm_shot_fn(void *opaque, const struct err *e, unsigned width, unsigned height);
 int vm_screenshot(struct vm *v, int fd, vm_shot_fn *done, void *opaque, struct err *e);
+/* What the screen says where it shows text. -ENODEV: there is no screen; -ENODATA: it shows a picture. */
+struct vm_text {
+	unsigned columns, rows;
+	char *text; /* UTF-8, a line for each row; the caller's to free() */
+};
+int vm_screen_text(struct vm *v, struct vm_text *out, struct err *e);
 void vm_power_button(struct vm *v);
 /* A break on the serial line. */
 void vm_break(struct vm *v);

@@ -40,12 +40,14 @@ static int open_chardev(struct chr **out, struct loop *loop, const char *kind, i
 
 static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err *e)
 {
-	const struct vmm_disk *d = &v->cfg->disks[i];
+	struct vmm_disk *d = &v->cfg->disks[i];
 	const struct blk_option direct = { "direct", "on" };
 	struct blk_params p = {
 		.path = *d->path ? d->path : NULL,
 		.removable = d->cdrom,
-		.format = d->format ? d->format : "raw",
+		.format = d->format  ? d->format
+			  : d->cdrom ? "raw"
+				     : NULL,
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
 		.options = &direct,
@@ -55,6 +57,9 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 
 	if (r < 0)
 		return r;
+	/* A saved VM goes on with what was seen now, whatever the guest will have written at its beginning by then. */
+	if (!d->format)
+		d->format = xstrdup("raw");
 	v->disks[v->ndisks++] = a->blk;
 	a->serial = d->serial ? d->serial : "";
 	return 0;

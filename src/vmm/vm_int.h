@@ -53,7 +53,7 @@ struct vm_saving {
 };
 
 struct vm {
-	struct vmm_config *cfg; /* only vm_media.c changes it */
+	struct vmm_config *cfg; /* only vm_media.c changes it, and vm_devices.c what nobody had said */
 	struct loop *loop;
 	struct ram *ram;
 	struct cpu_model *model;

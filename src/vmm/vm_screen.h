@@ -37,4 +37,7 @@ void vm_screen_end(struct vm_screen *v);
  * -EBUSY: one is being made. */
 int vm_screen_shot(struct vm_screen *v, int fd, vm_shot_fn *done, void *opaque, struct err *e);
 
+/* What a screen of text says; vm_screen_text.c. At most 100 rows. -ENODATA: it shows a picture. */
+int vm_screen_read(const struct screen *screen, struct vm_text *out, struct err *e);
+
 #endif

@@ -102,7 +102,7 @@ class Documents(unittest.TestCase):
             table = doc[doc.index(f"| {first} |"):].split("\n\n")[0]
             return [name for line in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", line.split("|")[1])]
         commands = source("src/vmm/control_command.c")
-        self.assertEqual(sorted(rows("command")), sorted(re.findall(r'\{ "(\w+)", (?:control_)?cmd_', commands)))
+        self.assertEqual(sorted(rows("command")), sorted(re.findall(r'\{ "([\w-]+)", (?:control_)?cmd_', commands)))
         events = source("src/vmm/control_event.c")
         self.assertEqual(sorted(rows("event")), sorted(re.findall(r'\[VM_EVENT_\w+\] = "(\w+)"', events)))
         names = set(re.findall(r'\{ E\w+, "([\w-]+)"', source("src/base/err_names.c")))
@@ -163,6 +163,23 @@ class Commands(unittest.TestCase):
             r = mica(*args)
             self.assertEqual((r.returncode, r.stdout), (2, ""), args)
             self.assertIn(words, r.stderr)
+
+    def test_commands_for_a_vm_are_called_alike(self):
+        words = {"save": ["--output", "/dev/null/x"], "insert": ["x"], "eject": [], "screenshot": ["x"], "type": ["x"], "sendkey": ["x"]}
+        for name, rest in words.items():
+            for args, complaint in (([], "no VM: name its control socket with --control PATH"), (["--control"], "--control: needs a value"),
+                                    (["--frob"], f"--frob: no such option; see mica {name} --help"),
+                                    (["--control", "c", *rest, "y", "z"], "one thing too many")):
+                r = mica(name, *args)
+                self.assertEqual((r.returncode, r.stdout), (2, ""), (name, args))
+                self.assertIn(complaint, r.stderr)
+            r = mica(name, "--control", "/nonexistent", *rest)
+            self.assertEqual((r.returncode, r.stderr), (1, f"mica {name}: /nonexistent: cannot reach a VM there: No such file or directory\n"))
+            if rest:
+                self.assertRegex(mica(name, "--control", "/nonexistent").stderr, rf"^mica {name}: no (file|medium|text|key): ")
+            self.assertIn("--control PATH", mica(name, "--help").stdout)
+            self.assertEqual(mica(name, "--help").stdout, mica("help", name).stdout)
+            self.assertIn(".Fl -control Ar path", source(f"man/mica-{name}.1"))
 
 
 class Korean(unittest.TestCase):

@@ -167,6 +167,17 @@ class Vm(unittest.TestCase):
         self.assertGreater(int(stats["rss_bytes"]), 0)
         self.assertLess(int(stats["own_bytes"]), 64 << 20)
 
+    # ---- what a disk's image is ----
+    def test_an_image_of_another_format_is_no_raw_disk(self):
+        image = os.path.join(self.dir, "other.img")
+        with open(image, "wb") as f:
+            f.write(b"QFI\xfb" + bytes(8188))
+        r = self.run_vm(POWEROFF, "--disk", image)
+        self.assertEqual((r.returncode, r.stdout), (1, b""))
+        self.assertIn(b"looks like qcow2, of QEMU; if it is, convert it: qemu-img convert -O raw", r.stderr)
+        r = self.run_vm(POWEROFF, "--disk", f"{image},format=raw")
+        self.assertEqual((r.returncode, r.stderr), (0, b""))
+
     # ---- disks beside QEMU's: the locks of both ----
     @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "QEMU is not installed")
     def test_disk_locks_are_qemus(self):

@@ -8,8 +8,8 @@ import pytest
 from conftest import BOOT, ENGINE, TOP
 
 
-@pytest.mark.skipif(ENGINE != "soft", reason="the bench is of the software engine")
-def test_workloads_agree(mica, image, tmp_path):
+def bench(mica, image, tmp_path, *arguments):
+    """Runs it; returns (what is in its JSON file, its output)."""
     if subprocess.run(["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount", "true"],
                       stderr=subprocess.DEVNULL).returncode:
         pytest.skip("this host gives no mount namespace")
@@ -17,12 +17,29 @@ def test_workloads_agree(mica, image, tmp_path):
     for name in ("mica", "mica-vmm", "mica-net", "mica-slirp"):
         os.symlink(os.path.join(os.path.dirname(mica), name), tmp_path / name)
     done = subprocess.run([os.path.join(TOP, "bench", "engine"), "--build", str(tmp_path), "--image", image, "--sides", "native,mica",
-                           "--rounds", "1", "--seconds", "0.004", "--limit", str(BOOT), "--only", "^(?!further/compile|boot)"],
+                           "--rounds", "1", "--seconds", "0.004", "--limit", str(BOOT), *arguments],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    # Its clock check is for quiet machines.
-    with open(tmp_path / "bench" / "engine.json", encoding="utf-8") as f:
+    name = "engine-32.json" if "--bits" in arguments else "engine.json"
+    with open(tmp_path / "bench" / name, encoding="utf-8") as f:
         result = json.load(f)
+    # Its clock check is for quiet machines.
     wrong = [p for p in result["problems"] if "by its clock" not in p]
     assert not wrong, "\n".join(wrong)
-    assert len(result["work"]) > 30, done.stdout
-    assert all(len(w["seconds"]["mica"]) == 1 for n, w in result["work"].items()), done.stdout
+    assert all(len(w["seconds"]["mica"]) == 1 for w in result["work"].values()), done.stdout
+    return result, done.stdout
+
+
+@pytest.mark.skipif(ENGINE != "soft", reason="the bench is of the software engine")
+def test_workloads_agree(mica, image, tmp_path):
+    result, shown = bench(mica, image, tmp_path, "--only", "^(?!further/compile|boot)")
+    assert len(result["work"]) > 30, shown
+
+
+@pytest.mark.skipif(ENGINE != "soft", reason="the bench is of the software engine")
+def test_32_bit_workloads_agree(mica, image, tmp_path):
+    """32-bit code in the guest against 64-bit code on the host."""
+    if subprocess.run(["gcc", "-m32", "-static", "-xc", "-", "-o", "/dev/null"], input="int main(void){return 0;}", text=True,
+                      stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("gcc makes no static 32-bit programs here (libc6-dev-i386)")
+    result, shown = bench(mica, image, tmp_path, "--bits", "32")
+    assert len(result["work"]) > 30, shown

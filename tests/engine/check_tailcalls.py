@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Calls stubs through pointers, with a register's place as second argument; tests/unit/test_vec_stub.c looks at its depth.
+# Calls stubs through pointers, with a register's place as second argument; tests/unit/cpu/soft/vector/test_vec_stub.c looks at its depth.
 CALLS_STUBS = "soft_vector_vec_run.c.o"
 RUN_LOOP = {"core_run", "step", "run_uops", "enter_chain", "cpu_run"}
 SAMPLE = """

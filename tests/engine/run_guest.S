@@ -47,6 +47,21 @@ G(k_movs):
 	mov $0x200100, %edi
 	rep movsb
 	jmp 1b
+/* ---- downwards ---- */
+	.macro down name, op
+G(\name):
+	std
+	rep \op
+	cld
+	out %al, $0xf1
+1:	jmp 1b
+	.endm
+	down k_down1, movsb
+	down k_down2, movsw
+	down k_down4, movsl
+	down k_down8, movsq
+	down k_fill_down, stosl
+
 G(k_stos): /* a long way through RAM and then devices */
 	cli
 	mov $0x200000, %edi

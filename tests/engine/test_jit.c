@@ -315,6 +315,36 @@ static void test_keys(void **state)
 	assert_int_equal(out.rip, OFF + 1);
 }
 
+/*
+ * Accesses that share a check, from a register whose upper half 64-bit code has left something in: addresses have 32
+ * bits all the same.
+ */
+static void test_upper_half(void **state)
+{
+	/* mov eax, [ebx]; mov edx, [ebx + 4]; add ebx, 16; mov [ebx - 8], edx; pop esi; push eax */
+	static const u8 code[] = { 0x8b, 0x03, 0x8b, 0x53, 4, 0x83, 0xc3, 16, 0x89, 0x53, 0xf8, 0x5e, 0x50 };
+	u64 old = in.gpr[GPR_RBX];
+
+	(void)state;
+	st_le32(in.data + 2048, 0x11112222);
+	st_le32(in.data + 2052, 0x33334444);
+	in.bits = 32;
+	for (unsigned k = 0; k < 2; k++) {
+		in.gpr[GPR_RBX] = old | (u64)k << 44;
+		in.gpr[GPR_RSP] |= (u64)k << 40;
+		hx_engine(code, sizeof(code), OFF, &in, &out);
+		assert_int_equal(out.vec, NO_ERROR);
+		assert_int_equal(out.gpr[GPR_RAX], 0x11112222);
+		assert_int_equal(out.gpr[GPR_RDX], 0x33334444);
+		assert_int_equal(out.gpr[GPR_RBX], old + 16);
+		assert_int_equal(ld_le32(out.data + 2056), 0x33334444);
+		assert_int_equal(ld_le32(out.data + 1024), 0x11112222);
+	}
+	in.bits = 0;
+	in.gpr[GPR_RBX] = old;
+	in.gpr[GPR_RSP] = HX_DATA + 1024;
+}
+
 /* ---- breakpoints ---- */
 
 #define DR7_0(kind, bytes) (1u | (kind) << 16 | (bytes) << 18)
@@ -360,9 +390,9 @@ static void test_breakpoints(void **state)
 int main(void)
 {
 	const struct soft_options o = { .heat = 1 };
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder), cmocka_unit_test(test_links),
-					    cmocka_unit_test(test_tlb), cmocka_unit_test(test_keys),
-					    cmocka_unit_test(test_breakpoints) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder),    cmocka_unit_test(test_links),
+					    cmocka_unit_test(test_tlb),        cmocka_unit_test(test_keys),
+					    cmocka_unit_test(test_upper_half), cmocka_unit_test(test_breakpoints) };
 
 	hx_init(&o);
 	in.gpr[GPR_RSP] = HX_DATA + 1024;

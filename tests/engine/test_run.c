@@ -28,7 +28,8 @@
 extern const u8 run_blob[], run_blob_end[];
 extern const u8 h_iret[], h_skip[], h_skip_err[], h_again[];
 extern const u8 k_spin[], k_halt[], k_fault[], k_fetch[], k_step[], k_movs[], k_stos[], k_lods[], k_scas[], k_cmps[],
-    k_ins[], k_outs[], k_lock[], k_smc[], k_smc_far[], k_invlpg[], k_cr3[], k_sti[], k_fpu[], k_mix[];
+    k_ins[], k_outs[], k_lock[], k_smc[], k_smc_far[], k_invlpg[], k_cr3[], k_sti[], k_fpu[], k_mix[], k_down1[],
+    k_down2[], k_down4[], k_down8[], k_fill_down[];
 
 struct rig {
 	struct ram *ram;
@@ -66,6 +67,8 @@ static void pio_write(void *o, unsigned cpu, u16 port, unsigned bytes, u32 v)
 	r->events++;
 	if (port == 0x80)
 		cpu_set_intr(cpu_vm_cpu(r->vm, cpu), true);
+	if (port == 0xf1)
+		cpu_stop(cpu_vm_cpu(r->vm, cpu));
 	if (port == 0xf0 && r->stack) {
 		r->depth[r->marks++] = depth(r);
 		if (r->marks == 2)
@@ -366,11 +369,64 @@ static void host_stack(void **state)
 	close_rig(r);
 }
 
+/* REP with DF, over borders of pages and over itself: the order of elements is seen in memory. */
+static void downwards(void **state)
+{
+	(void)state;
+	enum { AT = 0x200000, BYTES = 0x6000 };
+	static const struct {
+		const u8 *entry;
+		unsigned n;
+		u32 src, dst, count; /* offsets of the first element; src 0: RAX */
+	} tests[] = {
+		{ k_down1, 1, 0x4803, 0x4800, 0x2000 }, { k_down1, 1, 0x4800, 0x4803, 0x2000 },
+		{ k_down1, 1, 0x4000, 0x2fff, 0x1001 }, { k_down2, 2, 0x3001, 0x2fff, 0xc00 },
+		{ k_down4, 4, 0x4ffe, 0x4ffc, 0x900 },  { k_down4, 4, 0x4ffc, 0x4ff8, 0x900 },
+		{ k_down8, 8, 0x4ff8, 0x4000, 0x300 },  { k_down8, 8, 0x4ff9, 0x4ff1, 0x300 },
+		{ k_fill_down, 4, 0, 0x4ffd, 0x700 },
+	};
+	static u8 want[BYTES], got[BYTES];
+
+	for (unsigned i = 0; i < ARRAY_LEN(tests); i++) {
+		struct rig *r = open_rig(1);
+		struct cpu *c = cpu_vm_cpu(r->vm, 0);
+		u32 src = tests[i].src, dst = tests[i].dst;
+		const u64 v = 0x8877665544332211;
+		struct cpu_state s;
+		struct err e = { 0 };
+
+		for (u32 k = 0; k < BYTES; k++)
+			want[k] = (u8)(k * 7 + (k >> 8));
+		assert_int_equal(ram_put(r->ram, AT, want, BYTES), 0);
+		for (u32 k = 0; k < tests[i].count; k++, src -= tests[i].n, dst -= tests[i].n) {
+			u8 t[8];
+			memcpy(t, tests[i].src ? want + src : (const u8 *)&v, tests[i].n);
+			memcpy(want + dst, t, tests[i].n);
+		}
+		set(r, 0, tests[i].entry);
+		cpu_get_state(c, &s);
+		s.gpr[GPR_RAX] = v;
+		s.gpr[GPR_RSI] = AT + tests[i].src;
+		s.gpr[GPR_RDI] = AT + tests[i].dst;
+		s.gpr[GPR_RCX] = tests[i].count;
+		assert_int_equal(cpu_set_state(c, &s, &e), 0);
+		assert_int_equal(cpu_run(c, &e), CPU_EXIT_STOP);
+		cpu_get_state(c, &s);
+		assert_int_equal(s.gpr[GPR_RDI], AT + dst);
+		assert_int_equal(s.gpr[GPR_RCX], 0);
+		assert_int_equal(ram_get(r->ram, AT, got, BYTES), 0);
+		for (u32 k = 0; k < BYTES; k++)
+			if (got[k] != want[k])
+				fail_msg("case %u: at %x there is %02x, not %02x", i, k, got[k], want[k]);
+		close_rig(r);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(stop), cmocka_unit_test(stop_two),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(stop),        cmocka_unit_test(stop_two),
 					    cmocka_unit_test(stop_nested), cmocka_unit_test(stop_idle),
-					    cmocka_unit_test(host_stack) };
+					    cmocka_unit_test(host_stack),  cmocka_unit_test(downwards) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

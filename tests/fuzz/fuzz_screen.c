@@ -11,7 +11,7 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 
-#include "../unit/fake_cpu.h"
+#include "unit/cpu/fake_cpu.h"
 
 struct cpu_vm {
 	struct cpu cpu[1];

@@ -12,7 +12,7 @@
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
 
-#include "../unit/pci_rig.h"
+#include "unit/machine/pci_rig.h"
 
 #include <sys/mman.h>
 

@@ -58,6 +58,17 @@ EXPECTED = {"text": (720, 400, text), "planar": (640, 480, planar), "bytes": (32
             "linear": (800, 600, linear), "moved": (800, 600, moved), "packed": (800, 600, packed)}
 
 
+# Code page 437 has letters where a VGA shows these.
+SHOWN = dict(zip(range(32), " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼")) | {0x7f: "⌂"}
+
+
+def said():
+    """Of the text mode: what its cells say."""
+    codes = [cell * 7 & 255 for cell in range(80 * 25)]
+    line = "".join(SHOWN.get(c) or bytes([c]).decode("cp437").replace("\xa0", " ") for c in codes)
+    return "".join(line[y * 80:][:80].rstrip(" ") + "\n" for y in range(25))
+
+
 def compare(name, width, height, pixels):
     """None, or what is other than it should be."""
     w, h, want = EXPECTED[name]
@@ -76,9 +87,14 @@ class Screenshots:
         self.options = ["--display", "vga"]
 
     def command(self, name, *words):
-        return subprocess.run([self.mica, name, self.control, *words]).returncode
+        return subprocess.run([self.mica, name, "--control", self.control, *words]).returncode
 
     def look(self, name):
+        text = subprocess.run([self.mica, "screenshot", "--control", self.control, "--text"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+        if name == "text" and text.stdout != said():
+            return f"text: it says {text.stdout!r}"
+        if name != "text" and (text.returncode != 1 or "shows a picture" not in text.stderr):
+            return f"{name}: its text came with status {text.returncode}: {text.stderr}"
         status = self.command("screenshot", self.picture)
         return f"{name}: mica screenshot ended with {status}" if status else compare(name, *png_picture.read(self.picture))
 
@@ -107,12 +123,21 @@ class Vnc(Screenshots):
         return fault
 
     def keys(self):
+        if self.encoding == rfb.ZLIB:
+            return self.key_codes()
         for sym in (0xffe1, ord("A")):
             self.client.key(sym, True)
         for sym in (ord("A"), 0xffe1):
             self.client.key(sym, False)
         self.client.key(0xffff, True)
         self.client.key(0xffff, False)
+
+    def key_codes(self):
+        """What is printed on them at the client's says nothing, then."""
+        if not self.client.key_codes:
+            return "key codes are not offered"
+        for code, down in ((0x2a, True), (0x1e, True), (0x1e, False), (0x2a, False), (0xd3, True), (0xd3, False)):
+            self.client.key_code(ord("z"), code, down)
 
     def mouse(self):
         for x, y, buttons in ((100, 100, 0), (110, 95, 0), (110, 95, 1), (120, 90, 0)):

@@ -5,7 +5,7 @@
 #include "machine/pci.h"
 #include "vmm/device_plan.h"
 
-#include "../unit/pci_rig.h"
+#include "unit/machine/pci_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -26,9 +26,14 @@ struct jtlb {
 /* The page of the stack, for accesses of up to 8 bytes; it may be read and written. */
 struct jtlb_stack {
 	u64 tag, host, addend;
-	u64 limit[3]; /* offsets below it are served, of 8, 64 and JTLB_GROUP_MAX bytes; 0: empty */
+	u64 limit[6]; /* offsets below it are served, of 8, 64 and JTLB_GROUP_MAX bytes; 0: empty. [3..5]: to 32-bit
+			 code */
 };
 #define JTLB_GROUP_MAX 256u
+/* Where groups of 32-bit code may be: so far from both ends of 4 GiB that no address of theirs wraps, see jit_group.c.
+ */
+#define JTLB_GROUP32_START 4096u
+#define JTLB_GROUP32_SPAN ((1ull << 32) - 2 * JTLB_GROUP32_START)
 static inline unsigned jtlb_slot(u64 lin)
 {
 	return (unsigned)(lin >> 12 ^ (lin >> 20 & 0xff)) & (JTLB_SIZE - 1); /* buffers 8 MiB apart do not meet */
@@ -110,6 +115,7 @@ struct jit_cpu {
 		u64 addend;
 	} beside;
 	u64 group[JIT_GROUPS]; /* addends of jit_group.c; [0] the stack's */
+	u64 group32_span;      /* JTLB_GROUP32_SPAN: an operand in memory is shorter than two instructions */
 	struct jtlb rd[JTLB_MODES], wr[JTLB_MODES];
 	u64 jj_bias; /* from jj[JJ_USER] to the table of the address space in use, in eights of bytes */
 	struct jj_table jj[JJ_TABLES];

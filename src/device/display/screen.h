@@ -21,6 +21,7 @@
 
 #define SCREEN_WIDTH_MAX 2560u
 #define SCREEN_HEIGHT_MAX 1600u
+#define SCREEN_COLUMNS_MAX (SCREEN_WIDTH_MAX / 8)
 
 struct screen_frame {
 	unsigned width, height; /* 1 to the above */
@@ -45,6 +46,9 @@ struct screen {
 	void (*frame)(void *opaque, struct screen_frame *f);
 	/* out: f->width pixels, 0x00RRGGBB. y < f->height. */
 	void (*line)(const struct screen_frame *f, unsigned y, u32 *out);
+	/* Where the frame is one of text: the codes of row `row`, from 0 on; how many. 0: it is a picture, or has no
+	 * such row. out: room for SCREEN_COLUMNS_MAX. */
+	unsigned (*text)(const struct screen_frame *f, unsigned row, u8 *out);
 	void *opaque;
 	/* All video memory: what a dirty log is to watch. */
 	u64 off, bytes;

@@ -128,5 +128,6 @@ void vga_edid(u8 edid[128]);
 /* ---- vga_draw.c ---- */
 void vga_frame(void *opaque, struct screen_frame *f);
 void vga_line(const struct screen_frame *f, unsigned y, u32 *out);
+unsigned vga_text(const struct screen_frame *f, unsigned row, u8 *out);
 
 #endif

@@ -151,6 +151,7 @@ static int new_vga(struct device **out, struct machine *m, const struct device_a
 		.changed = changed,
 		.frame = vga_frame,
 		.line = vga_line,
+		.text = vga_text,
 		.opaque = v,
 		.off = v->off,
 		.bytes = VGA_MEMORY_BYTES,

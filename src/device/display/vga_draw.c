@@ -335,3 +335,16 @@ void vga_line(const struct screen_frame *f, unsigned y, u32 *out)
 		memset(out, 0, f->width * sizeof(*out));
 	}
 }
+
+unsigned vga_text(const struct screen_frame *f, unsigned row, u8 *out)
+{
+	unsigned in_row, columns;
+
+	if (f->kind != TEXT || row >= f->height / f->char_lines)
+		return 0;
+	columns = f->width / f->dots;
+	u32 count = row_start(f, row * f->char_lines, &in_row);
+	for (unsigned i = 0; i < columns; i++)
+		out[i] = at_count(f, count + i, 0)[0];
+	return columns;
+}

@@ -15,6 +15,8 @@
 	DEVICE(ide_disk,       "ata/ide_class.c") \
 	DEVICE(ide_cdrom,      "ata/ide_class.c") \
 	DEVICE(virtio_net,     "virtio/virtio_net.c") \
+	DEVICE(e1000e,         "e1000/e1000.c") \
+	DEVICE(e1000,          "e1000/e1000.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_fs,      "virtio/virtio_fs.c") \
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \

@@ -56,6 +56,22 @@ static void syscall_(void)
 	eq(exc.ip, u_syscall_at);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 1);
 }
+/* ---- RET n ---- */
+u64 below(u64 a, u64 b);
+/* Flags are a result as well; what lies where an operand of RET would lead, were it a jump, overwrites them all. */
+__asm__(".pushsection .text\n"
+	"below: push %rbx\n call 1f\n setb %al\n movzbl %al,%eax\n ret\n"
+	"1: cmp %rsi,%rdi\n mov (%rsp),%rcx\n ret $8\n .rept 16\n xor %ecx,%ecx\n .endr\n"
+	".popsection");
+static void ret_keeps_flags(void)
+{
+	unsigned wrong = 0;
+
+	t("flags over RET n");
+	for (u64 i = 0; i < 20000; i++) /* until it is translated, and on */
+		wrong += below(i & 7, 4) != ((i & 7) < 4);
+	eq(wrong, 0);
+}
 CODE(k_sysret_bad, "mov $1,%ecx; shl $47,%rcx; mov $2,%r11d", "sysretq");
 CODE(k_sysret_32, "mov $u32_int,%ecx; mov $0x202,%r11d", "sysretl");
 __asm__(".pushsection .text\n.code32\nu32_int: mov $0x66,%ebx\n int $0x80\n.code64\n.popsection");
@@ -413,6 +429,7 @@ int main(void)
 
 	cpuid(0, 0, r);
 	amd = r[1] == 0x68747541;
+	ret_keeps_flags();
 	syscall_();
 	sysret_rules();
 	sysenter_();

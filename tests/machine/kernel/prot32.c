@@ -172,6 +172,39 @@ static void legacy(void)
 	gate_reset(0x90);
 }
 
+/* Often enough to be translated: accesses that share a check, and whose address or register wraps at 4 GiB. */
+static void wraps(void)
+{
+	volatile u32 *low = (u32 *)0x580;
+	u32 sum = 0, moved = 0, stack = 0;
+
+	low[0] = 0x11;
+	low[1] = 0x2200;
+	for (unsigned i = 0; i < 1000; i++) {
+		u32 base = 0xfffff800, down = 0x10;
+		__asm__ volatile("mov 0xd80(%1),%%eax; add 0xd84(%1),%%eax; add %%eax,%0"
+				 : "+r"(sum)
+				 : "r"(base)
+				 : "eax");
+		__asm__ volatile("mov 0x570(%1),%%eax; sub $0x20,%1; add 0x594(%1),%%eax; add %%eax,%0"
+				 : "+r"(moved), "+r"(down)
+				 :
+				 : "eax");
+		__asm__ volatile(
+		    "mov %%esp,%%edx; mov $0xfffff800,%%esp; mov 0xd80(%%esp),%%eax; add 0xd84(%%esp),%%eax;"
+		    "mov %%edx,%%esp; add %%eax,%0"
+		    : "+r"(stack)
+		    :
+		    : "eax", "edx");
+	}
+	t("addresses wrap at 4 GiB");
+	eq(sum, 1000 * 0x2211u);
+	t("a base register wraps at 4 GiB");
+	eq(moved, 1000 * 0x2211u);
+	t("addresses by ESP wrap at 4 GiB");
+	eq(stack, 1000 * 0x2211u);
+}
+
 struct tss32 {
 	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, flags, ax, cx, dx, bx, sp, bp, si, di, es, cs, ss, ds, fs,
 	    gs, ldt;
@@ -809,10 +842,29 @@ static void real(void)
 	eq(try_call(t_ud, 0), 6);
 }
 
+/* ---- RET n ---- */
+u32 below(u32 a, u32 b);
+/* Flags are a result as well; what lies where an operand of RET would lead, were it a jump, overwrites them all. */
+__asm__(".pushsection .text\n"
+	"below: mov 4(%esp),%edx\n mov 8(%esp),%ecx\n push %ecx\n call 1f\n setb %al\n movzbl %al,%eax\n ret\n"
+	"1: cmp %ecx,%edx\n mov (%esp),%ecx\n ret $4\n .rept 16\n xor %ecx,%ecx\n .endr\n"
+	".popsection");
+static void ret_keeps_flags(void)
+{
+	unsigned wrong = 0;
+
+	t("flags over RET n");
+	for (u32 i = 0; i < 20000; i++) /* until it is translated, and on */
+		wrong += below(i & 7, 4) != ((i & 7) < 4);
+	eq(wrong, 0);
+}
+
 int main(void)
 {
+	ret_keeps_flags();
 	segments();
 	legacy();
+	wraps();
 	gates();
 	sysenter_();
 	tasks();

@@ -4,7 +4,8 @@
  * mnemonics, in any order.
  *
  * An instruction without a row that is not a vector instruction is undefined: MONITOR, MWAIT, RSM, GETSEC,
- * virtualization, enclaves, transactions. tests/unit/test_decode_rows.c names all of them, so that none is forgotten.
+ * virtualization, enclaves, transactions. tests/unit/cpu/soft/decode/test_decode_rows.c names all of them, so that none
+ * is forgotten.
  */
 #include "cpu/soft/decode/form.h"
 #include "cpu/soft/interp/exec.h"

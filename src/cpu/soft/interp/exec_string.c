@@ -37,14 +37,23 @@ static gva_t at(struct soft_cpu *c, unsigned seg, unsigned r, const struct str *
 }
 
 /*
- * How many elements, of at most cnt, can be done as one run at offset `off` (linear lin): inside the
- * page, inside the address size and what the segment allows for certain, and upwards. 0: do one the slow way.
+ * How many elements, of at most cnt, can be done as one run that begins at offset `off` (linear lin) and goes up, or
+ * down with DF: inside the page, inside the address size and what the segment allows for certain. 0: do one the slow
+ * way.
  */
 static u64 run_of(const struct soft_cpu *c, unsigned seg, bool write, gva_t lin, u64 off, u64 cnt, const struct str *s)
 {
-	if (s->step < 0 || (c->stepping && dr7_any(c->dr7)) || c->tlb == c->tlbs[TLB_USER_ALIGN])
+	if ((c->stepping && dr7_any(c->dr7)) || c->tlb == c->tlbs[TLB_USER_ALIGN])
 		return 0;
 	u64 n = (PAGE_BYTES - (lin & (PAGE_BYTES - 1))) / s->n;
+	if (s->step < 0) {
+		/* The first element is the highest; segments that go up from 0 allow all below it. */
+		if (!n || (!(c->mode & MODE_CODE64) &&
+			   (off >= c->seg_end[write][seg] || c->seg_end[write][seg] - off < s->n)))
+			return 0;
+		n = MIN(lin & (PAGE_BYTES - 1), off) / s->n + 1;
+		return MIN(n, cnt);
+	}
 	if (!(c->mode & MODE_CODE64)) {
 		if (off >= c->seg_end[write][seg])
 			return 0;
@@ -88,6 +97,26 @@ static void move_up(u8 *d, const u8 *s, u64 bytes, unsigned n)
 	}
 }
 
+/* The same downwards; d and s are the lowest element's. */
+static void move_down(u8 *d, const u8 *s, u64 bytes, unsigned n)
+{
+	if (s <= d || s >= d + bytes) {
+		memmove(d, s, bytes);
+		return;
+	}
+	for (u64 i = bytes; i; i -= n) {
+		u8 t[8];
+		memcpy(t, s + i - n, n);
+		memcpy(d + i - n, t, n);
+	}
+}
+
+/* Bytes from a run's lowest element to the one it begins with. */
+static u64 below(const struct str *s, u64 n)
+{
+	return s->step < 0 ? (n - 1) * s->n : 0;
+}
+
 /* Host pointers for a run; NULL when it cannot be one (MMIO, code on the page...). */
 static u8 *run_ptr(struct soft_cpu *c, gva_t lin, bool write)
 {
@@ -112,16 +141,21 @@ static u64 movs_run(struct soft_cpu *c, const struct uop *op, const struct str *
 		u8 *p = run_ptr(c, src, false), *d = p ? run_ptr(c, dst, true) : NULL;
 		/* Both entries may share a slot: look at the source again. */
 		if (d && run_ptr(c, src, false) == p && run_ptr(c, dst, true) == d) {
-			move_up(d, p, n * s->n, s->n);
+			u64 low = below(s, n);
+			if (low)
+				move_down(d - low, p - low, n * s->n, s->n);
+			else
+				move_up(d, p, n * s->n, s->n);
 		} else if (p) {
 			/* The destination page holds code; most likely it is being reused. Copy through a buffer, so
 			 * that its blocks are dropped once for each piece and not for each element. */
 			u8 buf[512];
 			n = MIN(n, sizeof(buf) / s->n);
-			if (dst - src < n * s->n)
+			if ((s->step < 0 ? src - dst : dst - src) < n * s->n)
 				n = 1;
-			soft_ld_bytes(c, src, buf, (unsigned)(n * s->n));
-			soft_st_bytes(c, dst, buf, (unsigned)(n * s->n));
+			u64 low = below(s, n);
+			soft_ld_bytes(c, src - low, buf, (unsigned)(n * s->n));
+			soft_st_bytes(c, dst - low, buf, (unsigned)(n * s->n));
 		} else {
 			n = 1;
 			soft_st(c, dst, s->n, soft_ld(c, src, s->n));
@@ -167,12 +201,12 @@ static u64 stos_run(struct soft_cpu *c, const struct uop *op, const struct str *
 	if (n > 1) {
 		u8 *d = run_ptr(c, dst, true);
 		if (d) {
-			fill(d, c->gpr[GPR_RAX], s->n, n);
+			fill(d - below(s, n), c->gpr[GPR_RAX], s->n, n);
 		} else {
 			u8 buf[512];
 			n = MIN(n, sizeof(buf) / s->n);
 			fill(buf, c->gpr[GPR_RAX], s->n, n);
-			soft_st_bytes(c, dst, buf, (unsigned)(n * s->n));
+			soft_st_bytes(c, dst - below(s, n), buf, (unsigned)(n * s->n));
 		}
 	} else {
 		n = 1;

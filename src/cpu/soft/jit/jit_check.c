@@ -113,10 +113,23 @@ static bool foreign_writes(struct jit_check *k, u32 before)
 
 /* ---- a block's turn ---- */
 
+const u8 *check_code(const struct soft_cpu *c, const struct block *b, u8 room[CHECK_CODE_ROOM])
+{
+	const u8 *p = c->ram->host + b->phys;
+	unsigned first = (unsigned)(PAGE_BYTES - (b->phys & ~PAGE_MASK)), all = MIN(b->bytes, CHECK_CODE_ROOM);
+
+	if (b->phys2 == UINT64_MAX || all <= first)
+		return p;
+	memcpy(room, p, first); /* one instruction: see jit_translate.c */
+	memcpy(room + first, c->ram->host + b->phys2, all - first);
+	return room;
+}
+
 /* Before end_uop, is there what differs from one time to the next, or cannot be done twice? */
 static bool repeatable(const struct soft_cpu *c, const struct block *b)
 {
-	const u8 *p = c->ram->host + b->phys;
+	u8 room[CHECK_CODE_ROOM];
+	const u8 *p = check_code(c, b, room);
 	unsigned end = b->jit.end_uop ? b->op[b->jit.end_uop].rip_off : b->bytes;
 
 	if (b->jit.end_uop == 1)

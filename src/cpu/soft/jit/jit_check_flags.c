@@ -46,7 +46,8 @@ static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at, unsigned
 									     sizeof(bytes), &in, ops)) ||
 					  in.meta.category == ZYDIS_CATEGORY_SYSCALL ||
 					  in.meta.category == ZYDIS_CATEGORY_SYSTEM ||
-					  in.meta.category == ZYDIS_CATEGORY_INTERRUPT ||
+					  (in.meta.category == ZYDIS_CATEGORY_INTERRUPT &&
+					   in.mnemonic != ZYDIS_MNEMONIC_BOUND) || /* which faults, as others may */
 					  in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR);
 		}
 		if (!out && carried) {
@@ -89,9 +90,11 @@ static u32 flags_live(const struct soft_vm *vm, const u8 *page, s64 at, unsigned
  */
 static u32 flags_undefined(const struct soft_cpu *c, const struct block *b)
 {
-	const u8 *p = c->ram->host + b->phys;
+	u8 room[CHECK_CODE_ROOM];
+	const u8 *p = check_code(c, b, room);
 	u64 end = c->rip - c->gpr[GPR_BLK];
-	u32 undefined = 0, here = 0, left = 0; /* left: at branches, any of which may have led to c->rip, also backwards */
+	u32 undefined = 0, here = 0;
+	u32 left = 0; /* at branches, any of which may have led to c->rip, also backwards */
 
 	for (unsigned at = 0; at < b->bytes;) {
 		ZydisDecodedInstruction in;

@@ -51,6 +51,11 @@ struct jit_check {
 void check_save(struct check_state *s, const struct soft_cpu *c);
 void check_restore(const struct check_state *s, struct soft_cpu *c);
 
+/* ---- jit_check.c ---- */
+#define CHECK_CODE_ROOM 15u
+/* A block's code, b->bytes of them: in RAM, or, where it reaches into another page, in room. */
+const u8 *check_code(const struct soft_cpu *c, const struct block *b, u8 room[CHECK_CODE_ROOM]);
+
 /* ---- jit_check_run.c ---- */
 /* The interpreter executes the block, without effect: its pages are in k. */
 enum check_outcome check_reference(struct soft_cpu *c, struct jit_check *k, const struct block *b);

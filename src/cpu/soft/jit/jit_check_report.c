@@ -154,6 +154,7 @@ static void print_state(FILE *f, const char *what, const struct soft_cpu *s)
 void check_report(struct soft_cpu *c, struct jit_check *k, const struct block *b)
 {
 	u64 rip = k->start.c->gpr[GPR_BLK];
+	u8 room[CHECK_CODE_ROOM];
 
 	fprintf(stderr,
 		"translator check: the block at %016" PRIx64
@@ -161,7 +162,7 @@ void check_report(struct soft_cpu *c, struct jit_check *k, const struct block *b
 		rip, b->jit.mode == TLB_USER ? "user" : "kernel", k->compared);
 	check_compare(stderr, c, k, b);
 	fprintf(stderr, "guest code\n");
-	disassemble(stderr, c->vm, c->ram->host + b->phys, b->bytes, rip, soft_decoder(b->mode));
+	disassemble(stderr, c->vm, check_code(c, b, room), b->bytes, rip, soft_decoder(b->mode));
 	k->start.c->rip = rip;
 	print_state(stderr, "state before", k->start.c);
 	print_state(stderr, "after the interpreter", k->ref.c);

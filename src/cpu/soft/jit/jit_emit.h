@@ -60,6 +60,8 @@ void jm_addend(struct jit *j, const struct jinsn *i, unsigned h);
 void jm_addend_rcx(struct jit *j, const struct jinsn *i);
 void jm_emit_group(struct jit *j, struct jstub *s);
 void jit_group(struct jit *j);
+/* What i, which has i->stack, moves RSP by: up, or down. */
+unsigned jit_stack_bytes(const struct jit *j, const struct jinsn *i);
 /* The memory operand's linear address into rax (may use rcx). */
 void jm_address(struct jit *j, struct jinsn *i, const ZydisDecodedOperand *o);
 /* After jm_address: check; leaves a host address as addr says. Flags are spoilt. Returns the stub to complete with

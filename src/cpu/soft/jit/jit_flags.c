@@ -27,11 +27,9 @@ struct jflags jit_flags_of(const ZydisDecodedInstruction *in, const ZydisDecoded
 	const struct jit_row *r = jit_row_of(in->mnemonic);
 	unsigned how = r ? r->flags : 0;
 
-	if (how & JR_FLAGS_SEEN)
-		f.read = JF_ALL;
 	if (!z)
 		return f;
-	f.read |= status(z->tested);
+	f.read = status(z->tested);
 	u16 written = status(z->modified | z->set_0 | z->set_1);
 	u16 undefined = status(z->undefined);
 	f.kill = written & (u16)~undefined;
@@ -86,6 +84,15 @@ static u16 live_at(struct jit *j, s64 at)
 	return live & (u16)~dead;
 }
 
+/* ... before the direct branch i to `rel`; own: at the block's start. */
+static u16 live_target(struct jit *j, const struct jinsn *i, s64 rel, u16 own)
+{
+	/* Where CS's base is within a page, IP may wrap: the target is not what lies there. See jit_may_run_at(). */
+	if (j->exact || (j_code16(j) && rel <= (s64)j->page_off + i->off))
+		return JF_ALL;
+	return rel == (s64)j->page_off ? own : live_at(j, rel);
+}
+
 void jit_liveness(struct jit *j)
 {
 	u16 own = 0; /* at the block's start */
@@ -99,15 +106,14 @@ void jit_liveness(struct jit *j)
 			if (k == j->ninsns - 1) {
 				/* What follows the block. */
 				if (jf_target(j, i, &rel) && i->in.meta.category != ZYDIS_CATEGORY_COND_BR)
-					i->live_target = live =
-					    rel == (s64)j->page_off && !j->exact ? own : live_at(j, rel);
+					i->live_target = live = live_target(j, i, rel, own);
 				else if (!i->end)
 					live = live_at(j, (s64)j->page_off + i->off + i->in.length);
 			}
 			if (jf_target(j, i, &rel) && i->in.meta.category == ZYDIS_CATEGORY_COND_BR) {
 				if (k == j->ninsns - 1)
 					live = live_at(j, (s64)j->page_off + i->off + i->in.length);
-				i->live_target = rel == (s64)j->page_off && !j->exact ? own : live_at(j, rel);
+				i->live_target = live_target(j, i, rel, own);
 				live |= i->live_target;
 			}
 			i->live_out = live;

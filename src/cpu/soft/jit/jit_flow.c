@@ -8,7 +8,7 @@
 bool jf_target(struct jit *j, const struct jinsn *i, s64 *rel)
 {
 	if (i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE || i->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
-	    i->ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || i->kind != JK_SPECIAL)
+	    i->ops[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || !i->ops[0].imm.is_relative || i->kind != JK_SPECIAL)
 		return false;
 	*rel = i->ops[0].imm.value.s + (s64)i->in.length + i->off + j->page_off;
 	return true;

@@ -135,6 +135,7 @@ void jit_cpu_init(struct soft_cpu *c)
 	c->jit.run = xcalloc(JIT_RUN_UOPS + 1, sizeof(struct uop));
 	c->jit.n.handlers = xcalloc(ZYDIS_MNEMONIC_MAX_VALUE + 1, sizeof(u32));
 	c->jit.n.ends = xcalloc(ZYDIS_MNEMONIC_MAX_VALUE + 1, sizeof(u32));
+	c->jit.group32_span = JTLB_GROUP32_SPAN;
 	for (unsigned m = 0; m < JTLB_MODES; m++) {
 		for (unsigned w = 0; w < JTLB_SIZE / 64; w++)
 			c->jit.filled[m][w] = ~0ull;

@@ -11,6 +11,11 @@
  * group wants, the interpreter goes on with the block; where that happens again and again, it is translated anew with
  * a second, plain version behind the first.
  *
+ * In 32-bit code with flat segments an address is cut to 32 bits, and a follower's host address is reckoned with 64.
+ * So the leader looks that its range is in neither the first nor the last page of the 4 GiB, with 64 bits: a base
+ * register whose upper half 64-bit code has left something in fails. Then displacements of less than a page
+ * (DISP32_MAX) make no difference: base and address are both below 4 GiB, whatever the base was moved by in between.
+ *
  * Followers are let through by a check that the processor may have guessed wrong, as any access is by its own: see
  * docs/security.md, "Speculation inside of a VM".
  *
@@ -31,24 +36,48 @@ struct base {
 	u8 slot;
 };
 
-static bool simple(const ZydisDecodedOperand *o)
+/* Of 32-bit code: displacements up to here, so that nothing wraps. */
+#define DISP32_MAX (JTLB_GROUP32_START - JTLB_GROUP_MAX)
+
+static bool simple(const struct jit *j, const ZydisDecodedOperand *o)
 {
+	if (!j_code64(j) && (o->mem.segment == ZYDIS_REGISTER_CS ||
+			     (o->mem.disp.has_displacement &&
+			      (o->mem.disp.value > (s64)DISP32_MAX || o->mem.disp.value < -(s64)DISP32_MAX))))
+		return false;
 	return o->mem.type == ZYDIS_MEMOP_TYPE_MEM && o->mem.index == ZYDIS_REGISTER_NONE &&
 	       o->mem.base != ZYDIS_REGISTER_NONE && o->mem.base != ZYDIS_REGISTER_RIP &&
-	       ZydisRegisterGetClass(o->mem.base) == ZYDIS_REGCLASS_GPR64 && o->mem.segment != ZYDIS_REGISTER_FS &&
-	       o->mem.segment != ZYDIS_REGISTER_GS &&
+	       ZydisRegisterGetClass(o->mem.base) == (j_code64(j) ? ZYDIS_REGCLASS_GPR64 : ZYDIS_REGCLASS_GPR32) &&
+	       o->mem.segment != ZYDIS_REGISTER_FS && o->mem.segment != ZYDIS_REGISTER_GS &&
 	       (!o->mem.disp.has_displacement || o->mem.disp.value == (s32)o->mem.disp.value);
+}
+
+unsigned jit_stack_bytes(const struct jit *j, const struct jinsn *i)
+{
+	return j_code64(j) ? 8 : j_uop(j, i)->osize;
+}
+
+static bool pushes(const struct jit *j, const struct jinsn *i)
+{
+	uop_fn *fn = j_uop(j, i)->fn;
+
+	return fn != op_pop64_r && fn != op_pop_any && fn != op_ret64 && fn != op_ret_legacy;
+}
+
+/* As wide as addresses are where groups are made. */
+static unsigned width(const struct jit *j)
+{
+	return j_code64(j) ? 64 : 32;
 }
 
 /* The one access that may be grouped: base register, displacement, size. */
 static bool access_of(struct jit *j, const struct jinsn *i, u8 *base, s32 *disp, u8 *bytes, bool *write)
 {
 	const ZydisDecodedOperand *o = jm_operand(i);
-	const struct uop *u = &j->b->op[i->uop];
 
-	if ((i->kind == JK_NATIVE || i->vec) && o && i->in.address_width == 64) {
+	if ((i->kind == JK_NATIVE || i->vec) && o && i->in.address_width == width(j)) {
 		/* Zydis 4.0.0 and SIB base 101, see decode_mem(). */
-		if (!simple(o) || o->mem.base == ZYDIS_REGISTER_R13 || o->size > 256)
+		if (!simple(j, o) || o->mem.base == ZYDIS_REGISTER_R13 || o->size > 256)
 			return false;
 		*base = decode_gpr(o->mem.base);
 		*disp = o->mem.disp.has_displacement ? (s32)o->mem.disp.value : 0;
@@ -56,12 +85,12 @@ static bool access_of(struct jit *j, const struct jinsn *i, u8 *base, s32 *disp,
 		*write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 		return *bytes;
 	}
-	if (i->kind != JK_SPECIAL || !i->stack)
+	if (i->kind != JK_SPECIAL || !i->stack || !(j->key & (MODE_CODE64 | MODE_SS32)))
 		return false;
 	*base = GPR_RSP;
-	*bytes = 8;
-	*write = u->fn == op_push64_r || u->fn == op_push64_i || u->fn == op_call64 || u->fn == op_call64_link;
-	*disp = *write ? -8 : 0;
+	*bytes = (u8)jit_stack_bytes(j, i);
+	*write = pushes(j, i);
+	*disp = *write ? -*bytes : 0;
 	return true;
 }
 
@@ -78,19 +107,19 @@ static u16 written(struct jit *j, const struct jinsn *i, int *moved, s64 *by)
 			w |= (u16)(1u << decode_gpr(o->reg.value));
 	}
 	if (i->kind == JK_SPECIAL && i->stack) {
-		const struct uop *u = &j->b->op[i->uop];
-		bool push = u->fn != op_pop64_r;
+		if (!(j->key & (MODE_CODE64 | MODE_SS32)))
+			return w; /* only SP moves */
 		*moved = GPR_RSP;
-		*by = push ? -8 : 8;
+		*by = (s64)jit_stack_bytes(j, i) * (pushes(j, i) ? -1 : 1);
 	} else if (i->in.operand_count_visible == 2 && i->ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		   i->ops[0].size == 64 && i->ops[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+		   i->ops[0].size == width(j) && i->ops[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
 		   (i->in.mnemonic == ZYDIS_MNEMONIC_ADD || i->in.mnemonic == ZYDIS_MNEMONIC_SUB)) {
 		*moved = decode_gpr(i->ops[0].reg.value);
 		*by = i->in.mnemonic == ZYDIS_MNEMONIC_ADD ? i->ops[1].imm.value.s : -i->ops[1].imm.value.s;
-	} else if (i->in.mnemonic == ZYDIS_MNEMONIC_LEA && i->ops[0].size == 64) {
+	} else if (i->in.mnemonic == ZYDIS_MNEMONIC_LEA && i->ops[0].size == width(j)) {
 		const ZydisDecodedOperand *o = &i->ops[1];
 		if (o->mem.index == ZYDIS_REGISTER_NONE && o->mem.base == i->ops[0].reg.value &&
-		    o->mem.disp.has_displacement && i->in.address_width == 64) {
+		    o->mem.disp.has_displacement && i->in.address_width == width(j)) {
 			*moved = decode_gpr(i->ops[0].reg.value);
 			*by = o->mem.disp.value;
 		}
@@ -130,8 +159,8 @@ void jit_group(struct jit *j)
 
 	for (unsigned k = 0; k < j->ninsns; k++)
 		j->insn[k].group = JG_NONE;
-	if (!j_code64(j))
-		return; /* addresses wrap at 4 GiB */
+	if (!(j->key & (MODE_CODE64 | MODE_FLAT)))
+		return; /* a check of its own, against the segment's end, is needed by each */
 	for (unsigned k = 0; k < j->ninsns; k++)
 		if (j->insn[k].in.meta.category == ZYDIS_CATEGORY_X87_ALU)
 			return; /* what is to be noted of them would differ between the versions */

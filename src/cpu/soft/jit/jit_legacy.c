@@ -36,6 +36,19 @@ static void store(struct jit *j, unsigned n, unsigned h)
 	op_rm(j, false, X_MOV_M_R, h, H_RAX, 0);
 }
 
+static void store_imm(struct jit *j, unsigned n, u32 v)
+{
+	if (n == 2)
+		e8(j, X_OSIZE);
+	EB(j, X_MOV_M_I, X_MODRM(0, 0, H_RAX));
+	e8(j, v);
+	e8(j, v >> 8);
+	if (n == 4) {
+		e8(j, v >> 16);
+		e8(j, v >> 24);
+	}
+}
+
 /* h = n bytes at [rax], with zeroes above */
 static void load(struct jit *j, unsigned n, unsigned h)
 {
@@ -167,7 +180,8 @@ bool lg_call(struct jit *j, struct jinsn *i)
 	s64 rel;
 
 	jf_target(j, i, &rel);
-	j_need_mem(j, JF_ALL);
+	if (!jm_follows(j, i) || j_code16(j))
+		j_need_mem(j, j_code16(j) ? JF_ALL : i->live_in);
 	if (!check_direct(j, i, rel) || !(s = push_return(j, i)))
 		return false;
 	jm_done(j, s, false);
@@ -232,45 +246,60 @@ bool lg_push(struct jit *j, struct jinsn *i)
 {
 	const ZydisDecodedOperand *o = &i->ops[0];
 	unsigned n = j_uop(j, i)->osize;
-	struct jstub *from = NULL, *to;
+	struct jstub *s;
+
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
+	if (!(s = jm_stack(j, i, GPR_RSP, -(s32)n, n, true, JA_RAX)))
+		return false;
+	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		store_imm(j, n, (u32)o->imm.value.s);
+	else
+		store(j, n, jit_hreg[decode_gpr(o->reg.value)]);
+	move_sp(j, jit_hreg[GPR_RSP], -(s32)n);
+	jm_done(j, s, false);
+	return true;
+}
+
+/* Both accesses come before SP changes. */
+bool lg_push_mem(struct jit *j, struct jinsn *i)
+{
+	unsigned n = j_uop(j, i)->osize;
+	struct jstub *from, *to;
 
 	j_need_mem(j, i->live_in);
-	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		jm_address(j, i, o);
-		if (!(from = jm_check(j, i, n, false, JA_RAX)))
-			return false;
-		load(j, n, H_RCX);
-		e_st(j, H_RCX, C_OFF(jit.tmp));
-	}
+	jm_address(j, i, &i->ops[0]);
+	if (!(from = jm_check(j, i, n, false, JA_RAX)))
+		return false;
+	load(j, n, H_RCX);
+	e_st(j, H_RCX, C_OFF(jit.tmp)); /* the next check spoils rcx */
 	if (!(to = jm_stack(j, i, GPR_RSP, -(s32)n, n, true, JA_RAX)))
 		return false;
-	if (from) {
-		e_ld(j, H_RCX, C_OFF(jit.tmp));
-		store(j, n, H_RCX);
-	} else if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		e_movi(j, H_RCX, (u32)o->imm.value.s);
-		store(j, n, H_RCX);
-	} else {
-		store(j, n, jit_hreg[decode_gpr(o->reg.value)]);
-	}
+	e_ld(j, H_RCX, C_OFF(jit.tmp));
+	store(j, n, H_RCX);
 	move_sp(j, jit_hreg[GPR_RSP], -(s32)n);
-	if (from)
-		jm_done(j, from, false);
+	jm_done(j, from, false);
 	jm_done(j, to, false);
 	return true;
 }
 
 bool lg_pop(struct jit *j, struct jinsn *i)
 {
-	unsigned n = j_uop(j, i)->osize;
+	unsigned n = j_uop(j, i)->osize, g = decode_gpr(i->ops[0].reg.value);
 
-	j_need_mem(j, i->live_in);
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
 	struct jstub *s = jm_stack(j, i, GPR_RSP, 0, n, false, JA_RAX);
 	if (!s)
 		return false;
-	load(j, n, H_RAX);
-	move_sp(j, jit_hreg[GPR_RSP], (s32)n);
-	set_reg(j, decode_gpr(i->ops[0].reg.value), n, H_RAX);
+	if (n == 4 && g != GPR_RSP) {
+		load(j, n, jit_hreg[g]);
+		move_sp(j, jit_hreg[GPR_RSP], (s32)n);
+	} else {
+		load(j, n, H_RAX);
+		move_sp(j, jit_hreg[GPR_RSP], (s32)n);
+		set_reg(j, g, n, H_RAX);
+	}
 	jm_done(j, s, false);
 	return true;
 }
@@ -332,10 +361,20 @@ bool lg_takes_indirect(const struct jit *j, const struct jinsn *i)
 
 bool lg_takes_push(const struct jit *j, const struct jinsn *i)
 {
+	return j_uop(j, i)->fn == op_push_any && !(j_uop(j, i)->aux & AUX_MEM) && !j_code64(j);
+}
+
+bool lg_takes_push_mem(const struct jit *j, const struct jinsn *i)
+{
 	return j_uop(j, i)->fn == op_push_any && !j_code64(j);
 }
 
 bool lg_takes_pop(const struct jit *j, const struct jinsn *i)
+{
+	return lg_takes_pop_sp(j, i) && j_uop(j, i)->r1 != GPR_RSP;
+}
+
+bool lg_takes_pop_sp(const struct jit *j, const struct jinsn *i)
 {
 	return j_uop(j, i)->fn == op_pop_any && !(j_uop(j, i)->aux & AUX_MEM) && !j_code64(j);
 }

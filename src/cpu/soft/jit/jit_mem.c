@@ -178,6 +178,13 @@ void jm_addend_rcx(struct jit *j, const struct jinsn *i)
 
 static const unsigned class_bytes[] = { 8, 64, JTLB_GROUP_MAX };
 
+/* cmp rax - START, SPAN: is a group of 32-bit code at rax where it may be? To be followed by JAE; spoils rcx. */
+static void compare_group32(struct jit *j)
+{
+	op_rm(j, true, X_LEA, H_RCX, H_RAX, -(s32)JTLB_GROUP32_START);
+	op_rm(j, true, X_CMP_R_M, H_RCX, H_RSP, C_OFF(jit.group32_span));
+}
+
 /* rax and rcx are spoilt; jm_addend() is valid afterwards. */
 bool jm_lead(struct jit *j, struct jinsn *i)
 {
@@ -198,11 +205,15 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 		s32 at = stack_entry(j);
 		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
 		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP,
-		      at + (s32)offsetof(struct jtlb_stack, limit) + 8 * i->group_class);
+		      at + (s32)offsetof(struct jtlb_stack, limit) + 8 * (i->group_class + (j_code64(j) ? 0 : 3)));
 		s->from = e_jcc(j, CC_AE);
 		e_ld(j, H_RCX, at + (s32)offsetof(struct jtlb_stack, addend));
 	} else {
 		s32 table = table_of(j, i->group_write);
+		if (!j_code64(j)) {
+			compare_group32(j);
+			s->more[0] = e_jcc(j, CC_AE);
+		}
 		slot(j);
 		op_slot(j, X_SUB_R_M, H_RAX, table + (s32)offsetof(struct jtlb, tag));
 		EB(j, X_REX_W, X_CMP_EAX_I); /* cmp rax, imm32 */
@@ -215,6 +226,21 @@ bool jm_lead(struct jit *j, struct jinsn *i)
 	return true;
 }
 
+/* Where the stack's word at [base + disp] is, into rax. */
+static void stack_address(struct jit *j, unsigned base, s32 disp)
+{
+	unsigned h = j_reg(j, base, H_RAX);
+
+	if (j_code64(j)) {
+		e_lea(j, H_RAX, h, disp);
+		return;
+	}
+	op_rm(j, false, X_LEA, H_RAX, h, disp);
+	if (!(j->key & MODE_SS32))
+		EB(j, X_0F, X0F_MOVZX16, X_REGS(H_RAX, H_RAX));
+	jm_add_base(j, SEG_SS);
+}
+
 /* A leader's check failed. */
 void jm_emit_group(struct jit *j, struct jstub *s)
 {
@@ -222,6 +248,10 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 
 	patch_to(j, s->from, j->n);
 	op_rm(j, true, X_LEA, H_RAX, j_reg(j, i->group_base, H_RAX), i->group_lo);
+	if (!j_code64(j) && !i->group_slot) { /* the stack's entry would never serve it */
+		compare_group32(j);
+		s->more[0] = e_jcc(j, CC_AE);
+	}
 	e8(j, X_AND_EAX_I); /* and eax, 4095; cmp eax, imm32 */
 	e32(j, PAGE_BYTES - 1);
 	e8(j, X_CMP_EAX_I);
@@ -229,7 +259,7 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	u32 crosses = e_jcc(j, CC_A);
 	/* The leader's own address: that one may fault. */
 	if (i->stack)
-		e_lea(j, H_RAX, j_reg(j, GPR_RSP, H_RAX), i->group_lead_writes ? -8 : 0);
+		stack_address(j, GPR_RSP, i->group_lead_writes ? -(s32)jit_stack_bytes(j, i) : 0);
 	else
 		jm_address(j, i, jm_operand(i));
 	e_call_to(j, j->code->r_slow);
@@ -245,6 +275,8 @@ void jm_emit_group(struct jit *j, struct jstub *s)
 	patch_to(j, crosses, j->n);
 	if (s->from2)
 		patch_to(j, s->from2, j->n);
+	if (s->more[0])
+		patch_to(j, s->more[0], j->n);
 	if (j->both) {
 		at = e_jmp(j);
 		patch_to(j, at, i->plain);
@@ -348,21 +380,6 @@ struct jstub *jm_check_aligned(struct jit *j, struct jinsn *i, unsigned bytes, u
 struct jstub *jm_check_seg(struct jit *j, struct jinsn *i, unsigned bytes, bool write, unsigned addr, unsigned seg)
 {
 	return check(j, i, bytes, 0, write, addr, false, seg);
-}
-
-/* Where the stack's word at [base + disp] is, into rax. */
-static void stack_address(struct jit *j, unsigned base, s32 disp)
-{
-	unsigned h = j_reg(j, base, H_RAX);
-
-	if (j_code64(j)) {
-		e_lea(j, H_RAX, h, disp);
-		return;
-	}
-	op_rm(j, false, X_LEA, H_RAX, h, disp);
-	if (!(j->key & MODE_SS32))
-		EB(j, X_0F, X0F_MOVZX16, X_REGS(H_RAX, H_RAX));
-	jm_add_base(j, SEG_SS);
 }
 
 struct jstub *jm_stack(struct jit *j, struct jinsn *i, u8 base, s32 disp, unsigned bytes, bool write, unsigned addr)

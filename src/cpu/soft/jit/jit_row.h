@@ -22,7 +22,7 @@ enum jit_access {
 	JM_OPERAND, /* its operand in memory, where it has one */
 	JM_NONE,    /* none: the operand is an address, or a branch's target */
 	JM_IMPLIED, /* none of ModRM's. DIV as well: like an access it may leave for its handler */
-	JM_STACK,   /* 8 bytes by RSP, together with others near it: jit_group.c */
+	JM_STACK,   /* as much as the code's size by RSP, together with others near it: jit_group.c */
 };
 
 struct jit_way {
@@ -34,11 +34,10 @@ struct jit_way {
 #define JIT_WAYS 4
 
 /* Status flags, where Zydis' tables (the manuals') are not enough: what is called undefined is what the host does. */
-#define JR_FLAGS_ALL 1u    /* writes all six */
-#define JR_FLAGS_COUNT 2u  /* ... unless the count may be 0 */
-#define JR_FLAGS_KEEP 4u   /* any of them may stay as it is */
-#define JR_FLAGS_REP 8u    /* ... with REP, which may execute it no time */
-#define JR_FLAGS_SEEN 256u /* raises an exception on purpose, whose frame shows all six */
+#define JR_FLAGS_ALL 1u   /* writes all six */
+#define JR_FLAGS_COUNT 2u /* ... unless the count may be 0 */
+#define JR_FLAGS_KEEP 4u  /* any of them may stay as it is */
+#define JR_FLAGS_REP 8u   /* ... with REP, which may execute it no time */
 /* Registers and memory: */
 #define JR_KEEPS_REG 16u  /* may leave its destination alone, although it is said to write it */
 #define JR_LOCKED 32u     /* is atomic when an operand is in memory */
@@ -84,8 +83,8 @@ jit_takes takes_jcc, takes_jmp, takes_call, takes_ret, takes_jmp_indirect, takes
 jit_emit fl_jcc, fl_jmp, fl_call, fl_ret, fl_indirect;
 /* ---- jit_legacy.c ---- */
 jit_takes lg_takes_jcc, lg_takes_loop, lg_takes_jmp, lg_takes_call, lg_takes_ret, lg_takes_indirect, lg_takes_push,
-    lg_takes_pop, lg_takes_leave;
-jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_pop, lg_leave;
+    lg_takes_push_mem, lg_takes_pop, lg_takes_pop_sp, lg_takes_leave;
+jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_pop, lg_leave;
 /* ---- jit_translate.c ---- */
 jit_emit ji_leave;
 

@@ -84,9 +84,6 @@ const struct jit_row jit_rows[] = {
 	{ M(DIV), .way = { WAY(takes_div, sp_div, JM_IMPLIED) } },
 	{ M(IDIV), .way = { WAY(takes_div, sp_div, JM_IMPLIED) } },
 
-	/* ---- exceptions: by their handlers ---- */
-	{ M(BOUND), JR_FLAGS_SEEN },
-
 	/* ---- atomic ---- */
 	{ M(XCHG), JR_LOCKED, { WAY(takes_xchg, sp_xchg, JM_NONE), SAME } },
 	{ M(XADD), JR_LOCKED, { SAME } },
@@ -169,19 +166,18 @@ const struct jit_row jit_rows[] = {
 	/* ---- control flow and the stack ---- */
 	{ M(JMP), .way = { WAY(takes_jmp, fl_jmp, JM_NONE), WAY(takes_jmp_indirect, fl_indirect, JM_OPERAND),
 			   WAY(lg_takes_jmp, lg_jmp, JM_NONE), WAY(lg_takes_indirect, lg_indirect, JM_OPERAND) } },
-	{ M(CALL),
-	  .way = { WAY(takes_call, fl_call, JM_STACK), WAY(takes_call_indirect, fl_indirect, JM_IMPLIED),
-		   WAY(lg_takes_call, lg_call, JM_IMPLIED), WAY(lg_takes_indirect, lg_indirect, JM_IMPLIED) } },
-	{ M(RET), .way = { WAY(takes_ret, fl_ret, JM_STACK), WAY(lg_takes_ret, lg_ret, JM_IMPLIED) } },
+	{ M(CALL), .way = { WAY(takes_call, fl_call, JM_STACK), WAY(takes_call_indirect, fl_indirect, JM_IMPLIED),
+			    WAY(lg_takes_call, lg_call, JM_STACK), WAY(lg_takes_indirect, lg_indirect, JM_IMPLIED) } },
+	{ M(RET), .way = { WAY(takes_ret, fl_ret, JM_STACK), WAY(lg_takes_ret, lg_ret, JM_STACK) } },
 	{ M(LOOPNE), .way = { LOOP_WAY } },
 	{ M(LOOPE), .way = { LOOP_WAY } },
 	{ M(LOOP), .way = { LOOP_WAY } },
 	{ M(JCXZ), .way = { LOOP_WAY } },
 	{ M(JECXZ), .way = { LOOP_WAY } },
 	{ M(PUSH), .way = { WAY(takes_push, sp_push, JM_STACK), WAY(takes_push_mem, sp_push_mem, JM_IMPLIED),
-			    WAY(lg_takes_push, lg_push, JM_IMPLIED) } },
+			    WAY(lg_takes_push, lg_push, JM_STACK), WAY(lg_takes_push_mem, lg_push_mem, JM_IMPLIED) } },
 	{ M(POP), .way = { WAY(takes_pop, sp_pop, JM_STACK), WAY(takes_pop_rsp, sp_pop, JM_IMPLIED),
-			   WAY(lg_takes_pop, lg_pop, JM_IMPLIED) } },
+			   WAY(lg_takes_pop, lg_pop, JM_STACK), WAY(lg_takes_pop_sp, lg_pop, JM_IMPLIED) } },
 	{ M(LEAVE), .way = { WAY(takes_leave, sp_leave, JM_IMPLIED), WAY(lg_takes_leave, lg_leave, JM_IMPLIED) } },
 
 	/* ---- hints and fences. What the decoder makes a NOP needs no row ---- */

@@ -47,7 +47,7 @@ struct jinsn {
 	struct jflags fl;
 	u16 live_in, live_out, live_target;
 	bool mem;   /* accesses memory through the TLB */
-	bool stack; /* a push or pop of 8 bytes, a call or return */
+	bool stack; /* a push or pop of a register or a constant, a call or return */
 	u8 how;     /* JSLOW_WAITS, or 0 */
 	u8 align;   /* low bits that its operand's address must not have, if jit_vec.c's */
 	/* jit_group.c */
@@ -69,7 +69,7 @@ enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_PENDING, 
 struct jstub {
 	enum jstub_kind kind;
 	u32 from;           /* offset in buf of the rel32 that goes here */
-	u32 more[JIT_MORE]; /* JS_UOP: others, or 0 */
+	u32 more[JIT_MORE]; /* JS_UOP: others, or 0; JS_GROUP: [0]: it is where 32-bit addresses may wrap */
 	u32 from2;          /* JS_GROUP: a misaligned one, which takes each access by itself; or 0 */
 	u32 resume;         /* JS_SLOW: offset in buf to return to with the host address */
 	u32 next;           /* JS_SLOW, JS_UOP: offset in buf after the instruction */

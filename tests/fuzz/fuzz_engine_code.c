@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fuzz_engine_code.c - code of random machines: instructions of all kinds, most of them senseless. */
+#include "fuzz_engine.h"
+
+/* Instructions that change modes, tables and control flow, which random bytes seldom make. */
+static const struct {
+	u8 n;
+	u8 b[8];
+} stock[] = {
+	{ 1, { 0xcf } },
+	{ 2, { 0x48, 0xcf } },
+	{ 1, { 0x9d } },
+	{ 1, { 0x9c } },
+	{ 1, { 0xfa } },
+	{ 1, { 0xfb } },
+	{ 1, { 0xf4 } },
+	{ 1, { 0xcc } },
+	{ 2, { 0xcd, 0x80 } },
+	{ 1, { 0xf1 } },
+	{ 1, { 0xce } },
+	{ 2, { 0x0f, 0x05 } },
+	{ 2, { 0x0f, 0x07 } },
+	{ 3, { 0x48, 0x0f, 0x07 } },
+	{ 2, { 0x0f, 0x34 } },
+	{ 2, { 0x0f, 0x35 } },
+	{ 3, { 0x48, 0x0f, 0x35 } },
+	{ 3, { 0x0f, 0x20, 0xc0 } },
+	{ 3, { 0x0f, 0x22, 0xc0 } },
+	{ 3, { 0x0f, 0x22, 0xc3 } },
+	{ 3, { 0x0f, 0x22, 0xd8 } },
+	{ 3, { 0x0f, 0x22, 0xdb } },
+	{ 3, { 0x0f, 0x22, 0xe0 } },
+	{ 3, { 0x0f, 0x22, 0xe1 } },
+	{ 3, { 0x0f, 0x20, 0xd8 } },
+	{ 6, { 0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8 } },
+	{ 3, { 0x0f, 0x23, 0xc0 } },
+	{ 3, { 0x0f, 0x23, 0xf8 } },
+	{ 3, { 0x0f, 0x21, 0xf0 } },
+	{ 3, { 0x0f, 0x01, 0x10 } },
+	{ 3, { 0x0f, 0x01, 0x18 } },
+	{ 3, { 0x0f, 0x01, 0x38 } },
+	{ 3, { 0x0f, 0x01, 0x3b } },
+	{ 3, { 0x0f, 0x01, 0xd0 } },
+	{ 3, { 0x0f, 0x01, 0xd1 } },
+	{ 3, { 0x0f, 0x01, 0xf8 } },
+	{ 3, { 0x0f, 0x01, 0xd9 } },
+	{ 3, { 0x0f, 0x01, 0xc1 } },
+	{ 3, { 0x0f, 0x01, 0xcb } },
+	{ 3, { 0x0f, 0x01, 0xca } },
+	{ 3, { 0x0f, 0x00, 0xd8 } },
+	{ 3, { 0x0f, 0x00, 0xd0 } },
+	{ 2, { 0x0f, 0x30 } },
+	{ 2, { 0x0f, 0x32 } },
+	{ 2, { 0x0f, 0x06 } },
+	{ 2, { 0x0f, 0xa2 } },
+	{ 3, { 0x0f, 0x01, 0xf0 } },
+	{ 2, { 0xe6, 0x80 } },
+	{ 1, { 0xee } },
+	{ 1, { 0xed } },
+	{ 2, { 0xf3, 0x6c } },
+	{ 2, { 0xf3, 0x6d } },
+	{ 2, { 0xf3, 0x6e } },
+	{ 2, { 0xf3, 0xa4 } },
+	{ 2, { 0xf3, 0xa5 } },
+	{ 3, { 0xf3, 0x48, 0xa5 } },
+	{ 2, { 0xf3, 0xab } },
+	{ 2, { 0xf3, 0xaa } },
+	{ 2, { 0xf2, 0xae } },
+	{ 2, { 0xf3, 0xa6 } },
+	{ 2, { 0x8e, 0xd0 } },
+	{ 2, { 0x8e, 0xd8 } },
+	{ 2, { 0x8e, 0xe0 } },
+	{ 2, { 0x8e, 0xe8 } },
+	{ 1, { 0x07 } },
+	{ 1, { 0x17 } },
+	{ 1, { 0x1f } },
+	{ 2, { 0xff, 0x28 } },
+	{ 2, { 0xff, 0x18 } },
+	{ 3, { 0x48, 0xff, 0x2b } },
+	{ 1, { 0xcb } },
+	{ 3, { 0xca, 0x08, 0x00 } },
+	{ 1, { 0xc3 } },
+	{ 2, { 0xff, 0xe0 } },
+	{ 2, { 0xff, 0xd3 } },
+	{ 2, { 0xeb, 0xfe } },
+	{ 2, { 0xeb, 0xf0 } },
+	{ 2, { 0x75, 0xee } },
+	{ 2, { 0xe2, 0xf4 } },
+	{ 4, { 0xc8, 0x10, 0x00, 0x03 } },
+	{ 1, { 0x60 } },
+	{ 1, { 0x61 } },
+	{ 3, { 0x0f, 0xae, 0x00 } },
+	{ 3, { 0x0f, 0xae, 0x08 } },
+	{ 3, { 0x0f, 0xae, 0x20 } },
+	{ 3, { 0x0f, 0xae, 0x28 } },
+	{ 3, { 0x0f, 0xae, 0x10 } },
+	{ 3, { 0x0f, 0xae, 0x18 } },
+	{ 2, { 0xdd, 0x20 } },
+	{ 2, { 0xdd, 0x30 } },
+	{ 2, { 0xd9, 0x28 } },
+	{ 2, { 0xd9, 0x20 } },
+	{ 2, { 0xdb, 0xe3 } },
+	{ 2, { 0xdf, 0xe0 } },
+	{ 2, { 0x0f, 0x77 } },
+	{ 3, { 0xc5, 0xf8, 0x77 } },
+	{ 4, { 0x66, 0x0f, 0xf7, 0xc1 } },
+	{ 3, { 0x0f, 0xc7, 0x08 } },
+	{ 4, { 0x48, 0x0f, 0xc7, 0x08 } },
+	{ 5, { 0xf0, 0x48, 0x0f, 0xc7, 0x0f } },
+	{ 4, { 0xf0, 0x0f, 0xb1, 0x08 } },
+	{ 3, { 0xf0, 0xff, 0x00 } },
+	{ 2, { 0xd7, 0x90 } },
+	{ 3, { 0x65, 0x8b, 0x00 } },
+};
+
+static unsigned insn(struct fuzz *f, u8 *p)
+{
+	static const u8 prefix[] = { 0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x26, 0x64, 0x65, 0x48, 0x4f, 0x41 };
+	bool code16 = f->mode == M_REAL || f->mode == M_PROT16 || f->mode == M_VM86;
+	unsigned n = 0, kind = below(f, 20);
+
+	if (kind < 5) {
+		unsigned i = below(f, ARRAY_LEN(stock));
+		memcpy(p, stock[i].b, stock[i].n);
+		return stock[i].n;
+	}
+	if (kind < 7) { /* a register gets something to point with */
+		bool wide = f->mode == M_LONG && one_in(f, 2);
+		u64 v = any_value(f);
+		if (wide)
+			p[n++] = 0x48 | (one_in(f, 4) ? 1 : 0);
+		p[n++] = (u8)(0xb8 + below(f, 8));
+		memcpy(p + n, &v, 8);
+		return n + (wide ? 8 : code16 ? 2 : 4);
+	}
+	if (kind == 7) { /* an MSR that is there */
+		static const u32 msrs[] = { 0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100,
+					    0xc0000101, 0xc0000102, 0xc0000103, 0xc0010000, 0xc0010015, 0xc0011029,
+					    0x10,       0x1b,       0x3b,       0x48,       0x49,       0x8b,
+					    0xfe,       0x10a,      0x174,      0x175,      0x176,      0x179,
+					    0x1a0,      0x1d9,      0x200,      0x250,      0x268,      0x277,
+					    0x2ff,      0x6e0,      0x808,      0x4b564d00, 0x40000000 };
+		u32 msr = msrs[below(f, ARRAY_LEN(msrs))] + (one_in(f, 4) ? below(f, 16) : 0);
+
+		if (code16)
+			p[n++] = 0x66;
+		p[n++] = 0xb9;
+		memcpy(p + n, &msr, 4);
+		n += 4;
+		p[n++] = 0x0f;
+		p[n++] = one_in(f, 2) ? 0x30 : 0x32;
+		return n;
+	}
+	if (kind == 8) { /* far, to any selector */
+		u32 off = AT_CODE + below(f, CODE_PAGES * PAGE_BYTES), sel = below(f, 20) * 8 + below(f, 4);
+
+		p[n++] = one_in(f, 2) ? 0x9a : 0xea;
+		memcpy(p + n, &off, 4);
+		n += code16 ? 2 : 4;
+		memcpy(p + n, &sel, 2);
+		return n + 2;
+	}
+	if (kind == 9) { /* gathers and masked moves */
+		static const u8 op[] = { 0x90, 0x91, 0x92, 0x93, 0x2c, 0x2d, 0x2e, 0x2f, 0x8c, 0x8e };
+
+		p[n++] = 0xc4;
+		p[n++] = 0xe2;
+		p[n++] = (u8)(r8(f) & 0xfd) | 1; /* pp: 66 */
+		p[n++] = op[below(f, ARRAY_LEN(op))];
+		p[n++] = 0x44 | (u8)(below(f, 8) << 3);
+		p[n++] = r8(f);
+		p[n++] = r8(f);
+		return n;
+	}
+	while (n < 4 && one_in(f, 3))
+		p[n++] = prefix[below(f, ARRAY_LEN(prefix))];
+	switch (below(f, 8)) {
+	case 0:
+	case 1:
+		p[n++] = 0x0f;
+		break;
+	case 2:
+		p[n++] = 0x0f;
+		p[n++] = one_in(f, 2) ? 0x38 : 0x3a;
+		break;
+	case 3:
+		p[n++] = 0xc5;
+		p[n++] = r8(f);
+		break;
+	case 4:
+		p[n++] = 0xc4;
+		p[n++] = (u8)((r8(f) & 0xe0) | (1 + below(f, 3)));
+		p[n++] = r8(f);
+		break;
+	default:
+		break;
+	}
+	p[n++] = r8(f);                                     /* opcode */
+	p[n++] = one_in(f, 2) ? r8(f) : (u8)(r8(f) & 0x7f); /* ModRM */
+	for (unsigned k = below(f, 6); k && n < 14; k--)    /* SIB, displacement, immediate */
+		p[n++] = one_in(f, 2) ? r8(f) : (u8)below(f, 4);
+	return n;
+}
+
+void make_code(struct fuzz *f)
+{
+	u8 *p = f->ram.host + AT_CODE;
+	unsigned at = 0, bytes = CODE_PAGES * PAGE_BYTES;
+
+	/* A few pages of instructions, over and over: some handlers come to lie on each page. */
+	unsigned fresh = (1 + below(f, 3)) * PAGE_BYTES;
+	while (at + 16 < fresh)
+		at += insn(f, p + at);
+	for (unsigned to = fresh; to < bytes; to += fresh)
+		memcpy(p + to, p, MIN(fresh, bytes - to));
+	if (one_in(f, 2))
+		memcpy(f->ram.host + AT_DATA, p + 7, 4 * PAGE_BYTES);
+}
