@@ -351,7 +351,8 @@ static const struct opt table[] = {
 	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
 	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
 	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
-	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=NAME, model=MODEL; repeatable; "
+	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, tftp=FOLDER, bootfile=NAME, mac=ADDRESS, id=NAME, "
+	     "model=MODEL; repeatable; "
 	     "default none") },
 	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
 	  N_("another device: id=NAME and what it takes, see below; repeatable") },

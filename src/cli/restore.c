@@ -91,6 +91,8 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 		show(&n, _("network"), was->nets[i].type, _("(all that this host reaches, and its own services)"));
 		for (unsigned k = 0; k < was->nets[i].nhostfwd; k++)
 			show(&n, _("open a port"), was->nets[i].hostfwd[k], "");
+		if (was->nets[i].tftp)
+			show_file(&n, _("give the guest all files of"), was->nets[i].tftp);
 	}
 	return n;
 }

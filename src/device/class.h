@@ -61,6 +61,7 @@ enum device_news {
 	DEVICE_LINK,         /* NIC: its link went down, or up again */
 	DEVICE_PANICKED,     /* the guest's kernel has failed, and does no more */
 	DEVICE_CRASH_LOADED, /* ... and hands over to a kernel for crashes, which goes on */
+	DEVICE_EXPIRED,      /* a watchdog: the guest did not call in time */
 };
 
 /* fn is called on any thread, with the device's locks held; it notes and returns. NULL: nobody listens. */
@@ -95,6 +96,7 @@ struct device_args {
 	struct chr *chr; /* borrowed */
 	const u8 *rom;   /* an option ROM; NULL: there is none on this host */
 	size_t rom_bytes;
+	u64 rom_room; /* NIC: bytes for it, there or not; 0: it is to have none */
 };
 
 struct device_class {
@@ -112,6 +114,9 @@ struct device_class {
 	/* Where firmware finds it as something to boot from, in Open Firmware's words: "/pci@i0cf8/scsi@3/disk@0,0"
 	 * with its slot in hex. NULL: nothing boots from it. */
 	void (*boot_path)(struct device *d, char *path, size_t bytes);
+
+	/* The file of its option ROM (rom, above), of a Debian package; NULL: it needs none. */
+	const char *rom;
 
 	/* What a person can ask it for while it is there; the loop's thread; optional. */
 	void (*line_break)(struct device *d);         /* a break comes in on the line */

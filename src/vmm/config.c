@@ -79,6 +79,7 @@ static const struct field disk_fields[] = {
 static const struct field net_fields[] = {
 	FIELD(vmm_net, F_STR, type),      FIELD(vmm_net, F_INT, fd),
 	FIELD(vmm_net, F_STR, mac),       FIELDV(vmm_net, hostfwd, nhostfwd),
+	FIELD(vmm_net, F_STR, tftp),      FIELD(vmm_net, F_STR, bootfile),
 	FIELD(vmm_net, F_STR, id),        FIELD(vmm_net, F_STR, model),
 	FIELDV(vmm_net, params, nparams), { NULL },
 };

@@ -41,8 +41,9 @@ struct vmm_net {
 	char *mac;  /* NULL: chosen */
 	char **hostfwd;
 	unsigned nhostfwd;
-	char *id;    /* NULL: chosen */
-	char *model; /* NULL: the default */
+	char *tftp, *bootfile; /* of "user": struct net_user_boot */
+	char *id;              /* NULL: chosen */
+	char *model;           /* NULL: the default */
 	char **params;
 	unsigned nparams;
 };

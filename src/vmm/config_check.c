@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_check.c - bounds of a configuration, and what excludes what; see config.h. */
 #include "cpu/cpu.h"
+#include "net/net.h"
 #include "vmm/boot_order.h"
 #include "vmm/config.h"
 #include "vmm/device_plan.h"
@@ -79,7 +80,7 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 			       "firmware: it boots what is on a disk, and the kernel %s would not be booted; give one "
 			       "of them",
 			       c->kernel);
-	if (!c->kernel && (none || (automatic && !c->ndisks)))
+	if (!c->kernel && (none || (automatic && !c->ndisks && !boot_from_net(c))))
 		return err_set(e, EINVAL,
 			       "nothing to boot: give a disk that can be booted from with --disk FILE, or a kernel "
 			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
@@ -145,10 +146,13 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	for (unsigned i = 0; i < c->nnets; i++) {
 		u8 mac[6];
 		if (c->nets[i].type && !strcmp(c->nets[i].type, "fd") &&
-		    (c->nets[i].fd <= STDERR_FILENO || c->nets[i].nhostfwd))
-			return err_set(
-			    e, EINVAL,
-			    "net: type fd has the descriptor of a connected network, above 2, and no hostfwd");
+		    (c->nets[i].fd <= STDERR_FILENO || c->nets[i].nhostfwd || c->nets[i].tftp || c->nets[i].bootfile))
+			return err_set(e, EINVAL,
+				       "net: type fd has the descriptor of a connected network, above 2, and no "
+				       "hostfwd, tftp or bootfile");
+		if (c->nets[i].bootfile && strlen(c->nets[i].bootfile) > NET_BOOTFILE_MAX)
+			return err_set(e, EINVAL, "net: bootfile=%s is too long; at most %d bytes", c->nets[i].bootfile,
+				       NET_BOOTFILE_MAX);
 		if (!c->nets[i].type || (strcmp(c->nets[i].type, "user") && strcmp(c->nets[i].type, "fd")))
 			return err_set(e, EINVAL, "net: '%s' is not known; write user or none",
 				       c->nets[i].type ? c->nets[i].type : "");

@@ -60,7 +60,11 @@ static void strip(json_t *o, const char *cwd)
 
 	for (i = 0; i < ARRAY_LEN(gone); i++)
 		json_object_del(o, gone[i]);
-	json_array_foreach(json_object_get(o, "nets"), i, v) json_object_del(v, "fd");
+	json_array_foreach(json_object_get(o, "nets"), i, v)
+	{
+		json_object_del(v, "fd");
+		set_absolute(v, "tftp", cwd);
+	}
 	if (!vmm_firmware_is_word(json_string_value(json_object_get(o, "firmware"))))
 		set_absolute(o, "firmware", cwd);
 	if (*json_or_empty(o, "nvram"))
@@ -128,6 +132,8 @@ static int check_names(const struct vmm_config *c, struct err *e)
 		return err_set(e, EBADMSG, "more than %u modules and ports", NAMES_MAX);
 	for (unsigned i = 0; i < c->nmodules && r == 0; i++)
 		r = check_path(c->modules[i], e);
+	for (unsigned i = 0; i < c->nnets && r == 0; i++)
+		r = check_path(c->nets[i].tftp, e);
 	for (unsigned i = 0; i < c->ndisks && r == 0; i++)
 		r = check_path(c->disks[i].path, e);
 	return r;

@@ -25,7 +25,10 @@
 	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
+	DEVICE(hpet,           "hpet.c") \
+	DEVICE(vmgenid,        "vmgenid.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
+	DEVICE(i6300esb,       "i6300esb.c") \
 	/* the end */
 /* clang-format on */
 

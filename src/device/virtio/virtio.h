@@ -126,6 +126,11 @@ struct virtio_dev {
 	void (*irq_queue)(struct virtio_dev *d, unsigned q);
 	void (*irq_config)(struct virtio_dev *d);
 	void *transport;
+	struct virtio_rom {
+		const u8 *image; /* NULL: none on this host */
+		size_t bytes;
+		u64 room;
+	} rom;      /* of its PCI function, room 0: none; for virtio_pci_add(), the caller's */
 	void *impl; /* the device's own */
 };
 
