@@ -37,11 +37,11 @@ def rows(Row, Drive):
         for firmware in ("bios", "uefi") if arch == "amd64" else ("bios",):
             found.append(Row(f"installer-{arch}-{firmware}", f"Debian 12's installer, {arch}, to its first screen", f"debian-installer-12-netboot-{arch}", firmware,
                              [Drive("ahci", f"installer-{arch}.iso", installer, (arch, True), True)], [("serial", "@grub"), ("serial", "Select a language"), ("serial", "English")],
-                             memory=512, seconds=240))
+                             memory=1024, seconds=240))
     for firmware in ("bios", "uefi"):
         boot = "linux /linux console=ttyS0 auto=true priority=critical url=http://10.0.2.2:@PORT@/preseed.cfg DEBIAN_FRONTEND=text\r"
         found.append(Row(f"install-{firmware}", "Debian 12 installed over the network by its installer, which asks nothing, and booted", "debian-installer-12-netboot-amd64", firmware,
                          [Drive("virtio", "empty-4", media.empty, (4,)), Drive("ahci", "installer-amd64-ask.iso", installer, ("amd64", False), True)],
                          [("serial", "@grub"), ("serial", "grub> "), ("send", boot), ("serial", "grub> "), ("send", "initrd /initrd.gz\r"), ("serial", "grub> "), ("send", "boot\r"),
-                          ("serial", "Linux version"), ("again",), ("serial", "installed login: ")], memory=768, net=True, writes=True, serve=True, seconds=3600))
+                          ("serial", "Linux version"), ("again",), ("serial", "installed login: ")], memory=1024, net=True, writes=True, serve=True, seconds=3600))
     return found
