@@ -24,7 +24,7 @@ help:
 	@echo 'make build    build into $(B)/ ($(B)/mica is the command)'
 	@echo 'make check    a few minutes, before every commit: format, rooms, headers, comments, unit tests'
 	@echo 'make analyse  static analysis: gcc -fanalyzer, clang-tidy, cppcheck'
-	@echo 'make coverage which lines the unit and engine tests reach: $(B)/coverage/html'
+	@echo 'make coverage which lines the unit tests reach: $(B)/coverage/html; ARGS=engine: and the engine tests, all'
 	@echo 'make test     build and run all tests; the last line is "N passed, N failed"'
 	@echo 'make compat   programs of Debian in guests and here, in every mode of execution, outputs compared'
 	@echo '              ARGS="--only java --modes default" goes to tests/compat/compat; 8 GiB of disk'
@@ -63,16 +63,9 @@ analyse: build
 	@tools/deps.sh analyse
 	@tools/analyse --build '$(B)' $(ARGS)
 
-# The builds for it are their own. The engine translates nothing there: coverage counts after calls, and so has no tail calls.
 coverage:
 	@tools/deps.sh build test analyse
-	@meson setup -Db_coverage=true -Dbuildtype=debugoptimized '$(B)/coverage' . $$(test -f '$(B)/coverage/build.ninja' && echo --reconfigure) >/dev/null
-	@ninja -C '$(B)/coverage'
-	@find '$(B)/coverage' -name '*.gcda' -delete
-	@meson test -C '$(B)/coverage' --no-rebuild $(ARGS) || true
-	@mkdir -p '$(B)/coverage/html'
-	@gcovr --root . --filter src/ --object-directory '$(B)/coverage' --html-details '$(B)/coverage/html/index.html' --txt '$(B)/coverage/summary.txt' --print-summary '$(B)/coverage'
-	@echo 'by file: $(B)/coverage/summary.txt, by line: $(B)/coverage/html/index.html'
+	@tools/coverage --build '$(B)' $(ARGS)
 
 # For editors: every file's compiler command
 compdb: $(B)/build.ninja

@@ -6,6 +6,7 @@
 #include "cpu/cpu.h"
 #include "vmm/boot_order.h"
 #include "vmm/engine_options.h"
+#include "vmm/identity.h"
 #include "base/i18n.h"
 #include "vnc/vnc.h"
 
@@ -162,6 +163,18 @@ static int set_boot(struct run_opts *o, const char *arg, struct err *e)
 		vmm_strv_add(&o->cfg.boot, &o->cfg.nboot, v[i]);
 	optarg_split_free(v);
 	return boot_order_check(o->cfg.boot, o->cfg.nboot, e);
+}
+
+static int set_smbios(struct run_opts *o, const char *arg, struct err *e)
+{
+	char **v = optarg_split(arg);
+
+	while (o->cfg.nsmbios) /* given twice: the last counts */
+		free(o->cfg.smbios[--o->cfg.nsmbios]);
+	for (unsigned i = 0; v[i]; i++)
+		vmm_strv_add(&o->cfg.smbios, &o->cfg.nsmbios, v[i]);
+	optarg_split_free(v);
+	return identity_parse(NULL, o->cfg.smbios, o->cfg.nsmbios, e);
 }
 
 static int set_fw_cfg(struct run_opts *o, const char *arg, struct err *e)
@@ -330,16 +343,27 @@ static const struct opt table[] = {
 	  N_("what firmware tries first: disk, cdrom, net, in this order; menu=on: it asks; default disk,cdrom,net") },
 	{ "fw-cfg", "name=NAME,file=FILE|string=TEXT", set_fw_cfg, 0,
 	  N_("a file for firmware and guest to read by fw_cfg; repeatable") },
+	{ "smbios", "KEY=VALUE[,KEY=VALUE]...", set_smbios, 0,
+	  N_("what SMBIOS says of the VM: manufacturer, product, version, serial, sku, family, uuid") },
 	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
 	     "id=NAME, bus=BUS; repeatable") },
 	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
 	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
 	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
-	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=NAME, model=MODEL; repeatable; "
+	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, tftp=FOLDER, bootfile=NAME, mac=ADDRESS, id=NAME, "
+	     "model=MODEL; repeatable; "
 	     "default none") },
 	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
 	  N_("another device: id=NAME and what it takes, see below; repeatable") },
+	{ "share", "DIR,tag=NAME[,ro=on]", options_set_share, 0,
+	  N_("a folder of this host for the guest, which mounts it by its tag: mount -t virtiofs NAME /mnt; ro=on: to "
+	     "read "
+	     "only; repeatable") },
+	{ "vsock", "path=SOCKET[,cid=N]", options_set_vsock, 0,
+	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
+	     "guest, "
+	     "port N of the host is SOCKET_N; cid: the guest's address, default 3") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,

@@ -114,6 +114,8 @@ static int run(struct run_opts *o, struct err *e)
 		unlink(o->cfg.control_path);
 	if (o->cfg.vnc && !strncmp(o->cfg.vnc, "unix:", 5) && r != STATUS_HOST)
 		unlink(o->cfg.vnc + 5);
+	if (o->cfg.vsock && r != STATUS_HOST)
+		unlink(o->cfg.vsock);
 	if (o->console == CONSOLE_UNIX && r != STATUS_HOST)
 		unlink(o->cfg.console_path);
 	if (o->virtio_console == CONSOLE_UNIX && r != STATUS_HOST)

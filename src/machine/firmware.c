@@ -142,7 +142,11 @@ static int tell(struct firmware *f, struct err *e)
 		r = add_tables(f, e);
 	/* A BIOS writes its text screen there as well. */
 	st_le64(port, LAYOUT_UART1);
-	return r == 0 ? fw_cfg_file(f->cfg, "etc/sercon-port", port, sizeof(port), e) : r;
+	if (r == 0)
+		r = fw_cfg_file(f->cfg, "etc/sercon-port", port, sizeof(port), e);
+	if (r == 0)
+		r = fw_cfg_file(f->cfg, "etc/smbios/smbios-anchor", f->m->smbios.anchor, SMBIOS_ANCHOR_BYTES, e);
+	return r == 0 ? fw_cfg_file(f->cfg, "etc/smbios/smbios-tables", f->m->smbios.tables, f->m->smbios.bytes, e) : r;
 }
 
 /* Memory in CMOS as PCs have it: KiB below 1 MiB and above, 64 KiB above 16 MiB, 64 KiB above 4 GiB. */
@@ -182,6 +186,8 @@ void firmware_reset(struct firmware *f)
 	if (f->flash)
 		flash_reset(f->flash);
 	fw_cfg_reset(f->cfg);
+	/* A VM that another version saved has had that one's tables until now. */
+	firmware_parts_changed(f);
 	write_cmos(f);
 }
 

@@ -188,8 +188,9 @@ void fw_cfg_make_file(struct fw_cfg *f, const char *name, const void *data, size
 {
 	struct item *it = find(f, name);
 
-	must(it && it->bytes == bytes); /* its length has been told */
-	memcpy(it->data, data, bytes);
+	must(it);
+	if (it->bytes == bytes)
+		memcpy(it->data, data, bytes);
 }
 
 /* ---- what the guest does; lock held ---- */
@@ -332,45 +333,54 @@ void fw_cfg_reset(struct fw_cfg *f)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* Names and contents: those of who saved it count. */
-static void files_state(struct fw_cfg *f, struct state_file *s)
+static void files_save(struct fw_cfg *f, struct state_file *s)
 {
-	unsigned n = f->nfiles;
+	state_uint(s, &f->nfiles, FW_CFG_FILES_MAX);
+	for (unsigned i = 0; i < f->nfiles; i++) {
+		struct item *it = &f->file[i];
+		state_text(s, it->name, sizeof(it->name));
+		state_bool(s, &it->late);
+		state_u32(s, &it->bytes);
+		state_bytes(s, it->data, it->bytes);
+	}
+}
+
+/* Names and contents: those of who saved it count. The guest knows files by their numbers. */
+static void files_load(struct fw_cfg *f, struct state_file *s)
+{
+	struct item own[FW_CFG_FILES_MAX];
+	unsigned n = 0, nown = f->nfiles;
+	struct err e;
 
 	state_uint(s, &n, FW_CFG_FILES_MAX);
+	memcpy(own, f->file, sizeof(own));
+	memset(f->file, 0, sizeof(f->file));
+	f->nfiles = 0;
 	for (unsigned i = 0; i < n; i++) {
 		char name[FW_CFG_NAME_MAX + 1] = "";
 		bool late = false;
 		u32 bytes = 0;
-		struct err e;
 
-		if (!state_loading(s)) {
-			snprintf(name, sizeof(name), "%s", f->file[i].name);
-			late = f->file[i].late;
-			bytes = f->file[i].bytes;
-		}
 		state_text(s, name, sizeof(name));
 		state_bool(s, &late);
 		state_u32(s, &bytes);
-		if (!state_loading(s)) {
-			state_bytes(s, f->file[i].data, bytes);
-			continue;
-		}
 		if (bytes > FW_CFG_FILE_BYTES) {
 			state_bad(s, "a file of firmware is too large");
-			return;
+			break;
 		}
 		auto_free u8 *data = xcalloc(1, bytes + 1ul);
 		state_bytes(s, data, bytes);
-		/* Files are known by their numbers: the same ones, in the same order. */
-		if (i > f->nfiles || (i < f->nfiles && strcmp(f->file[i].name, name)) ||
-		    (i < f->nfiles && f->file[i].late && f->file[i].bytes != bytes) ||
-		    fw_cfg_file(f, name, data, bytes, &e) < 0) {
+		if (find(f, name) || fw_cfg_file(f, name, data, bytes, &e) < 0) {
 			state_bad(s, "the files of firmware are others");
-			return;
+			break;
 		}
-		if (late != f->file[i].late)
-			state_bad(s, "the files of firmware are others");
+	}
+	for (unsigned i = 0; i < nown; i++) {
+		if (!find(f, own[i].name) && fw_cfg_file(f, own[i].name, own[i].data, own[i].bytes, &e) < 0)
+			state_bad(s, "the files of firmware are too many");
+		else
+			find(f, own[i].name)->late = own[i].late; /* which are made, this version says */
+		free(own[i].data);
 	}
 }
 
@@ -385,7 +395,7 @@ int fw_cfg_state(struct fw_cfg *f, struct state_file *s, struct err *e)
 	state_u32(s, &f->at);
 	state_u32(s, &f->dma_high);
 	state_bool(s, &f->made);
-	files_state(f, s);
+	state_loading(s) ? files_load(f, s) : files_save(f, s);
 	pthread_mutex_unlock(&f->lock);
 	return state_end(s, e);
 }

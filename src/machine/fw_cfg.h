@@ -47,12 +47,14 @@ bool fw_cfg_has(struct fw_cfg *f, const char *name);
 /*
  * Files whose content depends on what firmware has done so far. They are added as others, with a first content;
  * make() is called when the guest selects one of them for the first time after a reset, and gives them anew, of the
- * same length, by fw_cfg_make_file(). It runs on the vCPU's thread.
+ * same length, by fw_cfg_make_file(): another length is left alone, it is of a VM that another version saved, and the
+ * guest knows the old one. It runs on the vCPU's thread.
  */
 void fw_cfg_late(struct fw_cfg *f, const char *const *names, void (*make)(void *opaque), void *opaque);
 void fw_cfg_make_file(struct fw_cfg *f, const char *name, const void *data, size_t bytes);
 
-/* Save or load a section, with all files: a restored VM has those it was saved with. No vCPU runs. */
+/* Save or load a section, with all files: a restored VM has those it was saved with, by the same numbers, and behind
+ * them what was added before that it had not. No vCPU runs. */
 int fw_cfg_state(struct fw_cfg *f, struct state_file *s, struct err *e);
 
 #endif

@@ -120,7 +120,7 @@ void pci_add_msix(struct pci_dev *d, unsigned bar_index, unsigned n);
 /* Send vector v (masked ones become pending). Any thread. False when MSI-X is not enabled. */
 bool pci_msix_send(struct pci_dev *d, unsigned v);
 bool pci_msix_enabled(struct pci_dev *d);
-/* MSI with one message; a function has it or MSI-X. */
+/* MSI with one message. A function that has MSI-X as well adds it behind; its driver enables one of them. */
 void pci_add_msi(struct pci_dev *d);
 /* Send it. Any thread. False when MSI is not enabled. */
 bool pci_msi_send(struct pci_dev *d);

@@ -11,6 +11,7 @@
 #include "vmm/config.h"
 #include "vmm/control.h"
 #include "vmm/firmware.h"
+#include "vmm/identity.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
 #include "vmm/net_backends.h"
@@ -152,6 +153,8 @@ static int run(struct vmm_config *cfg, struct err *e)
 		r = watch_signals(&signals, loop, e);
 	if (r == 0)
 		r = firmware_choose(cfg, e);
+	if (r == 0)
+		identity_choose(cfg);
 	if (r == 0)
 		r = net_backends_open(nets, cfg, e);
 	if (r == 0)

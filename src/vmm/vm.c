@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vm.c - see vm.h. gate.h says how the vCPUs are stopped, and what becomes of several wishes at a time. */
+#include "vmm/identity.h"
 #include "vmm/vm.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -131,6 +132,11 @@ static int build(struct vm *v, int *status, struct err *e)
 	};
 	int r;
 
+	struct smbios_identity identity;
+
+	if ((r = identity_parse(&identity, c->smbios, c->nsmbios, e)) < 0)
+		return r;
+	mc.identity = &identity;
 	if ((r = firmware_open(&v->firmware, c, &v->has_firmware, e)) < 0)
 		return r;
 	if (v->has_firmware)

@@ -118,9 +118,10 @@ u64 vm_vnc_look(struct vm_screen *v, bool anew)
 
 /* ---- what clients do; the loop ---- */
 
-static void key(struct vm_screen *v, u32 sym, bool press)
+/* Which key it is counts before what is printed on it at the client's: the guest has its own idea of that. */
+static void key(struct vm_screen *v, u32 sym, u32 code, bool press)
 {
-	unsigned k = key_of_keysym(sym), i = 0;
+	unsigned k = code ? key_of_keycode(code) : key_of_keysym(sym), i = 0;
 	u16 event = (u16)(k | (press ? KEY_DOWN : 0));
 
 	if (!k)
@@ -199,7 +200,7 @@ static void heard(struct vm_screen *v, const struct vnc_msg *m)
 		seen(v);
 		break;
 	case VNC_KEY:
-		key(v, m->a, m->b);
+		key(v, m->a, m->c, m->b);
 		break;
 	case VNC_POINTER:
 		pointer(v, m);

@@ -8,6 +8,7 @@
  * the midst of a message, is waited for CLIENT_WAIT_MS at most, and dropped.
  */
 #include "vnc/vnc.h"
+#include "vnc/vnc_keys.h"
 
 #include <poll.h>
 #include <rfb/rfb.h>
@@ -40,6 +41,11 @@ static void on_key(rfbBool down, rfbKeySym sym, rfbClientPtr cl)
 {
 	(void)cl;
 	tell(VNC_KEY, (u32)sym, down != 0, 0, MSG_DONTWAIT);
+}
+
+static void on_key_code(u32 sym, u32 code, bool down)
+{
+	tell(VNC_KEY, sym, down, code, MSG_DONTWAIT);
 }
 
 static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
@@ -162,6 +168,7 @@ static int make(struct server *s, const char *name, const char *password, const 
 		r->authPasswdData = s->passwords;
 		r->passwordCheck = rfbCheckPasswordByList;
 	}
+	vnc_keys_init(on_key_code);
 	rfbInitServer(r);
 	return 0;
 }

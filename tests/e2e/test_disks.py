@@ -4,13 +4,12 @@ that is changed while the guest runs.
 
 The image's kernel has drivers for IDE and NVMe. The one for AHCI is in Debian's kernel for all hardware, which is
 fetched once and kept beside the image; without a package archive that test is skipped."""
-import glob
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 
+import debian_kernel
 import pytest
 from conftest import BOOT, ENGINE, initramfs
 from test_tiny import ends, says
@@ -56,31 +55,6 @@ poweroff -f
 """
 
 
-def modules_of(read, names, target):
-    """read(path below /lib/modules/VERSION): bytes. Copies the modules and what they need, as mkimage does."""
-    deps = {}
-    for line in read("modules.dep").decode().splitlines():
-        name, _, rest = line.partition(":")
-        deps[name] = rest.split()
-    by_name = {os.path.basename(p).split(".")[0].replace("-", "_"): p for p in deps}
-    order = []
-
-    def add(path):
-        for dep in deps[path]:
-            add(dep)
-        if path not in order:
-            order.append(path)
-    for name in names:
-        if name in by_name:  # else it is part of the kernel
-            add(by_name[name])
-    os.mkdir(target)
-    for path in order:
-        with open(os.path.join(target, os.path.basename(path)), "wb") as f:
-            f.write(read(path))
-    with open(os.path.join(target, "order"), "w", encoding="ascii") as f:
-        f.write("".join(os.path.basename(p) + "\n" for p in order))
-
-
 @pytest.fixture
 def cloud(image, tmp_path):
     """Kernel and modules of the image."""
@@ -90,41 +64,21 @@ def cloud(image, tmp_path):
     def read(path):
         return subprocess.run(["debugfs", "-R", f"cat /lib/modules/{version}/{path}", os.path.join(image, "disk.raw")],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=PATH, check=True).stdout
-    modules_of(read, NEED + ["ata_piix", "nvme"], tmp_path / "modules")
+    debian_kernel.modules_of(read, NEED + ["ata_piix", "nvme"], tmp_path / "modules")
     return os.path.join(image, "vmlinuz"), tmp_path / "modules"
 
 
 @pytest.fixture
 def generic(image, tmp_path):
     """Those of Debian's kernel for all hardware."""
-    kept = os.path.join(os.path.dirname(os.path.abspath(image)), "linux-image-amd64")
-    if not os.path.isdir(kept):
-        work = tmp_path / "fetch"
-        work.mkdir()
-        depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], stdout=subprocess.PIPE, text=True, check=False).stdout
-        package = re.search(r"Depends: (linux-image-\S+)", depends)
-        if not package or subprocess.run(["apt-get", "-q", "download", package.group(1)], cwd=work, check=False,
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-            pytest.skip("there is no package archive to fetch linux-image-amd64 from")
-        subprocess.run(["dpkg-deb", "-x", glob.glob(f"{work}/*.deb")[0], work / "tree"], check=True)
-        base = glob.glob(f"{work}/tree/lib/modules/*")[0]
-        # Without depmod's list the packages' own words say what a module needs.
-        paths = {os.path.basename(p)[:-3].replace("-", "_"): os.path.relpath(p, base)
-                 for p in glob.glob(f"{base}/kernel/**/*.ko", recursive=True)}
-        with open(os.path.join(base, "modules.dep"), "w", encoding="ascii") as out:
-            for path in paths.values():
-                with open(os.path.join(base, path), "rb") as f:
-                    needs = re.search(rb"\0depends=([^\0]*)\0", f.read())
-                names = [n for n in needs.group(1).decode().split(",") if n] if needs else []
-                out.write(f"{path}: {' '.join(paths[n.replace('-', '_')] for n in names if n.replace('-', '_') in paths)}\n")
-        os.rename(glob.glob(f"{work}/tree/boot/vmlinuz-*")[0], os.path.join(base, "vmlinuz"))
-        shutil.move(base, kept + ".new")
-        os.rename(kept + ".new", kept)
+    kept = debian_kernel.fetch(image, tmp_path / "fetch")
+    if not kept:
+        pytest.skip("there is no package archive to fetch linux-image-amd64 from")
 
     def read(path):
         with open(os.path.join(kept, path), "rb") as f:
             return f.read()
-    modules_of(read, NEED + ["ahci", "ext4", "crc32c_generic", "libcrc32c"], tmp_path / "modules")
+    debian_kernel.modules_of(read, NEED + ["ahci", "ext4", "crc32c_generic", "libcrc32c"], tmp_path / "modules")
     return os.path.join(kept, "vmlinuz"), tmp_path / "modules"
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""rfb.py - a VNC client for tests (RFC 6143): no authentication, encodings raw and zlib."""
+"""rfb.py - a VNC client for tests (RFC 6143): no authentication, encodings raw and zlib, QEMU's extended key events."""
 import socket
 import struct
 import zlib
 
-RAW, ZLIB, DESKTOP_SIZE = 0, 6, -223
+RAW, ZLIB, DESKTOP_SIZE, KEY_CODES = 0, 6, -223, -258
 
 
 class Client:
@@ -22,10 +22,11 @@ class Client:
         self.read(16)
         self.name = self.read(struct.unpack(">I", self.read(4))[0]).decode()
         self.s.sendall(bytes(4) + struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0))
-        self.s.sendall(struct.pack(">BxHii", 2, 2, encoding, DESKTOP_SIZE))
+        self.s.sendall(struct.pack(">BxHiii", 2, 3, encoding, DESKTOP_SIZE, KEY_CODES))
         self.z = zlib.decompressobj()
         self.pixels = [0] * (self.width * self.height)
         self.received = 0
+        self.key_codes = False  # the server takes them
 
     def read(self, n):
         data = b""
@@ -50,6 +51,9 @@ class Client:
                 self.width, self.height = w, h
                 self.pixels = [0] * (w * h)
                 continue
+            if encoding == KEY_CODES:
+                self.key_codes = True
+                continue
             data = self.read(4 * w * h) if encoding == RAW else self.z.decompress(self.read(struct.unpack(">I", self.read(4))[0]))
             for row in range(h):
                 line = struct.unpack_from(f"<{w}I", data, 4 * w * row)
@@ -61,6 +65,9 @@ class Client:
 
     def key(self, keysym, down):
         self.s.sendall(struct.pack(">BBHI", 4, down, 0, keysym))
+
+    def key_code(self, keysym, code, down):
+        self.s.sendall(struct.pack(">BBHII", 255, 0, down, keysym, code))
 
     def pointer(self, x, y, buttons=0):
         self.s.sendall(struct.pack(">BBHH", 5, buttons, x, y))

@@ -23,8 +23,11 @@ bool key_known(unsigned key);
 unsigned key_by_name(const char *name, size_t bytes);
 /* As on an American keyboard. 0: none makes it. */
 unsigned key_of_char(u32 c, bool *shift);
-/* By the X11 keysym that RFB clients send (the X protocol, appendix A). 0: none. */
+/* By the X11 keysym that RFB clients send (the X protocol, appendix A), Korean letters by where they are on a Korean
+ * keyboard of two sets (KS X 5002). 0: none. */
 unsigned key_of_keysym(u32 sym);
+/* By the key code of RFB's QEMU extended key event: set 1 with 80 for e0, whatever is printed on the key. 0: none. */
+unsigned key_of_keycode(u32 code);
 
 /* What it sends when it goes down or up, in set 1, 2 or 3. Returns how many bytes. */
 #define KEY_BYTES_MAX 8

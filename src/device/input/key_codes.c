@@ -69,6 +69,22 @@ bool key_known(unsigned key)
 	return key < 0x100 && to_set2(key & 0x7f);
 }
 
+unsigned key_of_keycode(u32 code)
+{
+	switch (code) {
+	case 0x54: /* Print with Alt sends that */
+		return KEY_PRINT;
+	case 0x71:
+		return KEY_HANJA;
+	case 0x72:
+		return KEY_HANGUL;
+	case KEY_E0 | 0x46: /* Pause with Ctrl sends that */
+		return KEY_PAUSE;
+	default:
+		return code < 0x100 && key_known(code) ? code : 0;
+	}
+}
+
 static unsigned put(u8 *out, unsigned n, const char *bytes)
 {
 	while (*bytes)

@@ -148,9 +148,16 @@ unsigned key_by_name(const char *name, size_t bytes)
 	return 0;
 }
 
+/* From U+3131 on; those with '-' are of two letters, and typed as such. */
+static const char korean[] = "rR-s--eEf-------aqQ-tTdwWczxvgkoiOjpuPh---yn---bm-l";
+
 unsigned key_of_keysym(u32 sym)
 {
 	bool shift;
+	u32 letter = sym >= 0x01003131 ? sym - 0x01003131 : sym - 0x0ea1; /* as Unicode, and as in KS X 1001 */
+
+	if (letter < sizeof(korean) - 1)
+		return korean[letter] == '-' ? 0 : key_of_char((u32)korean[letter], &shift);
 
 	/* Which of a key's characters it is says nothing: the client sends Shift by itself. */
 	if (sym > ' ' && sym < 0x7f)

@@ -363,6 +363,7 @@ static void test_tables(void **state)
 			u32 at = ld_le32(p + 60), first = ld_le32(p + 64), len = ld_le32(p + 68);
 			u8 sum = 0;
 			assert_true(at < bytes && first + len <= bytes);
+			assert_int_equal(file[at], 0); /* SeaBIOS subtracts the sum, UEFI writes its negative */
 			for (u32 i = 0; i < len; i++)
 				sum = (u8)(sum + file[first + i]);
 			file[at] = (u8)(file[at] - sum);
@@ -415,16 +416,21 @@ static void test_state(void **state)
 	machine_resume(a->m);
 
 	up(&b);
+	/* What a later version has besides, in a place of its own. */
+	assert_int_equal(fw_cfg_file(machine_fw_cfg(b.m), "etc/later", "new", 3, &err), 0);
 	lseek(fd, 0, SEEK_SET);
 	assert_int_equal(state_load_new(&s, fd, &err), 0);
 	assert_int_equal(machine_state(b.m, s, &err), 0);
 	assert_int_equal(state_finish(s, &err), 0);
 	state_free(s);
-	/* In the middle of a file that B was not given; memory and ECAM as A had them. */
+	/* In the middle of a file that B was not given, whose number is A's; memory and ECAM as A had them. */
 	for (unsigned i = 2; i < 6; i++)
 		assert_int_equal(bus_pio_read(b.bus, 0x511, 1), "abcdef"[i]);
 	assert_int_equal(peek(&b, 0xf0000), 0);
 	assert_int_equal(bus_mmio_read(b.bus, 0xb0000000, 4), 0x29c08086);
+	assert_int_equal(find_file(&b, "opt/mine", &bytes), find_file(a, "opt/mine", &bytes));
+	read_port(&b, find_file(&b, "etc/later", &bytes), v, 3);
+	assert_memory_equal(v, "new", 3);
 	down(&b);
 }
 

@@ -261,6 +261,29 @@ static void names(void **state)
 	assert_int_equal(key_of_keysym(0xff31), KEY_HANGUL);
 	assert_int_equal(key_of_keysym('A'), 0x1e);
 	assert_int_equal(key_of_keysym(0xffbe), 0x3b);
+	/* Korean letters: as Unicode and as in KS X 1001; of two letters, of none */
+	assert_int_equal(key_of_keysym(0x01003131), 0x13);
+	assert_int_equal(key_of_keysym(0x0ea1), 0x13);
+	assert_int_equal(key_of_keysym(0x01003163), 0x26);
+	assert_int_equal(key_of_keysym(0x0ed3), 0x26);
+	assert_int_equal(key_of_keysym(0x01003133), 0);
+	assert_int_equal(key_of_keysym(0x01003164), 0);
+	assert_int_equal(key_of_keysym(0x0100ac00), 0);
+}
+
+static void codes(void **state)
+{
+	assert_int_equal(key_of_keycode(0), 0);
+	assert_int_equal(key_of_keycode(0x1e), 0x1e);
+	assert_int_equal(key_of_keycode(0xb8), KEY_E0 | 0x38);
+	assert_int_equal(key_of_keycode(0x72), KEY_HANGUL);
+	assert_int_equal(key_of_keycode(0x71), KEY_HANJA);
+	assert_int_equal(key_of_keycode(0xc6), KEY_PAUSE);
+	assert_int_equal(key_of_keycode(0x54), KEY_PRINT);
+	assert_int_equal(key_of_keycode(0xb7), KEY_PRINT);
+	for (u32 c = 0x100; c < 0x10000; c++)
+		assert_int_equal(key_of_keycode(c), 0);
+	assert_int_equal(key_of_keycode(UINT32_MAX), 0);
 }
 
 /* What is typed faster than it is taken waits, up to a bound, and comes in order. */
@@ -431,11 +454,9 @@ static void saved(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(controller), T(keyboard_commands),
-		T(scancodes),  T(translation),
-		T(names),      T(waiting),
-		T(mouse),      T(limits),
-		T(bars),       T(saved),
+		T(controller), T(keyboard_commands), T(scancodes), T(translation), T(names),
+		T(codes),      T(waiting),           T(mouse),     T(limits),      T(bars),
+		T(saved),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
