@@ -17,7 +17,7 @@ def rows(Row, Drive):
         for bus in ("virtio", "ahci", "nvme", "ide"):
             found.append(Row(f"debian-{firmware}-{bus}", "Debian 12 amd64, GRUB, to a shell", "linux-image-amd64", firmware, [Drive(bus, "debian-" + firmware, installed, (firmware,))],
                              [("serial", "@grub"), ("send", "d"), *LOGIN, *says("findmnt -no SOURCE,FSTYPE /; uname -r; systemctl --failed --no-legend", SOURCE[bus] + r"\d ext4\s+\S+-amd64")],
-                             memory=512, seconds=240))
+                             memory=512, seconds=400))
     found.append(Row("debian-rt", "Debian 12 with the PREEMPT_RT kernel", "linux-image-rt-amd64", "bios", [Drive("virtio", "debian-bios", installed, ("bios",))],
                      [("serial", "@grub"), ("send", "r"), *LOGIN, *says("uname -v", "PREEMPT_RT")], memory=512, cpus=2, seconds=300))
     found.append(Row("xen-dom0", "Xen 4.17 with Debian 12 as dom0", "xen-hypervisor-4.17-amd64", "bios", [Drive("virtio", "debian-bios", installed, ("bios",))],
