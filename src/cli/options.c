@@ -351,10 +351,15 @@ static const struct opt table[] = {
 	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
 	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
 	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
-	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=NAME, model=MODEL; repeatable; "
+	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, tftp=FOLDER, bootfile=NAME, mac=ADDRESS, id=NAME, "
+	     "model=MODEL; repeatable; "
 	     "default none") },
 	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
 	  N_("another device: id=NAME and what it takes, see below; repeatable") },
+	{ "share", "DIR,tag=NAME[,ro=on]", options_set_share, 0,
+	  N_("a folder of this host for the guest, which mounts it by its tag: mount -t virtiofs NAME /mnt; ro=on: to "
+	     "read "
+	     "only; repeatable") },
 	{ "vsock", "path=SOCKET[,cid=N]", options_set_vsock, 0,
 	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
 	     "guest, "

@@ -9,6 +9,8 @@
 #include "vmm/device_plan.h"
 #include "base/i18n.h"
 
+#include <sys/stat.h>
+
 /* What disks, cards and devices have in common. */
 struct front {
 	char **id, **field; /* field: bus= or model=, by the name in key; NULL: none */
@@ -158,13 +160,24 @@ static int read_net(struct vmm_net *n, char *const *items, struct err *e)
 				vmm_strv_add(&n->hostfwd, &n->nhostfwd, val);
 		} else if ((val = optarg_key(items[i], "mac"))) {
 			options_put(&n->mac, val);
+		} else if ((val = optarg_key(items[i], "tftp"))) {
+			struct stat st;
+			if (stat(val, &st) < 0)
+				r = err_sys(e, errno, "tftp=%s: cannot read it", val);
+			else if (!S_ISDIR(st.st_mode))
+				r = err_set(e, ENOTDIR, "tftp=%s: not a folder", val);
+			options_put(&n->tftp, val);
+		} else if ((val = optarg_key(items[i], "bootfile"))) {
+			options_put(&n->bootfile, val);
 		} else {
 			r = front_item(&x, items[i], e);
 		}
 	}
 	if (r >= 0 && (r = vmm_class_of(&cls, DEVICE_NIC, n->model, e)) == 0)
-		r = front_check(
-		    &x, cls, _("'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT, mac=ADDRESS, id=, model=%s"), e);
+		r = front_check(&x, cls,
+				_("'%s' is not known; write hostfwd=tcp:ADDR:PORT-:PORT, tftp=FOLDER, bootfile=NAME, "
+				  "mac=ADDRESS, id=, model=%s"),
+				e);
 	return r;
 }
 

@@ -82,14 +82,22 @@ struct net_hostfwd {
 	u16 host_port, guest_port;
 };
 
+/* What a guest that boots from the network is told and given. */
+struct net_user_boot {
+	const char *tftp; /* a folder, as it is now: its files are given by TFTP at 10.0.2.2, for reading; NULL: none */
+	const char *bootfile; /* what DHCP says is to be booted: a file of that folder, or a URL for iPXE; NULL: none */
+};
+#define NET_BOOTFILE_MAX 127 /* bytes: RFC 2131, 2 */
+
 /*
  * User-mode network (libslirp): NAT, DHCP (10.0.2.15 for the guest, 10.0.2.2 the host, 10.0.2.3 DNS)
  * in a sandboxed process of its own, which ends when the socket closes, and a keeper (b->pid) that starts it
  * again when it dies before.
  * Returns when the process is ready and all forwarded ports are bound; a port that is taken is an
- * error here. Both processes also end with the thread that called this.
+ * error here. boot may be NULL. Both processes also end with the thread that called this.
  */
-int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e);
+int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigned nfwd,
+		   const struct net_user_boot *boot, struct err *e);
 /* "tcp:ADDR:PORT-:PORT", "udp::PORT-:PORT"; ADDR is a host IPv4 address. */
 int net_hostfwd_parse(struct net_hostfwd *out, const char *text, struct err *e);
 

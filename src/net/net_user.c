@@ -18,7 +18,8 @@ _Static_assert(NET_FRAMES_FD == HELPER_FD, "what helper_spawn() gives it");
 #define START_TIMEOUT_MS 20000
 #define SOCKET_BYTES (1 << 20) /* asked for; the kernel gives what wmem_max allows */
 
-int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigned nfwd, struct err *e)
+int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigned nfwd,
+		   const struct net_user_boot *boot, struct err *e)
 {
 	auto_close int ours = -1, theirs = -1;
 	char path[4200];
@@ -36,10 +37,14 @@ int net_user_start(struct net_backend *b, const struct net_hostfwd *fwd, unsigne
 	setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 
 	unsigned n = 0;
-	char **argv = xcalloc(nfwd + 3, sizeof(*argv));
+	char **argv = xcalloc(nfwd + 5, sizeof(*argv));
 	argv[n++] = xstrdup("mica-net");
 	if (log_level >= LOG_LVL_DEBUG)
 		argv[n++] = xstrdup("--debug");
+	if (boot && boot->tftp)
+		argv[n++] = xasprintf("--tftp=%s", boot->tftp);
+	if (boot && boot->bootfile)
+		argv[n++] = xasprintf("--bootfile=%s", boot->bootfile);
 	for (unsigned i = 0; i < nfwd; i++)
 		argv[n++] = xasprintf("%s:%s:%u-:%u", fwd[i].udp ? "udp" : "tcp", fwd[i].host_addr, fwd[i].host_port,
 				      fwd[i].guest_port);

@@ -21,6 +21,7 @@
 #include "net/slirp_host.h"
 #include "net/slirp_limit.h"
 #include "net/slirp_sandbox.h"
+#include "net/slirp_tftp.h"
 
 #include <arpa/inet.h>
 #include <glib.h>
@@ -338,6 +339,15 @@ int main(int argc, char **argv)
 	cfg.vprefix_len = 64;
 	inet_pton(AF_INET6, "fec0::2", &cfg.vhost6);
 	inet_pton(AF_INET6, "fec0::3", &cfg.vnameserver6);
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (!strncmp(argv[i], "--tftp=", 7)) {
+			if (slirp_tftp_open(argv[i] + 7, &e) < 0)
+				fail(&e);
+			cfg.tftp_path = SLIRP_TFTP_PREFIX;
+		} else if (!strncmp(argv[i], "--bootfile=", 11)) {
+			cfg.bootfile = argv[i] + 11;
+		}
+	}
 	n.tail = &n.head;
 	n.slirp = slirp_new(&cfg, &cb, &n);
 	if (!n.slirp) {
@@ -351,6 +361,7 @@ int main(int argc, char **argv)
 			/* Somebody took it in the moment between. */
 			log_warn("%s; the network goes on without it", err_local(&e));
 		}
+	slirp_host_lock();
 	slirp_limit_init();
 	if (slirp_sandbox(&e) < 0)
 		fail(&e);

@@ -7,6 +7,7 @@
 #include "base/walls.h"
 #include "net/net.h"
 
+#include <fcntl.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -16,6 +17,9 @@ static int internet(void *f)
 	static const int families[] = { AF_INET, AF_INET6 };
 	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 
+	/* A file that is open already, for one more reader (slirp_tftp.h). */
+	if (!r)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC));
 	for (size_t i = 0; !r && i < ARRAY_LEN(families); i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
@@ -24,8 +28,8 @@ static int internet(void *f)
 
 int slirp_sandbox(struct err *e)
 {
-	static const int calls[] = { SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg), SCMP_SYS(connect),
-				     SCMP_SYS(bind),     SCMP_SYS(listen),   SCMP_SYS(accept) };
+	static const int calls[] = { SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg), SCMP_SYS(connect), SCMP_SYS(bind),
+				     SCMP_SYS(listen),   SCMP_SYS(accept),   SCMP_SYS(lseek) };
 	const struct walls w = {
 		.name = "mica-slirp",
 		.host_network = true,

@@ -23,6 +23,14 @@ bool boot_kind(enum device_role *role, const char *word)
 	return false;
 }
 
+bool boot_from_net(const struct vmm_config *c)
+{
+	for (unsigned i = 0; i < c->nboot; i++)
+		if (!strcmp(c->boot[i], "net"))
+			return c->nnets > 0;
+	return false;
+}
+
 int boot_order_check(char *const *words, unsigned n, struct err *e)
 {
 	enum device_role role;

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "device/class.h"
+#include "vmm/config.h"
 
 struct vm;
 
@@ -13,6 +14,8 @@ struct vm;
 int boot_order_check(char *const *words, unsigned n, struct err *e);
 /* A kind of devices; false: no such kind. */
 bool boot_kind(enum device_role *role, const char *word);
+/* Is the network among what is asked for? */
+bool boot_from_net(const struct vmm_config *c);
 /* Tell firmware, in fw_cfg. All devices are there; none that is not asked for is tried first. */
 int boot_order_tell(struct vm *v, struct err *e);
 

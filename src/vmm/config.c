@@ -79,6 +79,7 @@ static const struct field disk_fields[] = {
 static const struct field net_fields[] = {
 	FIELD(vmm_net, F_STR, type),      FIELD(vmm_net, F_INT, fd),
 	FIELD(vmm_net, F_STR, mac),       FIELDV(vmm_net, hostfwd, nhostfwd),
+	FIELD(vmm_net, F_STR, tftp),      FIELD(vmm_net, F_STR, bootfile),
 	FIELD(vmm_net, F_STR, id),        FIELD(vmm_net, F_STR, model),
 	FIELDV(vmm_net, params, nparams), { NULL },
 };
@@ -87,6 +88,13 @@ static const struct field device_fields[] = {
 	FIELD(vmm_device, F_STR, class),
 	FIELD(vmm_device, F_STR, id),
 	FIELDV(vmm_device, params, nparams),
+	{ NULL },
+};
+
+static const struct field share_fields[] = {
+	FIELD(vmm_share, F_STR, path),
+	FIELD(vmm_share, F_STR, tag),
+	FIELD(vmm_share, F_BOOL, readonly),
 	{ NULL },
 };
 
@@ -102,6 +110,8 @@ static const struct {
 	  offsetof(struct vmm_config, nnets) },
 	{ "devices", "devices: ", device_fields, sizeof(struct vmm_device), offsetof(struct vmm_config, devices),
 	  offsetof(struct vmm_config, ndevices) },
+	{ "shares", "shares: ", share_fields, sizeof(struct vmm_share), offsetof(struct vmm_config, shares),
+	  offsetof(struct vmm_config, nshares) },
 };
 
 static void *at(const void *s, size_t off)

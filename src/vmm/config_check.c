@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_check.c - bounds of a configuration, and what excludes what; see config.h. */
 #include "cpu/cpu.h"
+#include "net/net.h"
 #include "vmm/boot_order.h"
 #include "vmm/config.h"
 #include "vmm/device_plan.h"
 #include "vmm/engine_options.h"
 #include "vmm/identity.h"
 #include "base/i18n.h"
+#include "share/share.h"
 #include "vnc/vnc.h"
 #include "vsock/vsock.h"
 
@@ -78,7 +80,7 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 			       "firmware: it boots what is on a disk, and the kernel %s would not be booted; give one "
 			       "of them",
 			       c->kernel);
-	if (!c->kernel && (none || (automatic && !c->ndisks)))
+	if (!c->kernel && (none || (automatic && !c->ndisks && !boot_from_net(c))))
 		return err_set(e, EINVAL,
 			       "nothing to boot: give a disk that can be booted from with --disk FILE, or a kernel "
 			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
@@ -144,10 +146,13 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	for (unsigned i = 0; i < c->nnets; i++) {
 		u8 mac[6];
 		if (c->nets[i].type && !strcmp(c->nets[i].type, "fd") &&
-		    (c->nets[i].fd <= STDERR_FILENO || c->nets[i].nhostfwd))
-			return err_set(
-			    e, EINVAL,
-			    "net: type fd has the descriptor of a connected network, above 2, and no hostfwd");
+		    (c->nets[i].fd <= STDERR_FILENO || c->nets[i].nhostfwd || c->nets[i].tftp || c->nets[i].bootfile))
+			return err_set(e, EINVAL,
+				       "net: type fd has the descriptor of a connected network, above 2, and no "
+				       "hostfwd, tftp or bootfile");
+		if (c->nets[i].bootfile && strlen(c->nets[i].bootfile) > NET_BOOTFILE_MAX)
+			return err_set(e, EINVAL, "net: bootfile=%s is too long; at most %d bytes", c->nets[i].bootfile,
+				       NET_BOOTFILE_MAX);
 		if (!c->nets[i].type || (strcmp(c->nets[i].type, "user") && strcmp(c->nets[i].type, "fd")))
 			return err_set(e, EINVAL, "net: '%s' is not known; write user or none",
 				       c->nets[i].type ? c->nets[i].type : "");
@@ -156,6 +161,18 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->ndevices > VMM_DEVICES_MAX)
 		return err_set(e, EINVAL, "devices: %u are too many; at most %d", c->ndevices, VMM_DEVICES_MAX);
+	if (c->nshares > VMM_SHARES_MAX)
+		return err_set(e, EINVAL, "shares: %u are too many; at most %d", c->nshares, VMM_SHARES_MAX);
+	for (unsigned i = 0; i < c->nshares; i++) {
+		const struct vmm_share *s = &c->shares[i];
+		if (!s->path || !*s->path)
+			return err_set(e, EINVAL, "share: no folder given");
+		if ((r = share_tag_check(s->tag ? s->tag : "", e)) < 0)
+			return err_prefix(e, "share: %s", s->path);
+		for (unsigned k = 0; k < i; k++)
+			if (!strcmp(c->shares[k].tag, s->tag))
+				return err_set(e, EINVAL, "share: two folders have the tag '%s'", s->tag);
+	}
 	if (c->vsock && (c->vsock_cid < VMM_CID_MIN || c->vsock_cid > VMM_CID_MAX))
 		return err_set(e, EINVAL, "vsock: cid=%llu is out of range; write %u to %u",
 			       (unsigned long long)c->vsock_cid, VMM_CID_MIN, VMM_CID_MAX);

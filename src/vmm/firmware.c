@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "machine/fw_cfg.h"
 #include "vmm/boot_look.h"
+#include "vmm/boot_order.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -38,7 +39,7 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	if (!c->kernel && found == BOOT_NOTHING)
+	if (!c->kernel && found == BOOT_NOTHING && !boot_from_net(c))
 		return err_set(e, ENOENT,
 			       "no disk can be booted from: looked for an EFI system partition, and for boot code in "
 			       "the first sector, on %u disk(s), %s first; if it is there all the same, choose with "

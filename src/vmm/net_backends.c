@@ -13,8 +13,9 @@ static int open_one(struct net_backend *b, const struct vmm_net *n, struct err *
 
 	for (unsigned i = 0; r == 0 && i < n->nhostfwd; i++)
 		r = net_hostfwd_parse(&fwd[i], n->hostfwd[i], e);
+	const struct net_user_boot boot = { .tftp = n->tftp, .bootfile = n->bootfile };
 	if (r == 0)
-		r = net_user_start(b, fwd, n->nhostfwd, e);
+		r = net_user_start(b, fwd, n->nhostfwd, &boot, e);
 	free(fwd);
 	return r;
 }

@@ -9,6 +9,8 @@
 #include "machine/machine.h"
 #include "machine/pci.h"
 #include "net/net.h"
+#include "share/share.h"
+#include "vmm/boot_order.h"
 #include "vmm/device_plan.h"
 #include "base/i18n.h"
 #include "vmm/listen.h"
@@ -21,7 +23,8 @@
 
 #define FLUSH_MS 1000
 #define VSOCK_BACKLOG 128
-#define ROM_MAX (64 * 1024)
+#define ROM_MAX (128 * KIB)
+#define ROM_MTU 1500u
 
 /* ---- back ends: what is opened becomes the device's with its constructor ---- */
 
@@ -64,32 +67,16 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 	return 0;
 }
 
-static int open_net(struct vm *v, unsigned i, struct device_args *a, struct err *e)
-{
-	const struct vmm_net *n = &v->cfg->nets[i];
-	/* Locally administered; "mica" and the card's number. */
-	const u8 mac[6] = { 0x02, 'm', 'i', 'c', 'a', (u8)i };
-
-	memcpy(a->mac, mac, sizeof(mac));
-	a->fd = v->nets[i].fd;
-	a->mtu = v->nets[i].mtu;
-	a->checked = v->nets[i].checked;
-	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
-}
-
-/* ---- option ROMs: Debian's package seabios has them ---- */
-
-#define ROM_DIR "/usr/share/seabios/"
+/* ---- option ROMs ---- */
 
 /* None is no error: a kernel that is booted without firmware needs none. */
-static void open_rom(struct device_args *a, const char *name)
+static void open_rom(struct device_args *a, const struct device_class *cls)
 {
-	auto_free char *path = xasprintf(ROM_DIR "%s", name);
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = open(cls->rom, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > ROM_MAX) {
-		log_info(_("%s: there is no such option ROM: firmware will not show anything on the screen"), path);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 || (u64)st.st_size > ROM_MAX) {
+		log_info(_("%s: there is no such option ROM: firmware will not use the %s"), cls->rom, cls->name);
 		return;
 	}
 	u8 *rom = xcalloc(1, (size_t)st.st_size);
@@ -99,6 +86,25 @@ static void open_rom(struct device_args *a, const char *name)
 	} else {
 		free(rom);
 	}
+}
+
+static int open_net(struct vm *v, unsigned i, const struct device_class *cls, struct device_args *a, struct err *e)
+{
+	const struct vmm_net *n = &v->cfg->nets[i];
+	/* Locally administered; "mica" and the card's number. */
+	const u8 mac[6] = { 0x02, 'm', 'i', 'c', 'a', (u8)i };
+
+	memcpy(a->mac, mac, sizeof(mac));
+	a->fd = v->nets[i].fd;
+	a->mtu = v->nets[i].mtu;
+	a->checked = v->nets[i].checked;
+	/* UEFI has drivers of its own. Else it is there only where it is wanted: it takes its time at each start. */
+	if (v->has_firmware && cls->rom && strcmp(v->cfg->firmware, "uefi") && boot_from_net(v->cfg)) {
+		a->rom_room = ROM_MAX;
+		a->mtu = MIN(a->mtu, ROM_MTU); /* iPXE's whole memory is less than its ring's buffers of 64 KiB */
+		open_rom(a, cls);
+	}
+	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
 
 /* ---- what helper processes do for it, which are started here: before there are threads, and the sandbox ---- */
@@ -130,7 +136,7 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 	case DEVICE_CDROM:
 		return open_disk(v, p->index, a, e);
 	case DEVICE_NIC:
-		return open_net(v, p->index, a, e);
+		return open_net(v, p->index, p->cls, a, e);
 	case DEVICE_SERIAL:
 		r = open_chardev(&v->console, v->loop, c->console, c->console_fd, c->console_path, e);
 		a->chr = v->console;
@@ -140,10 +146,14 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 				 c->virtio_console_path, e);
 		a->chr = v->virtio_console;
 		break;
+	case DEVICE_SHARE:
+		a->tag = c->shares[p->index].tag;
+		a->fd = share_start(c->shares[p->index].path, c->shares[p->index].readonly, e);
+		return a->fd < 0 ? err_prefix(e, "share: %s", c->shares[p->index].path) : 0;
 	case DEVICE_VSOCK:
 		return open_vsock(v, a, e);
 	case DEVICE_DISPLAY:
-		open_rom(a, "vgabios-stdvga.bin");
+		open_rom(a, p->cls);
 		break;
 	}
 	return r;

@@ -12,6 +12,7 @@ from conftest import BOOT, ENGINE
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
 GRUB = "/usr/lib/grub/i386-pc/boot.img"
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+IPXE = "/usr/lib/ipxe/qemu/pxe-virtio.rom"
 GRUB_EFI = "/usr/lib/grub/x86_64-efi"
 needs_uefi = pytest.mark.skipif(not (os.path.exists(OVMF) and os.path.exists(GRUB_EFI) and shutil.which("mformat")),
                                 reason="the packages ovmf, grub-efi-amd64-bin and mtools are not installed")
@@ -106,7 +107,7 @@ def test_uefi_boots_a_disk(run, uefi_disk):
     vm.expect("Welcome to GRUB", BOOT)
     vm.expect("@cpus 2", BOOT)  # the ACPI tables have reached it
     assert int(vm.expect(r"@memory (\d+)", BOOT).group(1)) > 4800 << 10
-    vm.expect("@dmi Mica [0-9a-f-]+8[0-9a-f]{3}-[0-9a-f-]+", BOOT)
+    vm.expect(r"@dmi Mica +[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12} ", BOOT)
     vm.expect("@idle", BOOT)
     kept = nvram.read_bytes()
     assert len(kept) == len(template) and kept != template  # it has written its boot entries
@@ -144,6 +145,36 @@ def test_what_cannot_be_booted_is_said(run, tmp_path):
     vm = run(str(tmp_path / "empty"), "--engine", ENGINE)
     ends(vm, 1)
     assert "no disk can be booted from" in vm.errors() and "EFI system partition" in vm.errors()
+
+
+def net_folder(tmp_path, kind, modules):
+    """A folder for TFTP: GRUB for the network, which reads one more file."""
+    folder = tmp_path / "tftp"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "hello").write_text("@hello over tftp\n")
+    config = tmp_path / "grub.cfg"
+    config.write_text("serial --unit=0\nterminal_output serial\ncat (tftp)/sub/hello\n")
+    subprocess.run(["grub-mkimage", "-O", kind, "-p", "(tftp)/sub", "-c", str(config), "-o", str(folder / "boot"), "tftp", "serial",
+                    "terminal", "cat", *modules], check=True)
+    return folder
+
+
+@needs_bios
+@pytest.mark.skipif(not os.path.exists(IPXE), reason="the package ipxe-qemu is not installed")
+def test_bios_boots_from_the_network(run, tmp_path):
+    """No disk at all: iPXE from the card's ROM, DHCP, TFTP, GRUB, TFTP again."""
+    folder = net_folder(tmp_path, "i386-pc-pxe", ["pxe"])
+    vm = run("--engine", ENGINE, "--boot", "net", "--net", f"user,tftp={folder},bootfile=boot")
+    vm.expect("iPXE", BOOT)
+    vm.expect("@hello over tftp", BOOT)
+
+
+@needs_uefi
+def test_uefi_boots_from_the_network(run, tmp_path):
+    folder = net_folder(tmp_path, "x86_64-efi", ["efinet"])
+    vm = run("--engine", ENGINE, "--firmware", "uefi", "--boot", "net", "--net", f"user,tftp={folder},bootfile=boot")
+    vm.expect("Start PXE over IPv4", BOOT)
+    vm.expect("@hello over tftp", BOOT)
 
 
 @needs_bios

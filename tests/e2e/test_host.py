@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest has of its host besides disks and networks, with Debian's own drivers: sockets."""
+"""What a guest has of its host besides disks and networks, with Debian's own drivers: folders and sockets."""
 import hashlib
 import os
 import re
@@ -39,7 +39,7 @@ def cloud(image, tmp_path_factory):
     def read(path):
         return subprocess.run(["debugfs", "-R", f"cat /lib/modules/{version}/{path}", os.path.join(image, "disk.raw")],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=PATH, check=True).stdout
-    modules_of(read, ["virtio_pci", "vmw_vsock_virtio_transport"], work / "modules")
+    modules_of(read, ["virtio_pci", "vmw_vsock_virtio_transport", "virtiofs"], work / "modules")
     subprocess.run(["cc", "-O1", "-static", "-o", work / "modules" / "vsock", os.path.join(TOP, "tests", "e2e", "guest", "vsock.c")], check=True)
     os.chmod(work / "modules" / "vsock", 0o755)
     (work / "init").write_text(INIT.replace("/modules/vsock echo", "cp /modules/vsock /bin/vsock; chmod 755 /bin/vsock; vsock echo"))
@@ -80,10 +80,41 @@ def through(s, data):
     return got
 
 
-def test_sockets(run, cloud, tmp_path):
+def folders(vm, tmp_path):
+    """What the guest does in a folder is done there, and nothing beside it."""
+    work, secret = tmp_path / "work", tmp_path / "secret"
+    does(vm, "mkdir -p /mnt/w /mnt/r; mount -t virtiofs work /mnt/w; mount -t virtiofs fixed /mnt/r")
+    does(vm, "cp -r /mnt/w/in /mnt/w/out; (cd /mnt/w; tar cf - out) | md5sum; mv /mnt/w/out/a /mnt/w/out/b; rm /mnt/w/in/0")
+    assert (work / "out" / "b").read_bytes() == (work / "in" / "a").read_bytes()
+    assert not (work / "in" / "0").exists() and len(list((work / "out").iterdir())) == 61
+    vm.send('md5sum </mnt/w/in/a; ls /mnt/w/in | wc -l; echo "@n $(ls /mnt/w/out | wc -l)"\n')
+    vm.expect(hashlib.md5((work / "in" / "a").read_bytes()).hexdigest(), 60)
+    assert says(vm, "n") == "61"
+    says(vm, "did")
+    does(vm, "ln -s ../secret /mnt/w/up; ln -s /secret /mnt/w/root; echo x >/mnt/w/up; echo y >/mnt/w/root; umount /mnt/w; mount -t virtiofs work /mnt/w")
+    assert secret.read_text() == "mine" and os.readlink(work / "up") == "../secret"
+    does(vm, "truncate -s 5 /mnt/w/in/a; chmod 640 /mnt/w/in/a; touch -d @1000 /mnt/w/in/a; ln /mnt/w/in/a /mnt/w/hard; echo -n more >>/mnt/w/hard; sync")
+    st = (work / "hard").stat()
+    assert st.st_size == 9 and st.st_mode & 0o7777 == 0o640 and st.st_nlink == 2
+    vm.send('echo z >/mnt/r/f || echo "@readonly $(cat /mnt/r/f)"; mkdir /mnt/r/d || echo "@still"\n')
+    assert says(vm, "readonly") == "here"
+    says(vm, "still")
+    says(vm, "did")
+    assert (tmp_path / "fixed" / "f").read_text() == "here"
+
+
+def test_folders_and_sockets(run, cloud, tmp_path):
     path = tmp_path / "v.sock"
-    vm = run(*cloud, "--vsock", f"cid=7,path={path}")
+    (tmp_path / "work" / "in").mkdir(parents=True)
+    (tmp_path / "work" / "in" / "a").write_bytes(os.urandom(1 << 20))
+    for i in range(60):
+        (tmp_path / "work" / "in" / str(i)).write_text(str(i))
+    (tmp_path / "fixed").mkdir()
+    (tmp_path / "fixed" / "f").write_text("here")
+    (tmp_path / "secret").write_text("mine")
+    vm = run(*cloud, "--vsock", f"cid=7,path={path}", "--share", f"{tmp_path}/work,tag=work", "--share", f"{tmp_path}/fixed,tag=fixed,ro")
     says(vm, "listening", BOOT)
+    folders(vm, tmp_path)
     data = os.urandom(3 << 20)
     s = to_guest(path, 1024)
     assert re.fullmatch(rb"OK \d+\n", answer_of(s))

@@ -35,7 +35,7 @@ mkdir -p /boot/grub
 MENU = """insmod serial
 serial --unit=0 --speed=115200
 terminal_output serial
-terminal_input serial
+terminal_input serial console
 set timeout=-1
 menuentry debian --hotkey=d {{
   linux {amd64} root=UUID={uuid} rw console=ttyS0

@@ -3,6 +3,7 @@
 #include "device/ata/ide.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "machine/pci.h"
 
 static int new_drive(struct device **out, struct machine *m, const char *name, bool atapi, const struct device_args *a,
 		     struct err *e)
@@ -33,7 +34,14 @@ static int new_cdrom(struct device **out, struct machine *m, const struct device
 	return new_drive(out, m, "ide-cdrom", true, a, e);
 }
 
+static void boot_path(struct device *d, char *path, size_t bytes)
+{
+	snprintf(path, bytes, "/pci@i0cf8/ide@%x/drive@%x/disk@%x", pci_dev_of(d->on)->devfn >> 3, d->unit >> 1,
+		 d->unit & 1);
+}
+
 const struct device_class ide_disk_device_class = {
+	.boot_path = boot_path,
 	.name = "ide-disk",
 	.field = "ide",
 	.help = N_("IDE disk, for old systems: slow where they use no DMA"),
@@ -42,6 +50,7 @@ const struct device_class ide_disk_device_class = {
 };
 
 const struct device_class ide_cdrom_device_class = {
+	.boot_path = boot_path,
 	.name = "ide-cdrom",
 	.field = "ide",
 	.help = N_("IDE CD-ROM, for old systems"),

@@ -402,7 +402,15 @@ static int new_disk(struct device **out, struct machine *m, const struct device_
 			a->slot, e);
 }
 
+/* Firmware takes this for the words of its kind, whoever made the controller. */
+static void boot_path(struct device *d, char *path, size_t bytes)
+{
+	snprintf(path, bytes, "/pci@i0cf8/pci8086,5845@%x/namespace@1,%llx", pci_dev_of(d)->devfn >> 3,
+		 (unsigned long long)nvme_eui64(of(d)));
+}
+
 const struct device_class nvme_device_class = {
+	.boot_path = boot_path,
 	.name = "nvme",
 	.field = "nvme",
 	.help = N_("NVMe disk, for systems without virtio drivers: /dev/nvme0n1"),

@@ -41,7 +41,7 @@ static void controller(const struct nvme *n, u8 *p)
 }
 
 /* A number of its own for each serial number: FNV-1a. */
-static u64 eui64(const struct nvme *n)
+u64 nvme_eui64(const struct nvme *n)
 {
 	u64 h = 0xcbf29ce484222325;
 
@@ -62,7 +62,7 @@ static void namespace(const struct nvme *n, u8 *p)
 	for (unsigned at = 64; at <= 70; at += 2)         /* 4 KiB to write and to deallocate, aligned */
 		st_le16(p + at, 7);
 	p[99] = blk_readonly(n->blk);
-	st_le64(p + 120, eui64(n));
+	st_le64(p + 120, nvme_eui64(n));
 	st_le32(p + 128, 9u << 16); /* the one format: blocks of 512 bytes, no metadata */
 }
 
@@ -91,7 +91,7 @@ int nvme_identify(struct nvme_cmd *c)
 			return NVME_BAD_NAMESPACE;
 		page[0] = 1; /* EUI-64 */
 		page[1] = 8;
-		st_le64(page + 4, eui64(c->n));
+		st_le64(page + 4, nvme_eui64(c->n));
 		return nvme_answer(c, page, sizeof(page));
 	case 0x10: /* allocated namespaces; namespaces cannot be managed here */
 	case 0x11:

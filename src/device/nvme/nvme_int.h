@@ -137,6 +137,7 @@ int nvme_answer(struct nvme_cmd *c, const void *data, u64 bytes);
 int nvme_admin(struct nvme_cmd *c);
 int nvme_io(struct nvme_cmd *c);
 int nvme_identify(struct nvme_cmd *c);
+u64 nvme_eui64(const struct nvme *n); /* of its namespace */
 int nvme_log(struct nvme_cmd *c);
 /* An SQ that nobody uses any more is gone. */
 void nvme_sq_delete(struct nvme *n, unsigned q);

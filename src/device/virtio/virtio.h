@@ -38,6 +38,7 @@
 #define VIRTIO_ID_RNG 4
 #define VIRTIO_ID_BALLOON 5
 #define VIRTIO_ID_VSOCK 19
+#define VIRTIO_ID_FS 26
 
 #define VIRTIO_F_RING_INDIRECT_DESC 28
 #define VIRTIO_F_RING_EVENT_IDX 29
@@ -125,6 +126,11 @@ struct virtio_dev {
 	void (*irq_queue)(struct virtio_dev *d, unsigned q);
 	void (*irq_config)(struct virtio_dev *d);
 	void *transport;
+	struct virtio_rom {
+		const u8 *image; /* NULL: none on this host */
+		size_t bytes;
+		u64 room;
+	} rom;      /* of its PCI function, room 0: none; for virtio_pci_add(), the caller's */
 	void *impl; /* the device's own */
 };
 

@@ -454,6 +454,7 @@ static int new_card(struct device **out, struct machine *m, const struct device_
 	virtio_net_set_mtu(d, a->mtu);
 	virtio_net_set_checked(d, a->checked);
 	virtio_net_listen(d, &a->listener);
+	d->rom = (struct virtio_rom){ a->rom, a->rom_bytes, a->rom_room };
 	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
 }
 
@@ -464,6 +465,7 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 
 const struct device_class virtio_net_device_class = {
 	.boot_path = boot_path,
+	.rom = "/usr/lib/ipxe/qemu/pxe-virtio.rom",
 	.name = "virtio-net",
 	.field = "virtio",
 	.help = N_("paravirtual network card"),

@@ -17,6 +17,7 @@
 #include "base/state.h"
 #include "device/virtio/virtio_devices.h"
 #include "device/virtio/virtio_pci_int.h"
+#include "machine/option_rom.h"
 
 #define PCI_VENDOR_VIRTIO 0x1af4
 #define PCI_DEVICE_MODERN 0x1040 /* + virtio device id (4.1.2) */
@@ -297,13 +298,19 @@ int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct d
 	v->pci.wmask[v->pci_cfg_cap + 4] = 0xff;
 	memset(v->pci.wmask + v->pci_cfg_cap + 8, 0xff, 12);
 
+	int rc = d->rom.room ? option_rom_add(&v->pci, d->ram, d->rom.image, d->rom.bytes, d->rom.room, e) : 0;
+	if (rc < 0) {
+		life_free(&v->pci.dev);
+		return rc;
+	}
+
 	virtio_lock(d);
 	d->transport = v;
 	d->irq_queue = irq_queue;
 	d->irq_config = irq_config;
 	virtio_unlock(d);
 
-	int rc = pci_register(bus, &v->pci, slot);
+	rc = pci_register(bus, &v->pci, slot);
 	if (rc < 0) {
 		const char *name = d->cls->name;
 		life_free(&v->pci.dev);

@@ -196,7 +196,7 @@ static inline u8 *tcp(struct net *n)
 }
 
 /* The next segment that carries data, SYN, FIN or RST; returns its data. */
-static const char *tcp_recv(struct net *n, u32 *seq, u8 *flags)
+static inline const char *tcp_recv(struct net *n, u32 *seq, u8 *flags)
 {
 	static char text[NET_FRAME_MAX];
 
@@ -267,7 +267,7 @@ static inline struct net *start(const struct net_hostfwd *fwd, unsigned nfwd)
 
 	struct net_backend b;
 
-	if (net_user_start(&b, fwd, nfwd, &e) < 0)
+	if (net_user_start(&b, fwd, nfwd, NULL, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(b.mtu, NET_USER_MTU);
 	assert_true(b.checked);

@@ -151,7 +151,7 @@ static void port_taken(void **state)
 		char want[64];
 		/* also when the owner would share */
 		setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		assert_true(net_user_start(&b, &fwd, 1, &e) < 0);
+		assert_true(net_user_start(&b, &fwd, 1, NULL, &e) < 0);
 		snprintf(want, sizeof(want), "%s port %u", udp ? "udp" : "tcp", port);
 		assert_non_null(strstr(e.msg, want));
 		assert_non_null(strstr(e.msg, "Address already in use"));
@@ -159,10 +159,10 @@ static void port_taken(void **state)
 		close(l);
 	}
 	struct net_hostfwd far = { .host_addr = "192.0.2.1", .host_port = 4000, .guest_port = 22 };
-	assert_true(net_user_start(&b, &far, 1, &e) < 0);
+	assert_true(net_user_start(&b, &far, 1, NULL, &e) < 0);
 	assert_non_null(strstr(e.msg, "192.0.2.1"));
 	setenv("MICA_HELPER_DIR", "/nonexistent", 1);
-	assert_int_equal(net_user_start(&b, NULL, 0, &e), -ENOENT);
+	assert_int_equal(net_user_start(&b, NULL, 0, NULL, &e), -ENOENT);
 	assert_non_null(strstr(e.msg, "mica-net"));
 }
 

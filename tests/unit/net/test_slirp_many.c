@@ -246,12 +246,12 @@ static void never_there(void **state)
 	assert_int_equal(symlink(to, path), 0);
 	char *old = strdup(helpers);
 	setenv("MICA_HELPER_DIR", dir, 1);
-	assert_true(net_user_start(&b, NULL, 0, &e) < 0);
+	assert_true(net_user_start(&b, NULL, 0, NULL, &e) < 0);
 	assert_non_null(strstr(e.msg, "mica-slirp"));
 	char slirp[80];
 	snprintf(slirp, sizeof(slirp), "%s/mica-slirp", dir);
 	assert_int_equal(symlink("/bin/false", slirp), 0);
-	assert_true(net_user_start(&b, NULL, 0, &e) < 0);
+	assert_true(net_user_start(&b, NULL, 0, NULL, &e) < 0);
 	assert_non_null(strstr(e.msg, "ended before it was ready"));
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	setenv("MICA_HELPER_DIR", old, 1);
