@@ -77,6 +77,11 @@ class Mica(Side):
                 c.kernel, "--initrd", initrd, "--append", QUIET, "--no-reboot", *c.mica_args]
 
 
+    def kernel_argv(self, kernel):
+        """A kernel of our own that finds a bare machine."""
+        return [self.path, "run", "--engine", self.engine, "--memory", "64M", "--kernel", kernel, "--no-reboot", *self.config.mica_args]
+
+
 class Mica64(Mica):
     """With `--bits 32`: the 64-bit programs, translated as 32-bit ones are."""
     engine = "soft,direct=off"
@@ -100,6 +105,11 @@ class Tcg(Side):
         return [self.path, "-accel", "tcg", "-cpu", "max", "-m", str(c.memory), "-smp", str(cpus), "-display", "none", "-vga", "none",
                 "-monitor", "none", "-nic", "none", "-no-reboot", "-serial", "stdio", "-kernel", c.kernel, "-initrd", initrd,
                 "-append", QUIET]
+
+
+    def kernel_argv(self, kernel):
+        return [self.path, "-accel", "tcg", "-cpu", "max", "-m", "64", "-display", "none", "-vga", "none", "-monitor", "none", "-nic", "none",
+                "-no-reboot", "-serial", "stdio", "-kernel", kernel]
 
 
 class Uml(Side):

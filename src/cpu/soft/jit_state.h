@@ -26,8 +26,9 @@ struct jtlb {
 /* The page of the stack, for accesses of up to 8 bytes; it may be read and written. */
 struct jtlb_stack {
 	u64 tag, host, addend;
-	u64 limit[6]; /* offsets below it are served, of 8, 64 and JTLB_GROUP_MAX bytes; 0: empty. [3..5]: to 32-bit
-			 code */
+	/* Offsets below it are served, of 8, 64 and JTLB_GROUP_MAX bytes; 0: empty. [3..5]: to groups of 32-bit code.
+	 * [6], [7]: of 2 and 4 bytes, for stacks that end where their page does. */
+	u64 limit[8];
 };
 #define JTLB_GROUP_MAX 256u
 /* Where groups of 32-bit code may be: so far from both ends of 4 GiB that no address of theirs wraps, see jit_group.c.

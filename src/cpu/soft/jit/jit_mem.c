@@ -310,7 +310,11 @@ static struct jstub *check(struct jit *j, struct jinsn *i, unsigned bytes, unsig
 	if (stack) {
 		s32 at = stack_entry(j);
 		op_rm(j, true, X_SUB_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, tag));
-		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, limit));
+		op_rm(j, true, X_CMP_R_M, H_RAX, H_RSP,
+		      at + (s32)offsetof(struct jtlb_stack, limit) +
+			  8 * (bytes <= 2   ? 6
+			       : bytes <= 4 ? 7
+					    : 0));
 		s->from = e_jcc(j, CC_AE);
 		if (addr == JA_RAX) {
 			op_rm(j, true, X_ADD_R_M, H_RAX, H_RSP, at + (s32)offsetof(struct jtlb_stack, host));

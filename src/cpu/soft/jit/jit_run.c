@@ -59,11 +59,11 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 		if (e->rtag == page && e->wtag == page) {
 			u64 to[3] = { PAGE_BYTES - 7, PAGE_BYTES - 63, PAGE_BYTES - JTLB_GROUP_MAX + 1 };
 			u64 in32 = page - JTLB_GROUP32_START < JTLB_GROUP32_SPAN;
-			c->jit.stack[mode] =
-			    (struct jtlb_stack){ page,
-						 page + e->addend,
-						 e->addend,
-						 { to[0], to[1], to[2], to[0] * in32, to[1] * in32, to[2] * in32 } };
+			c->jit.stack[mode] = (struct jtlb_stack){ page,
+								  page + e->addend,
+								  e->addend,
+								  { to[0], to[1], to[2], to[0] * in32, to[1] * in32,
+								    to[2] * in32, PAGE_BYTES - 1, PAGE_BYTES - 3 } };
 		}
 	} else {
 		unsigned slot = jtlb_slot(lin);
