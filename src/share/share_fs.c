@@ -3,9 +3,8 @@
 #include "share/share_fs.h"
 
 #define PAGES_MAX (SHARE_DATA_MAX / 4096)
-#define MINOR_MIN \
-	31 /* with max_pages and writes of more than a page; Linux 5.4, which was the first with virtio-fs \
-	    */
+/* With max_pages and writes of more than a page: Linux 5.4, which was the first with virtio-fs. */
+#define MINOR_MIN 31
 
 void *share_put(struct share_reply *r, size_t bytes)
 {
