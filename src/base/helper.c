@@ -3,7 +3,7 @@
 #include "base/helper.h"
 #include "base/err_wire.h"
 #include "base/i18n.h"
-#include "base/log.h"
+#include "base/namespaces.h"
 #include "base/process.h"
 #include "base/program_path.h"
 
@@ -11,7 +11,6 @@
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
@@ -148,30 +147,6 @@ void helper_hello(const struct err *e)
 	_exit(1);
 }
 
-static void put_file(const char *path, const char *text)
-{
-	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0 && write(fd, text, strlen(text)) < 0)
-		log_debug("%s: %s", path, strerror(errno));
-}
-
-static int new_namespaces(void)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	char map[64];
-
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
-		return -errno;
-	put_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
-	put_file("/proc/self/uid_map", map);
-	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
-	put_file("/proc/self/gid_map", map);
-	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
-}
-
 /* A mount of its own: from a descriptor of it no ".." leads anywhere. */
 static int open_self(void)
 {
@@ -198,7 +173,7 @@ int helper_confine(const char *dir, bool readonly, int *self, struct err *e)
 {
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { 0 };
-	int r = new_namespaces();
+	int r = namespaces_enter(false);
 
 	if (r < 0)
 		return err_set(e, EPERM,

@@ -2,10 +2,10 @@
 /* walls.c - see walls.h. */
 #include "base/walls.h"
 #include "base/log.h"
+#include "base/namespaces.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,33 +16,16 @@
 
 /* ---- namespaces ---- */
 
-static int put_file(const char *path, const char *text)
+static void empty_view(const struct walls *w)
 {
-	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-	size_t n = strlen(text);
+	int r = namespaces_enter(w->host_network);
 
-	return fd >= 0 && write(fd, text, n) == (ssize_t)n ? 0 : -1;
-}
-
-static void new_namespaces(const struct walls *w)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	char map[64];
-
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (w->host_network ? 0 : CLONE_NEWNET)) <
-	    0) {
-		log_debug("%s: no namespaces here (%s); the system-call filter stands alone", w->name, strerror(errno));
+	if (r < 0) {
+		log_debug("%s: no namespaces here (%s); the system-call filter stands alone", w->name, strerror(-r));
 		return;
 	}
-	put_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
-	int r = put_file("/proc/self/uid_map", map);
-	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
-	r |= put_file("/proc/self/gid_map", map);
 	/* pivot_root onto itself stacks the old root over the new one, from where it is detached. */
-	if (r < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2") < 0 ||
+	if (mount("none", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2") < 0 ||
 	    chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
 	    chdir("/") < 0)
 		log_debug("%s: no empty root (%s); the system-call filter stands alone", w->name, strerror(errno));
@@ -138,7 +121,7 @@ static int put_filter(const struct walls *w)
 
 int walls_put(const struct walls *w, struct err *e)
 {
-	new_namespaces(w);
+	empty_view(w);
 	drop_privileges(w);
 	set_limits(w);
 	int r = put_filter(w);

@@ -356,6 +356,10 @@ static const struct opt table[] = {
 	     "default none") },
 	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
 	  N_("another device: id=NAME and what it takes, see below; repeatable") },
+	{ "share", "DIR,tag=NAME[,ro=on]", options_set_share, 0,
+	  N_("a folder of this host for the guest, which mounts it by its tag: mount -t virtiofs NAME /mnt; ro=on: to "
+	     "read "
+	     "only; repeatable") },
 	{ "vsock", "path=SOCKET[,cid=N]", options_set_vsock, 0,
 	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
 	     "guest, "

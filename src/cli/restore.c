@@ -75,6 +75,9 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 		path[strcspn(path, " ")] = '\0';
 		show_file(&n, _("read, a module"), path);
 	}
+	for (unsigned i = 0; !o->cfg.nshares && i < was->nshares; i++)
+		show_file(&n, was->shares[i].readonly ? _("read, a folder") : _("read and write, a folder"),
+			  was->shares[i].path);
 	if (!run_opts_given(o, "vsock") && was->vsock)
 		show_file(&n, _("listen, and connect to sockets beside it"), was->vsock);
 	for (unsigned i = 0; !o->cfg.ndisks && i < was->ndisks; i++)
@@ -107,8 +110,8 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 	}
 	err_set(e, EPERM,
 		"whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
-		"yours with --kernel, --initrd, --module, --nvram, --disk, --net and "
-		"--vsock",
+		"yours with --kernel, --initrd, --module, --nvram, --disk, --net, "
+		"--share and --vsock",
 		doubled);
 	free(doubled);
 	return -EPERM;
@@ -143,6 +146,10 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 	if (!run_opts_given(o, "module")) {
 		TAKE(modules);
 		TAKE(nmodules);
+	}
+	if (!cfg->nshares) {
+		TAKE(shares);
+		TAKE(nshares);
 	}
 	if (!run_opts_given(o, "vsock")) {
 		TAKE(vsock);
@@ -183,6 +190,10 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 		return err_set(e, EINVAL,
 			       "--module: the saved VM has %u modules; give as many, in the same order, or none",
 			       was->cfg.nmodules);
+	if (o->cfg.nshares && o->cfg.nshares != was->cfg.nshares)
+		return err_set(e, EINVAL,
+			       "--share: the saved VM has %u folders; give as many, in the same order, or none",
+			       was->cfg.nshares);
 	if (o->cfg.vsock && !was->cfg.vsock)
 		return err_set(e, EINVAL, "--vsock: the saved VM has none");
 	if (o->cfg.ndisks && o->cfg.ndisks != was->cfg.ndisks)

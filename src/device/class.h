@@ -36,6 +36,7 @@ enum device_role {
 	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
 	DEVICE_INPUT,   /* what is in front of a screen: --display; it has keys() and pointer() */
 	DEVICE_VSOCK,   /* args.listen_fd, fd (vsock/vsock.h), cid: --vsock */
+	DEVICE_SHARE,   /* args.fd (share/share.h), tag: --share */
 };
 
 enum device_value {
@@ -60,6 +61,7 @@ enum device_news {
 	DEVICE_LINK,         /* NIC: its link went down, or up again */
 	DEVICE_PANICKED,     /* the guest's kernel has failed, and does no more */
 	DEVICE_CRASH_LOADED, /* ... and hands over to a kernel for crashes, which goes on */
+	DEVICE_EXPIRED,      /* a watchdog: the guest did not call in time */
 };
 
 /* fn is called on any thread, with the device's locks held; it notes and returns. NULL: nobody listens. */
@@ -87,6 +89,7 @@ struct device_args {
 	int fd;             /* owned like blk. NIC: a datagram socket, one Ethernet frame a message (net/net.h) */
 	int listen_fd;      /* owned like blk */
 	u64 cid;
+	const char *tag;
 	u8 mac[DEVICE_MAC_BYTES];
 	unsigned mtu;    /* what the network takes */
 	bool checked;    /* what it sends has right checksums */

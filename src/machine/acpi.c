@@ -303,6 +303,40 @@ static void dsdt_keyboard(struct aml *a)
 	aml_end(a, dev);
 }
 
+/* Microsoft, "Virtual Machine Generation ID", 2012: _CID and _DDN are what systems look for. */
+static void dsdt_generation(struct aml *a)
+{
+	size_t dev = aml_device(a, "VGEN");
+
+	aml_name(a, "_HID");
+	aml_string(a, "MICA0001");
+	aml_name(a, "_CID");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "_DDN");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "ADDR");
+	size_t at = aml_package(a, 2);
+	aml_int(a, (u32)LAYOUT_GENERATION);
+	aml_int(a, LAYOUT_GENERATION >> 32);
+	aml_end(a, at);
+	aml_end(a, dev);
+}
+
+/* 5.6.4.1.1: _Exx, the event's number in hex, for one that is an edge. */
+static void dsdt_generation_event(struct aml *a)
+{
+	size_t gpe = aml_scope(a, "\\_GPE");
+	char name[5];
+
+	snprintf(name, sizeof(name), "_E%02X", LAYOUT_GPE_GENERATION & 0xff);
+	size_t m = aml_method(a, name, 0);
+	aml_notify(a);
+	aml_ref(a, "\\_SB.VGEN");
+	aml_int(a, 0x80);
+	aml_end(a, m);
+	aml_end(a, gpe);
+}
+
 static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places, unsigned has)
 {
 	size_t dev, res;
@@ -364,9 +398,19 @@ static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *p
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
+	if (has & MACHINE_HPET) {
+		pnp_device(a, &dev, &res, "HPET", "PNP0103", 0);
+		aml_res_mem_fixed(a, (u32)LAYOUT_HPET, (u32)LAYOUT_HPET_BYTES);
+		aml_end_resources(a, res);
+		aml_end(a, dev);
+	}
 	if (has & MACHINE_KEYBOARD)
 		dsdt_keyboard(a);
+	if (has & MACHINE_GENERATION)
+		dsdt_generation(a);
 	aml_end(a, sb);
+	if (has & MACHINE_GENERATION)
+		dsdt_generation_event(a);
 }
 
 static u32 write_dsdt(struct area *ar, unsigned ncpus)
@@ -516,6 +560,22 @@ static void write_mcfg(struct area *ar)
 	publish(ar, off);
 }
 
+/* IA-PC HPET Specification 1.0a, 3.2.4 */
+static void write_hpet(struct area *ar)
+{
+	enum { HPET_BYTES = 56 };
+	size_t off = take(ar, HPET_BYTES, 16);
+	u8 *t = ar->buf + off;
+
+	header(t, "HPET", 1);
+	st_le32(t + 36, 0x8086a201); /* as its capabilities say: three timers, 64 bits, legacy replacement */
+	t[41] = 64;                  /* in memory, 64 bits wide */
+	st_le64(t + 44, LAYOUT_HPET);
+	st_le16(t + 53, 5000); /* the shortest period without a beat left out, in ticks of 10 ns */
+	finish(ar, t, HPET_BYTES);
+	publish(ar, off);
+}
+
 /* 5.2.7, 5.2.8 */
 static u32 write_sdt(struct area *ar, const char *sig, unsigned entry_bytes)
 {
@@ -550,6 +610,8 @@ static void build(struct area *a, unsigned ncpus)
 	write_fadt(a, facs, write_dsdt(a, ncpus));
 	write_madt(a, ncpus);
 	write_mcfg(a);
+	if (a->has & MACHINE_HPET)
+		write_hpet(a);
 	u32 rsdt = write_sdt(a, "RSDT", 4);
 	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
 }

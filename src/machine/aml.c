@@ -25,6 +25,7 @@ enum {
 	OP_AND = 0x7b,
 	OP_DWORD_FIELD = 0x8a,
 	OP_IF = 0xa0,
+	OP_NOTIFY = 0x86,
 	OP_RETURN = 0xa4,
 	OP_EXT_REGION = 0x80,
 	OP_EXT_FIELD = 0x81,
@@ -168,6 +169,11 @@ void aml_return(struct aml *a)
 void aml_store(struct aml *a)
 {
 	put8(a, OP_STORE);
+}
+
+void aml_notify(struct aml *a)
+{
+	put8(a, OP_NOTIFY);
 }
 
 void aml_and(struct aml *a)

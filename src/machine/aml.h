@@ -53,6 +53,7 @@ size_t aml_if(struct aml *a);        /* condition, statements; aml_end() */
 void aml_return(struct aml *a);      /* object */
 void aml_store(struct aml *a);       /* object, where to */
 void aml_and(struct aml *a);         /* object, object, where to or aml_nowhere() */
+void aml_notify(struct aml *a);      /* reference, value */
 void aml_dword_field(struct aml *a); /* buffer, byte offset, aml_named(): CreateDWordField */
 void aml_arg(struct aml *a, unsigned i);
 void aml_nowhere(struct aml *a);

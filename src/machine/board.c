@@ -8,8 +8,8 @@
  *     local APIC --EOI of a level vector--> I/O APIC
  *
  * Lock order, outermost first; every lock may be skipped, none taken backwards:
- *   1. a device's or chip's own lock (pit, rtc, acpi_pm, reset, pv, UART, PCI functions)
- *   2. the LPC bridge's wires
+ *   1. a device's or chip's own lock (hpet; pit, rtc, acpi_pm, reset, pv, UART, PCI functions)
+ *   2. who drives GSI 0 and 8; then the LPC bridge's wires
  *   3. pic, then released: ioapic; never both
  *   4. one local APIC; never two
  *   5. the event loop's and the engine's inner locks
@@ -75,6 +75,29 @@ static void gsi_set(void *opaque, unsigned gsi, bool level)
 		lpc_line(m->lpc, gsi, level);
 	else
 		pin_set(m, gsi, level);
+}
+
+/* Of the 8254 and the RTC, whose places another timer may take (machine_replace_legacy()). */
+static void legacy_set(void *opaque, unsigned gsi, bool level)
+{
+	struct machine *m = opaque;
+
+	pthread_mutex_lock(&m->legacy.lock);
+	m->legacy.level[gsi == LAYOUT_GSI_RTC] = level;
+	if (!m->legacy.replaced)
+		gsi_set(m, gsi, level);
+	pthread_mutex_unlock(&m->legacy.lock);
+}
+
+void machine_replace_legacy(struct machine *m, bool on)
+{
+	pthread_mutex_lock(&m->legacy.lock);
+	if (m->legacy.replaced != on) {
+		m->legacy.replaced = on;
+		gsi_set(m, LAYOUT_GSI_PIT, !on && m->legacy.level[0]);
+		gsi_set(m, LAYOUT_GSI_RTC, !on && m->legacy.level[1]);
+	}
+	pthread_mutex_unlock(&m->legacy.lock);
 }
 
 /* A PCI wire arrives at a pin of the I/O APIC, and at the bridge that may steer it to a line of the 8259s. */
@@ -149,6 +172,9 @@ static int add_chips(struct machine *m, struct err *e)
 	};
 	struct irq_line irq0 = machine_irq(m, LAYOUT_GSI_PIT), irq8 = machine_irq(m, LAYOUT_GSI_RTC);
 	const struct firmware_image *image = m->cfg.firmware;
+
+	irq0.set = irq8.set = legacy_set;
+	pthread_mutex_init(&m->legacy.lock, NULL);
 	int rc = image ? memory_lay_out_pc(m->cfg.ram, e) : memory_lay_out(m->cfg.ram, e);
 
 	if (rc < 0)
@@ -232,6 +258,7 @@ void machine_free(struct machine *m)
 	pv_free(m->pv);
 	lapic_free(m->lapics);
 	bus_free(m->bus);
+	pthread_mutex_destroy(&m->legacy.lock);
 	free(m);
 }
 
@@ -324,6 +351,11 @@ void machine_use(struct machine *m, enum machine_part part)
 		firmware_parts_changed(m->firmware);
 }
 
+void machine_ask_poweroff(struct machine *m)
+{
+	event(m, MACHINE_POWEROFF, 0);
+}
+
 void machine_ask_reset(struct machine *m)
 {
 	event(m, MACHINE_RESET, 0);
@@ -348,6 +380,11 @@ void machine_resume(struct machine *m)
 void machine_power_button(struct machine *m)
 {
 	acpi_pm_power_button(m->acpi);
+}
+
+void machine_gpe(struct machine *m, unsigned n)
+{
+	acpi_pm_gpe(m->acpi, n);
 }
 
 void machine_nmi(struct machine *m)

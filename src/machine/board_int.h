@@ -6,6 +6,8 @@
 #include "machine/machine.h"
 #include "machine/smbios.h"
 
+#include <pthread.h>
+
 struct machine {
 	struct machine_config cfg;
 	struct cpu_bus cpu_bus;
@@ -24,6 +26,11 @@ struct machine {
 	struct pci_bus *pci;
 	struct lpc *lpc;
 	struct smbios smbios;
+	struct {
+		pthread_mutex_t lock;
+		bool replaced;
+		bool level[2]; /* what the 8254 and the RTC say */
+	} legacy;
 	unsigned parts;                 /* enum machine_part */
 	struct device *devices, **last; /* at fixed addresses, in the order in which they were added */
 	/* Interrupts that each vCPU took; its own thread counts. */

@@ -24,6 +24,9 @@
 #define LAYOUT_ECAM_BYTES 0x100000ull
 #define LAYOUT_PCI_LAST_BUS 0 /* Linux probes every slot of every bus up to this one at boot: 32 accesses a bus */
 #define LAYOUT_IOAPIC 0xfec00000ull
+#define LAYOUT_GENERATION 0xfec10000ull /* a page of memory: the VM's generation */
+#define LAYOUT_HPET 0xfed00000ull
+#define LAYOUT_HPET_BYTES 0x400ull
 #define LAYOUT_LAPIC 0xfee00000ull
 
 /* The same with firmware, which expects Intel's Q35 board: it says itself where ECAM is (pam.h), and puts BARs where
@@ -55,14 +58,17 @@
 #define LAYOUT_DEBUGCON 0x402 /* where firmware writes what it does (isa-debugcon) */
 #define LAYOUT_FW_CFG 0x510
 #define LAYOUT_FW_CFG_DMA 0x514
-#define LAYOUT_ROM_CALL 0x5e0 /* what was called in the ROM (rom.h) */
-#define LAYOUT_ACPI_PM 0x600  /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
-#define LAYOUT_SLP_TYP_S5 5   /* what \_S5 holds and PM1a control takes for soft-off */
+#define LAYOUT_ROM_CALL 0x5e0   /* what was called in the ROM (rom.h) */
+#define LAYOUT_ACPI_PM 0x600    /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
+#define LAYOUT_GPE_GENERATION 5 /* the general-purpose event that says it is another one */
+#define LAYOUT_SLP_TYP_S5 5     /* what \_S5 holds and PM1a control takes for soft-off */
 
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
 #define LAYOUT_GSI_KEYBOARD 1
 #define LAYOUT_GSI_UART1 4
+#define LAYOUT_GSI_HPET1 6 /* a PC's floppy drives and printer, which this board has not */
+#define LAYOUT_GSI_HPET2 7
 #define LAYOUT_GSI_RTC 8
 #define LAYOUT_GSI_SCI 9
 #define LAYOUT_GSI_MOUSE 12

@@ -87,15 +87,21 @@ void machine_add_device(struct machine *m, struct device *d);
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
  * reset (no lock held). Before vCPUs run.
  */
-enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2 };
+enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4, MACHINE_GENERATION = 8 };
 void machine_use(struct machine *m, enum machine_part part);
+/* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */
+void machine_replace_legacy(struct machine *m, bool on);
 void machine_ask_reset(struct machine *m);
+/* Likewise to end the VM, as ACPI's S5 does. */
+void machine_ask_poweroff(struct machine *m);
 /* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
 bool machine_quiesce(struct machine *m);
 /* All devices go on; also after machine_state() has loaded. */
 void machine_resume(struct machine *m);
 /* Press the ACPI power button. Any thread. */
 void machine_power_button(struct machine *m);
+/* An ACPI general-purpose event (layout.h). Any thread. */
+void machine_gpe(struct machine *m, unsigned n);
 /* Pulse every local APIC's LINT1: an NMI where the guest wired it so. Any thread. */
 void machine_nmi(struct machine *m);
 /* All devices and chips to power-on state (system reset); no vCPU is in cpu_run(). The vCPUs themselves are the

@@ -91,6 +91,13 @@ static const struct field device_fields[] = {
 	{ NULL },
 };
 
+static const struct field share_fields[] = {
+	FIELD(vmm_share, F_STR, path),
+	FIELD(vmm_share, F_STR, tag),
+	FIELD(vmm_share, F_BOOL, readonly),
+	{ NULL },
+};
+
 /* Lists of objects in the configuration. */
 static const struct {
 	const char *key, *where;
@@ -103,6 +110,8 @@ static const struct {
 	  offsetof(struct vmm_config, nnets) },
 	{ "devices", "devices: ", device_fields, sizeof(struct vmm_device), offsetof(struct vmm_config, devices),
 	  offsetof(struct vmm_config, ndevices) },
+	{ "shares", "shares: ", share_fields, sizeof(struct vmm_share), offsetof(struct vmm_config, shares),
+	  offsetof(struct vmm_config, nshares) },
 };
 
 static void *at(const void *s, size_t off)

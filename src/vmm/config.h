@@ -19,6 +19,7 @@
 #define VMM_DISKS_MAX 16
 #define VMM_NETS_MAX 8
 #define VMM_DEVICES_MAX 16
+#define VMM_SHARES_MAX 8
 #define VMM_FW_CFG_MAX 16
 #define VMM_CID_MIN 3u /* below are the host and all (VIRTIO 1.2, 5.10.4) */
 #define VMM_CID_MAX 0xfffffffeu
@@ -54,6 +55,12 @@ struct vmm_device {
 	unsigned nparams;
 };
 
+/* A folder that the guest mounts by its tag. */
+struct vmm_share {
+	char *path, *tag;
+	bool readonly;
+};
+
 struct vmm_config {
 	char *name;
 	char *engine;          /* "auto", "kvm", "soft" */
@@ -80,6 +87,8 @@ struct vmm_config {
 	unsigned nnets;
 	struct vmm_device *devices;
 	unsigned ndevices;
+	struct vmm_share *shares;
+	unsigned nshares;
 	char *vsock; /* a Unix socket that is the guest's other side of AF_VSOCK; NULL: none */
 	u64 vsock_cid;
 	/* "none", "fd" (console_fd) or "unix" (listen at console_path); the same for virtio-console */

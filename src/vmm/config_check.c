@@ -8,6 +8,7 @@
 #include "vmm/engine_options.h"
 #include "vmm/identity.h"
 #include "base/i18n.h"
+#include "share/share.h"
 #include "vnc/vnc.h"
 #include "vsock/vsock.h"
 
@@ -160,6 +161,18 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	}
 	if (c->ndevices > VMM_DEVICES_MAX)
 		return err_set(e, EINVAL, "devices: %u are too many; at most %d", c->ndevices, VMM_DEVICES_MAX);
+	if (c->nshares > VMM_SHARES_MAX)
+		return err_set(e, EINVAL, "shares: %u are too many; at most %d", c->nshares, VMM_SHARES_MAX);
+	for (unsigned i = 0; i < c->nshares; i++) {
+		const struct vmm_share *s = &c->shares[i];
+		if (!s->path || !*s->path)
+			return err_set(e, EINVAL, "share: no folder given");
+		if ((r = share_tag_check(s->tag ? s->tag : "", e)) < 0)
+			return err_prefix(e, "share: %s", s->path);
+		for (unsigned k = 0; k < i; k++)
+			if (!strcmp(c->shares[k].tag, s->tag))
+				return err_set(e, EINVAL, "share: two folders have the tag '%s'", s->tag);
+	}
 	if (c->vsock && (c->vsock_cid < VMM_CID_MIN || c->vsock_cid > VMM_CID_MAX))
 		return err_set(e, EINVAL, "vsock: cid=%llu is out of range; write %u to %u",
 			       (unsigned long long)c->vsock_cid, VMM_CID_MIN, VMM_CID_MAX);

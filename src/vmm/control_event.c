@@ -16,8 +16,9 @@
 #define WATCH_NS NSEC_PER_SEC
 
 static const char *const names[] = {
-	[VM_EVENT_STATE] = "state", [VM_EVENT_RESET] = "reset", [VM_EVENT_DISK] = "disk",
-	[VM_EVENT_NET] = "net",     [VM_EVENT_PANIC] = "panic", [VM_EVENT_PROGRESS] = "progress",
+	[VM_EVENT_STATE] = "state",       [VM_EVENT_RESET] = "reset", [VM_EVENT_DISK] = "disk",
+	[VM_EVENT_NET] = "net",           [VM_EVENT_PANIC] = "panic", [VM_EVENT_PROGRESS] = "progress",
+	[VM_EVENT_WATCHDOG] = "watchdog",
 };
 _Static_assert(ARRAY_LEN(names) == VM_EVENT_KINDS, "each has a name");
 
@@ -61,6 +62,9 @@ static json_t *data_of(const struct vm_event *ev, const struct control_client *c
 	case VM_EVENT_PANIC:
 		json_object_set_new(o, "device", json_string(ev->device));
 		json_object_set_new(o, "why", json_string(ev->why));
+		break;
+	case VM_EVENT_WATCHDOG:
+		json_object_set_new(o, "device", json_string(ev->device));
 		break;
 	case VM_EVENT_PROGRESS:
 		json_object_set_new(o, "command", json_string(ev->command));

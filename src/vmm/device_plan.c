@@ -125,7 +125,7 @@ static void name_it(struct plan *p, struct vmm_planned *d, unsigned number)
 	static const char *const names[] = {
 		[DEVICE_DISK] = "disk",      [DEVICE_CDROM] = "cdrom",     [DEVICE_NIC] = "net",
 		[DEVICE_SERIAL] = "serial",  [DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen",
-		[DEVICE_INPUT] = "keyboard", [DEVICE_VSOCK] = "vsock",
+		[DEVICE_INPUT] = "keyboard", [DEVICE_VSOCK] = "vsock",     [DEVICE_SHARE] = "share",
 	};
 	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
 
@@ -207,6 +207,8 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 			return err_prefix(e, "screen");
 		r = add(p, device_class_of(DEVICE_INPUT, NULL), NULL, 0, 0, NULL, 0, e);
 	}
+	for (unsigned i = 0; r == 0 && i < c->nshares; i++)
+		r = add(p, device_class_of(DEVICE_SHARE, NULL), NULL, i, i, NULL, 0, e);
 	if (r == 0 && c->vsock)
 		r = add(p, device_class_of(DEVICE_VSOCK, NULL), NULL, 0, 0, NULL, 0, e);
 	return r;
@@ -214,7 +216,7 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 5 + c->ndisks + c->nnets + c->ndevices;
+	unsigned most = 5 + c->nshares + c->ndisks + c->nnets + c->ndevices;
 	struct plan p = { 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)

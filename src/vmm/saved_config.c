@@ -73,6 +73,7 @@ static void strip(json_t *o, const char *cwd)
 	set_absolute(o, "vsock", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
+	json_array_foreach(json_object_get(o, "shares"), i, v) set_absolute(v, "path", cwd);
 	json_array_foreach(json_object_get(o, "modules"), i, v)
 	{
 		auto_free char *abs = absolute(cwd, json_string_value(v));
@@ -123,6 +124,8 @@ static int check_names(const struct vmm_config *c, struct err *e)
 		r = check_path(c->nvram, e);
 	if (r == 0)
 		r = check_path(c->vsock, e);
+	for (unsigned i = 0; i < c->nshares && r == 0; i++)
+		r = check_path(c->shares[i].path, e);
 	for (unsigned i = 0; i < c->nnets; i++)
 		names += MIN(c->nets[i].nhostfwd, NAMES_MAX + 1);
 	if (names > NAMES_MAX)
@@ -237,6 +240,12 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 				   : N_("the saved VM has no virtio console"));
 	if (strcmp(was->firmware, cfg->firmware) && !was->kernel)
 		return err_set(e, EINVAL, "the saved VM has firmware '%s', not '%s'", was->firmware, cfg->firmware);
+	for (unsigned i = 0; i < MIN(was->nshares, cfg->nshares); i++)
+		if (strcmp(was->shares[i].tag, cfg->shares[i].tag) ||
+		    was->shares[i].readonly != cfg->shares[i].readonly)
+			return err_set(e, EINVAL,
+				       "share %s: the saved VM has one with the tag '%s' there, or another ro=",
+				       cfg->shares[i].path, was->shares[i].tag);
 	if (was->vsock && cfg->vsock && was->vsock_cid != cfg->vsock_cid)
 		return err_set(e, EINVAL, "the saved VM has the CID %llu, not %llu", (unsigned long long)was->vsock_cid,
 			       (unsigned long long)cfg->vsock_cid);

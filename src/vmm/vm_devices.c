@@ -9,6 +9,7 @@
 #include "machine/machine.h"
 #include "machine/pci.h"
 #include "net/net.h"
+#include "share/share.h"
 #include "vmm/boot_order.h"
 #include "vmm/device_plan.h"
 #include "base/i18n.h"
@@ -146,6 +147,10 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 				 c->virtio_console_path, e);
 		a->chr = v->virtio_console;
 		break;
+	case DEVICE_SHARE:
+		a->tag = c->shares[p->index].tag;
+		a->fd = share_start(c->shares[p->index].path, c->shares[p->index].readonly, e);
+		return a->fd < 0 ? err_prefix(e, "share: %s", c->shares[p->index].path) : 0;
 	case DEVICE_VSOCK:
 		return open_vsock(v, a, e);
 	case DEVICE_DISPLAY:

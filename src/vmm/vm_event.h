@@ -15,6 +15,7 @@ enum vm_event_kind {
 	VM_EVENT_NET,      /* a link went down or up: device, up */
 	VM_EVENT_PANIC,    /* the guest's kernel failed: device, why */
 	VM_EVENT_PROGRESS, /* of a save or a restore: command, done bytes, of about total */
+	VM_EVENT_WATCHDOG, /* the guest did not call in time: device */
 	VM_EVENT_KINDS,
 };
 

@@ -49,6 +49,8 @@ static void tell_panic(struct vm *v, struct vm_device *d)
 		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PANIC, .device = d->dev->id, .why = "panicked" });
 	if (what & 1u << DEVICE_CRASH_LOADED)
 		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_PANIC, .device = d->dev->id, .why = "crash-loaded" });
+	if (what & 1u << DEVICE_EXPIRED)
+		vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_WATCHDOG, .device = d->dev->id });
 	v->news.told += what != 0;
 }
 

@@ -7,9 +7,9 @@
  * with clients has died: it never reads what anybody sends.
  */
 #include "base/clock.h"
+#include "base/helper.h"
 #include "base/i18n.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "vnc/vnc.h"
 
 #include <fcntl.h>
@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define WAIT_FIRST_MS 50
@@ -57,18 +56,12 @@ static bool read_password(char *password, size_t bytes, const char *path)
 int main(int argc, char **argv)
 {
 	char password[256] = "";
-	int type, wait_ms = WAIT_FIRST_MS, status = 0;
-	socklen_t len = sizeof(type);
+	int wait_ms = WAIT_FIRST_MS, status = 0;
 
-	i18n_init();
-	if (argc < 2 || getsockopt(VNC_LINK_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
-		fprintf(stderr, _("%s: a part of mica, started by it; there is nothing to run here\n"), "mica-vnc");
+	helper_begin("mica-vnc", VNC_PIXELS_FD - VNC_LINK_FD);
+	if (argc < 2)
 		return 2;
-	}
-	process_alone((const int[]){ VNC_LINK_FD, VNC_LISTEN_FD, VNC_PIXELS_FD }, 3);
-	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (argc > 2 && !read_password(password, sizeof(password), argv[2])) {
 		log_error(_("mica-vnc: %s: there is no password in its first line"), argv[2]);

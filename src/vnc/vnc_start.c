@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vnc_start.c - where VNC clients come in, and the process that serves them; see vnc.h. */
-#include "base/process.h"
+#include "base/helper.h"
 #include "base/program_path.h"
 #include "vnc/vnc.h"
 
@@ -8,10 +8,11 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+
+_Static_assert(VNC_LINK_FD == HELPER_FD, "what helper_spawn() gives it");
 
 #define START_TIMEOUT_MS 20000
 
@@ -80,32 +81,6 @@ int vnc_listen(const char *where, struct err *e)
 
 /* ---- the process ---- */
 
-static int spawn(pid_t *pid, const char *path, char *const argv[], const int fds[3])
-{
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
-	sigset_t none, all;
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&at);
-	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	for (int i = 0; i < 3; i++)
-		posix_spawn_file_actions_adddup2(&fa, fds[i], VNC_LINK_FD + i);
-	posix_spawn_file_actions_addclosefrom_np(&fa, VNC_PIXELS_FD + 1);
-	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&at, &none);
-	posix_spawnattr_setsigdefault(&at, &all);
-	auto_free char **env = process_environment();
-	r = posix_spawn(pid, path, &fa, &at, argv, env);
-	posix_spawnattr_destroy(&at);
-	posix_spawn_file_actions_destroy(&fa);
-	return -r;
-}
-
 static int await_hello(int fd, struct err *e)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -121,11 +96,10 @@ static int await_hello(int fd, struct err *e)
 	return m.a == VNC_VERSION ? 0 : err_set(e, EPROTONOSUPPORT, "mica-vnc is of another version of Mica");
 }
 
-/* The picture; *pixels is mapped. Descriptors stay above those that mica-vnc gets. */
+/* The picture; *pixels is mapped. */
 static int make_pixels(u32 **pixels, struct err *e)
 {
-	auto_close int low = memfd_create("mica-screen", MFD_CLOEXEC);
-	auto_close int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, VNC_PIXELS_FD + 1);
+	auto_close int fd = memfd_create("mica-screen", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, VNC_PIXELS_BYTES) < 0)
 		return err_sys(e, errno, "cannot make the screen's picture");
@@ -149,14 +123,11 @@ static int start(struct vnc_link *l, int listener, const char *password_file, co
 		return pixels;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_sys(e, errno, "cannot make a socket pair");
-	auto_close int ours = sv[0], low = sv[1];
-	auto_close int theirs = fcntl(low, F_DUPFD_CLOEXEC, VNC_PIXELS_FD + 1);
+	auto_close int ours = sv[0], theirs = sv[1];
 	char *argv[] = { "mica-vnc", (char *)(uintptr_t)name, (char *)(uintptr_t)password_file, NULL };
-	r = spawn(&pid, path, argv, (const int[]){ theirs, listener, pixels });
-	if (r < 0)
-		return err_sys(e, -r, "cannot start %s", path);
+	if ((r = helper_spawn(&pid, path, argv, theirs, (const int[]){ listener, pixels }, 2, e)) < 0)
+		return r;
 	close(steal_fd(&theirs));
-	close(steal_fd(&low));
 	if ((r = await_hello(ours, e)) < 0) {
 		kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -172,9 +143,7 @@ int vnc_start(struct vnc_link *l, int listen_fd, const char *password_file, cons
 	*l = (struct vnc_link){ .fd = -1 };
 	if (password_file && access(password_file, R_OK) < 0)
 		return err_sys(e, errno, "%s: cannot read it", password_file);
-	/* Above those that mica-vnc gets. */
-	auto_close int listener = fcntl(listen_fd, F_DUPFD_CLOEXEC, VNC_PIXELS_FD + 1);
-	int r = listener < 0 ? err_sys(e, errno, "cannot make a socket") : start(l, listener, password_file, name, e);
+	int r = start(l, listen_fd, password_file, name, e);
 	if (r < 0)
 		vnc_close(l);
 	return r;

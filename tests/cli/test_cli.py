@@ -80,7 +80,8 @@ class Documents(unittest.TestCase):
         self.assertIn("virtio-rng", completed("--device", ""))
         self.assertEqual(completed("--disk", "x.img,bus=v"), ["x.img,bus=virtio"])
         self.assertEqual(completed("--disk", "x.img,qu"), ["x.img,queues="])
-        self.assertEqual(completed("--net", "user,mo"), ["user,model=virtio"])
+        self.assertEqual(completed("--net", "user,model=v"), ["user,model=virtio"])
+        self.assertIn("user,model=e1000e", completed("--net", "user,mo"))
 
     def test_help_fits_a_terminal(self):
         for line in mica("run", "--help").stdout.splitlines():

@@ -345,6 +345,73 @@ static void test_upper_half(void **state)
 	in.gpr[GPR_RSP] = HX_DATA + 1024;
 }
 
+/* ---- strings ---- */
+
+/* REP of an instruction on elements of n bytes, as SDM 2 has it; all lies in the data. */
+static void reference(struct hx_state *s, u8 opcode, unsigned n, bool while_equal)
+{
+	s64 step = s->rflags & 0x400 ? -(s64)n : (s64)n;
+	bool compares = (opcode | 1) == 0xa7 || (opcode | 1) == 0xaf,
+	     from = (opcode | 1) == 0xa5 || (opcode | 1) == 0xa7;
+
+	while (s->gpr[GPR_RCX]) {
+		u8 *to = s->data + (s->gpr[GPR_RDI] - HX_DATA), a[8];
+		memcpy(a, from ? s->data + (s->gpr[GPR_RSI] - HX_DATA) : (const u8 *)&s->gpr[GPR_RAX], n);
+		bool equal = !memcmp(a, to, n);
+		if (!compares)
+			memcpy(to, a, n);
+		s->gpr[GPR_RDI] += (u64)step;
+		s->gpr[GPR_RSI] += from ? (u64)step : 0;
+		s->gpr[GPR_RCX]--;
+		if (compares) {
+			s->rflags = (s->rflags & ~0x40ull) | (equal ? 0x40 : 0);
+			if (equal != while_equal)
+				return;
+		}
+	}
+}
+
+/* Upwards and downwards, over a page's end and not, overlapping and not. */
+static void test_rep(void **state)
+{
+	static const u8 codes[][4] = {
+		{ 0xf3, 0xa4, 0, 1 }, { 0xf3, 0x66, 0xa5, 2 }, { 0xf3, 0xa5, 0, 4 }, { 0xf3, 0x48, 0xa5, 8 },
+		{ 0xf3, 0xaa, 0, 1 }, { 0xf3, 0x48, 0xab, 8 }, { 0xf2, 0xae, 0, 1 }, { 0xf3, 0x66, 0xaf, 2 },
+		{ 0xf3, 0xa6, 0, 1 }, { 0xf2, 0x48, 0xa7, 8 },
+	};
+	static const unsigned counts[] = { 0, 1, 2, 7, 64, 120 };
+	static const unsigned places[][2] = { { 4000, 1024 }, { 5000, 4992 }, { 4992, 5000 }, { 7000, 4088 } };
+	static struct hx_state s, want;
+
+	(void)state;
+	s = in;
+	for (unsigned i = 0; i < HX_DATA_BYTES; i++)
+		s.data[i] = (u8)(i % 300 ? 'x' : i / 300);
+	for (unsigned t = 0; t < ARRAY_LEN(codes) * ARRAY_LEN(counts) * ARRAY_LEN(places) * 2; t++) {
+		const u8 *code = codes[t / 2 % ARRAY_LEN(codes)];
+		unsigned count = counts[t / 2 / ARRAY_LEN(codes) % ARRAY_LEN(counts)], len = code[2] ? 3 : 2;
+		const unsigned *at = places[t / 2 / ARRAY_LEN(codes) / ARRAY_LEN(counts)];
+		u8 opcode = code[len - 1];
+		s.rflags = t & 1 ? 0x602 : 0x202;
+		s.gpr[GPR_RCX] = count;
+		s.gpr[GPR_RSI] = HX_DATA + at[0];
+		s.gpr[GPR_RDI] = HX_DATA + at[1];
+		s.gpr[GPR_RAX] = 'x' * 0x0101010101010101ull;
+		want = s;
+		reference(&want, opcode, code[3], code[0] == 0xf3);
+		u64 handlers = cpu()->jit.uops + cpu()->jit.slow_uop;
+		hx_engine(code, len, OFF, &s, &out);
+		assert_int_equal(out.vec, NO_ERROR);
+		assert_memory_equal(out.gpr, want.gpr, sizeof(out.gpr));
+		assert_memory_equal(out.data, want.data, sizeof(out.data));
+		if (count)
+			assert_int_equal(out.rflags & 0x440, want.rflags & 0x440);
+		if ((opcode | 1) == 0xa5 && at[0] == 5000 &&
+		    count <= 7) /* by translated code alone, in both directions */
+			assert_int_equal(cpu()->jit.uops + cpu()->jit.slow_uop, handlers);
+	}
+}
+
 /* ---- breakpoints ---- */
 
 #define DR7_0(kind, bytes) (1u | (kind) << 16 | (bytes) << 18)
@@ -392,7 +459,8 @@ int main(void)
 	const struct soft_options o = { .heat = 1 };
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder),    cmocka_unit_test(test_links),
 					    cmocka_unit_test(test_tlb),        cmocka_unit_test(test_keys),
-					    cmocka_unit_test(test_upper_half), cmocka_unit_test(test_breakpoints) };
+					    cmocka_unit_test(test_upper_half), cmocka_unit_test(test_rep),
+					    cmocka_unit_test(test_breakpoints) };
 
 	hx_init(&o);
 	in.gpr[GPR_RSP] = HX_DATA + 1024;

@@ -13,6 +13,7 @@
 #include "base/ram.h"
 #include "base/state.h"
 #include "device/e1000/e1000.h"
+#include "device/i6300esb.h"
 #include "machine/layout.h"
 #include "machine/pci.h"
 #include "net/net.h"
@@ -99,9 +100,26 @@ static const struct known e1000_known[] = {
 	{ 0x0018, 'v', 0 }, { 0x00dc, 'v', 0 }, { 0x2820, 'v', 0 },          { 0x3820, 'v', 0 },
 };
 
+static void expired(void *opaque)
+{
+}
+
+static void make_watchdog(struct pci_bus *pci)
+{
+	struct device *d;
+
+	must(i6300esb_new(&d, pci, loop, expired, NULL, -1, NULL) == 0);
+}
+
+static const struct known watchdog_known[] = {
+	{ 0x0c, 'o', 0x80 }, { 0x0c, 'o', 0x86 }, { 0x0c, 'o', 0x100 },
+	{ 0x00, 'v', 0 },    { 0x04, 'v', 0 },    { 0x08, 'v', 0 },
+};
+
 static const struct kind kinds[] = {
 	{ make_e1000, 0, e1000_known, ARRAY_LEN(e1000_known), 0x6000 },
 	{ make_e1000e, 0, e1000_known, ARRAY_LEN(e1000_known), 0xc000 },
+	{ make_watchdog, 0, watchdog_known, ARRAY_LEN(watchdog_known), 16 },
 };
 
 /* ---- a driver ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_virtio_dev.c - network, console, socket and balloon devices with a hostile driver.
+ * fuzz_virtio_dev.c - network, console, socket, file system and balloon devices with a hostile driver.
  *
  * The input: which device, its features, then the bytes of guest memory from 0 on, where the queues' rings
  * are, and so descriptors that point anywhere, at each other and outside. Twice each queue is notified and
@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	memcpy(ram->host, data + 16, MIN(size - 16, RAM_BYTES));
 
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		must(virtio_net_new(&d, ram, loop, sv[1], mac, NULL) == 0);
 		break;
@@ -77,6 +77,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		break;
 	case 2: /* the host's side is mica-vsock, of which every word is wrong */
 		d = virtio_vsock_new(ram, loop, 0, -1, sv[1]);
+		break;
+	case 3: /* or mica-share */
+		d = virtio_fs_new(ram, loop, sv[1], "tag");
 		break;
 	default:
 		must(virtio_balloon_new(&d, ram, loop, NULL) == 0);

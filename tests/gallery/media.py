@@ -11,8 +11,8 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(TOP, "tools")]
 import bootdisk  # noqa: E402
 
-# GRUB speaks on the serial line alone, and says when it is there: a BIOS writes to both.
-GRUB_SAYS = "insmod serial\nserial --unit=0 --speed=115200\nterminal_output serial\nterminal_input serial\nset timeout=0\necho @grub\n"
+# GRUB speaks on the serial line alone, and says when it is there: a BIOS writes to both. UEFI takes keys from there, too: what it has, it passes on.
+GRUB_SAYS = "insmod serial\nserial --unit=0 --speed=115200\nterminal_output serial\nterminal_input serial console\nset timeout=0\necho @grub\n"
 
 
 def copy(target, shop, package, path):

@@ -96,7 +96,7 @@ ROWS = [
         [("screen", r"-\*- .*-\*-[\s\S]*/ \\"), ("keys", "space"), ("screen", r"\|[\s\S]*/ \\|GAME OVER")], display=True, memory=64, short=True),
     Row("isolinux", "ISOLINUX, its menu, and MEMDISK with a disk image", "isolinux, syslinux-common", "bios",
         [cd("ide", "isolinux.iso", media.isolinux, "UI menu.c32\nMENU TITLE gallery\nTIMEOUT 0\nLABEL a\n MENU LABEL first\n LOCALBOOT -1\nLABEL b\n MENU LABEL memdisk\n"
-            " KERNEL memdisk\n INITRD disk.img\n APPEND harddisk\n", ("memdisk", "syslinux-common", "usr/lib/syslinux/memdisk"), ("disk.img", None, ""))],
+            " KERNEL memdisk\n INITRD disk.img\n APPEND harddisk c=2 h=16 s=63\n", ("memdisk", "syslinux-common", "usr/lib/syslinux/memdisk"), ("disk.img", None, ""))],
         [("screen", "gallery"), ("keys", "down", "enter"), ("screen", "MEMDISK"), ("screen", r"@ticks ok"), ("keys", "x", "enter"), ("screen", "@end")], display=True, memory=64, short=True),
     Row("isolinux-disk", "ISOLINUX from a hybrid image as a disk", "isolinux, syslinux-common", "bios",
         [disk("virtio", "hybrid.iso", media.isolinux, "PROMPT 1\nSAY @isolinux\nDEFAULT a\nTIMEOUT 0\nLABEL a\n LOCALBOOT -1\n")],

@@ -76,6 +76,7 @@ enum jx_opcode {
 	X_CALL = 0xe8,
 	X_JMP = 0xe9,
 	X8_TEST_M_I8 = 0xf6,
+	X_GROUP3 = 0xf7, /* XG_NEG */
 	X_GROUP5 = 0xff, /* XG_CALL, XG_JMP */
 };
 
@@ -104,9 +105,9 @@ enum jx_opcode_0f3a {
 /* ModRM.reg of groups. */
 enum { XG_ADD, XG_OR, XG_ADC, XG_SBB, XG_AND, XG_SUB, XG_XOR, XG_CMP };
 enum { XG_SHL = 4, XG_SHR = 5, XG_SAR = 7 };
-enum { XG_TEST };
+enum { XG_TEST, XG_NEG = 3 };
 enum { XG_CALL = 2, XG_JMP = 4 };
-enum { XG_CMPXCHG16B = 1 };             /* group 9 */
+enum { XG_CMPXCHG16B = 1 };             /* group 9; without REX.W CMPXCHG8B */
 enum { XG_STMXCSR = 3, XG_LFENCE = 5 }; /* group 15 */
 enum { XG_FLDENV = 4, XG_FRSTOR = 4 };  /* D9, DD */
 enum { XG_FNSTSW = 4 };                 /* DF, of a register: AX */

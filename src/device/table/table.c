@@ -18,13 +18,17 @@
 	DEVICE(e1000e,         "e1000/e1000.c") \
 	DEVICE(e1000,          "e1000/e1000.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
+	DEVICE(virtio_fs,      "virtio/virtio_fs.c") \
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
 	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
+	DEVICE(hpet,           "hpet.c") \
+	DEVICE(vmgenid,        "vmgenid.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
+	DEVICE(i6300esb,       "i6300esb.c") \
 	/* the end */
 /* clang-format on */
 

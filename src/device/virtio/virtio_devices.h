@@ -50,5 +50,7 @@ u64 virtio_balloon_actual(struct virtio_dev *d);
 /* Both owned, and -1 where there is none: a listening stream socket, whose clients come to the guest's ports, and a
  * socket to mica-vsock (vsock/vsock.h), which connects for the guest. */
 struct virtio_dev *virtio_vsock_new(struct ram *ram, struct loop *loop, u64 cid, int listen_fd, int link_fd);
+/* fd: owned, a socket to mica-share (share/share.h). tag: at most SHARE_TAG_MAX bytes. */
+struct virtio_dev *virtio_fs_new(struct ram *ram, struct loop *loop, int fd, const char *tag);
 
 #endif

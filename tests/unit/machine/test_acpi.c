@@ -11,6 +11,7 @@
 #include "machine/acpi.h"
 #include "machine/aml.h"
 #include "machine/layout.h"
+#include "machine/machine.h"
 
 #define NCPUS 3
 
@@ -23,6 +24,19 @@ static int setup(void **unused)
 	if (ram_new(&ram, 4 * MIB, &e) < 0)
 		return -1;
 	return acpi_write_tables(ram, NCPUS, 0, &e);
+}
+
+/* With all that a machine may have besides. */
+static int setup_all(void **unused)
+{
+	const unsigned all = MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION;
+
+	return acpi_write_tables(ram, NCPUS, all, NULL);
+}
+
+static int teardown_all(void **unused)
+{
+	return acpi_write_tables(ram, NCPUS, 0, NULL);
 }
 
 static int teardown(void **unused)
@@ -208,6 +222,19 @@ static char *slurp(const char *path)
 	return text;
 }
 
+/* What a part of the board says of itself. */
+static void test_parts(void **unused)
+{
+	const u8 *t = at(find_table("HPET", true));
+	gpa_t dsdt = ld_le64(at(find_table("FACP", true) + 140));
+	u32 bytes = ld_le32(at(dsdt + 4));
+
+	assert_int_equal(ld_le32(t + 4), 56);
+	assert_int_equal(ld_le64(t + 44), LAYOUT_HPET);
+	assert_non_null(memmem(at(dsdt), bytes, "VM_Gen_Counter", 15));
+	assert_non_null(memmem(at(dsdt), bytes, "_E05", 4));
+}
+
 /* Disassemble, compile again: iasl must find no fault and the bytes must be the same. */
 static void test_iasl(void **unused)
 {
@@ -256,9 +283,15 @@ static void test_iasl(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_roots_agree), cmocka_unit_test(test_fadt),   cmocka_unit_test(test_madt),
-		cmocka_unit_test(test_mcfg),        cmocka_unit_test(test_limits), cmocka_unit_test(test_pkg_length),
+		cmocka_unit_test(test_roots_agree),
+		cmocka_unit_test(test_fadt),
+		cmocka_unit_test(test_madt),
+		cmocka_unit_test(test_mcfg),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_pkg_length),
 		cmocka_unit_test(test_iasl),
+		cmocka_unit_test_setup_teardown(test_iasl, setup_all, teardown_all),
+		cmocka_unit_test_setup_teardown(test_parts, setup_all, teardown_all),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

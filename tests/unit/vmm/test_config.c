@@ -22,7 +22,8 @@ static const char full[] =
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
-    "v\",\"virtio_console_fd\":8,\"vsock\":\"/v.sock\",\"vsock_cid\":9,\"screen\":\"vga\",\"vnc\":\"unix:/"
+    "v\",\"virtio_console_fd\":8,\"shares\":[{\"path\":\"/s\",\"tag\":\"t\",\"readonly\":true}],\"vsock\":\"/"
+    "v.sock\",\"vsock_cid\":9,\"screen\":\"vga\",\"vnc\":\"unix:/"
     "s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
     "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
@@ -117,6 +118,7 @@ static void test_refused(void **state)
 		  "one CPU only" },
 		{ "{\"kernel\":\"/k\",\"irqchip\":\"x\"}", "irqchip: 'x'" },
 		{ "{\"kernel\":\"/k\",\"vsock\":\"/s\",\"vsock_cid\":2}", "vsock: cid=2 is out of range" },
+		{ "{\"kernel\":\"/k\",\"shares\":[{\"path\":\"/s\",\"tag\":\"a b\"}]}", "tag=a b: write" },
 		{ "{\"kernel\":\"/k\",\"vsock\":\"/s/\"}", "write the path of a socket" },
 		{ "{}", "nothing to boot" },
 		{ "{\"firmware\":\"none\",\"disks\":[{\"path\":\"/d\"}]}", "nothing to boot" },
@@ -162,8 +164,8 @@ static void test_refused(void **state)
 		{ DISK("\"id\":\"\""), "id=: write a letter" },
 		{ DISK("\"id\":\"a/b\""), "id=a/b: write a letter" },
 		{ DISK("\"id\":\"serial0\""), "two devices are called 'serial0'" },
-		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"model\":\"ne2000\"}]}",
-		  "net: model=ne2000 is not known" },
+		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"model\":\"e2000\"}]}",
+		  "net: model=e2000 is not known" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"params\":[\"x=1\"]}]}",
 		  "virtio-net takes nothing of its own" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"id\":\"net1\"},{\"type\":\"user\"}]}",

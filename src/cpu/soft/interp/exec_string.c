@@ -36,6 +36,14 @@ static gva_t at(struct soft_cpu *c, unsigned seg, unsigned r, const struct str *
 	return soft_seg_lin(c, seg, c->gpr[r] & s->mask, s->n, write);
 }
 
+/* Where RDI is, for an instruction that reads at `from` first: a fault there comes before the segment's here. */
+static gva_t at_second(struct soft_cpu *c, const struct str *s, gva_t from, bool write)
+{
+	if (unlikely(!(c->mode & MODE_CODE64) && (c->gpr[GPR_RDI] & s->mask) + s->n > c->seg_end[write][SEG_ES]))
+		soft_probe(c, from, s->n, false);
+	return at(c, SEG_ES, GPR_RDI, s, write);
+}
+
 /*
  * How many elements, of at most cnt, can be done as one run that begins at offset `off` (linear lin) and goes up, or
  * down with DF: inside the page, inside the address size and what the segment allows for certain. 0: do one the slow
@@ -133,7 +141,7 @@ static u8 *run_ptr(struct soft_cpu *c, gva_t lin, bool write)
 /* One turn of MOVS; returns elements done. */
 static u64 movs_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
-	gva_t src = at(c, op->seg, GPR_RSI, s, false), dst = at(c, SEG_ES, GPR_RDI, s, true);
+	gva_t src = at(c, op->seg, GPR_RSI, s, false), dst = at_second(c, s, src, true);
 	u64 n = MIN(run_of(c, op->seg, false, src, c->gpr[GPR_RSI] & s->mask, cnt, s),
 		    run_of(c, SEG_ES, true, dst, c->gpr[GPR_RDI] & s->mask, cnt, s));
 
@@ -248,25 +256,60 @@ static void cmp_flags(struct soft_cpu *c, u64 a, u64 b, unsigned n)
 		cmpf64(c, a, b);
 }
 
+/* How many of the n elements at b and on by `step` to skip, each like a value (a_step 0) or the one beside it at a, or
+ * each unlike: to the one that ends a REPE or REPNE, or to the last. */
+#define DEF_SKIP(bits) \
+	static u64 skip##bits(const u8 *a, s64 a_step, const u8 *b, s64 step, u64 n, bool like) \
+	{ \
+		u64 i = 0; \
+		for (; i < n - 1; i++, a += a_step, b += step) \
+			if ((*(const guest_u##bits *)a == *(const guest_u##bits *)b) != like) \
+				break; \
+		return i; \
+	}
+DEF_SKIP(8)
+DEF_SKIP(16)
+DEF_SKIP(32)
+DEF_SKIP(64)
+static u64 skip(const u8 *a, s64 a_step, const u8 *b, u64 n, const struct str *s, bool like)
+{
+	return (s->n == 1 ? skip8 : s->n == 2 ? skip16 : s->n == 4 ? skip32 : skip64)(a, a_step, b, s->step, n, like);
+}
+
 static u64 scas_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
-	(void)op;
-	(void)cnt;
-	u64 v = soft_ld(c, at(c, SEG_ES, GPR_RDI, s, false), s->n);
+	gva_t lin = at(c, SEG_ES, GPR_RDI, s, false);
+	u64 n = run_of(c, SEG_ES, false, lin, c->gpr[GPR_RDI] & s->mask, cnt, s), done = 0;
+	const u8 *p = n > 1 ? run_ptr(c, lin, false) : NULL;
+
+	/* Up to the one that ends it, which is done as if it were alone. */
+	if (p)
+		done = skip((const u8 *)&c->gpr[GPR_RAX], 0, p, n, s, op->aux & AUX_REP);
+	u64 v = soft_ld(c, lin + done * (u64)s->step, s->n);
 	cmp_flags(c, c->gpr[GPR_RAX], v, s->n);
-	adj(c, GPR_RDI, s, s->step);
-	return 1;
+	adj(c, GPR_RDI, s, s->step * (s64)(done + 1));
+	return done + 1;
 }
 
 static u64 cmps_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
-	(void)cnt;
-	u64 a = soft_ld(c, at(c, op->seg, GPR_RSI, s, false), s->n);
-	u64 b = soft_ld(c, at(c, SEG_ES, GPR_RDI, s, false), s->n);
+	gva_t from = at(c, op->seg, GPR_RSI, s, false), to = at_second(c, s, from, false);
+	u64 n = MIN(run_of(c, op->seg, false, from, c->gpr[GPR_RSI] & s->mask, cnt, s),
+		    run_of(c, SEG_ES, false, to, c->gpr[GPR_RDI] & s->mask, cnt, s));
+	u64 done = 0;
+
+	if (n > 1) {
+		const u8 *p = run_ptr(c, from, false), *q = p ? run_ptr(c, to, false) : NULL;
+		/* Both entries may share a slot: look at the first again. */
+		if (q && run_ptr(c, from, false) == p && run_ptr(c, to, false) == q)
+			done = skip(p, s->step, q, n, s, op->aux & AUX_REP);
+	}
+	u64 a = soft_ld(c, from + done * (u64)s->step, s->n);
+	u64 b = soft_ld(c, to + done * (u64)s->step, s->n);
 	cmp_flags(c, a, b, s->n);
-	adj(c, GPR_RSI, s, s->step);
-	adj(c, GPR_RDI, s, s->step);
-	return 1;
+	adj(c, GPR_RSI, s, s->step * (s64)(done + 1));
+	adj(c, GPR_RDI, s, s->step * (s64)(done + 1));
+	return done + 1;
 }
 
 typedef u64 run_fn(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt);

@@ -218,6 +218,10 @@ static void stubs(struct jit *j)
 			e_call_to(j, j->code->r_exit_rip);
 			e32(j, j->page_off);
 			break;
+		case JS_RARE:
+			patch_to(j, s->from, j->n);
+			j->fail |= !s->emit(j, s);
+			break;
 		case JS_NEED_VEC:
 			patch_to(j, s->from, j->n);
 			site = (struct jsite_uop){ j->ref, 0, 0, .vec = { vec_bit(j) } };

@@ -64,7 +64,7 @@ struct jinsn {
 };
 
 /* Out-of-line pieces, emitted after the block's body. */
-enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_PENDING, JS_UOP, JS_NEED_VEC };
+enum jstub_kind { JS_SLOW, JS_GROUP, JS_LINK, JS_JUMP, JS_EXIT_UOP, JS_PENDING, JS_UOP, JS_NEED_VEC, JS_RARE };
 #define JIT_MORE 4u
 struct jstub {
 	enum jstub_kind kind;
@@ -72,7 +72,7 @@ struct jstub {
 	u32 more[JIT_MORE]; /* JS_UOP: others, or 0; JS_GROUP: [0]: it is where 32-bit addresses may wrap */
 	u32 from2;          /* JS_GROUP: a misaligned one, which takes each access by itself; or 0 */
 	u32 resume;         /* JS_SLOW: offset in buf to return to with the host address */
-	u32 next;           /* JS_SLOW, JS_UOP: offset in buf after the instruction */
+	u32 next;           /* JS_SLOW, JS_UOP, JS_RARE: offset in buf after the instruction */
 	struct jinsn *i;
 	u8 addr; /* JS_SLOW: JA_* */
 	u8 bytes;
@@ -86,6 +86,7 @@ struct jstub {
 	bool falls;          /* JS_JUMP: not a branch, so that IP is not cut to its size */
 	u32 limit;           /* JS_SLOW: as from, where a segment does not reach so far; or 0 */
 	void (*address)(struct jit *j, struct jinsn *i); /* JS_SLOW: as jm_address(), or NULL */
+	bool (*emit)(struct jit *j, struct jstub *s);    /* JS_RARE: the code, which does not return; false: no room */
 	bool explicit_lin; /* JS_SLOW: the address is lin_base + lin_disp, not the memory operand's */
 	u8 lin_base;
 	s32 lin_disp;
