@@ -9,7 +9,7 @@ RAW, ZLIB, DESKTOP_SIZE, KEY_CODES = 0, 6, -223, -258
 
 class Client:
     def __init__(self, path, encoding=RAW):
-        self.s = socket.socket(socket.AF_UNIX)
+        self.s = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET)
         self.s.settimeout(20)
         self.s.connect(path)
         self.s.sendall(self.read(12))
