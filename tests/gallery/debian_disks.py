@@ -34,6 +34,9 @@ echo 'UUID={UUID} / ext4 defaults 0 1' >/etc/fstab
 echo 'root:mica' | chpasswd
 rm -f /etc/systemd/system/getty.target.wants/getty@tty1.service
 mkdir -p /boot/grub
+# On a busy host udev may take longer than systemd waits for the serial port.
+mkdir -p /etc/systemd/system.conf.d
+printf '[Manager]\\nDefaultTimeoutStartSec=20min\\nDefaultDeviceTimeoutSec=20min\\n' >/etc/systemd/system.conf.d/gallery.conf
 # They look for LVM's snapshots, and for domains to start at boot.
 ln -sf /dev/null /etc/systemd/system/e2scrub_reap.service
 ln -sf /dev/null /etc/systemd/system/xendomains.service

@@ -43,7 +43,7 @@ class Row:
     firmware_from: tuple = ()  # (package, path) of that
     old_cpu: bool = False  # QEMU: without what is newer than x86-64
     writes: bool = False  # to a copy of the disks that is made for each run
-    seconds: int = 120  # more than enough on a quiet machine
+    seconds: int = 300  # more than enough on a quiet machine
     short: bool = False  # also in make test
     serve: bool = False  # Debian's archive and answers for its installer, by the host (mirror.py)
 
