@@ -116,7 +116,7 @@ struct device_class {
 	void (*boot_path)(struct device *d, char *path, size_t bytes);
 
 	/* The file of its option ROM (rom, above), of a Debian package; NULL: it needs none. */
-	const char *rom;
+	const char *rom, *rom_uefi;
 
 	/* What a person can ask it for while it is there; the loop's thread; optional. */
 	void (*line_break)(struct device *d);         /* a break comes in on the line */

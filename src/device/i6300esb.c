@@ -40,6 +40,7 @@
 #define LOCK_FREE_RUN 0x04u
 
 #define PRELOAD_MAX 0xfffffu
+#define LEAST_NS 1000000ull /* of a stage: free-running costs the host little */
 #define RELOAD_RELOAD 0x0100u
 #define RELOAD_TIMEOUT 0x0200u
 
@@ -71,7 +72,7 @@ static u64 stage_ns(const struct watchdog *w, unsigned stage)
 {
 	u64 ticks = (u64)w->preload[stage - 1] << (w->config & CONFIG_FAST ? 5 : 15);
 
-	return ticks * 1000 / 33;
+	return MAX(ticks * 1000 / 33, LEAST_NS);
 }
 
 static void begin(struct watchdog *w, unsigned stage)

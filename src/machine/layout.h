@@ -58,10 +58,10 @@
 #define LAYOUT_DEBUGCON 0x402 /* where firmware writes what it does (isa-debugcon) */
 #define LAYOUT_FW_CFG 0x510
 #define LAYOUT_FW_CFG_DMA 0x514
-#define LAYOUT_ROM_CALL 0x5e0 /* what was called in the ROM (rom.h) */
-#define LAYOUT_ACPI_PM 0x600  /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
+#define LAYOUT_ROM_CALL 0x5e0   /* what was called in the ROM (rom.h) */
+#define LAYOUT_ACPI_PM 0x600    /* PM1a event +0 (4), PM1a control +4 (2), PM timer +8 (4), GPE0 +0x20 (8) */
 #define LAYOUT_GPE_GENERATION 5 /* the general-purpose event that says it is another one */
-#define LAYOUT_SLP_TYP_S5 5   /* what \_S5 holds and PM1a control takes for soft-off */
+#define LAYOUT_SLP_TYP_S5 5     /* what \_S5 holds and PM1a control takes for soft-off */
 
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */

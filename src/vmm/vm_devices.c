@@ -23,7 +23,7 @@
 
 #define FLUSH_MS 1000
 #define VSOCK_BACKLOG 128
-#define ROM_MAX (128 * KIB)
+#define ROM_MAX (256 * KIB)
 #define ROM_MTU 1500u
 
 /* ---- back ends: what is opened becomes the device's with its constructor ---- */
@@ -70,13 +70,13 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 /* ---- option ROMs ---- */
 
 /* None is no error: a kernel that is booted without firmware needs none. */
-static void open_rom(struct device_args *a, const struct device_class *cls)
+static void open_rom(struct device_args *a, const struct device_class *cls, const char *path)
 {
-	auto_close int fd = open(cls->rom, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 || (u64)st.st_size > ROM_MAX) {
-		log_info(_("%s: there is no such option ROM: firmware will not use the %s"), cls->rom, cls->name);
+		log_info(_("%s: there is no such option ROM: firmware will not use the %s"), path, cls->name);
 		return;
 	}
 	u8 *rom = xcalloc(1, (size_t)st.st_size);
@@ -98,11 +98,12 @@ static int open_net(struct vm *v, unsigned i, const struct device_class *cls, st
 	a->fd = v->nets[i].fd;
 	a->mtu = v->nets[i].mtu;
 	a->checked = v->nets[i].checked;
-	/* UEFI has drivers of its own. Else it is there only where it is wanted: it takes its time at each start. */
-	if (v->has_firmware && cls->rom && strcmp(v->cfg->firmware, "uefi") && boot_from_net(v->cfg)) {
+	/* Only where it is wanted: a BIOS's takes its time at each start. */
+	const char *rom = strcmp(v->cfg->firmware, "uefi") ? cls->rom : cls->rom_uefi;
+	if (v->has_firmware && rom && boot_from_net(v->cfg)) {
 		a->rom_room = ROM_MAX;
 		a->mtu = MIN(a->mtu, ROM_MTU); /* iPXE's whole memory is less than its ring's buffers of 64 KiB */
-		open_rom(a, cls);
+		open_rom(a, cls, rom);
 	}
 	return n->mac ? vmm_mac_parse(a->mac, n->mac, e) : 0;
 }
@@ -153,7 +154,7 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 	case DEVICE_VSOCK:
 		return open_vsock(v, a, e);
 	case DEVICE_DISPLAY:
-		open_rom(a, p->cls);
+		open_rom(a, p->cls, p->cls->rom);
 		break;
 	}
 	return r;

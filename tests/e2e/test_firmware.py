@@ -86,7 +86,7 @@ def test_bios_boots_a_disk(run, bios_disk):
 @needs_bios
 def test_bios_is_saved_and_goes_on(run, gone_on, bios_disk, tmp_path):
     """In the middle of the firmware, which waits for a key; and when it is done, before it comes again."""
-    vm = run(bios_disk, "--engine", ENGINE, "--control", str(tmp_path / "control"), "--boot", "disk,menu=on",
+    vm = run(bios_disk + ",bus=nvme", "--engine", ENGINE, "--control", str(tmp_path / "control"), "--boot", "disk,menu=on",
              "--fw-cfg", "name=etc/boot-menu-wait,string=\x10\x0e")
     vm.expect("Press ESC for boot menu", BOOT)
     vm = gone_on(vm)
@@ -123,7 +123,7 @@ def test_uefi_boots_a_disk(run, uefi_disk):
 @needs_uefi
 def test_uefi_is_saved_and_starts_again(run, gone_on, uefi_disk, tmp_path):
     """Saved while it waits for a key, and when it is done; each reset goes through it, with the same variables."""
-    vm = run(uefi_disk, "--engine", ENGINE, "--cpus", "2", "--control", str(tmp_path / "control"), "--boot", "disk,menu=on",
+    vm = run(uefi_disk + ",bus=ide", "--engine", ENGINE, "--cpus", "2", "--control", str(tmp_path / "control"), "--boot", "disk,menu=on",
              "--fw-cfg", "name=etc/boot-menu-wait,string=\x10\x0e")
     vm.expect(r"\x1b\[2J", BOOT)
     vm = gone_on(vm)

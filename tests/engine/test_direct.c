@@ -1487,6 +1487,60 @@ static void sent_back(void **state)
 	close_rig(r);
 }
 
+/*
+ * A process that patches its own code stops its runner twice for each patch, and enters no kernel but at interrupts. It
+ * is sent back soon, and goes on as if nothing had been.
+ */
+static void patches(void **state)
+{
+	enum { ROUNDS = 5000 };
+	need();
+	alarm((unsigned)patient(100)); /* for itself */
+	static struct ticker t;
+	struct soft_options o = { .direct = SOFT_DIRECT_ON };
+	struct rig *r = open_rig_as("mica-v2", 1, &o);
+	struct frame *f = enter(r, 0, 1, user(u_spin));
+	static const u8 code[] = { 0xb8, 0, 0, 0, 0, 0xc3 }; /* mov eax, 0; ret */
+
+	map(r, 1, DATA, FRAME(10), P | W | U | A | D);
+	assert_int_equal(ram_put(r->ram, FRAME(10) + 0x10, code, sizeof(code)), 0);
+	start_ticker(r, &t, 5000); /* long stays: what is sent back is not left to comparing */
+	until_let_in(r, 0);
+	u64 starts = stats(r)->starts;
+	f = r->frame[0];
+	f->rip = user(u_smc_loop);
+	f->rdi = DATA + 0x10;
+	f->rbx = ROUNDS;
+	u64 until = clock_mono_ns() + patient(60000000000ull);
+	while (!stats(r)->barred || f->vec != V_SYSCALL) {
+		if (clock_mono_ns() > until)
+			fail_msg("%llu pages were mapped, and it is not sent back",
+				 (unsigned long long)stops(r, DX_MAP));
+		f = go(r, 0);
+		if (f->vec != V_SYSCALL)
+			continue;
+		assert_int_equal(f->r8, 0);
+		f->rbx = ROUNDS;
+	}
+	stop_ticker(&t);
+	assert_int_equal(stats(r)->barred, 1);
+	assert_null(cpu_of(r, 0)->direct.now);
+	print_message("sent back after %llu starts\n", (unsigned long long)(stats(r)->starts - starts));
+	/* Each costs ten microseconds at least. */
+	assert_true(stats(r)->starts - starts < 2000);
+	/* That holds for this process, and not for another one whose tables begin at the same page. */
+	struct direct_bar *bar = cpu_of(r, 0)->direct.bar;
+	while (bar->root != root(1))
+		bar++;
+	bar->until_ns = UINT64_MAX;
+	assert_true(direct_way_barred(cpu_of(r, 0), root(1)));
+	set64(r, root(1) + 8 * 255, *word(r, root(1) + 8 * 255) ^ A ^ D);
+	assert_true(direct_way_barred(cpu_of(r, 0), root(1)));
+	set64(r, root(1) + 8 * 100, r->next_table | P | W | U);
+	assert_false(direct_way_barred(cpu_of(r, 0), root(1)));
+	close_rig(r);
+}
+
 /* As a migration does: pages are copied as they are told, and in the end the copy is equal. */
 static void dirty_log(void **state)
 {
@@ -1807,6 +1861,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(interrupts),
 		cmocka_unit_test(by_time),
 		cmocka_unit_test(sent_back),
+		cmocka_unit_test(patches),
 		cmocka_unit_test(dirty_log),
 		cmocka_unit_test(two_vcpus),
 		cmocka_unit_test(runner_dies),

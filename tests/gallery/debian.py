@@ -17,7 +17,7 @@ def rows(Row, Drive):
         for bus in ("virtio", "ahci", "nvme", "ide"):
             found.append(Row(f"debian-{firmware}-{bus}", "Debian 12 amd64, GRUB, to a shell", "linux-image-amd64", firmware, [Drive(bus, "debian-" + firmware, installed, (firmware,))],
                              [("serial", "@grub"), ("send", "d"), *LOGIN, *says("findmnt -no SOURCE,FSTYPE /; uname -r; systemctl --failed --no-legend", SOURCE[bus] + r"\d ext4\s+\S+-amd64")],
-                             memory=512, seconds=240))
+                             memory=512, seconds=400))
     found.append(Row("debian-rt", "Debian 12 with the PREEMPT_RT kernel", "linux-image-rt-amd64", "bios", [Drive("virtio", "debian-bios", installed, ("bios",))],
                      [("serial", "@grub"), ("send", "r"), *LOGIN, *says("uname -v", "PREEMPT_RT")], memory=512, cpus=2, seconds=300))
     found.append(Row("xen-dom0", "Xen 4.17 with Debian 12 as dom0", "xen-hypervisor-4.17-amd64", "bios", [Drive("virtio", "debian-bios", installed, ("bios",))],
@@ -37,11 +37,11 @@ def rows(Row, Drive):
         for firmware in ("bios", "uefi") if arch == "amd64" else ("bios",):
             found.append(Row(f"installer-{arch}-{firmware}", f"Debian 12's installer, {arch}, to its first screen", f"debian-installer-12-netboot-{arch}", firmware,
                              [Drive("ahci", f"installer-{arch}.iso", installer, (arch, True), True)], [("serial", "@grub"), ("serial", "Select a language"), ("serial", "English")],
-                             memory=512, seconds=240))
+                             memory=1024, seconds=240))
     for firmware in ("bios", "uefi"):
         boot = "linux /linux console=ttyS0 auto=true priority=critical url=http://10.0.2.2:@PORT@/preseed.cfg DEBIAN_FRONTEND=text\r"
         found.append(Row(f"install-{firmware}", "Debian 12 installed over the network by its installer, which asks nothing, and booted", "debian-installer-12-netboot-amd64", firmware,
                          [Drive("virtio", "empty-4", media.empty, (4,)), Drive("ahci", "installer-amd64-ask.iso", installer, ("amd64", False), True)],
                          [("serial", "@grub"), ("serial", "grub> "), ("send", boot), ("serial", "grub> "), ("send", "initrd /initrd.gz\r"), ("serial", "grub> "), ("send", "boot\r"),
-                          ("serial", "Linux version"), ("again",), ("serial", "installed login: ")], memory=768, net=True, writes=True, serve=True, seconds=3600))
+                          ("serial", "Linux version"), ("again",), ("serial", "installed login: ")], memory=1024, net=True, writes=True, serve=True, seconds=3600))
     return found

@@ -24,12 +24,19 @@ PACKAGES = """linux-image-amd64 linux-image-rt-amd64 xen-hypervisor-4.17-amd64 x
 LEFT_OUT = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*", "/lib/modules/*/kernel/drivers/gpu/*", "/lib/modules/*/kernel/drivers/media/*",
             "/lib/modules/*/kernel/sound/*", "/lib/modules/*/kernel/drivers/net/wireless/*", "/lib/modules/*/kernel/drivers/infiniband/*",
             "/lib/modules/*/kernel/drivers/staging/*"]
+# initramfs-tools, before there is a kernel: drivers of all disks that a machine here can have, instead of all that there are.
+INITRAMFS = r"""mkdir -p "$1/etc/initramfs-tools/conf.d"; printf 'COMPRESSLEVEL=1\nMODULES=list\n' >"$1/etc/initramfs-tools/conf.d/gallery"
+printf '%s\n' virtio_pci virtio_blk ahci ata_piix ata_generic nvme sd_mod sr_mod ext4 crc32c_intel crc32c_generic >"$1/etc/initramfs-tools/modules"
+"""
 SETUP = f"""
 echo gallery >/etc/hostname
 echo 'UUID={UUID} / ext4 defaults 0 1' >/etc/fstab
 echo 'root:mica' | chpasswd
 rm -f /etc/systemd/system/getty.target.wants/getty@tty1.service
 mkdir -p /boot/grub
+# They look for LVM's snapshots, and for domains to start at boot.
+ln -sf /dev/null /etc/systemd/system/e2scrub_reap.service
+ln -sf /dev/null /etc/systemd/system/xendomains.service
 """
 # The same for both firmwares. $k: kernels by kind, told by the names in /boot.
 MENU = """insmod serial
@@ -63,7 +70,7 @@ def tree(shop, top):
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
         script.write("set -e\n" + SETUP)
         script.flush()
-        argv += [f"--customize-hook=upload {script.name} /setup.sh", '--customize-hook=chroot "$1" sh /setup.sh && rm "$1/setup.sh"']
+        argv += ["--dpkgopt=force-confold", "--essential-hook=" + INITRAMFS, f"--customize-hook=upload {script.name} /setup.sh", '--customize-hook=chroot "$1" sh /setup.sh && rm "$1/setup.sh"']
         shop.call(shops.tree.privileged() + argv + [shop.image.RELEASE, top] + shop.image.host_sources(), "mmdebstrap", DEBIAN_FRONTEND="noninteractive")
 
 

@@ -110,5 +110,7 @@ class Shop:
             if os.path.exists(work):
                 os.unlink(work)
             make(work, self, *args)
+            for old in glob.glob(os.path.join(self.cache, "media", glob.escape(name) + "-??????????")):
+                os.unlink(old)
             os.rename(work, final)
         return final

@@ -15,6 +15,7 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import kvmhost  # noqa: E402
+import bootdisk  # noqa: E402
 
 initramfs = kvmhost.initramfs
 sys.path.insert(0, os.path.join(kvmhost.TOP, "tests/machine"))
@@ -37,6 +38,8 @@ WAYS = ["pci=nomsi", "nolapic", "acpi=off"]
 # KVM emulates SYSEXIT where a processor of AMD's says #UD: Linux arch/x86/kvm/emulate.c, em_sysexit().
 KVMS_OWN = {"UD: SYSEXIT in long mode"}
 READS = 1000
+SEABIOS = "/usr/share/seabios/bios-256k.bin"
+BIOS = os.path.exists(SEABIOS) and os.path.exists("/usr/lib/grub/i386-pc/boot.img")
 
 RUN = r"""
 mkdir -p /tmp/w /tmp/www
@@ -124,6 +127,9 @@ for p in multiboot pvh; do
 	vm --memory 64M --net none --console none --debug-exit --kernel /t/boot_kernel_$p --initrd /tmp/w/module \
 		--append 'the command  line' </dev/null
 done
+
+section firmware
+vm --memory 128M --net none /guest/bios.img </dev/null
 """
 
 
@@ -181,6 +187,14 @@ def result(tmp_path_factory):
     host.add("guest/vmlinuz", os.path.join(image, "vmlinuz"))
     guest_initrd(host, work, image, "initrd", os.path.join(TOP, "tests/e2e/init"))
     guest_initrd(host, work, image, "initrd-exits", os.path.join(HERE, "guest-init"))
+    if BIOS:
+        files, disk = os.path.join(work, "files.img"), os.path.join(work, "bios.img")
+        config = bootdisk.config("console=ttyS0 quiet panic=-1 end=reboot", "/vmlinuz", "/initrd")
+        bootdisk.file_system(files, {"vmlinuz": os.path.join(image, "vmlinuz"), "initrd": os.path.join(work, "initrd"),
+                                     "boot/grub/grub.cfg": config.encode()}, 24)
+        bootdisk.bios(disk, files)
+        host.add("guest/bios.img", disk)
+        host.add(SEABIOS.lstrip("/"), SEABIOS)
     options = "".join(f"{k}) echo {o} ;;\n" for k, o in (SOUND | LEFT_OUT).items())
     script = RUN.replace("@KERNELS@", " ".join([*SOUND, *COMPARED])).replace("@READS@", str(READS))
     script = script.replace("@WAYS@", " ".join(f"'{way}'" for way in WAYS))
@@ -301,6 +315,14 @@ def test_devices(result, chips):
 def test_interrupt_chips(result, chips):
     name = f"kernel timer64 {chips}"
     assert result.status(name) == 33 and not result.failed_checks(name), result.text(name)
+
+
+@pytest.mark.skipif(not BIOS, reason="the packages seabios and grub-pc-bin are not installed")
+def test_bios_boots_a_disk(result):
+    """Real mode, the ROM as read-only memory, and PAM: SeaBIOS, GRUB, Linux, which resets."""
+    text = result.text("firmware")
+    assert "SeaBIOS" in text and "Welcome to GRUB" in text and "@cpus 1" in text
+    assert result.status("firmware") == 3
 
 
 @pytest.mark.parametrize("protocol", ["multiboot", "pvh"])

@@ -31,7 +31,8 @@ struct direct_stats {
 /* An address space that does better in translated code, by its page tables (direct_choose.c). */
 #define DIRECT_BARS 16u
 struct direct_bar {
-	u64 root; /* 0: none */
+	u64 root;   /* 0: none */
+	u64 tables; /* what its user half pointed to: another process may have the same root later */
 	u64 until_ns, wait_ns;
 };
 
@@ -56,6 +57,12 @@ struct direct_host {
 	bool cpuid_faults, tsc_faults, fsgsbase;
 };
 
+/* CPU time that the host takes for stopping a runner and starting it again, without a signal: of the vCPU's thread, and
+ * of the runner. */
+struct direct_price {
+	u64 thread_ns, runner_ns;
+};
+
 struct direct_zygote {
 	int pidfd, socket; /* -1: there is none */
 	bool asked;
@@ -68,6 +75,7 @@ struct direct {
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
 	struct direct_zygote zygote;
 	struct direct_host host;
+	struct direct_price price;
 	_Atomic u32 *code;    /* by RAM page, see direct_code.c; NULL: there are no runners */
 	u64 base_end;         /* segment bases must be below, unless 0 */
 	bool always;          /* for tests: everybody is let in at once */

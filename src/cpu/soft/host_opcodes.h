@@ -107,7 +107,7 @@ enum { XG_ADD, XG_OR, XG_ADC, XG_SBB, XG_AND, XG_SUB, XG_XOR, XG_CMP };
 enum { XG_SHL = 4, XG_SHR = 5, XG_SAR = 7 };
 enum { XG_TEST, XG_NEG = 3 };
 enum { XG_CALL = 2, XG_JMP = 4 };
-enum { XG_CMPXCHG16B = 1 };             /* group 9 */
+enum { XG_CMPXCHG16B = 1 };             /* group 9; without REX.W CMPXCHG8B */
 enum { XG_STMXCSR = 3, XG_LFENCE = 5 }; /* group 15 */
 enum { XG_FLDENV = 4, XG_FRSTOR = 4 };  /* D9, DD */
 enum { XG_FNSTSW = 4 };                 /* DF, of a register: AX */

@@ -284,6 +284,10 @@ static void command(struct ide_channel *ch, u8 code)
 
 /* ---- registers ---- */
 
+/* No drive on the cable: all lines are high but DD7, which a host pulls down, so that nobody waits for BSY
+ *. */
+#define FLOATING 0x7f
+
 static bool nobody(const struct ide_channel *ch)
 {
 	return !ch->unit[0].drive && !ch->unit[1].drive;
@@ -292,7 +296,7 @@ static bool nobody(const struct ide_channel *ch)
 static u8 status(struct ide_channel *ch)
 {
 	if (nobody(ch))
-		return 0xff;
+		return FLOATING;
 	if (!selected(ch)->drive)
 		return 0;
 	return ch->stale || ch->control & CONTROL_SRST ? ATA_S_BSY : selected(ch)->status;
@@ -304,7 +308,7 @@ static u8 register_read(struct ide_channel *ch, unsigned reg)
 	unsigned hob = ch->control & CONTROL_HOB ? 1 : 0;
 
 	if (nobody(ch))
-		return 0xff;
+		return FLOATING;
 	if (!u->drive)
 		return reg == 6 ? ch->device | 0xa0 : 0;
 	switch (reg) {

@@ -5,6 +5,7 @@
 #include "base/state.h"
 #include "device/e1000/e1000_int.h"
 #include "machine/machine.h"
+#include "machine/option_rom.h"
 
 #define INTEL 0x8086
 #define NETWORK (0x020000u << 8)
@@ -306,6 +307,10 @@ int e1000_new(struct device **out, enum e1000_kind kind, struct pci_bus *bus, st
 	e1000_regs_reset(n);
 	e1000_phy_reset(n);
 	n->icr = 0;
+	if (a->rom_room && (rc = option_rom_add(&n->pci, ram, a->rom, a->rom_bytes, a->rom_room, e)) < 0) {
+		life_free(&n->pci.dev);
+		return rc;
+	}
 	rc = pci_register(bus, &n->pci, a->slot);
 	if (rc < 0) {
 		life_free(&n->pci.dev);
@@ -332,6 +337,8 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 
 const struct device_class e1000e_device_class = {
 	.boot_path = boot_path,
+	.rom = "/usr/lib/ipxe/qemu/pxe-e1000e.rom",
+	.rom_uefi = "/usr/lib/ipxe/qemu/efi-e1000e.rom",
 	.name = "e1000e",
 	.field = "e1000e",
 	.help =
@@ -342,6 +349,8 @@ const struct device_class e1000e_device_class = {
 
 const struct device_class e1000_device_class = {
 	.boot_path = boot_path,
+	.rom = "/usr/lib/ipxe/qemu/pxe-e1000.rom",
+	.rom_uefi = "/usr/lib/ipxe/qemu/efi-e1000.rom",
 	.name = "e1000",
 	.field = "e1000",
 	.help = N_("Intel 82540EM network card, for old systems: Windows XP, Linux since 2.4"),

@@ -308,7 +308,8 @@ bool e1000_tx_waits(const struct e1000 *n);
 bool e1000_transmit(struct e1000 *n, u64 until);
 
 /* ---- e1000_offload.c ---- */
-/* t's frame is whole: checksums, a tag, segments; and away with it. False: the socket takes no more; call again. */
-bool e1000_send(struct e1000 *n, struct e1000_tx *t);
+enum e1000_sent { E1000_SENT, E1000_FULL /* the socket takes no more */, E1000_OVER /* the visit is over */ };
+/* t's frame is whole: checksums, a tag, segments; and away with it. Else what is left goes when it is called again. */
+enum e1000_sent e1000_send(struct e1000 *n, struct e1000_tx *t, u64 until);
 
 #endif

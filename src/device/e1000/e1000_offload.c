@@ -58,13 +58,13 @@ static bool emit(struct e1000 *n, const struct e1000_tx *t, u8 *f, u32 bytes)
 }
 
 /* SDM 3.5.2, 3.5.2.5 */
-static bool send_segments(struct e1000 *n, struct e1000_tx *t)
+static enum e1000_sent send_segments(struct e1000 *n, struct e1000_tx *t, u64 until)
 {
 	const struct nic_headers *h = &t->context[1];
 	u32 header = h->header, mss = h->mss, each = mss;
 
 	if (!mss || !nic_headers_fit(h, t->bytes))
-		return true;
+		return E1000_SENT;
 	u32 room = n->wire.mtu + ETHERNET;
 	if (h->tcp && !e1000_loopback(n) && room > header + mss)
 		each = (room - header) / mss * mss;
@@ -77,21 +77,23 @@ static bool send_segments(struct e1000 *n, struct e1000_tx *t)
 		nic_segment(h, f, bytes, off, off / mss, off + payload == t->bytes - header);
 		checksums(h, t->options, f, bytes);
 		if (!emit(n, t, f, bytes))
-			return false;
+			return E1000_FULL;
 		t->sent = off + payload;
+		if (t->sent < t->bytes - header && clock_mono_ns() >= until) /* a guest may want them of one byte */
+			return E1000_OVER;
 	}
 	e1000_count(n, STAT_TSCTC, 1);
-	return true;
+	return E1000_SENT;
 }
 
-bool e1000_send(struct e1000 *n, struct e1000_tx *t)
+enum e1000_sent e1000_send(struct e1000 *n, struct e1000_tx *t, u64 until)
 {
 	if (t->segment)
-		return send_segments(n, t);
+		return send_segments(n, t, until);
 	/* In a copy, as it may have to be sent once more. */
 	memcpy(n->out, t->buf, t->bytes);
 	checksums(&t->context[0], t->options, n->out, t->bytes);
 	if (t->sum)
 		nic_checksum(n->out, t->bytes, t->sum_from, 0, t->sum_at);
-	return emit(n, t, n->out, t->bytes);
+	return emit(n, t, n->out, t->bytes) ? E1000_SENT : E1000_FULL;
 }

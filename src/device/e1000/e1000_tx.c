@@ -65,8 +65,8 @@ static void gather(struct e1000 *n, struct e1000_tx *t, u64 addr, u32 bytes)
 		t->bytes += bytes;
 }
 
-/* A data descriptor, of either format. False: its frame cannot go now. It stays in the ring, and comes again. */
-static bool data(struct e1000 *n, struct e1000_tx *t, const struct descriptor *d)
+/* A data descriptor, of either format. If its frame cannot go now, it stays in the ring, and comes again. */
+static enum e1000_sent data(struct e1000 *n, struct e1000_tx *t, const struct descriptor *d, u64 until)
 {
 	unsigned cmd = command(d);
 	bool legacy = !(cmd & CMD_DEXT);
@@ -85,21 +85,22 @@ static bool data(struct e1000 *n, struct e1000_tx *t, const struct descriptor *d
 		t->tag = (u16)(d->upper >> 16);
 	}
 	if (!(cmd & CMD_EOP))
-		return true;
+		return E1000_SENT;
 	t->sum = legacy && cmd & CMD_IC; /* from CSS on, to CSO (SDM 3.3.3) */
 	t->sum_from = (u8)(d->upper >> 8);
 	t->sum_at = (u8)(d->lower >> 16);
-	if (!t->skip && !e1000_send(n, t)) {
+	enum e1000_sent sent = t->skip ? E1000_SENT : e1000_send(n, t, until);
+	if (sent != E1000_SENT) {
 		t->bytes = before;
-		return false;
+		return sent;
 	}
 	t->begun = t->skip = false;
 	t->bytes = 0;
-	return true;
+	return E1000_SENT;
 }
 
-/* The next descriptor of a queue. False: the socket takes no more. */
-static bool step(struct e1000 *n, unsigned q)
+/* The next descriptor of a queue. */
+static enum e1000_sent step(struct e1000 *n, unsigned q, u64 until)
 {
 	struct e1000_tx *t = &n->tx[q];
 	struct e1000_ring *r = &t->ring;
@@ -108,12 +109,15 @@ static bool step(struct e1000 *n, unsigned q)
 
 	if (ram_get(n->ram, at, &d, sizeof(d)) < 0) { /* nobody's memory: there is nothing in the ring */
 		r->head = r->tail;
-		return true;
+		return E1000_SENT;
 	}
+	enum e1000_sent sent = E1000_SENT;
 	if (is_context(&d))
 		set_context(t, &d);
-	else if (!data(n, t, &d))
-		return false;
+	else
+		sent = data(n, t, &d, until);
+	if (sent != E1000_SENT)
+		return sent;
 	if (command(&d) & CMD_RS) {
 		u32 done = d.upper | DD, cause = CAUSE_TXDW | (n->kind == E1000_82574 ? CAUSE_TXQ(q) : 0);
 
@@ -124,7 +128,7 @@ static bool step(struct e1000 *n, unsigned q)
 			e1000_cause(n, cause);
 	}
 	r->head = (r->head + 1) % e1000_ring_entries(r);
-	return true;
+	return E1000_SENT;
 }
 
 static bool waits(const struct e1000_ring *r)
@@ -151,10 +155,10 @@ bool e1000_transmit(struct e1000 *n, u64 until)
 			/* Most are cheap: the clock is looked at with every frame, and with every eighth piece. */
 			if ((i++ % 8 == 0 || !n->tx[q].begun) && i > 1 && clock_mono_ns() >= until)
 				return false;
-			if (!step(n, q)) {
-				n->stalled = true;
-				return true;
-			}
+			enum e1000_sent sent = step(n, q, until);
+			n->stalled = sent == E1000_FULL;
+			if (sent != E1000_SENT)
+				return sent == E1000_FULL;
 			any = true;
 		}
 		if (any)

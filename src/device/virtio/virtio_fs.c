@@ -196,7 +196,7 @@ static void on_link(void *opaque, u32 events)
 {
 	struct vfs *v = opaque;
 	struct share_msg m;
-	ssize_t n = 0;
+	ssize_t n = sizeof(m);
 
 	virtio_lock(v->d);
 	for (unsigned i = 0; i < REPLIES && virtio_charge(v->d, 0); i++) {

@@ -482,8 +482,27 @@ static void mov_ss(void)
 	eq(exc.vec, 6);
 }
 
+/* An instruction that reaches a device is executed once, whatever is watched elsewhere. */
+static void devices(void)
+{
+	u8 back;
+
+	set_dr0((word)&log_[0]);
+	set_dr7(DR7(0, 1, 4) | 0x400);
+	for (unsigned i = 0; i < 3; i++) {
+		/* COM1's scratch register */
+		__asm__ volatile("out %%al, %%dx; xor %%eax, %%eax; in %%dx, %%al"
+				 : "=a"(back)
+				 : "a"(0x50 + i), "d"(0x3ff));
+		t("OUT while memory is watched");
+		eq(back, 0x50 + i);
+	}
+	set_dr7(0x400);
+}
+
 int main(void)
 {
+	devices();
 	steps();
 	user_steps();
 	syscall_steps();

@@ -15,6 +15,7 @@ enum verdict {
 	GO_ON,    /* continue in the runner */
 	LEAVE,    /* continue in translated code */
 	TRAPPED,  /* the same, after a #DB */
+	DEAR,     /* the same: its stops take more than it gains */
 	STRANGER, /* the same: the page tables belong to another process than the runner's */
 };
 
@@ -113,6 +114,19 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 	return LEAVE;
 }
 
+/* r has stopped, for something that is no kick, and could go on. Should it not? It had so many pages before. */
+static bool dear(struct soft_cpu *c, struct runner *r, u32 pages)
+{
+	enum pace_why why = PACE_PLAIN;
+
+	if (c->vm->direct.always || r->si->si_signo == SIGUSR1)
+		return false;
+	if (r->uc->uc_mcontext.gregs[REG_TRAPNO] == TRAP_PF)
+		why = direct_map_pages(r) > pages ? PACE_GREW : PACE_CHANGED;
+	return pace_stop(&r->pace, why) &&
+	       pace_look(&r->pace, &c->vm->direct.price, runner_cpu_ns(r), clock_thread_ns());
+}
+
 /* Start the runner, and handle its stops until one needs translated code. */
 static enum verdict go(struct soft_cpu *c, struct runner *r)
 {
@@ -120,6 +134,7 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	bool dead = false;
 
 	r->ran = false;
+	pace_enter(&r->pace);
 	direct_regs_put(c, r);
 	if (r->fault.waits) {
 		/* The access that faulted will be made again, and the guest has provided the page meanwhile: map it
@@ -163,12 +178,17 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			c->direct.st.exit[DX_GP]++;
 			soft_raise(c, EXC_GP, 0);
 		}
+		u32 pages = direct_map_pages(r);
 		v = stopped(c, r);
 		if (v == GO_ON && ((r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS) ||
 				   (u16)r->uc->uc_mcontext.gregs[REG_CSGSFS] != USER_CS ||
 				   !soft_canonical((u64)r->uc->uc_mcontext.gregs[REG_RIP])))
 			v = LEAVE;
+		if (v == GO_ON && unlikely(dear(c, r, pages)))
+			v = DEAR;
 	} while (v == GO_ON && !(atomic_load(&c->pending) & ~PEND_DIRECT));
+	if (r->pace.staying)
+		pace_leave(&r->pace, clock_thread_ns());
 	if (unlikely(dead)) {
 		c->direct.st.exit[DX_LOST]++;
 		direct_map_lost(c, r);
@@ -200,9 +220,7 @@ bool direct_run(struct soft_cpu *c)
 		u32 n = r->way.direct ? 1 : (u32)(c->direct.spare_from - c->direct.spare);
 		enum direct_choice how = direct_choose(c, r, n, direct_awake_ns(c));
 		if (how == CHOICE_BAR) {
-			c->direct.st.barred++;
-			direct_give_back(c, r);
-			direct_spare(c, DIRECT_NEVER);
+			direct_bar(c, r);
 			return false;
 		}
 		if (how != CHOICE_DIRECT && !always) {
@@ -219,6 +237,8 @@ bool direct_run(struct soft_cpu *c)
 	r->resumes = v == GO_ON;
 	if (v == GO_ON)
 		atomic_fetch_or_explicit(&c->pending, PEND_DIRECT, memory_order_relaxed);
+	if (v == DEAR)
+		direct_bar(c, r);
 	if (v == STRANGER) {
 		direct_give_back(c, r);
 		direct_spare(c, always ? 0 : DIRECT_NEVER);
@@ -283,6 +303,7 @@ void direct_init(struct soft_vm *vm)
 	if (d->n) {
 		direct_zygote_new(&d->zygote, vm->ram->memfd);
 		d->host = d->r[0]->host;
+		runner_measure(d->r[0], &d->price);
 		/* Without FSGSBASE the host's kernel sets the bases, and refuses addresses in its own half. */
 		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
 	}

@@ -26,7 +26,7 @@
  * translated code, which raises #PF; the guest's kernel maps the page and returns to CPL 3, and there direct_run()
  * starts the runner again.
  *
- * A stop and a start cost some 14 microseconds together, so direct execution pays for code that computes for longer
+ * A stop and a start cost 10 to 100 microseconds together, so direct execution pays for code that computes for longer
  * than that between kernel entries. direct_interrupt() decides who gets a runner: an address space that two interrupts
  * in a row found at CPL 3, with few kernel entries between them. From then on returns to CPL 3 in it come to the run
  * loop (c->direct.spare counts down to the next one that does), and direct_choose.c decides which way to go.
@@ -95,6 +95,7 @@
  *
  *   direct.c                           a stay in the runner, what its stops mean; beginning and end
  *   direct_who.c, direct_choose.c      which address space has which runner; whether it pays
+ *   direct_pace.c                      the same for stops that come between two returns to CPL 3
  *   direct_regs.c                      registers into the frame and out of it
  *   direct_birth.c, direct_zygote.c    how the process is made; replacements for those that died
  *   direct_runner.c                    how it is stopped and started

@@ -11,7 +11,7 @@
  * time, the vCPU's and the runner's: on a busy host either may wait for longer than it runs, and a short leg sees less
  * of that than a long one.
  *
- * Code that computes for FAR_NS from one stop of its runner to the next needs no such proof.
+ * Code that computes for long from one stop of its runner to the next needs no such proof (pace_far_ns()).
  *
  * No floating point here: MXCSR is the guest's.
  *
@@ -21,16 +21,18 @@
  * of pages at each INVLPG cost something in translated code. So after LOST_MAX losses in a row it is barred: it gives
  * the runner back and gets none for a while. Then it has another chance, and is barred for twice as long when it loses
  * again.
+ *
+ * Stops that come between two returns to CPL 3 are direct_pace.c's. Who makes too many of them is barred at once.
  */
 #include "base/clock.h"
 #include "cpu/soft/direct/direct_runner.h"
+#include "cpu/soft/direct/direct_who.h"
 #include "cpu/soft/vm.h"
 
 #define TRY 12u          /* returns of a leg that tries a way */
 #define TRY_NS 300000ull /* or fewer, but two, that would take so long directly */
 #define TRY_SHARE 40u
 #define LEG_NS 100000000ull /* no longer than that: a process changes */
-#define FAR_NS 200000ull    /* of CPU time from one stop to the next: no proof is needed */
 #define MEMORY 64u          /* returns that an average is of */
 #define LOST_MAX 4u
 #define LOST_AGAIN 1u /* ... of one that was barred before */
@@ -54,6 +56,7 @@ static void leg(struct runner *r, bool direct, bool trial, u64 returns)
 void direct_way_begin(struct runner *r, u64 now_ns)
 {
 	r->way = (struct direct_way){ .since = now_ns };
+	pace_begin(&r->pace);
 	leg(r, true, true, TRY);
 }
 
@@ -93,19 +96,36 @@ static unsigned slot_of(u64 root)
 	return (unsigned)((root >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32) % DIRECT_BARS;
 }
 
-bool direct_way_barred(const struct soft_cpu *c, u64 root)
+/* A hash of the tables that the user half of the address space begins with. They stay for as long as a process lives,
+ * and are others where its page with the root is a new process's. */
+static u64 tables_of(const struct soft_cpu *c, u64 root)
 {
-	const struct direct_bar *b = &c->direct.bar[slot_of(root)];
+	const u8 *p = ram_ptr_ro(c->ram, root, PAGE_BYTES);
+	u64 hash = 1;
 
+	for (unsigned i = 0; p && i < 256; i++)
+		hash = (hash ^ (ld_le64(p + 8 * (size_t)i) & 0x000ffffffffff000ull)) * 0x9e3779b97f4a7c15ull;
+	return hash;
+}
+
+bool direct_way_barred(struct soft_cpu *c, u64 root)
+{
+	struct direct_bar *b = &c->direct.bar[slot_of(root)];
+
+	if (b->root == root && b->tables != tables_of(c, root))
+		*b = (struct direct_bar){ 0 };
 	return b->root == root && clock_mono_ns() < b->until_ns;
 }
 
-static void bar(struct soft_cpu *c, u64 root)
+void direct_bar(struct soft_cpu *c, struct runner *r)
 {
-	struct direct_bar *b = &c->direct.bar[slot_of(root)];
-	u64 wait = b->root == root ? MIN(b->wait_ns * 2, BAR_MAX_NS) : BAR_NS;
+	struct direct_bar *b = &c->direct.bar[slot_of(r->cr3)];
+	u64 wait = b->root == r->cr3 ? MIN(b->wait_ns * 2, BAR_MAX_NS) : BAR_NS;
 
-	*b = (struct direct_bar){ root, clock_mono_ns() + wait, wait };
+	*b = (struct direct_bar){ r->cr3, tables_of(c, r->cr3), clock_mono_ns() + wait, wait };
+	c->direct.st.barred++;
+	direct_give_back(c, r);
+	direct_spare(c, DIRECT_NEVER);
 }
 
 static bool was_barred(const struct soft_cpu *c, u64 root)
@@ -142,7 +162,6 @@ static enum direct_choice compare(struct soft_cpu *c, struct runner *r, u64 ns)
 			pardon(c, r->cr3);
 	} else if (cost[1] - cost[0] > cost[0] / 8 && !c->vm->direct.always &&
 		   ++w->lost >= (was_barred(c, r->cr3) ? LOST_AGAIN : LOST_MAX)) {
-		bar(c, r->cr3);
 		return CHOICE_BAR;
 	}
 	/* Was it the loser's, then that is what trying it costs. */
@@ -159,7 +178,7 @@ static enum direct_choice next_leg(struct soft_cpu *c, struct runner *r)
 	u64 runner_ns = was ? runner_cpu_ns(r) - w->began.runner_ns : 0, ns = spent(w, runner_ns);
 
 	learn(&w->cost[was], ns, MAX(w->n, 1u));
-	if (was && runner_ns >= FAR_NS * MAX(w->stops, 1u)) {
+	if (was && runner_ns >= pace_far_ns(&c->vm->direct.price) * MAX(w->stops, 1u)) {
 		w->lost = 0;
 		pardon(c, r->cr3);
 		leg(r, true, true, TRY);

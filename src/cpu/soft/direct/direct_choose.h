@@ -30,7 +30,7 @@ struct direct_way {
 enum direct_choice {
 	CHOICE_TRANSLATED,
 	CHOICE_DIRECT,
-	CHOICE_BAR, /* translated, and it is to give its runner back */
+	CHOICE_BAR, /* translated, and it is to be barred: direct_bar() */
 };
 
 /* An address space has just been given this runner, and begins with a leg in it. */
@@ -40,7 +40,9 @@ enum direct_choice direct_choose(struct soft_cpu *c, struct runner *r, u32 n, u6
 /* In a leg of translated code: there were so few returns to CPL 3 in took_ns that what was found out before does not
  * hold any more. */
 bool direct_way_outdated(const struct direct_way *w, u64 took_ns, u64 returns);
+/* r's address space gives it back, and gets none for a while. */
+void direct_bar(struct soft_cpu *c, struct runner *r);
 /* May the address space of these page tables not have a runner now? */
-bool direct_way_barred(const struct soft_cpu *c, u64 root);
+bool direct_way_barred(struct soft_cpu *c, u64 root);
 
 #endif

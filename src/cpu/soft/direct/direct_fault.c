@@ -91,6 +91,7 @@ static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, const struct 
 	u64 page = u->page;
 	u32 i = dpages_find(m, vpn);
 	struct dpage *e;
+	bool there = false; /* with other rights */
 	int code;
 
 	if (i == NONE) {
@@ -104,6 +105,7 @@ static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, const struct 
 				prot |= e->prot & PROT_EXEC;
 			if ((e->prot & prot) == prot)
 				return 0;
+			there = e->prot;
 		} else {
 			dpages_unlink(m, i);
 			dpages_link(m, i, page);
@@ -111,7 +113,8 @@ static int map_page(struct soft_cpu *c, struct runner *r, u64 vpn, const struct 
 	}
 	e->prot = (u8)prot;
 	c->direct.st.pages++;
-	code = dpages_order(r, SYS_mmap, vpn, prot, page);
+	/* To map it anew is dear where it is alone: its page tables go and come. */
+	code = dpages_order(r, there ? SYS_mprotect : SYS_mmap, vpn, prot, page);
 	return code < 0 ? code : take_away(r, vpn, page, prot);
 }
 

@@ -93,6 +93,11 @@ void direct_map_forget(struct runner *r)
 	r->map->faults = 0;
 }
 
+u32 direct_map_pages(const struct runner *r)
+{
+	return r->map->live;
+}
+
 void direct_flush(struct soft_cpu *c, unsigned space)
 {
 	struct runner *r = c->direct.of[space];

@@ -16,6 +16,8 @@ int direct_map_sync(struct soft_cpu *c, struct runner *r);
 bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, bool ahead);
 /* Another address space comes, or a command failed. */
 void direct_map_forget(struct runner *r);
+/* How many pages it has. */
+u32 direct_map_pages(const struct runner *r);
 /* It is dead, and nothing of it is left. */
 void direct_map_lost(struct soft_cpu *c, struct runner *r);
 /* Does a runner of c have the page, or ~0: any, for executing? It will be looked at before its next start. c->tlb_lock

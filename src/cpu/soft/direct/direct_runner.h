@@ -7,6 +7,7 @@
 #define MICA_SOFT_DIRECT_RUNNER_H
 
 #include "cpu/soft/direct/direct_choose.h"
+#include "cpu/soft/direct/direct_pace.h"
 #include "cpu/soft/direct_state.h"
 
 #include <signal.h>
@@ -111,6 +112,7 @@ struct runner {
 	struct direct_map *map;
 	/* direct.c: how it fared */
 	struct direct_way way;
+	struct direct_pace pace;
 	bool resumes; /* it was stopped for something that was no return to CPL 3 */
 	struct {
 		bool waits; /* to be mapped at the next start */
@@ -144,6 +146,8 @@ int runner_go(struct runner *r);
 /* Stopped: nothing is left of what it was used for. */
 void runner_wipe(struct runner *r);
 void runner_signal(const struct runner *r, int sig);
+/* Stopped, with nothing queued: what the host takes for a stop and a start. */
+void runner_measure(struct runner *r, struct direct_price *price);
 /* CPU time that its process has used; 0: not known. */
 u64 runner_cpu_ns(const struct runner *r);
 

@@ -13,9 +13,8 @@
 #include "cpu/soft/direct/direct_zygote.h"
 
 /* An address space is let in when an interrupt finds it at CPL 3, as did the last one so long ago, and kernels were
- * entered no more often since than once in ... */
+ * entered no more often since than once in pace_entry_ns(). */
 #define WINDOW_NS 2000000ull
-#define PER_ENTRY_NS 60000ull
 #define IDLE_NS 50000000ull /* a runner not used for so long may be given to somebody else */
 
 static u64 root_of(const struct soft_cpu *c)
@@ -87,7 +86,7 @@ static struct runner *take(struct soft_cpu *c)
 		best->space = c->space;
 		best->cr3 = root_of(c);
 		direct_way_begin(best, direct_awake_ns(c));
-		best->fault.waits = false;
+		best->fault.waits = best->resumes = false;
 		best->used_ns = now;
 		c->direct.of[c->space] = best;
 	}
@@ -163,6 +162,10 @@ void direct_interrupt(struct soft_cpu *c)
 {
 	if (!c->vm->direct.n || c->vm->direct.always)
 		return;
+	/* What comes is a return to CPL 3 like any other: a program that is stopped by interrupts alone is judged by
+	 * them. */
+	if (c->direct.now)
+		c->direct.now->resumes = false;
 	u64 now = direct_awake_ns(c), took = now - c->direct.seen_ns;
 	s64 entries = c->direct.seen_spare - c->direct.spare;
 
@@ -170,7 +173,8 @@ void direct_interrupt(struct soft_cpu *c)
 		return;
 	/* By everybody together; and two such interrupts in a row, as in a kernel that works for long there are few,
 	 * too. */
-	bool user = c->cpl == 3, computes = user && c->direct.seen_user && (u64)entries * PER_ENTRY_NS <= took;
+	bool user = c->cpl == 3,
+	     computes = user && c->direct.seen_user && (u64)entries * pace_entry_ns(&c->vm->direct.price) <= took;
 	c->direct.seen_ns = now;
 	c->direct.seen_user = user;
 	if (!c->direct.now) {

@@ -36,6 +36,14 @@ static gva_t at(struct soft_cpu *c, unsigned seg, unsigned r, const struct str *
 	return soft_seg_lin(c, seg, c->gpr[r] & s->mask, s->n, write);
 }
 
+/* Where RDI is, for an instruction that reads at `from` first: a fault there comes before the segment's here. */
+static gva_t at_second(struct soft_cpu *c, const struct str *s, gva_t from, bool write)
+{
+	if (unlikely(!(c->mode & MODE_CODE64) && (c->gpr[GPR_RDI] & s->mask) + s->n > c->seg_end[write][SEG_ES]))
+		soft_probe(c, from, s->n, false);
+	return at(c, SEG_ES, GPR_RDI, s, write);
+}
+
 /*
  * How many elements, of at most cnt, can be done as one run that begins at offset `off` (linear lin) and goes up, or
  * down with DF: inside the page, inside the address size and what the segment allows for certain. 0: do one the slow
@@ -133,7 +141,7 @@ static u8 *run_ptr(struct soft_cpu *c, gva_t lin, bool write)
 /* One turn of MOVS; returns elements done. */
 static u64 movs_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
-	gva_t src = at(c, op->seg, GPR_RSI, s, false), dst = at(c, SEG_ES, GPR_RDI, s, true);
+	gva_t src = at(c, op->seg, GPR_RSI, s, false), dst = at_second(c, s, src, true);
 	u64 n = MIN(run_of(c, op->seg, false, src, c->gpr[GPR_RSI] & s->mask, cnt, s),
 		    run_of(c, SEG_ES, true, dst, c->gpr[GPR_RDI] & s->mask, cnt, s));
 
@@ -285,7 +293,7 @@ static u64 scas_run(struct soft_cpu *c, const struct uop *op, const struct str *
 
 static u64 cmps_run(struct soft_cpu *c, const struct uop *op, const struct str *s, u64 cnt)
 {
-	gva_t from = at(c, op->seg, GPR_RSI, s, false), to = at(c, SEG_ES, GPR_RDI, s, false);
+	gva_t from = at(c, op->seg, GPR_RSI, s, false), to = at_second(c, s, from, false);
 	u64 n = MIN(run_of(c, op->seg, false, from, c->gpr[GPR_RSI] & s->mask, cnt, s),
 		    run_of(c, SEG_ES, false, to, c->gpr[GPR_RDI] & s->mask, cnt, s));
 	u64 done = 0;

@@ -60,7 +60,23 @@ bool sp_xchg(struct jit *j, struct jinsn *i)
 	return true;
 }
 
-/* RDX:RAX against 16 bytes, RCX:RBX into them. Guest RSI lends its register for the address. */
+/* The operand is at rcx: guest RSI lends its register for the address. */
+static void compare_exchange(struct jit *j, struct jinsn *i, bool w)
+{
+	j_need_reg(j, j_flags_in(i));
+	e_st(j, H_RSI, C_OFF(gpr[GPR_RSI]));
+	e_mov(j, H_RSI, H_RCX);
+	e_mov(j, H_RCX, jit_hreg[GPR_RCX]);
+	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
+	e8(j, X_LOCK);
+	rex(j, w, 0, 0, 0);
+	EB(j, X_0F, X0F_GROUP9, X_MODRM(0, XG_CMPXCHG16B, H_RSI)); /* lock cmpxchg8b, cmpxchg16b [rsi] */
+	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
+	e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
+	j_wrote_flags(j, i);
+}
+
+/* RDX:RAX against 16 bytes, RCX:RBX into them. */
 bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 {
 	struct jstub *s, *slow;
@@ -77,17 +93,24 @@ bool sp_cmpxchg16b(struct jit *j, struct jinsn *i)
 	s = jm_check(j, i, 16, true, JA_RCX);
 	if (!s)
 		return false;
-	j_need_reg(j, j_flags_in(i));
-	e_st(j, H_RSI, C_OFF(gpr[GPR_RSI]));
-	e_mov(j, H_RSI, H_RCX);
-	e_mov(j, H_RCX, jit_hreg[GPR_RCX]);
-	e_mov(j, H_RAX, jit_hreg[GPR_RAX]);
-	EB(j, X_LOCK, X_REX_W, X_0F, X0F_GROUP9, X_MODRM(0, XG_CMPXCHG16B, H_RSI)); /* lock cmpxchg16b [rsi] */
-	e_mov(j, jit_hreg[GPR_RAX], H_RAX);
-	e_ld(j, H_RSI, C_OFF(gpr[GPR_RSI]));
-	j_wrote_flags(j, i);
+	compare_exchange(j, i, true);
 	slow->next = j->n;
 	slow->load_flags = j->fl_reg;
+	jm_done(j, s, j->fl_reg);
+	return true;
+}
+
+/* EDX:EAX against 8 bytes, ECX:EBX into them; in the same way, but that any address will do. */
+bool sp_cmpxchg8b(struct jit *j, struct jinsn *i)
+{
+	struct jstub *s;
+
+	j_need_mem(j, i->live_in);
+	jm_address(j, i, &i->ops[0]);
+	s = jm_check(j, i, 8, true, JA_RCX);
+	if (!s)
+		return false;
+	compare_exchange(j, i, false);
 	jm_done(j, s, j->fl_reg);
 	return true;
 }

@@ -95,6 +95,10 @@ void ji_classify(struct jit *j, struct jinsn *i);
 unsigned j_reg(struct jit *j, unsigned g, unsigned scratch);
 void j_set_reg(struct jit *j, unsigned g, unsigned h);
 
+/* ---- jit_sysi.c ---- */
+/* What PUSHF pushes, from memory into rcx. RFLAGS are spoilt. */
+void js_pushed_rflags(struct jit *j);
+
 /* ---- jit_flow.c ---- */
 /* Go on at page offset `off`; live: flags wanted there. */
 void jf_fall(struct jit *j, s64 off, u16 live);

@@ -11,6 +11,7 @@
 #include "cpu/soft/decode/decode.h"
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/jit/jit_row.h"
+#include "cpu/soft/system/sys.h"
 
 /* ---- pieces ---- */
 
@@ -283,6 +284,34 @@ bool lg_push_mem(struct jit *j, struct jinsn *i)
 	return true;
 }
 
+/* In virtual-8086 mode, which only 16-bit code can be in, the handler's. */
+bool lg_pushf(struct jit *j, struct jinsn *i)
+{
+	unsigned n = j_uop(j, i)->osize;
+	struct jstub *s, *vm = NULL;
+
+	j_need_mem(j, JF_ALL);
+	if (j_code16(j)) {
+		if (!(vm = j_stub(j, JS_UOP)))
+			return false;
+		vm->i = i;
+		e8(j, X8_TEST_M_I8); /* test byte [sysflags + 2], VM */
+		modrm_disp(j, XG_TEST, H_RSP, C_OFF(sysflags) + 2);
+		e8(j, FL_VM >> 16);
+		j_spoil(j);
+		vm->from = e_jcc(j, CC_NZ);
+	}
+	if (!(s = jm_stack(j, i, GPR_RSP, -(s32)n, n, true, JA_RAX)))
+		return false;
+	js_pushed_rflags(j);
+	store(j, n, H_RCX);
+	move_sp(j, jit_hreg[GPR_RSP], -(s32)n);
+	jm_done(j, s, false);
+	if (vm)
+		jm_done(j, vm, false);
+	return true;
+}
+
 bool lg_pop(struct jit *j, struct jinsn *i)
 {
 	unsigned n = j_uop(j, i)->osize, g = decode_gpr(i->ops[0].reg.value);
@@ -377,6 +406,11 @@ bool lg_takes_pop(const struct jit *j, const struct jinsn *i)
 bool lg_takes_pop_sp(const struct jit *j, const struct jinsn *i)
 {
 	return j_uop(j, i)->fn == op_pop_any && !(j_uop(j, i)->aux & AUX_MEM) && !j_code64(j);
+}
+
+bool lg_takes_pushf(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == sys_pushf && !j_code64(j);
 }
 
 bool lg_takes_leave(const struct jit *j, const struct jinsn *i)

@@ -68,7 +68,7 @@ jit_takes takes_mul, takes_div;
 jit_emit sp_mul, sp_div, sp_mulx;
 /* ---- jit_bits.c ---- */
 jit_takes takes_cmpxchg, takes_xchg, takes_bit_string;
-jit_emit sp_cmpxchg, sp_cmpxchg16b, sp_xchg, sp_bit_string, sp_lahf, sp_sahf, sp_direction;
+jit_emit sp_cmpxchg, sp_cmpxchg8b, sp_cmpxchg16b, sp_xchg, sp_bit_string, sp_lahf, sp_sahf, sp_direction;
 /* ---- jit_string.c ---- */
 jit_takes takes_string, takes_rep;
 jit_emit sp_string, sp_rep;
@@ -83,8 +83,8 @@ jit_takes takes_jcc, takes_jmp, takes_call, takes_ret, takes_jmp_indirect, takes
 jit_emit fl_jcc, fl_jmp, fl_call, fl_ret, fl_indirect;
 /* ---- jit_legacy.c ---- */
 jit_takes lg_takes_jcc, lg_takes_loop, lg_takes_jmp, lg_takes_call, lg_takes_ret, lg_takes_indirect, lg_takes_push,
-    lg_takes_push_mem, lg_takes_pop, lg_takes_pop_sp, lg_takes_leave;
-jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_pop, lg_leave;
+    lg_takes_push_mem, lg_takes_pop, lg_takes_pop_sp, lg_takes_pushf, lg_takes_leave;
+jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_pop, lg_pushf, lg_leave;
 /* ---- jit_translate.c ---- */
 jit_emit ji_leave;
 

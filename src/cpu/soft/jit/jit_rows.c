@@ -88,6 +88,7 @@ const struct jit_row jit_rows[] = {
 	{ M(XCHG), JR_LOCKED, { WAY(takes_xchg, sp_xchg, JM_NONE), SAME } },
 	{ M(XADD), JR_LOCKED, { SAME } },
 	{ M(CMPXCHG), .way = { WAY(takes_cmpxchg, sp_cmpxchg, JM_OPERAND) } },
+	{ M(CMPXCHG8B), .way = { WAY(NULL, sp_cmpxchg8b, JM_OPERAND) } },
 	{ M(CMPXCHG16B), .way = { WAY(NULL, sp_cmpxchg16b, JM_OPERAND) } },
 
 	/* ---- bits ---- */
@@ -191,6 +192,8 @@ const struct jit_row jit_rows[] = {
 	{ M(STI), .way = { WAY(takes_sti_last, ji_leave, JM_NONE), WAY(takes_supervisor, sp_sti, JM_NONE) } },
 	{ M(STAC), .way = { WAY(takes_supervisor, sp_stac, JM_NONE), WAY(NULL, ji_leave, JM_NONE) } },
 	{ M(CLAC), .way = { WAY(takes_supervisor, sp_stac, JM_NONE), WAY(NULL, ji_leave, JM_NONE) } },
+	{ M(PUSHF), .way = { WAY(lg_takes_pushf, lg_pushf, JM_IMPLIED) } },
+	{ M(PUSHFD), .way = { WAY(lg_takes_pushf, lg_pushf, JM_IMPLIED) } },
 	{ M(PUSHFQ), .way = { WAY(takes_pushf, sp_pushf, JM_IMPLIED) } },
 	{ M(SWAPGS), .way = { WAY(takes_supervisor, sp_swapgs, JM_NONE) } },
 	{ M(RDTSC), .way = { WAY(NULL, sp_rdtsc, JM_NONE) } },

@@ -148,6 +148,17 @@ bool takes_pushf(const struct jit *j, const struct jinsn *i)
 	return j_uop(j, i)->osize == 8;
 }
 
+void js_pushed_rflags(struct jit *j)
+{
+	EB(j, X_0F, X0F_MOVZX8); /* movzx ecx, byte [fl]: OF */
+	modrm_disp(j, H_RCX, H_RSP, C_OFF(fl));
+	EB(j, X_SHIFT_I8, X_REGS(XG_SHL, H_RCX), 11); /* shl ecx, 11 */
+	op_rm(j, false, X_OR_R_M, H_RCX, H_RSP, C_OFF(sysflags));
+	op_rm(j, false, X8_OR_R_M, H_RCX, H_RSP, C_OFF(fl) + 1); /* or cl, [fl + 1] */
+	e_alui(j, false, XG_AND, H_RCX, (s32) ~(FL_RF | FL_VM));
+	j_spoil(j);
+}
+
 bool sp_pushf(struct jit *j, struct jinsn *i)
 {
 	unsigned sp = jit_hreg[GPR_RSP];
@@ -156,15 +167,9 @@ bool sp_pushf(struct jit *j, struct jinsn *i)
 	struct jstub *s = jm_stack(j, i, GPR_RSP, -8, 8, true, JA_RAX);
 	if (!s)
 		return false;
-	EB(j, X_0F, X0F_MOVZX8); /* movzx ecx, byte [fl]: OF */
-	modrm_disp(j, H_RCX, H_RSP, C_OFF(fl));
-	EB(j, X_SHIFT_I8, X_REGS(XG_SHL, H_RCX), 11); /* shl ecx, 11 */
-	op_rm(j, false, X_OR_R_M, H_RCX, H_RSP, C_OFF(sysflags));
-	op_rm(j, false, X8_OR_R_M, H_RCX, H_RSP, C_OFF(fl) + 1); /* or cl, [fl + 1] */
-	e_alui(j, false, XG_AND, H_RCX, (s32) ~(FL_RF | FL_VM));
+	js_pushed_rflags(j);
 	op_rm(j, true, X_MOV_M_R, H_RCX, H_RAX, 0);
 	op_rm(j, true, X_LEA, sp, sp, -8);
-	j_spoil(j);
 	jm_done(j, s, false);
 	return true;
 }

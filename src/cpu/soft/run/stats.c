@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/direct/direct_pace.h"
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/run/core.h"
 
@@ -124,6 +125,8 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated);
 	if (vm->jit)
 		stats_of_jit(vm, f);
+	if (vm->direct.n)
+		fprintf(f, "direct_stop_ns %" PRIu64 "\n", pace_stop_ns(&vm->direct.price));
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_check_stats(vm->cpu[i], f);
 	for (unsigned i = 0; i < vm->ncpus; i++) {

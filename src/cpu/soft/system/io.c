@@ -78,6 +78,7 @@ void sys_out(struct soft_cpu *c, const struct uop *op)
 	SOFT_ENTER(c, op);
 	u16 port = port_of(c, op);
 	check_port(c, port, op->osize);
+	soft_no_repeat(c); /* with a watchpoint the instruction begins again, alone: while RIP is at it */
 	/* The block ends here, so that what the write does (a reset, a stop) is seen before the next
 	 * instruction. */
 	c->rip = SOFT_NEXT_RIP(c, op);

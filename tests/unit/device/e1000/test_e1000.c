@@ -328,6 +328,26 @@ static void segments_whole(void **state)
 	assert_int_equal(get(0x3810), F.tail);
 }
 
+/* Segments of one byte, as UDP, which are not put together: the visit ends before the frame does. */
+static void tiny_segments(void **state)
+{
+	u32 n = ip_frame(F.ram->host + DATA, 17, 60000, false);
+	u64 since = clock_mono_ns();
+
+	start(0, 1u << 6); /* in loopback, where no socket is ever full */
+	context(17, true, 60000, 1);
+	tx(DATA, n | 1u << 20 | 0x25u << 24, 3 << 8);
+	put(0x3818, F.tail);
+	for (unsigned i = 0; i < 2000 && get(0x3810) != F.tail; i++)
+		spin(1);
+	assert_int_equal(get(0x3810), F.tail);
+	assert_int_equal(get(0x40d4), 60000);
+	struct loop_stats s;
+	loop_get_stats(F.loop, &s);
+	assert_true(s.longest_cpu_ns < 8000000);
+	assert_true(clock_mono_ns() - since < 5 * NSEC_PER_SEC);
+}
+
 /* The socket takes no more: nothing is lost, and the ring fills up. */
 static void full_socket(void **state)
 {
@@ -799,6 +819,7 @@ int main(void)
 		ROW(old, segments),
 		ROW(new, segments),
 		ROW(long, segments_whole),
+		ROW(new, tiny_segments),
 		ROW(long, full_socket),
 		ROW(old, filters),
 		ROW(new, filters),
