@@ -58,7 +58,7 @@ struct share_fs *share_fs_new(int root, int self, bool readonly, u32 nodes_max);
 void share_fs_free(struct share_fs *f);
 /* Everything but the root is forgotten. */
 void share_fs_reset(struct share_fs *f);
-/* A FUSE request of n bytes; the reply goes to out. Returns how many bytes; 0: it has none. */
+/* A FUSE request of n bytes; the reply goes to out; both are aligned to 8. Returns how many bytes; 0: it has none. */
 size_t share_fs_request(struct share_fs *f, const u8 *in, size_t n, u8 *out, size_t room);
 /* share_state.c: into out, as much as is there room for, what is open first. Returns how many bytes. */
 size_t share_fs_save(struct share_fs *f, u8 *out, size_t room);

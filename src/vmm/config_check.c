@@ -167,11 +167,12 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		const struct vmm_share *s = &c->shares[i];
 		if (!s->path || !*s->path)
 			return err_set(e, EINVAL, "share: no folder given");
-		if ((r = share_tag_check(s->tag ? s->tag : "", e)) < 0)
+		const char *tag = s->tag ? s->tag : "";
+		if ((r = share_tag_check(tag, e)) < 0)
 			return err_prefix(e, "share: %s", s->path);
 		for (unsigned k = 0; k < i; k++)
-			if (!strcmp(c->shares[k].tag, s->tag))
-				return err_set(e, EINVAL, "share: two folders have the tag '%s'", s->tag);
+			if (c->shares[k].tag && !strcmp(c->shares[k].tag, tag))
+				return err_set(e, EINVAL, "share: two folders have the tag '%s'", tag);
 	}
 	if (c->vsock && (c->vsock_cid < VMM_CID_MIN || c->vsock_cid > VMM_CID_MAX))
 		return err_set(e, EINVAL, "vsock: cid=%llu is out of range; write %u to %u",

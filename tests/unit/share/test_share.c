@@ -12,7 +12,8 @@ static struct {
 	char dir[64];
 	struct share_fs *f;
 	int self;
-	u8 in[SHARE_BODY_MAX + 1], out[SHARE_BODY_MAX];
+	_Alignas(8) u8 in[SHARE_BODY_MAX + 1];
+	_Alignas(8) u8 out[SHARE_BODY_MAX];
 	size_t n; /* of in */
 } S;
 
