@@ -51,11 +51,12 @@ class Machine:
     def __init__(self, row, drives, folder):
         self.row, self.drives, self.folder = row, drives, folder
         self.vm = None
+        self.echo = None  # a file for what comes over the serial line, as it comes
         self.seen = ""  # the last text of the screen that there was
         self.missed = ""
 
     def start(self):
-        self.vm = console.Machine(self.argv(), keep_errors=True, start_new_session=True)
+        self.vm = console.Machine(self.argv(), echo=self.echo, keep_errors=True, start_new_session=True)
 
     def again(self, until):
         """The machine has powered off; it is started again, without its CD-ROMs, and its seconds go on."""
