@@ -51,6 +51,7 @@ class Machine:
     def __init__(self, row, drives, folder):
         self.row, self.drives, self.folder = row, drives, folder
         self.vm = None
+        self.trouble = lambda: ""  # what makes waiting vain
         self.echo = None  # a file for what comes over the serial line, as it comes
         self.seen = ""  # the last text of the screen that there was
         self.missed = ""
@@ -95,6 +96,8 @@ class Machine:
                 if self.looks(kind, what):
                     return
                 next_look = time.monotonic() + (LOOK_SECONDS if kind == "screen" else LOOK_PICTURE_SECONDS)
+            if self.trouble():
+                raise Timeout(f"{self.trouble()}, before {kind} {what!r}")
             if self.vm.eof:
                 raise Timeout(f"the machine ended (status {self.vm.process.wait()}) before {kind} {what!r}: {self.tail()}")
             if time.monotonic() > until:
