@@ -144,6 +144,8 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		LINE("pio", s->pio);
 		LINE("interrupts", s->intr);
 		LINE("halts", s->halts);
+		LINE("halt_polls", s->polls);
+		LINE("halt_polls_found", s->polls_found);
 		LINE("single_steps", s->single_steps);
 		LINE("code_page_stops", s->ping);
 		LINE("space_switches", s->space_switch);
