@@ -53,7 +53,7 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 		pthread_mutex_lock(&c->tlb_lock);
 	if (mode == TLB_SUPER && mmu_large(c, lin, write || (s->how & JSLOW_STACK), &large.addend)) {
 		large.rtag = page;
-		large.wtag = write || (s->how & JSLOW_STACK) ? page : TLB_NONE;
+		large.wtag = write || (s->how & JSLOW_STACK) ? page : tlb_none(tlb_hash(lin));
 		e = &large;
 	}
 	/* The stack's entry is for both. */
