@@ -5,6 +5,7 @@
  * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/blocks/jump_cache.h"
+#include "cpu/soft/give_back.h"
 
 void jc_clear(struct jc_table *t)
 {
@@ -52,4 +53,14 @@ void jc_clear_all(struct soft_cpu *c)
 	for (unsigned s = 0; s < SPACE_COUNT; s++)
 		jc_clear(&c->tables->jc_user[s]);
 	c->tlb_epoch++;
+}
+
+void jc_give_back(struct soft_cpu *c)
+{
+	for (unsigned s = 0; s <= SPACE_COUNT; s++) {
+		struct jc_table *t = s < SPACE_COUNT ? &c->tables->jc_user[s] : &c->tables->jc_super;
+		jc_clear(t);
+		give_back(t->e, sizeof(t->e));
+		t->e[0].key = JC_NONE(0);
+	}
 }

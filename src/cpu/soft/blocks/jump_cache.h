@@ -14,6 +14,8 @@ void jc_clear(struct jc_table *t);
 void jc_flush(struct jc_table *t, gva_t lin, unsigned shift);
 /* Forget all blocks; the vCPU is at a safe point, or calls. */
 void jc_clear_all(struct soft_cpu *c);
+/* All are empty, and the host gets their memory back. */
+void jc_give_back(struct soft_cpu *c);
 /* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
 static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, struct block *b)
 {
