@@ -246,12 +246,23 @@ const struct screen *vm_screen(struct vm *v)
 	return NULL;
 }
 
+/* The first that the guest listens to: what was asked for by --device comes before what every screen has. */
 int vm_keys(struct vm *v, const u16 *events, unsigned n)
 {
-	for (unsigned i = 0; i < v->ndevices; i++)
+	int r = -ENODEV;
+
+	for (unsigned i = 0; i < v->ndevices && (r == -ENODEV || r == -EAGAIN); i++)
 		if (v->devices[i].cls->keys)
-			return v->devices[i].cls->keys(v->devices[i].dev, events, n);
-	return -ENODEV;
+			r = v->devices[i].cls->keys(v->devices[i].dev, events, n);
+	return r;
+}
+
+bool vm_point(struct vm *v, unsigned x, unsigned y, int wheel, unsigned buttons)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->point && v->devices[i].cls->point(v->devices[i].dev, x, y, wheel, buttons) == 0)
+			return true;
+	return false;
 }
 
 void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons)

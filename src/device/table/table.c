@@ -22,6 +22,8 @@
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(virtio_keyboard, "virtio/virtio_input.c") \
+	DEVICE(virtio_tablet,  "virtio/virtio_input.c") \
 	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
