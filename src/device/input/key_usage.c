@@ -2,7 +2,7 @@
 /*
  * key_usage.c - what keys are called by others: as usages of USB's keyboard page (HID Usage Tables 1.12, chapter 10,
  * whose scan codes are in Microsoft's "Keyboard Scan Code Specification", appendix C), and as event codes of Linux
- * (include/uapi/linux/input-event-codes.h), which are VIRTIO's (1.2, 5.8).
+ * (its header input-event-codes), which are VIRTIO's (1.2, 5.8).
  */
 #include "device/input/key.h"
 

@@ -24,6 +24,7 @@
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
 	DEVICE(virtio_keyboard, "virtio/virtio_input.c") \
 	DEVICE(virtio_tablet,  "virtio/virtio_input.c") \
+	DEVICE(xhci,           "usb/xhci.c") \
 	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \

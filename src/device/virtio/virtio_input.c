@@ -29,7 +29,7 @@ enum { SEL_NAME = 1, SEL_SERIAL = 2, SEL_IDS = 3, SEL_PROPERTIES = 0x10, SEL_EVE
 
 #define BUS_VIRTUAL 6
 
-/* Linux's input-event-codes.h */
+/* Linux's input event codes */
 #define EV_SYN 0x00
 #define EV_KEY 0x01
 #define EV_REL 0x02
