@@ -38,6 +38,7 @@ enum device_role {
 	DEVICE_INPUT,   /* what is in front of every screen: --display; it has keys() and pointer() */
 	DEVICE_VSOCK,   /* args.listen_fd, fd (vsock/vsock.h), cid: --vsock */
 	DEVICE_SHARE,   /* args.fd (share/share.h), tag: --share */
+	DEVICE_TPM,     /* args.fd (tpm/tpm.h: data), control_fd: --tpm */
 };
 
 enum device_value {
@@ -89,6 +90,7 @@ struct device_args {
 	const char *serial; /* "": none */
 	int fd;             /* owned like blk. NIC: a datagram socket, one Ethernet frame a message (net/net.h) */
 	int listen_fd;      /* owned like blk */
+	int control_fd;     /* owned like blk */
 	u64 cid;
 	const char *tag;
 	u8 mac[DEVICE_MAC_BYTES];

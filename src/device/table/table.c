@@ -30,6 +30,7 @@
 	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(hpet,           "hpet.c") \
 	DEVICE(vmgenid,        "vmgenid.c") \
+	DEVICE(tpm_tis,        "tpm/tpm_tis.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
 	DEVICE(i6300esb,       "i6300esb.c") \
 	/* the end */
