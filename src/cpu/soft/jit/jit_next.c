@@ -30,7 +30,7 @@ static struct block *target(struct soft_cpu *c)
 	}
 	if (unlikely(e->key != (lin ^ c->jc_salt) || e->block->dead)) {
 		u64 remaps = c->remaps;
-		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, true)) {
+		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, ACC_X)) {
 			c->jit.n.exit[JX_PENDING]++; /* run_leave() sees it, too */
 			return NULL;
 		}
