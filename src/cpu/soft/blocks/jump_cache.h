@@ -24,6 +24,7 @@ static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, str
 	unsigned run = (unsigned)(e - t->e) / JC_RUN;
 
 	t->used[run / 64] |= 1ull << (run % 64);
+	t->pages[jc_page(lin) / 64] |= 1ull << (jc_page(lin) % 64);
 	t->halves |= (u8)(1u << (lin >> 63));
 	e->key = lin ^ c->jc_salt;
 	e->block = b;
