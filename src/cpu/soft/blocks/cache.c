@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cache.c - see cache.h. */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/give_back.h"
 #include "cpu/soft/hooks.h"
 
 #include <sys/mman.h>
@@ -313,6 +314,16 @@ void cache_reset(struct soft_vm *vm)
 		jc_clear_all(vm->cpu[i]);
 	atomic_store(&k->full, false);
 	pthread_mutex_unlock(&k->lock);
+}
+
+void cache_give_back(struct soft_vm *vm)
+{
+	struct code_cache *k = vm->cache;
+
+	give_back(k->arena, k->arena_bytes);
+	give_back(k->hash, HASH_BYTES);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jc_give_back(vm->cpu[i]);
 }
 
 struct block *cache_add(struct soft_vm *vm, const struct block *made)

@@ -84,6 +84,13 @@ struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
 struct block *cache_add(struct soft_vm *vm, const struct block *made);
 /* Drop everything, in an exclusive section; the translations are the caller's. */
 void cache_reset(struct soft_vm *vm);
+/* After a reset, in the same section: the host gets the memory back. */
+void cache_give_back(struct soft_vm *vm);
+/* What blocks take. */
+static inline size_t cache_bytes(const struct soft_vm *vm)
+{
+	return vm->cache->used;
+}
 /* Drop blocks made from [off, off+bytes) of the file, within a page; any thread. Returns how many died. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
 /* The same for any length, after a write that was not a vCPU's. */

@@ -86,9 +86,11 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	if (unlikely(readonly))
 		wr = false; /* stores are the bus's */
 	if (unlikely(nothing))
-		r = wr = false; /* ... and here loads, too */
-	if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, false))
-		r = wr = false; /* they watch in the slow path */
+		r = wr = false;          /* ... and here loads, too */
+	if (unlikely(dr7_any(c->dr7))) { /* they watch in the slow path */
+		r = r && !mmu_breakpoint_on_page(c, lin, ACC_R);
+		wr = wr && !mmu_breakpoint_on_page(c, lin, ACC_W);
+	}
 	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
 		/* The first store to a page comes here, and is told. */
 		if (acc == ACC_W)

@@ -42,7 +42,7 @@ void run_leave(struct soft_cpu *c, const struct uop *op)
 	struct block *b = e->block;
 
 	if (unlikely(e->key != (lin ^ c->jc_salt) || b->dead)) {
-		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, true)) {
+		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, ACC_X)) {
 			c->one_step = true;
 			soft_step_changed(c);
 			return;

@@ -9,6 +9,7 @@
 #include "cpu/soft/run/halt.h"
 
 #include "base/clock.h"
+#include "cpu/soft/run/trim.h"
 
 #include <linux/futex.h>
 #include <sys/resource.h>
@@ -91,6 +92,7 @@ void halt_wait(struct soft_cpu *c)
 
 	c->st.halts++;
 	c->st.idle_since_ns = start;
+	trim_halted(c, start);
 	if (halt_poll_wanted(&c->halt_poll, start) && poll_halted(c, start)) {
 		end = clock_mono_ns();
 	} else {

@@ -121,8 +121,10 @@ static void stats_of_jit(const struct soft_vm *vm, FILE *f)
 
 void soft_stats(const struct soft_vm *vm, FILE *f)
 {
-	fprintf(f, "cache_bytes %zu\ncache_max_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64 "\n",
-		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated);
+	fprintf(f,
+		"cache_bytes %zu\ncache_max_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64
+		"\ntrims %" PRIu64 "\n",
+		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated, vm->trim.times);
 	if (vm->jit)
 		stats_of_jit(vm, f);
 	if (vm->direct.born)
