@@ -19,6 +19,7 @@
 #include "cpu/soft/direct/direct_flat.h"
 
 #include "cpu/soft/direct/direct_map.h"
+#include "cpu/soft/direct/direct_who.h"
 
 static const u8 name[4] = { [RUNNER_ES] = SEG_ES, [RUNNER_DS] = SEG_DS, [RUNNER_FS] = SEG_FS, [RUNNER_GS] = SEG_GS };
 
@@ -80,13 +81,10 @@ void direct_flat_ask(struct soft_cpu *c)
 		return;
 	pthread_mutex_lock(&d->lock);
 	if (d->code32 == CODE32_UNKNOWN) {
-		bool may = d->host.fsgsbase && host_has_segments();
-		struct runner *r = NULL;
-		d->why32 = d->host.fsgsbase ? "the host has no segments for it" : "the host has no FSGSBASE";
-		for (unsigned i = 0; may && i < d->n && !r; i++)
-			if (d->r[i]->alive && !d->r[i]->cpu)
-				r = d->r[i];
-		/* All are in use: another time. */
+		bool fsgsbase = runner_host_fsgsbase(), may = fsgsbase && host_has_segments();
+		struct runner *r = may ? direct_free_runner(d) : NULL;
+		d->why32 = fsgsbase ? "the host has no segments for it" : "the host has no FSGSBASE";
+		/* All are in use, or have no process yet: another time. */
 		if (!may)
 			d->code32 = CODE32_NO;
 		else if (r)
