@@ -6,6 +6,7 @@
  * Hosts without 32-bit segments are to find that out and to translate; then the rest is skipped.
  */
 #include "direct_rig.h"
+#include "direct_watch.h"
 #include "cpu/soft/direct/direct_flat.h"
 
 #include <cpuid.h>
@@ -13,8 +14,8 @@
 extern const u8 code32[], code32_end[], k32_vectors[], k32_return[];
 extern const u8 u32_mix[], u32_tls[], u32_fs[], u32_read[], u32_write[], u32_call[], u32_sse[], u32_push[], u32_int3[],
     u32_int3_long[], u32_into[], u32_int4[], u32_bound[], u32_aam[], u32_bcd[], u32_ud2[], u32_hlt[], u32_cli[],
-    u32_in[], u32_icebp[], u32_tf[], u32_tsc[], u32_short[], u32_selectors[], u32_load[], u32_sysenter[], u32_syscall[],
-    u32_far[], u32_cpuid[];
+    u32_in[], u32_icebp[], u32_tf[], u32_tsc[], u32_short[], u32_selectors[], u32_load[], u32_sysenter[], u32_spin[],
+    u32_syscall[], u32_far[], u32_cpuid[];
 extern const u8 h_far[], h_syscall64[], h_int80[], h_sysenter[], h_syscall[], h_load[];
 
 #define AT 0x600000u
@@ -43,9 +44,9 @@ static void need32(void)
 
 /* ---- under a 64-bit kernel ---- */
 
-static struct rig *open32(bool direct)
+static struct rig *open32_as(const struct soft_options *options)
 {
-	struct rig *r = open_rig("mica-v2", 1, direct);
+	struct rig *r = open_rig_as("mica-v2", 1, options);
 	u64 n = (u64)(code32_end - code32);
 
 	assert_int_equal(ram_put(r->ram, BLOB32, code32, n), 0);
@@ -58,6 +59,14 @@ static struct rig *open32(bool direct)
 		map(r, s, STACK32 - 0x1000, FRAME(60 + s), P | W | U | NX);
 	}
 	return r;
+}
+
+static struct rig *open32(bool direct)
+{
+	struct soft_options o = { .direct = direct ? SOFT_DIRECT_ALWAYS : SOFT_DIRECT_OFF,
+				  .translate = direct ? SOFT_TRANSLATE_ON : SOFT_TRANSLATE_OFF };
+
+	return open32_as(&o);
 }
 
 /* The user's registers of a test that begins. */
@@ -235,6 +244,26 @@ static void do_mixed(struct rig *r)
 static void mixed(void **state)
 {
 	both(do_mixed);
+}
+
+/* Who computes is let in, and the first one proves what the host can. */
+static void let_in_by_time(void **state)
+{
+	const struct soft_options o = { .direct = SOFT_DIRECT_ON, .translate = SOFT_TRANSLATE_ON };
+	static struct ticker t;
+
+	need32();
+	struct rig *r = open32_as(&o);
+	struct frame *f = enter32(r, 1, here(u32_spin));
+	assert_int_equal(r->soft->direct.code32, CODE32_UNKNOWN);
+	start_ticker(r, &t, 3000);
+	until_let_in(r, 0);
+	assert_int_equal(r->soft->direct.code32, CODE32_YES);
+	while (!stats(r)->starts)
+		f = go(r, 0);
+	stop_ticker(&t);
+	assert_true(f->vec == V_INTR && f->cs == CS32 && f->rip - here(u32_spin) < 16);
+	close_rig(r);
 }
 
 /* ---- nobody gets out ---- */
@@ -600,6 +629,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(thread_data),
 		cmocka_unit_test(traps),
 		cmocka_unit_test(mixed),
+		cmocka_unit_test(let_in_by_time),
 		cmocka_unit_test(nobody_gets_out),
 		cmocka_unit_test(under_32_bit_paging),
 		cmocka_unit_test(under_pae_paging),
