@@ -85,8 +85,8 @@
  *
  * - MXCSR_MASK, as FXSAVE writes it, is the host's.
  *
- * - 32-bit code that reads or loads a segment register by an instruction that direct_scan32.c cannot see finds the host's
- *   selectors, or ends with #GP. A stop for INT 80h clears the upper half of RAX, which such code cannot see.
+ * - 32-bit code that reads or loads a segment register by an instruction that direct_scan32.c cannot see finds the
+ *   host's selectors, or ends with #GP. A stop for INT 80h clears the upper half of RAX, which such code cannot see.
  *
  * - At RUNNER_BASE a program finds our pages instead of the guest's. Some of them can be written. A jump there is #GP.
  *
