@@ -81,7 +81,7 @@ struct direct {
 	_Atomic enum direct_code32 code32;
 	const char *why32; /* CODE32_NO */
 	bool born;         /* there has been one: host and price are known */
-	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	u8 vec_ok;         /* VEC_OK_* that the guest must have on, as they are on in the host */
 	struct direct_zygote zygote;
 	struct direct_host host;
 	struct direct_price price;
