@@ -237,6 +237,8 @@ static void report_of_direct(const struct soft_vm *vm, FILE *f)
 		return;
 	}
 	fprintf(f, "# direct execution: %.2f s in up to %u processes\n", (double)SUM(direct.st.ns) / 1e9, d->n);
+	if (d->code32 == CODE32_NO)
+		fprintf(f, "# ... none of 32-bit code (%s)\n", d->why32);
 	row(f, "address spaces let in", SUM(direct.st.let_in), "");
 	if (SUM(direct.st.barred))
 		row(f, "sent back", SUM(direct.st.barred), "which do better in translated code");
