@@ -21,10 +21,11 @@
 
 #define DEVICE_MAC_BYTES 6
 
-struct blk;     /* block/block.h */
-struct chr;     /* device/chr.h */
-struct machine; /* machine/machine.h */
-struct screen;  /* device/display/screen.h */
+struct blk;         /* block/block.h */
+struct boot_screen; /* machine/machine.h */
+struct chr;         /* device/chr.h */
+struct machine;     /* machine/machine.h */
+struct screen;      /* device/display/screen.h */
 
 enum device_role {
 	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
@@ -128,6 +129,8 @@ struct device_class {
 	bool (*tray_open)(struct device *d);
 	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
 	const struct screen *(*screen)(struct device *d);
+	/* DISPLAY: set a mode for a kernel that is booted without firmware (machine.h, struct boot_params). */
+	int (*boot_mode)(struct device *d, unsigned mode, struct boot_screen *out);
 	/* INPUT: keys go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the guest
 	 * has not taken those before. */
 	int (*keys)(struct device *d, const u16 *events, unsigned n);

@@ -246,6 +246,16 @@ const struct screen *vm_screen(struct vm *v)
 	return NULL;
 }
 
+int vm_boot_mode(void *opaque, unsigned mode, struct boot_screen *out)
+{
+	struct vm *v = opaque;
+
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->boot_mode)
+			return v->devices[i].cls->boot_mode(v->devices[i].dev, mode, out);
+	return -ENOENT;
+}
+
 int vm_keys(struct vm *v, const u16 *events, unsigned n)
 {
 	for (unsigned i = 0; i < v->ndevices; i++)

@@ -12,6 +12,7 @@ import threading
 import time
 
 import bootdisk
+import debian_kernel
 import pytest
 from conftest import BOOT, ENGINE, TOP, console, patience
 from test_firmware import needs_bios
@@ -42,9 +43,9 @@ def free_port():
 
 class Screen:
     """A VM with one, which VNC clients see."""
-    def __init__(self, mica, disk, folder, more=""):
+    def __init__(self, mica, folder, boot, more=""):
         self.mica, self.port, self.control, self.dir = mica, free_port(), str(folder / "control"), folder
-        self.vm = console.Machine([mica, "run", "--disk", str(disk), "--engine", ENGINE, "--memory", "256M", "--display",
+        self.vm = console.Machine([mica, "run", *boot, "--engine", ENGINE, "--memory", "256M", "--display",
                                    f"vnc=127.0.0.1:{self.port}{more}", "--control", self.control], keep_errors=True, start_new_session=True)
 
     def text(self):
@@ -145,19 +146,19 @@ def screen(mica, image, tiny, tmp_path_factory):
              "boot/grub/grub.cfg": bootdisk.config("console=tty0 quiet panic=-1 ask=1", "/vmlinuz", "/initrd").encode()}
     bootdisk.file_system(folder / "root.img", files, 24)
     bootdisk.bios(folder / "disk.img", folder / "root.img")
-    s = Screen(mica, folder / "disk.img", folder)
+    s = Screen(mica, folder, ["--disk", str(folder / "disk.img")])
     s.expect(r"(?m)^@ask", BOOT)
     yield s
     s.vm.close()
 
 
-def same_picture(theirs, ours):
+def same_picture(theirs, ours, size=(720, 400)):
     """Asks both until they agree: the cursor blinks."""
     for _ in range(20):
         a, b = theirs(), ours()
         if a == b:
             break
-    assert a[:2] == b[:2] == (720, 400)
+    assert a[:2] == b[:2] == size
     assert a == b, sum(x != y for x, y in zip(a[2], b[2]))
     assert len(set(b[2])) > 1
 
@@ -199,11 +200,46 @@ def test_a_client_of_an_idle_console_costs_nothing(screen):
     assert used < 0.03
 
 
+def glyphs():
+    """Characters by their 16 lines, of the font that SeaBIOS's video BIOS has; Linux's 8x16 differs in a few letters."""
+    with open("/usr/share/seabios/vgabios-stdvga.bin", "rb") as f:
+        rom = f.read()
+    at = rom.index(bytes.fromhex("00007e81a58181bd9981817e00000000")) - 16
+    return {rom[at + 16 * c:at + 16 * c + 16]: chr(c) for c in range(32, 127)}
+
+
+def letters(picture, known):
+    """What is written in a picture, cell by cell."""
+    width, height, pixels = picture
+    rows = []
+    for top in range(0, height - 15, 16):
+        cells = [bytes(sum((pixels[(top + y) * width + left + x] != 0) << (7 - x) for x in range(8)) for y in range(16))
+                 for left in range(0, width, 8)]
+        rows.append("".join(known.get(c, "?") for c in cells).rstrip())
+    return "\n".join(rows)
+
+
+@needs_gvnc
+def test_a_graphical_console_of_a_kernel_without_firmware(mica, image, tmp_path):
+    """vesafb finds the mode that the command line asks the loader for, and draws its console there: others see the same, and it can be read."""
+    kept = debian_kernel.fetch(image, tmp_path / "fetch")
+    if not kept:
+        pytest.skip("no package archive to fetch Debian's kernel from")
+    s = Screen(mica, tmp_path, ["--kernel", os.path.join(kept, "vmlinuz"), "--append", "console=tty0 vga=0x344 quiet"])
+    end, known, text = time.monotonic() + patience.seconds(BOOT), glyphs(), ""
+    while "end Kernel panic" not in text and time.monotonic() < end:
+        time.sleep(1)
+        text = letters(s.picture(), known) if os.path.exists(s.control) else ""
+    assert re.search(r"Kernel panic - not syncing: .FS: Unable to .ount root .s on unkno.n-block", text), text
+    same_picture(s.seen, s.picture, (1024, 768))
+    s.vm.close()
+
+
 @needs_gvnc
 def test_a_password_is_asked_for(mica, screen, tmp_path):
     (tmp_path / "password").write_text("geheim\n")
     shutil.copyfile(screen.dir / "disk.img", tmp_path / "disk.img")
-    s = Screen(mica, tmp_path / "disk.img", tmp_path, f",password-file={tmp_path}/password")
+    s = Screen(mica, tmp_path, ["--disk", str(tmp_path / "disk.img")], f",password-file={tmp_path}/password")
     s.expect("SeaBIOS", BOOT)
     assert "password check failed" in s.type("61:1e", password="falsch")
     assert s.type("61:1e", password="geheim") == "key codes"
