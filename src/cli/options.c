@@ -236,10 +236,17 @@ static int set_vnc(struct vmm_config *c, const char *where, char **v, struct err
 	int r = 0;
 
 	for (; *v && r == 0; v++) {
-		const char *file = optarg_key(*v, "password-file");
-		r = file ? set_file(&c->vnc_password_file, file, e)
-			 : err_set(e, EINVAL, "'%s' is not known; write password-file=FILE", *v);
+		const char *password = optarg_key(*v, "password-file"), *cert = optarg_key(*v, "tls-cert");
+		const char *key = optarg_key(*v, "tls-key");
+		r = password ? set_file(&c->vnc_password_file, password, e)
+		    : cert   ? set_file(&c->vnc_tls_cert, cert, e)
+		    : key    ? set_file(&c->vnc_tls_key, key, e)
+			     : err_set(e, EINVAL,
+				       "'%s' is not known; write password-file=FILE, tls-cert=FILE or tls-key=FILE", *v);
 	}
+	if (r == 0 && c->vnc_tls_key && !c->vnc_tls_cert)
+		r = err_set(e, EINVAL, "tls-key=%s: write tls-cert=FILE as well, the certificate it belongs to",
+			    c->vnc_tls_key);
 	if (r == 0)
 		r = vnc_check(where, c->vnc_password_file != NULL, e);
 	if (r == 0) {
@@ -379,7 +386,7 @@ static const struct opt table[] = {
 	{ "display", "none|vga|vnc=WHERE", set_display, 0,
 	  N_("a screen with keyboard and mouse: vga (mica screenshot looks at it), vnc=unix:PATH or vnc=ADDRESS:PORT "
 	     "for "
-	     "VNC clients, with password-file=FILE; default none") },
+	     "VNC clients, with password-file=FILE, and for TLS tls-cert=FILE and tls-key=FILE; default none") },
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },

@@ -58,12 +58,19 @@ struct vnc_link {
 	u32 *pixels; /* the picture, mapped to write; VNC_PIXELS_BYTES */
 };
 
+struct vnc_access {
+	/* Its first line is asked for; NULL: nothing is, which only a socket in the file system and loopback addresses
+	 * may do (vnc_check()). */
+	const char *password_file;
+	/* PEM. With a certificate nobody comes in but by TLS; key NULL: it is in the same file. */
+	const char *tls_cert, *tls_key;
+};
+
 /*
- * Start mica-vnc with a listening socket, which stays the caller's. password_file: its first line is asked for; NULL:
- * none is, which only a socket in the file system and loopback addresses may do (vnc_check()). Returns when it serves.
- * It also ends with the thread that called this.
+ * Start mica-vnc with a listening socket, which stays the caller's. Returns when it serves. It also ends with the
+ * thread that called this.
  */
-int vnc_start(struct vnc_link *l, int listen_fd, const char *password_file, const char *name, struct err *e);
+int vnc_start(struct vnc_link *l, int listen_fd, const struct vnc_access *a, const char *name, struct err *e);
 void vnc_close(struct vnc_link *l);
 /* A listening socket at "ADDRESS:PORT". */
 int vnc_listen(const char *where, struct err *e);
@@ -72,7 +79,9 @@ int vnc_check(const char *where, bool password, struct err *e);
 
 /* ---- mica-vnc's ---- */
 int vnc_sandbox(struct err *e);
-/* Serve until the VM closes the link; *password may be "". */
-int vnc_serve(const char *name, const char *password, const u32 *pixels);
+int vnc_front_sandbox(struct err *e);
+/* Serve until the VM closes the link; *password may be "". door: where clients come from (vnc_front.h); -1: they are
+ * accepted. */
+int vnc_serve(const char *name, const char *password, const u32 *pixels, int door);
 
 #endif

@@ -7,7 +7,10 @@
  * sends each client what was marked as changed since that client last asked. A client that takes nothing, or stops in
  * the midst of a message, is waited for CLIENT_WAIT_MS at most, and dropped.
  */
+#include "base/i18n.h"
+#include "base/log.h"
 #include "vnc/vnc.h"
+#include "vnc/vnc_front.h"
 #include "vnc/vnc_keys.h"
 
 #include <poll.h>
@@ -19,6 +22,7 @@
 struct server {
 	rfbScreenInfoPtr screen;
 	unsigned clients;
+	int door; /* -1: clients are accepted here */
 	char *passwords[2];
 };
 
@@ -74,16 +78,44 @@ static enum rfbNewClientAction on_client(rfbClientPtr cl)
 	return RFB_CLIENT_ACCEPT;
 }
 
+/* Through the door (vnc_front.h). */
+static int receive(int door, char *kind)
+{
+	union {
+		struct cmsghdr h;
+		char b[CMSG_SPACE(sizeof(int))];
+	} c = { 0 };
+	struct iovec v = { kind, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = c.b, .msg_controllen = sizeof(c.b) };
+	ssize_t n = recvmsg(door, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	int fd = -1;
+
+	if (n == 0) {
+		log_warn(_("the process that speaks TLS with VNC clients is gone; it is started again"));
+		_exit(1);
+	}
+	if (n == 1 && m.msg_controllen >= CMSG_LEN(sizeof(int)) && c.h.cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(&c.h), sizeof(fd));
+	return fd;
+}
+
 static void come_in(struct server *s)
 {
-	int fd = accept4(VNC_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	char kind = VNC_DOOR_ANY;
+	int fd =
+	    s->door >= 0 ? receive(s->door, &kind) : accept4(VNC_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
-	if (s->clients >= VNC_CLIENTS_MAX || fd >= FD_SETSIZE)
+	if (s->clients >= VNC_CLIENTS_MAX || fd >= FD_SETSIZE) {
 		close(fd);
-	else
-		rfbNewClient(s->screen, fd);
+		return;
+	}
+	rfbClientPtr cl = rfbNewClient(s->screen, fd);
+	if (cl && kind == VNC_DOOR_ADMITTED) {
+		cl->protocolMinorVersion = 8;
+		cl->state = RFB_INITIALISATION;
+	}
 }
 
 /* ---- from the VM ---- */
@@ -176,7 +208,7 @@ static int make(struct server *s, const char *name, const char *password, const 
 static void wait_for_any(struct server *s)
 {
 	struct pollfd p[2 + VNC_CLIENTS_MAX] = { { .fd = VNC_LINK_FD, .events = POLLIN },
-						 { .fd = VNC_LISTEN_FD, .events = POLLIN } };
+						 { .fd = s->door >= 0 ? s->door : VNC_LISTEN_FD, .events = POLLIN } };
 	rfbClientIteratorPtr it = rfbGetClientIterator(s->screen);
 	rfbClientPtr cl;
 	unsigned n = 2;
@@ -189,9 +221,9 @@ static void wait_for_any(struct server *s)
 		come_in(s);
 }
 
-int vnc_serve(const char *name, const char *password, const u32 *pixels)
+int vnc_serve(const char *name, const char *password, const u32 *pixels, int door)
 {
-	struct server s = { 0 };
+	struct server s = { .door = door };
 
 	if (make(&s, name, password, pixels) < 0)
 		return 1;

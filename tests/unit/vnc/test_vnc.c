@@ -63,7 +63,7 @@ static struct vnc_link l;
 static int listener;
 static struct sockaddr_in at;
 
-static int start(const char *password_file)
+static int start_with(const struct vnc_access *a)
 {
 	struct err e = { 0 };
 	socklen_t n = sizeof(at);
@@ -71,9 +71,14 @@ static int start(const char *password_file)
 	listener = vnc_listen("127.0.0.1:0", &e);
 	if (listener < 0 || getsockname(listener, (struct sockaddr *)&at, &n) < 0)
 		return -1;
-	if (vnc_start(&l, listener, password_file, "a guest", &e) < 0)
+	if (vnc_start(&l, listener, a, "a guest", &e) < 0)
 		fail_msg("%s", e.msg);
 	return 0;
+}
+
+static int start(const char *password_file)
+{
+	return start_with(&(struct vnc_access){ .password_file = password_file });
 }
 
 static int up(void **state)
