@@ -129,6 +129,8 @@ struct device_class {
 	bool (*tray_open)(struct device *d);
 	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
 	const struct screen *(*screen)(struct device *d);
+	/* DISPLAY: who looks would like it to be of that size; NULL: it is as large as the guest makes it. */
+	void (*resize)(struct device *d, unsigned width, unsigned height);
 	/* DISPLAY: set a mode for a kernel that is booted without firmware (machine.h, struct boot_params). */
 	int (*boot_mode)(struct device *d, unsigned mode, struct boot_screen *out);
 	/* INPUT: keys go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the guest

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * boot_linux_screen.c - screen_info, in which Linux reads what mode the screen is in (Documentation/arch/x86/
- * zero-page.rst; the structure is include/uapi/linux/screen_info.h).
+ * zero-page.rst; its fields are those of struct screen_info).
  *
  * The mode is the boot loader's to set: "vga=" of the command line is an option of loaders, and what the setup sectors
  * do with it (Documentation/admin-guide/svga.rst) is done here, as they are not run. Text of 80x25 is what they leave

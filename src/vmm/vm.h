@@ -69,6 +69,8 @@ int vm_insert(struct vm *v, const char *id, bool force, int fd, const char *path
  * keyboard; -EBUSY: the guest has not taken those before. */
 int vm_keys(struct vm *v, const u16 *events, unsigned n);
 /* The mouse moves; buttons: bits, left, right, middle. */
+/* Who looks would like the screen to be so large. */
+void vm_resize(struct vm *v, unsigned width, unsigned height);
 void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons);
 /* Requests of its disk i that the host failed so far; false: there is no such disk. */
 bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);

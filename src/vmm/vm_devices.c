@@ -246,6 +246,13 @@ const struct screen *vm_screen(struct vm *v)
 	return NULL;
 }
 
+void vm_resize(struct vm *v, unsigned width, unsigned height)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->resize)
+			v->devices[i].cls->resize(v->devices[i].dev, width, height);
+}
+
 int vm_boot_mode(void *opaque, unsigned mode, struct boot_screen *out)
 {
 	struct vm *v = opaque;

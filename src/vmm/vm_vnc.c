@@ -46,12 +46,12 @@ static bool band(struct vnc_msg *m, const struct screen_view *v, unsigned y, uns
 	return true;
 }
 
-static void describe(struct vnc_msg *m, const struct screen_view *v, bool all)
+static void describe(struct vnc_msg *m, const struct screen_view *v, bool all, bool sizes)
 {
 	unsigned height = v->frame.height;
 	bool fits = !all;
 
-	*m = (struct vnc_msg){ .type = VNC_PICTURE, .a = v->frame.width, .b = height };
+	*m = (struct vnc_msg){ .type = VNC_PICTURE, .a = v->frame.width, .b = height, .c = sizes };
 	for (unsigned y = v->first / BAND * BAND; fits && y < v->last; y += BAND)
 		fits = band(m, v, y, MIN(BAND, height - y));
 	if (fits)
@@ -69,10 +69,12 @@ static void start_log(struct vm_screen *v)
 	struct err e;
 
 	if (!v->dirty) {
-		v->dirty = xcalloc(ROUND_UP(s->bytes / PAGE_BYTES, 64) / 64, sizeof(*v->dirty));
+		v->dirty = xcalloc(ROUND_UP(s->bytes / PAGE_BYTES, 64) / 64 + 1, sizeof(*v->dirty));
 		screen_view_init(&v->view, v->cfg.vnc->pixels);
 	}
-	if (cpu_vm_dirty_start(v->cfg.cpus, CPU_LOG_SCREEN, s->off, s->bytes, &e) < 0)
+	if (!s->bytes) /* no memory of its own: it tells by itself */
+		v->logging = true;
+	else if (cpu_vm_dirty_start(v->cfg.cpus, CPU_LOG_SCREEN, s->off, s->bytes, &e) < 0)
 		log_warn("%s", err_local(&e));
 	else
 		v->logging = true;
@@ -80,7 +82,7 @@ static void start_log(struct vm_screen *v)
 
 void vm_vnc_rest(struct vm_screen *v)
 {
-	if (v->logging)
+	if (v->logging && v->cfg.screen->bytes)
 		cpu_vm_dirty_stop(v->cfg.cpus, CPU_LOG_SCREEN);
 	v->logging = false;
 }
@@ -95,12 +97,12 @@ u64 vm_vnc_look(struct vm_screen *v, bool anew)
 	if (!v->logging)
 		start_log(v);
 	memset(v->dirty, 0, bytes);
-	if (v->logging && cpu_vm_dirty_collect(v->cfg.cpus, CPU_LOG_SCREEN, v->dirty, &e) < 0)
+	if (v->logging && bytes && cpu_vm_dirty_collect(v->cfg.cpus, CPU_LOG_SCREEN, v->dirty, &e) < 0)
 		all = true;
 	bool any = screen_view_update(&v->view, v->cfg.screen, all || !v->logging ? NULL : v->dirty);
 	if (!any && !anew)
 		return clock_mono_ns() + IDLE_NS;
-	describe(&m, &v->view, anew || v->view.resized);
+	describe(&m, &v->view, anew || v->view.resized, !v->cfg.screen->bytes);
 	pthread_mutex_lock(&v->lock);
 	v->unseen = true;
 	pthread_mutex_unlock(&v->lock);
@@ -204,6 +206,10 @@ static void heard(struct vm_screen *v, const struct vnc_msg *m)
 		break;
 	case VNC_POINTER:
 		pointer(v, m);
+		break;
+	case VNC_SIZE:
+		if (m->a && m->b)
+			vm_resize(v->cfg.vm, MIN(m->a, VNC_WIDTH_MAX), MIN(m->b, VNC_HEIGHT_MAX));
 		break;
 	default:
 		break;

@@ -18,7 +18,7 @@
 
 #include <sys/types.h>
 
-#define VNC_VERSION 2
+#define VNC_VERSION 3
 #define VNC_WIDTH_MAX 2560u
 #define VNC_HEIGHT_MAX 1600u
 #define VNC_PIXELS_BYTES (4ull * VNC_WIDTH_MAX * VNC_HEIGHT_MAX)
@@ -32,7 +32,9 @@ enum vnc_type {
 	VNC_SEEN,  /* of mica-vnc: the last picture was taken note of */
 	VNC_KEY,   /* of mica-vnc: a = X11 keysym, b = is it pressed?, c = which key (key_of_keycode()), 0: not said */
 	VNC_POINTER, /* of mica-vnc: a, b = where; c = buttons, as RFC 6143 7.5.5 has them */
-	VNC_PICTURE, /* to mica-vnc: a, b = width, height; nrects that have changed, a line is a pixels long */
+	VNC_SIZE,    /* of mica-vnc: a, b = the size that a client would like the screen to have */
+	VNC_PICTURE, /* to mica-vnc: a, b = width, height, c = can it be of another size?; nrects that have changed, a
+			line is a pixels long */
 };
 
 struct vnc_rect {

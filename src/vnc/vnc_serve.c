@@ -22,7 +22,8 @@
 struct server {
 	rfbScreenInfoPtr screen;
 	unsigned clients;
-	int door; /* -1: clients are accepted here */
+	int door;   /* -1: clients are accepted here */
+	bool sizes; /* the guest may follow a client's size */
 	char *passwords[2];
 };
 
@@ -56,6 +57,21 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
 {
 	(void)cl;
 	tell(VNC_POINTER, (u32)MAX(x, 0), (u32)MAX(y, 0), (u32)buttons, MSG_DONTWAIT);
+}
+
+/* SetDesktopSize (RFB protocol, community version, 7.4.11). What comes of it is the guest's to say: it shows when the
+ * screen's size is another. */
+static int on_size(int width, int height, int n, struct rfbExtDesktopScreen *screens, rfbClientPtr cl)
+{
+	struct server *s = cl->screen->screenData;
+
+	(void)screens;
+	if (!s->sizes)
+		return rfbExtDesktopSize_ResizeProhibited;
+	if (n != 1 || width < 1 || height < 1 || width > (int)VNC_WIDTH_MAX || height > (int)VNC_HEIGHT_MAX)
+		return rfbExtDesktopSize_InvalidScreenLayout;
+	tell(VNC_SIZE, (u32)width, (u32)height, 0, MSG_DONTWAIT);
+	return rfbExtDesktopSize_Success;
 }
 
 /* ---- clients ---- */
@@ -145,6 +161,7 @@ static void picture(struct server *s, const struct vnc_msg *m, ssize_t n, const 
 	if (n < (ssize_t)VNC_MSG_BYTES(0) || m->type != VNC_PICTURE || m->nrects > VNC_RECTS_MAX ||
 	    n < (ssize_t)VNC_MSG_BYTES(m->nrects) || w < 1 || h < 1 || m->a > VNC_WIDTH_MAX || m->b > VNC_HEIGHT_MAX)
 		return;
+	s->sizes = m->c;
 	if (w != s->screen->width || h != s->screen->height)
 		resize(s, pixels, w, h);
 	for (u32 i = 0; i < m->nrects; i++) {
@@ -194,6 +211,7 @@ static int make(struct server *s, const char *name, const char *password, const 
 	r->kbdAddEvent = on_key;
 	r->ptrAddEvent = on_pointer;
 	r->newClientHook = on_client;
+	r->setDesktopSizeHook = on_size;
 	rfbSetCursor(r, NULL); /* the guest draws its own */
 	s->passwords[0] = (char *)(uintptr_t)password;
 	if (*password) {

@@ -14,7 +14,7 @@ import time
 import bootdisk
 import debian_kernel
 import pytest
-from conftest import BOOT, ENGINE, TOP, console, patience
+from conftest import BOOT, ENGINE, TOP, console, initramfs, patience
 from test_firmware import needs_bios
 
 sys.path.insert(0, os.path.join(TOP, "tests/machine"))
@@ -232,6 +232,47 @@ def test_a_graphical_console_of_a_kernel_without_firmware(mica, image, tmp_path)
         text = letters(s.picture(), known) if os.path.exists(s.control) else ""
     assert re.search(r"Kernel panic - not syncing: .FS: Unable to .ount root .s on unkno.n-block", text), text
     same_picture(s.seen, s.picture, (1024, 768))
+    s.vm.close()
+
+
+@needs_gvnc
+def test_virtio_gpu(mica, image, tmp_path):
+    """Linux's driver puts its console there; it types, others see the same picture, and its size follows a client's."""
+    kept = debian_kernel.fetch(image, tmp_path / "fetch")
+    if not kept:
+        pytest.skip("no package archive to fetch Debian's kernel from")
+
+    def read(path):
+        with open(os.path.join(kept, path), "rb") as f:
+            return f.read()
+    debian_kernel.modules_of(read, ["virtio_pci", "virtio_gpu"], tmp_path / "modules")
+    initramfs.write(tmp_path / "initrd", os.path.join(TOP, "tests/e2e/init"), os.path.join(image, "busybox"), tmp_path / "modules")
+    s = Screen(mica, tmp_path, ["--kernel", os.path.join(kept, "vmlinuz"), "--initrd", str(tmp_path / "initrd"), "--append",
+                                "console=tty0 quiet ask=1"], ",screen=virtio")
+    known = glyphs()
+
+    def expect(pattern, size):
+        end, picture, text = time.monotonic() + patience.seconds(BOOT), (0, 0), ""
+        while not (re.search(pattern, text) and picture[:2] == size) and time.monotonic() < end:
+            time.sleep(1)
+            if os.path.exists(s.control):
+                picture = s.picture()
+                text = letters(picture, known)
+        assert re.search(pattern, text) and picture[:2] == size, (picture[:2], text)
+    expect(r"(?m)^@ask", (1024, 768))
+    assert s.type("7a:23", "7a:17", "7a:1c") == "key codes"
+    expect(r"(?m)^@heard hi", (1024, 768))
+    same_picture(s.seen, s.picture, (1024, 768))
+    client = rfb.Client(("127.0.0.1", s.port), sizes=True)
+    client.ask()
+    client.update()
+    client.resize(800, 600)
+    expect(r"(?m)^@heard hi", (800, 600))
+    while client.width != 800:
+        client.ask(incremental=True)
+        client.update()
+    assert (client.height, client.size_answer) == (600, 0)
+    client.close()
     s.vm.close()
 
 
