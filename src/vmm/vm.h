@@ -56,6 +56,8 @@ struct vm_text {
 	char *text; /* UTF-8, a line for each row; the caller's to free() */
 };
 int vm_screen_text(struct vm *v, struct vm_text *out, struct err *e);
+/* What a VNC client cut last: see vm_screen.h, vm_screen_cut(). -ENODEV: there is no screen. */
+int vm_clipboard(struct vm *v, const char **text, struct err *e);
 void vm_power_button(struct vm *v);
 /* A break on the serial line. */
 void vm_break(struct vm *v);

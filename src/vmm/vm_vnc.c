@@ -189,7 +189,28 @@ static void seen(struct vm_screen *v)
 	pthread_mutex_unlock(&v->lock);
 }
 
-static void heard(struct vm_screen *v, const struct vnc_msg *m)
+static void cut(struct vm_screen *v, const struct vnc_msg *m, size_t bytes)
+{
+	u32 n = m->a > VNC_TEXT_MAX ? 0 : m->a;
+
+	if (n > bytes)
+		return;
+	v->cut_bytes = m->a;
+	memcpy(v->cut, m->text, n);
+	v->cut[n] = '\0';
+}
+
+int vm_screen_cut(struct vm_screen *v, const char **text, struct err *e)
+{
+	*text = v->cut;
+	if (v->cut_bytes > VNC_TEXT_MAX)
+		return err_set(e, E2BIG, "what a VNC client cut last is too long to be typed: %u bytes, at most %u",
+			       v->cut_bytes, VNC_TEXT_MAX);
+	return v->cut_bytes ? 0 : err_set(e, ENODATA, "no VNC client has cut a text");
+}
+
+/* bytes: what came behind the fixed part. */
+static void heard(struct vm_screen *v, const struct vnc_msg *m, size_t bytes)
 {
 	switch (m->type) {
 	case VNC_HELLO: /* it was started again, without clients */
@@ -206,6 +227,9 @@ static void heard(struct vm_screen *v, const struct vnc_msg *m)
 		break;
 	case VNC_POINTER:
 		pointer(v, m);
+		break;
+	case VNC_TEXT:
+		cut(v, m, bytes);
 		break;
 	case VNC_SIZE:
 		if (m->a && m->b)
@@ -234,7 +258,7 @@ static void on_link(void *opaque, u32 events)
 			return;
 		}
 		if (n >= (ssize_t)VNC_MSG_BYTES(0))
-			heard(v, &m);
+			heard(v, &m, (size_t)n - VNC_MSG_BYTES(0));
 	}
 }
 

@@ -23,6 +23,7 @@
 #define VNC_HEIGHT_MAX 1600u
 #define VNC_PIXELS_BYTES (4ull * VNC_WIDTH_MAX * VNC_HEIGHT_MAX)
 #define VNC_RECTS_MAX 240u
+#define VNC_TEXT_MAX 1920u
 #define VNC_CLIENTS_MAX 8u
 #define VNC_PASSWORD_MAX 8u /* bytes that VNC's authentication looks at */
 
@@ -33,6 +34,7 @@ enum vnc_type {
 	VNC_KEY,   /* of mica-vnc: a = X11 keysym, b = is it pressed?, c = which key (key_of_keycode()), 0: not said */
 	VNC_POINTER, /* of mica-vnc: a, b = where; c = buttons, as RFC 6143 7.5.5 has them */
 	VNC_SIZE,    /* of mica-vnc: a, b = the size that a client would like the screen to have */
+	VNC_TEXT,    /* of mica-vnc: what a client cut, a bytes of UTF-8; more than VNC_TEXT_MAX: left out */
 	VNC_PICTURE, /* to mica-vnc: a, b = width, height, c = can it be of another size?; nrects that have changed, a
 			line is a pixels long */
 };
@@ -46,7 +48,10 @@ struct vnc_msg {
 	u32 type; /* enum vnc_type */
 	u32 a, b, c;
 	u32 nrects;
-	struct vnc_rect rect[VNC_RECTS_MAX];
+	union {
+		struct vnc_rect rect[VNC_RECTS_MAX];
+		char text[VNC_TEXT_MAX];
+	};
 };
 #define VNC_MSG_BYTES(n) (offsetof(struct vnc_msg, rect) + (n) * sizeof(struct vnc_rect))
 

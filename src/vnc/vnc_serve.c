@@ -59,6 +59,41 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
 	tell(VNC_POINTER, (u32)MAX(x, 0), (u32)MAX(y, 0), (u32)buttons, MSG_DONTWAIT);
 }
 
+/* A client's clipboard, for whoever types it: it is a person at the client who cut it there. */
+static void tell_text(const char *s, size_t n)
+{
+	static struct vnc_msg m;
+
+	m.type = VNC_TEXT;
+	m.a = (u32)MIN(n, UINT32_MAX);
+	memcpy(m.text, s, n <= VNC_TEXT_MAX ? n : 0);
+	send(VNC_LINK_FD, &m, VNC_MSG_BYTES(0) + (n <= VNC_TEXT_MAX ? n : 0), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ClientCutText (RFC 6143 7.5.6) is Latin-1. */
+static void on_cut(char *s, int n, rfbClientPtr cl)
+{
+	char out[2 * VNC_TEXT_MAX];
+	size_t k = 0;
+
+	(void)cl;
+	for (int i = 0; i < n && k + 2 <= sizeof(out); i++) {
+		u8 c = (u8)s[i];
+
+		if (c >= 0x80)
+			out[k++] = (char)(0xc0 | c >> 6);
+		out[k++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+	}
+	tell_text(out, k);
+}
+
+/* The extended clipboard's (RFB protocol, community version, 7.7.27). */
+static void on_cut_utf8(char *s, int n, rfbClientPtr cl)
+{
+	(void)cl;
+	tell_text(s, n > 0 ? strnlen(s, (size_t)n) : 0);
+}
+
 /* SetDesktopSize (RFB protocol, community version, 7.4.11). What comes of it is the guest's to say: it shows when the
  * screen's size is another. */
 static int on_size(int width, int height, int n, struct rfbExtDesktopScreen *screens, rfbClientPtr cl)
@@ -212,6 +247,8 @@ static int make(struct server *s, const char *name, const char *password, const 
 	r->ptrAddEvent = on_pointer;
 	r->newClientHook = on_client;
 	r->setDesktopSizeHook = on_size;
+	r->setXCutText = on_cut;
+	r->setXCutTextUTF8 = on_cut_utf8;
 	rfbSetCursor(r, NULL); /* the guest draws its own */
 	s->passwords[0] = (char *)(uintptr_t)password;
 	if (*password) {

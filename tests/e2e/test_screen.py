@@ -87,6 +87,19 @@ class Screen:
         return sum(int(n) for p in below(self.vm.process.pid) for n in stat(p)[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.fixture
+def start(mica, tmp_path):
+    """start(BOOT, MORE): a Screen, ended with the test."""
+    started = []
+
+    def one(boot, more=""):
+        started.append(Screen(mica, tmp_path, boot, more))
+        return started[-1]
+    yield one
+    for s in started:
+        s.vm.close()
+
+
 PAGE = """<!DOCTYPE html><body><script type="module">
 import RFB from "./core/rfb.js";
 const rfb = new RFB(document.body, "ws://127.0.0.1:%d/");
@@ -186,6 +199,19 @@ def test_novnc(screen, browser, tmp_path):
     same_picture(seen, screen.picture)
 
 
+def test_what_a_client_cut_is_typed_when_it_is_asked_for(screen):
+    def paste():
+        return subprocess.run([screen.mica, "type", "--control", screen.control, "--clipboard"], stderr=subprocess.PIPE, text=True, check=False)
+    assert "no VNC client has cut a text" in paste().stderr
+    client = rfb.Client(("127.0.0.1", screen.port))
+    client.cut("Cut, then typed.\n")
+    client.ask()
+    client.update()
+    assert paste().returncode == 0
+    screen.expect(r"(?m)^@heard Cut, then typed\.", 60)
+    client.close()
+
+
 def test_a_client_of_an_idle_console_costs_nothing(screen):
     client = rfb.Client(("127.0.0.1", screen.port))
     client.ask()
@@ -220,23 +246,22 @@ def letters(picture, known):
 
 
 @needs_gvnc
-def test_a_graphical_console_of_a_kernel_without_firmware(mica, image, tmp_path):
+def test_a_graphical_console_of_a_kernel_without_firmware(start, image, tmp_path):
     """vesafb finds the mode that the command line asks the loader for, and draws its console there: others see the same, and it can be read."""
     kept = debian_kernel.fetch(image, tmp_path / "fetch")
     if not kept:
         pytest.skip("no package archive to fetch Debian's kernel from")
-    s = Screen(mica, tmp_path, ["--kernel", os.path.join(kept, "vmlinuz"), "--append", "console=tty0 vga=0x344 quiet"])
+    s = start(["--kernel", os.path.join(kept, "vmlinuz"), "--append", "console=tty0 vga=0x344 quiet"])
     end, known, text = time.monotonic() + patience.seconds(BOOT), glyphs(), ""
     while "end Kernel panic" not in text and time.monotonic() < end:
         time.sleep(1)
         text = letters(s.picture(), known) if os.path.exists(s.control) else ""
     assert re.search(r"Kernel panic - not syncing: .FS: Unable to .ount root .s on unkno.n-block", text), text
     same_picture(s.seen, s.picture, (1024, 768))
-    s.vm.close()
 
 
 @needs_gvnc
-def test_virtio_gpu(mica, image, tmp_path):
+def test_virtio_gpu(start, image, tmp_path):
     """Linux's driver puts its console there; it types, others see the same picture, and its size follows a client's."""
     kept = debian_kernel.fetch(image, tmp_path / "fetch")
     if not kept:
@@ -247,8 +272,8 @@ def test_virtio_gpu(mica, image, tmp_path):
             return f.read()
     debian_kernel.modules_of(read, ["virtio_pci", "virtio_gpu"], tmp_path / "modules")
     initramfs.write(tmp_path / "initrd", os.path.join(TOP, "tests/e2e/init"), os.path.join(image, "busybox"), tmp_path / "modules")
-    s = Screen(mica, tmp_path, ["--kernel", os.path.join(kept, "vmlinuz"), "--initrd", str(tmp_path / "initrd"), "--append",
-                                "console=tty0 quiet ask=1"], ",screen=virtio")
+    s = start(["--kernel", os.path.join(kept, "vmlinuz"), "--initrd", str(tmp_path / "initrd"), "--append",
+               "console=tty0 quiet ask=1"], ",screen=virtio")
     known = glyphs()
 
     def expect(pattern, size):
@@ -273,15 +298,13 @@ def test_virtio_gpu(mica, image, tmp_path):
         client.update()
     assert (client.height, client.size_answer) == (600, 0)
     client.close()
-    s.vm.close()
 
 
 @needs_gvnc
-def test_a_password_is_asked_for(mica, screen, tmp_path):
+def test_a_password_is_asked_for(start, screen, tmp_path):
     (tmp_path / "password").write_text("geheim\n")
     shutil.copyfile(screen.dir / "disk.img", tmp_path / "disk.img")
-    s = Screen(mica, tmp_path, ["--disk", str(tmp_path / "disk.img")], f",password-file={tmp_path}/password")
+    s = start(["--disk", str(tmp_path / "disk.img")], f",password-file={tmp_path}/password")
     s.expect("SeaBIOS", BOOT)
     assert "password check failed" in s.type("61:1e", password="falsch")
     assert s.type("61:1e", password="geheim") == "key codes"
-    s.vm.close()

@@ -72,6 +72,10 @@ class Client:
     def resize(self, width, height):
         self.s.sendall(struct.pack(">BxHHBxIHHHHI", 251, width, height, 1, 1, 0, 0, width, height, 0))
 
+    def cut(self, text):
+        data = text.encode("latin-1")
+        self.s.sendall(struct.pack(">BxxxI", 6, len(data)) + data)
+
     def key(self, keysym, down):
         self.s.sendall(struct.pack(">BBHI", 4, down, 0, keysym))
 
