@@ -57,7 +57,7 @@ static bool flush(struct gpu *g, const struct gpu_resource *r, const struct gpu_
 
 /* ---- commands; they return an answer's type ---- */
 
-static u32 set_scanout(struct gpu *g, const u8 *c)
+static u32 set_scanout(struct gpu *g, const u8 *c, bool *done)
 {
 	struct gpu_rect rect = rect_at(c + HDR_BYTES);
 	u32 id = ld_le32(c + 44);
@@ -71,8 +71,8 @@ static u32 set_scanout(struct gpu *g, const u8 *c)
 		return GPU_ERR_PARAMETER;
 	g->scanout = id;
 	g->rect = id ? rect : (struct gpu_rect){ 0 };
-	gpu_show_all(g);
-	virtio_charge(g->d, (u64)g->rect.h * LINE_WORK(g->rect.w));
+	gpu_show_touch(g);
+	*done = !id || flush(g, r, &rect);
 	return GPU_OK_NODATA;
 }
 
@@ -174,7 +174,7 @@ static u32 carry_out(struct gpu *g, const u8 *c, u32 type, bool *done)
 		answer = gpu_create(g, ld_le32(c + 24), ld_le32(c + 28), ld_le32(c + 32), ld_le32(c + 36));
 		return answer ? answer : GPU_OK_NODATA;
 	case GPU_SET_SCANOUT:
-		return set_scanout(g, c);
+		return set_scanout(g, c, done);
 	case GPU_UPDATE_CURSOR:
 	case GPU_MOVE_CURSOR:
 		return update_cursor(g, c, type);
