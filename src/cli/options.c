@@ -392,6 +392,8 @@ static const struct opt table[] = {
 	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
 	     "guest, "
 	     "port N of the host is SOCKET_N; cid: the guest's address, default 3") },
+	{ "tpm", "FOLDER", options_set_tpm, 0,
+	  N_("TPM 2.0 by swtpm, which keeps its state in this folder; made if it is not there") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,

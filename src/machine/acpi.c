@@ -17,7 +17,7 @@
 #define HEADER_BYTES 36
 #define OEM_ID "MICA  "
 #define OEM_TABLE_ID "MICABRD "
-#define TABLES_MAX 4
+#define TABLES_MAX 5
 #define ECAM_ALL_BYTES 0x10000000u /* of 256 buses */
 
 struct area {
@@ -116,7 +116,10 @@ static void pnp_device(struct aml *a, size_t *dev, size_t *res, const char *name
 {
 	*dev = aml_device(a, name);
 	aml_name(a, "_HID");
-	aml_eisaid(a, hid);
+	if (strlen(hid) == 7)
+		aml_eisaid(a, hid);
+	else
+		aml_string(a, hid);
 	aml_name(a, "_UID");
 	aml_int(a, uid);
 	aml_name(a, "_CRS");
@@ -404,6 +407,13 @@ static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *p
 		aml_end_resources(a, res);
 		aml_end(a, dev);
 	}
+	if (has & MACHINE_TPM) {
+		/* TCG ACPI Specification 1.3, chapter 8 */
+		pnp_device(a, &dev, &res, "TPM", "MSFT0101", 0);
+		aml_res_mem_fixed(a, (u32)LAYOUT_TPM, (u32)LAYOUT_TPM_BYTES);
+		aml_end_resources(a, res);
+		aml_end(a, dev);
+	}
 	if (has & MACHINE_KEYBOARD)
 		dsdt_keyboard(a);
 	if (has & MACHINE_GENERATION)
@@ -576,6 +586,19 @@ static void write_hpet(struct area *ar)
 	publish(ar, off);
 }
 
+/* TCG ACPI Specification 1.3, chapter 8: the registers are at their place; there is no control area, no event log. */
+static void write_tpm2(struct area *ar)
+{
+	enum { TPM2_BYTES = 64, START_TIS = 6 };
+	size_t off = take(ar, TPM2_BYTES, 16);
+	u8 *t = ar->buf + off;
+
+	header(t, "TPM2", 4);
+	st_le32(t + 48, START_TIS);
+	finish(ar, t, TPM2_BYTES);
+	publish(ar, off);
+}
+
 /* 5.2.7, 5.2.8 */
 static u32 write_sdt(struct area *ar, const char *sig, unsigned entry_bytes)
 {
@@ -612,6 +635,8 @@ static void build(struct area *a, unsigned ncpus)
 	write_mcfg(a);
 	if (a->has & MACHINE_HPET)
 		write_hpet(a);
+	if (a->has & MACHINE_TPM)
+		write_tpm2(a);
 	u32 rsdt = write_sdt(a, "RSDT", 4);
 	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
 }

@@ -26,6 +26,7 @@ enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
 	MACHINE_RESET,      /* keyboard controller, 0xcf9, ACPI reset register */
 	MACHINE_DEBUG_EXIT, /* port 0xf4; value is the byte written */
+	MACHINE_PAUSE,      /* a device wants somebody to look */
 };
 
 /* What is at the processor's reset vector (firmware.h). */
@@ -87,13 +88,21 @@ void machine_add_device(struct machine *m, struct device *d);
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
  * reset (no lock held). Before vCPUs run.
  */
-enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4, MACHINE_GENERATION = 8 };
+enum machine_part {
+	MACHINE_SCREEN = 1,
+	MACHINE_KEYBOARD = 2,
+	MACHINE_HPET = 4,
+	MACHINE_GENERATION = 8,
+	MACHINE_TPM = 16
+};
 void machine_use(struct machine *m, enum machine_part part);
 /* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */
 void machine_replace_legacy(struct machine *m, bool on);
 void machine_ask_reset(struct machine *m);
 /* Likewise to end the VM, as ACPI's S5 does. */
 void machine_ask_poweroff(struct machine *m);
+/* Or to have it stand still until somebody has it go on. */
+void machine_ask_pause(struct machine *m);
 /* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
 bool machine_quiesce(struct machine *m);
 /* All devices go on; also after machine_state() has loaded. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_virtio_dev.c - network, console, socket, file system, display and balloon devices with a hostile driver.
+ * fuzz_virtio_dev.c - network, console, socket, file system, display, input and balloon devices with a hostile driver.
  *
  * The input: which device, its features, then the bytes of guest memory from 0 on, where the queues' rings
  * are, and so descriptors that point anywhere, at each other and outside. Twice each queue is notified and
@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "device/chr.h"
 #include "device/display/screen.h"
+#include "device/input/key.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
 #include "device/virtio/virtio_transport.h"
@@ -80,7 +81,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	memcpy(ram->host, data + 16, MIN(size - 16, RAM_BYTES));
 
-	switch (data[0] % 6) {
+	switch (data[0] % 8) {
 	case 0:
 		must(virtio_net_new(&d, ram, loop, sv[1], mac, NULL) == 0);
 		break;
@@ -96,6 +97,11 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		break;
 	case 4:
 		d = virtio_gpu_new(ram, loop);
+		close(sv[1]);
+		break;
+	case 5:
+	case 6:
+		d = virtio_input_new(ram, loop, data[0] % 8 == 5);
 		close(sv[1]);
 		break;
 	default:
@@ -126,17 +132,23 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			virtio_unlock(d);
 			send(sv[0], other, 14 + data[9] * 5u, MSG_NOSIGNAL);
 		}
+		if (d->cls->id == VIRTIO_ID_INPUT) {
+			const u16 keys[] = { KEY_DOWN | 0x1e, 0x1e };
+			virtio_input_keys(d, keys, 2);
+			virtio_input_point(d, data[9], data[10], data[11], data[12]);
+		}
 		turn();
 		if (d->cls->cfg_write) {
 			unsigned off = data[10] % d->cls->cfg_bytes;
 			virtio_lock(d);
 			d->cls->cfg_write(d, off, data + 11, MIN(4, d->cls->cfg_bytes - off));
+			d->cls->cfg_read(d, 0, other, d->cls->cfg_bytes);
 			virtio_unlock(d);
 		}
 		while (recv(sv[0], other, sizeof(other), 0) > 0)
 			;
 	}
-	if (data[0] % 6 == 4)
+	if (data[0] % 8 == 4)
 		look(virtio_gpu_screen(d));
 	virtio_free(d);
 	chr_free(chr);
