@@ -4,6 +4,7 @@
 #include "cli/optarg.h"
 #include "cli/options_int.h"
 #include "cpu/cpu.h"
+#include "device/class.h"
 #include "vmm/boot_order.h"
 #include "vmm/engine_options.h"
 #include "vmm/identity.h"
@@ -231,21 +232,48 @@ static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e
 	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
 }
 
+static int set_screen(struct vmm_config *c, const char *name, struct err *e)
+{
+	if (!device_class_of(DEVICE_DISPLAY, name))
+		return err_set(e, EINVAL,
+			       "'%s' is not known; write none, vga, virtio, vnc=unix:PATH or vnc=ADDRESS:PORT", name);
+	options_put(&c->screen, name);
+	return 0;
+}
+
+static int set_vnc_part(struct vmm_config *c, const char *part, struct err *e)
+{
+	const char *password = optarg_key(part, "password-file"), *cert = optarg_key(part, "tls-cert");
+	const char *key = optarg_key(part, "tls-key"), *screen = optarg_key(part, "screen");
+
+	if (password)
+		return set_file(&c->vnc_password_file, password, e);
+	if (cert)
+		return set_file(&c->vnc_tls_cert, cert, e);
+	if (key)
+		return set_file(&c->vnc_tls_key, key, e);
+	if (screen)
+		return set_screen(c, screen, e);
+	return err_set(e, EINVAL,
+		       "'%s' is not known; write screen=vga or screen=virtio, password-file=FILE, tls-cert=FILE or "
+		       "tls-key=FILE",
+		       part);
+}
+
 static int set_vnc(struct vmm_config *c, const char *where, char **v, struct err *e)
 {
 	int r = 0;
 
-	for (; *v && r == 0; v++) {
-		const char *file = optarg_key(*v, "password-file");
-		r = file ? set_file(&c->vnc_password_file, file, e)
-			 : err_set(e, EINVAL, "'%s' is not known; write password-file=FILE", *v);
-	}
+	options_put(&c->screen, "vga");
+	for (; *v && r == 0; v++)
+		r = set_vnc_part(c, *v, e);
+	if (r == 0 && c->vnc_tls_key && !c->vnc_tls_cert)
+		r = err_set(e, EINVAL, "tls-key=%s: write tls-cert=FILE as well, the certificate it belongs to",
+			    c->vnc_tls_key);
 	if (r == 0)
 		r = vnc_check(where, c->vnc_password_file != NULL, e);
-	if (r == 0) {
-		options_put(&c->screen, "vga");
+	if (r == 0)
 		options_put(&c->vnc, where);
-	}
 	return r;
 }
 
@@ -257,10 +285,10 @@ static int set_display(struct run_opts *o, const char *arg, struct err *e)
 
 	if (where)
 		r = set_vnc(&o->cfg, where, v + 1, e);
-	else if (strcmp(arg, "none") && strcmp(arg, "vga"))
-		r = err_set(e, EINVAL, "'%s' is not known; write none, vga, vnc=unix:PATH or vnc=ADDRESS:PORT", arg);
-	else
+	else if (!strcmp(arg, "none"))
 		options_put(&o->cfg.screen, arg);
+	else
+		r = set_screen(&o->cfg, arg, e);
 	optarg_split_free(v);
 	return r;
 }
@@ -378,10 +406,10 @@ static const struct opt table[] = {
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
-	{ "display", "none|vga|vnc=WHERE", set_display, 0,
-	  N_("a screen with keyboard and mouse: vga (mica screenshot looks at it), vnc=unix:PATH or vnc=ADDRESS:PORT "
-	     "for "
-	     "VNC clients, with password-file=FILE; default none") },
+	{ "display", "none|vga|virtio|vnc=WHERE", set_display, 0,
+	  N_("a screen with keyboard and mouse: vga, or virtio for guests with a driver (mica screenshot looks at it); "
+	     "vnc=unix:PATH or vnc=ADDRESS:PORT for VNC clients, with screen=virtio, password-file=FILE, and for TLS "
+	     "tls-cert=FILE and tls-key=FILE; default none") },
 	{ "no-reboot", NULL, NULL, CFG(no_reboot), N_("end when the guest resets the machine, status 3 or 4") },
 	{ "debug-exit", NULL, NULL, CFG(debug_exit), N_("port 0xf4 ends the VM with status (value << 1) | 1") },
 	{ "name", "NAME", set_name, 0, N_("name of the VM; default vm") },

@@ -124,14 +124,31 @@ static int type_piece(struct client *vm, const char *s, size_t n, struct err *e)
 	return r;
 }
 
+static bool from_clipboard;
+
+/* What a VNC client cut there. */
+static int clipboard(struct client *vm, char **text, struct err *e)
+{
+	json_t *res = NULL;
+	int r = client_call(vm, &res, "clipboard", NULL, -1, VM_ANSWER_MS, e);
+
+	if (r == 0)
+		*text = xstrdup(json_string_value(json_object_get(res, "text")) ?: "");
+	json_decref(res);
+	return r;
+}
+
 /* All of it can be typed, or none is. */
 static int type(struct client *vm, const char *arg, struct err *e)
 {
-	auto_free char *text = xstrdup(arg);
-	int r = 0;
+	auto_free char *text = from_clipboard ? NULL : xstrdup(arg);
+	int r = from_clipboard ? clipboard(vm, &text, e) : 0;
 	size_t n;
 
-	unescape(text);
+	if (r < 0)
+		return r;
+	if (!from_clipboard)
+		unescape(text);
 	for (const char *s = text; r == 0 && *s; s += n)
 		r = say(vm, s, n = piece(s, PIECE_LOOK), true, e);
 	for (const char *s = text; r == 0 && *s; s += n)
@@ -139,9 +156,16 @@ static int type(struct client *vm, const char *arg, struct err *e)
 	return r;
 }
 
+static const struct vm_option type_options[] = {
+	{ "clipboard", NULL, N_("what a VNC client has copied to its clipboard, instead"), .on = &from_clipboard },
+};
+
 static const struct vm_command type_command = {
 	.name = "type",
-	.usage = N_("Usage: mica type --control PATH TEXT\n"
+	.options = type_options,
+	.noptions = ARRAY_LEN(type_options),
+	.instead = &from_clipboard,
+	.usage = N_("Usage: mica type --control PATH TEXT|--clipboard\n"
 		    "Type a text at the virtual machine's keyboard, as on an American one.\n"
 		    "In the text \\n is Enter, \\t Tab, \\\\ a backslash.\n\n"),
 	.word = MSG("no text: say what is to be typed"),

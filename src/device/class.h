@@ -22,10 +22,11 @@
 #define DEVICE_MAC_BYTES 6
 #define DEVICE_POINT_MAX 0x7fffu
 
-struct blk;     /* block/block.h */
-struct chr;     /* device/chr.h */
-struct machine; /* machine/machine.h */
-struct screen;  /* device/display/screen.h */
+struct blk;         /* block/block.h */
+struct boot_screen; /* machine/machine.h */
+struct chr;         /* device/chr.h */
+struct machine;     /* machine/machine.h */
+struct screen;      /* device/display/screen.h */
 
 enum device_role {
 	DEVICE_PLAIN,   /* nothing of the host: --device NAME */
@@ -131,6 +132,10 @@ struct device_class {
 	bool (*tray_open)(struct device *d);
 	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
 	const struct screen *(*screen)(struct device *d);
+	/* DISPLAY: who looks would like it to be of that size; NULL: it is as large as the guest makes it. */
+	void (*resize)(struct device *d, unsigned width, unsigned height);
+	/* DISPLAY: set a mode for a kernel that is booted without firmware (machine.h, struct boot_params). */
+	int (*boot_mode)(struct device *d, unsigned mode, struct boot_screen *out);
 	/* What has keys: they go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the
 	 * guest has not taken those before; -EAGAIN: it has no driver that listens, another keyboard is to have them.
 	 */

@@ -116,6 +116,8 @@ int boot_elf_load(struct ram *ram, const struct boot_file *f, const struct boot_
 /* ---- the protocols ---- */
 int boot_linux(struct ram *ram, const struct boot_file *f, const struct boot_params *p, struct cpu_state *s,
 	       struct err *e);
+/* Put the screen into the mode that p asks for and say so in boot_params; boot_linux_screen.c. */
+void boot_linux_screen(u8 *zero_page, const struct boot_params *p);
 /* *found tells whether the ELF file has the note; 0 is returned when it has not. */
 int boot_pvh_find(const struct boot_file *f, const struct boot_elf *elf, bool *found, u32 *entry, struct err *e);
 int boot_pvh(struct ram *ram, const struct boot_file *f, const struct boot_elf *elf, u32 entry,

@@ -125,7 +125,8 @@ static int put_command_line(struct ram *ram, const struct boot_file *f, const st
 	return ram_put(ram, BOOT_LINUX_CMDLINE, append, len + 1);
 }
 
-static int put_boot_params(struct ram *ram, const struct linux_image *im, gpa_t initrd, u64 initrd_bytes)
+static int put_boot_params(struct ram *ram, const struct linux_image *im, const struct boot_params *p, gpa_t initrd,
+			   u64 initrd_bytes)
 {
 	u8 zp[PAGE_BYTES] = { 0 };
 	struct boot_mem map[BOOT_MEM_MAX];
@@ -140,6 +141,7 @@ static int put_boot_params(struct ram *ram, const struct linux_image *im, gpa_t 
 	st_le64(zp + HDR_SETUP_DATA, 0);
 	st_le32(zp + 0x214, (u32)im->load); /* code32_start */
 	st_le64(zp + ZP_ACPI_RSDP_ADDR, LAYOUT_RSDP);
+	boot_linux_screen(zp, p);
 	zp[ZP_E820_ENTRIES] = (u8)n;
 	for (unsigned i = 0; i < n; i++) {
 		st_le64(zp + ZP_E820_TABLE + 20 * i, map[i].base);
@@ -169,7 +171,7 @@ int boot_linux(struct ram *ram, const struct boot_file *f, const struct boot_par
 			 &initrd_bytes, e);
 	if (rc < 0)
 		return rc;
-	rc = put_boot_params(ram, &im, initrd, initrd_bytes);
+	rc = put_boot_params(ram, &im, p, initrd, initrd_bytes);
 	must(rc == 0);
 	if (im.entry64)
 		rc = boot_state_long(ram, s, BOOT_LINUX_GDT, BOOT_LINUX_STACK, BOOT_LINUX_TABLES, im.load + 0x200, e);

@@ -114,6 +114,20 @@ static void write_bios_data(struct ram *ram)
 	must(ram_put(ram, 0x413, v, 2) == 0);
 }
 
+/* ... and what it says of a screen of text: mode, columns, bytes of a page; the CRT controller's port; rows - 1 and the
+ * lines of a character. */
+static int write_bios_screen(struct ram *ram, const struct boot_screen *s)
+{
+	u8 low[0x65 - 0x49] = { BOOT_SCREEN_TEXT }, high[3] = { (u8)(s->rows - 1) };
+
+	st_le16(low + 1, (u16)s->columns);
+	st_le16(low + 3, 4096);
+	st_le16(low + 0x63 - 0x49, 0x3d4);
+	st_le16(high + 1, (u16)s->glyph_lines);
+	int r = ram_put(ram, 0x449, low, sizeof(low));
+	return r < 0 ? r : ram_put(ram, 0x484, high, sizeof(high));
+}
+
 int boot_load(struct ram *ram, const struct boot_params *p, struct cpu_state *state, struct err *e)
 {
 	struct boot_file f;
@@ -127,6 +141,9 @@ int boot_load(struct ram *ram, const struct boot_params *p, struct cpu_state *st
 	if (rc < 0)
 		return rc;
 	write_bios_data(ram);
+	struct boot_screen text;
+	if (p->screen && p->screen(p->screen_opaque, BOOT_SCREEN_TEXT, &text) == 0)
+		must(write_bios_screen(ram, &text) == 0);
 	rc = load_open(ram, &f, p, state, e);
 	boot_file_close(&f);
 	return rc;

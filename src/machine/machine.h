@@ -127,6 +127,17 @@ struct state_file;
 int machine_state(struct machine *m, struct state_file *s, struct err *e);
 
 /* ---- boot: machine/boot.c ---- */
+
+/* The mode that a screen was put into for a kernel: text, or (width != 0) a picture in memory, 0x..RRGGBB or as many
+ * bits of each as VBE has for that depth. */
+#define BOOT_SCREEN_TEXT 3 /* the mode's number for int 10h */
+struct boot_screen {
+	unsigned columns, rows, glyph_lines;
+	gpa_t base;
+	u64 bytes;
+	unsigned width, height, bits, line_bytes;
+};
+
 struct boot_params {
 	const char *kernel, *initrd, *append; /* paths; initrd and append may be NULL */
 	const char *const *modules;           /* Multiboot: "FILE args" */
@@ -135,6 +146,10 @@ struct boot_params {
 	 * boots again from inside its sandbox, where only files it opened before are left. */
 	int (*open)(void *opaque, const char *path);
 	void *open_opaque;
+	/* Set a mode as a video BIOS would: BOOT_SCREEN_TEXT, or one that VBE numbers. -ENOENT: there is no such mode.
+	 * NULL: there is no screen. */
+	int (*screen)(void *opaque, unsigned mode, struct boot_screen *out);
+	void *screen_opaque;
 };
 /* Load and set *state for vCPU 0. What kind of kernel it is is seen from its bytes. */
 int machine_boot(struct machine *m, const struct boot_params *p, struct cpu_state *state, struct err *e);

@@ -49,6 +49,8 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, screen),
 	FIELD(vmm_config, F_STR, vnc),
 	FIELD(vmm_config, F_STR, vnc_password_file),
+	FIELD(vmm_config, F_STR, vnc_tls_cert),
+	FIELD(vmm_config, F_STR, vnc_tls_key),
 	FIELD(vmm_config, F_INT, control_fd),
 	FIELD(vmm_config, F_BOOL, detached),
 	FIELD(vmm_config, F_STR, control_path),

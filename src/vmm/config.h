@@ -100,6 +100,7 @@ struct vmm_config {
 	char *screen; /* "none", or what shows the guest's picture: "vga" */
 	char *vnc;    /* where VNC clients come to it: "unix:PATH", "ADDRESS:PORT"; NULL: nowhere */
 	char *vnc_password_file;
+	char *vnc_tls_cert, *vnc_tls_key; /* PEM; key NULL: in the certificate's file */
 	int control_fd;     /* a connected control socket of who starts it, told "ready" or "failed"; -1: none */
 	bool detached;      /* the VM outlives the end of control_fd */
 	char *control_path; /* listen here too */

@@ -258,6 +258,7 @@ static const struct command {
 	{ "resume", cmd_resume, { { NULL } } },
 	{ "screenshot", control_cmd_screenshot, { { NULL } } },
 	{ "screen-text", control_cmd_screen_text, { { NULL } } },
+	{ "clipboard", control_cmd_clipboard, { { NULL } } },
 	{ "sendkey", control_cmd_sendkey, { { "keys", ARG_STRINGS, true } } },
 	{ "type", control_cmd_type, { { "text", ARG_STRING, true }, { "look", ARG_SWITCH, false } } },
 };

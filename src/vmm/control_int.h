@@ -64,6 +64,7 @@ json_t *control_cmd_screenshot(struct control_client *cl, const json_t *req, str
 
 /* ---- control_keys.c ---- */
 json_t *control_cmd_sendkey(struct control_client *cl, const json_t *req, struct err *e);
+json_t *control_cmd_clipboard(struct control_client *cl, const json_t *req, struct err *e);
 json_t *control_cmd_type(struct control_client *cl, const json_t *req, struct err *e);
 
 /* ---- control_event.c ---- */

@@ -58,3 +58,16 @@ json_t *control_cmd_screen_text(struct control_client *cl, const json_t *req, st
 	free(t.text);
 	return res;
 }
+
+json_t *control_cmd_clipboard(struct control_client *cl, const json_t *req, struct err *e)
+{
+	const char *text = NULL;
+	int r = vm_clipboard(cl->c->vm, &text, e);
+	json_t *s = r < 0 ? NULL : json_string(text);
+
+	if (s)
+		return json_pack("{s:o}", "text", s);
+	if (r == 0)
+		err_set(e, EILSEQ, "what a VNC client cut last is not valid UTF-8");
+	return r == -ENODEV ? control_fail(e, "no-screen") : control_fail(e, "no-text");
+}

@@ -125,10 +125,11 @@ static int open_vnc(struct vnc_link *l, const struct vmm_config *cfg, struct err
 	*l = (struct vnc_link){ .fd = -1 };
 	if (!cfg->vnc)
 		return 0;
+	const struct vnc_access a = { cfg->vnc_password_file, cfg->vnc_tls_cert, cfg->vnc_tls_key };
 	bool path = !strncmp(cfg->vnc, "unix:", 5);
 	auto_close int fd = path ? unix_listen(cfg->vnc + 5, e) : vnc_listen(cfg->vnc, e);
 
-	return fd < 0 ? fd : vnc_start(l, fd, cfg->vnc_password_file, cfg->name, e);
+	return fd < 0 ? fd : vnc_start(l, fd, &a, cfg->name, e);
 }
 
 /* Until there are control clients. */

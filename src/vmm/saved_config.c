@@ -42,6 +42,8 @@ static void strip(json_t *o, const char *cwd)
 					    "virtio_console_fd",
 					    "vnc",
 					    "vnc_password_file",
+					    "vnc_tls_cert",
+					    "vnc_tls_key",
 					    "control_fd",
 					    "detached",
 					    "control_path",

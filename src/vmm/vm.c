@@ -275,6 +275,13 @@ int vm_screen_text(struct vm *v, struct vm_text *out, struct err *e)
 	return vm_screen_read(vm_screen(v), out, e);
 }
 
+int vm_clipboard(struct vm *v, const char **text, struct err *e)
+{
+	if (!v->looker)
+		return err_set(e, ENODEV, "the VM has no screen: start it with --display vga");
+	return vm_screen_cut(v->looker, text, e);
+}
+
 /* ---- the end ---- */
 
 int vm_free(struct vm *v)

@@ -56,6 +56,8 @@ struct vm_text {
 	char *text; /* UTF-8, a line for each row; the caller's to free() */
 };
 int vm_screen_text(struct vm *v, struct vm_text *out, struct err *e);
+/* What a VNC client cut last: see vm_screen.h, vm_screen_cut(). -ENODEV: there is no screen. */
+int vm_clipboard(struct vm *v, const char **text, struct err *e);
 void vm_power_button(struct vm *v);
 /* A break on the serial line. */
 void vm_break(struct vm *v);
@@ -72,6 +74,8 @@ int vm_keys(struct vm *v, const u16 *events, unsigned n);
  * has places, vm_pointer() is what is left. */
 bool vm_point(struct vm *v, unsigned x, unsigned y, int wheel, unsigned buttons);
 /* The mouse moves; buttons: bits, left, right, middle. */
+/* Who looks would like the screen to be so large. */
+void vm_resize(struct vm *v, unsigned width, unsigned height);
 void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons);
 /* Requests of its disk i that the host failed so far; false: there is no such disk. */
 bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);

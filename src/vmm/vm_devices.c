@@ -251,6 +251,23 @@ const struct screen *vm_screen(struct vm *v)
 	return NULL;
 }
 
+void vm_resize(struct vm *v, unsigned width, unsigned height)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->resize)
+			v->devices[i].cls->resize(v->devices[i].dev, width, height);
+}
+
+int vm_boot_mode(void *opaque, unsigned mode, struct boot_screen *out)
+{
+	struct vm *v = opaque;
+
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->boot_mode)
+			return v->devices[i].cls->boot_mode(v->devices[i].dev, mode, out);
+	return -ENOENT;
+}
+
 /* The first that the guest listens to: what was asked for by --device comes before what every screen has. */
 int vm_keys(struct vm *v, const u16 *events, unsigned n)
 {

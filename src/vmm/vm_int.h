@@ -129,6 +129,8 @@ int vm_add_devices(struct vm *v, struct err *e);
 void vm_free_devices(struct vm *v);
 /* What is shown; NULL: the VM has no screen. */
 const struct screen *vm_screen(struct vm *v);
+/* For boot_params.screen; opaque: the VM. */
+int vm_boot_mode(void *opaque, unsigned mode, struct boot_screen *out);
 /* New reference: what there is, by id, with its class and PCI slot. */
 json_t *vm_devices_json(struct vm *v);
 

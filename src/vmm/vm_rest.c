@@ -31,6 +31,8 @@ int vm_boot(struct vm *v, struct err *e)
 		.nmodules = c->nmodules,
 		.open = boot_files_hand_out,
 		.open_opaque = &v->files,
+		.screen = vm_screen(v) ? vm_boot_mode : NULL,
+		.screen_opaque = v,
 	};
 	struct cpu_state *s = aligned_alloc(64, ROUND_UP(sizeof(*s), 64));
 	must(s);

@@ -37,6 +37,10 @@ void vm_screen_end(struct vm_screen *v);
  * -EBUSY: one is being made. */
 int vm_screen_shot(struct vm_screen *v, int fd, vm_shot_fn *done, void *opaque, struct err *e);
 
+/* What a VNC client cut last, UTF-8 if it keeps to the protocol; there until the loop goes on. -ENODATA: nothing;
+ * -E2BIG: too much. */
+int vm_screen_cut(struct vm_screen *v, const char **text, struct err *e);
+
 /* What a screen of text says; vm_screen_text.c. At most 100 rows. -ENODATA: it shows a picture. */
 int vm_screen_read(const struct screen *screen, struct vm_text *out, struct err *e);
 

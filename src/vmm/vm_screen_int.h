@@ -36,6 +36,8 @@ struct vm_screen {
 	unsigned down[VM_KEYS_DOWN_MAX], ndown; /* keys that clients hold */
 	unsigned buttons, x, y;                 /* of the mouse, as last told */
 	bool placed;
+	char cut[VNC_TEXT_MAX + 1]; /* what a client cut last */
+	u32 cut_bytes;              /* more than there is room for: it was too long */
 	/* The thread's. */
 	struct screen_view view;
 	bool logging; /* the dirty log is on */

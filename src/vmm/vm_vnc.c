@@ -47,12 +47,12 @@ static bool band(struct vnc_msg *m, const struct screen_view *v, unsigned y, uns
 	return true;
 }
 
-static void describe(struct vnc_msg *m, const struct screen_view *v, bool all)
+static void describe(struct vnc_msg *m, const struct screen_view *v, bool all, bool sizes)
 {
 	unsigned height = v->frame.height;
 	bool fits = !all;
 
-	*m = (struct vnc_msg){ .type = VNC_PICTURE, .a = v->frame.width, .b = height };
+	*m = (struct vnc_msg){ .type = VNC_PICTURE, .a = v->frame.width, .b = height, .c = sizes };
 	for (unsigned y = v->first / BAND * BAND; fits && y < v->last; y += BAND)
 		fits = band(m, v, y, MIN(BAND, height - y));
 	if (fits)
@@ -70,10 +70,12 @@ static void start_log(struct vm_screen *v)
 	struct err e;
 
 	if (!v->dirty) {
-		v->dirty = xcalloc(ROUND_UP(s->bytes / PAGE_BYTES, 64) / 64, sizeof(*v->dirty));
+		v->dirty = xcalloc(ROUND_UP(s->bytes / PAGE_BYTES, 64) / 64 + 1, sizeof(*v->dirty));
 		screen_view_init(&v->view, v->cfg.vnc->pixels);
 	}
-	if (cpu_vm_dirty_start(v->cfg.cpus, CPU_LOG_SCREEN, s->off, s->bytes, &e) < 0)
+	if (!s->bytes) /* no memory of its own: it tells by itself */
+		v->logging = true;
+	else if (cpu_vm_dirty_start(v->cfg.cpus, CPU_LOG_SCREEN, s->off, s->bytes, &e) < 0)
 		log_warn("%s", err_local(&e));
 	else
 		v->logging = true;
@@ -81,7 +83,7 @@ static void start_log(struct vm_screen *v)
 
 void vm_vnc_rest(struct vm_screen *v)
 {
-	if (v->logging)
+	if (v->logging && v->cfg.screen->bytes)
 		cpu_vm_dirty_stop(v->cfg.cpus, CPU_LOG_SCREEN);
 	v->logging = false;
 }
@@ -96,12 +98,12 @@ u64 vm_vnc_look(struct vm_screen *v, bool anew)
 	if (!v->logging)
 		start_log(v);
 	memset(v->dirty, 0, bytes);
-	if (v->logging && cpu_vm_dirty_collect(v->cfg.cpus, CPU_LOG_SCREEN, v->dirty, &e) < 0)
+	if (v->logging && bytes && cpu_vm_dirty_collect(v->cfg.cpus, CPU_LOG_SCREEN, v->dirty, &e) < 0)
 		all = true;
 	bool any = screen_view_update(&v->view, v->cfg.screen, all || !v->logging ? NULL : v->dirty);
 	if (!any && !anew)
 		return clock_mono_ns() + IDLE_NS;
-	describe(&m, &v->view, anew || v->view.resized);
+	describe(&m, &v->view, anew || v->view.resized, !v->cfg.screen->bytes);
 	pthread_mutex_lock(&v->lock);
 	v->unseen = true;
 	v->width = v->view.frame.width;
@@ -202,7 +204,28 @@ static void seen(struct vm_screen *v)
 	pthread_mutex_unlock(&v->lock);
 }
 
-static void heard(struct vm_screen *v, const struct vnc_msg *m)
+static void cut(struct vm_screen *v, const struct vnc_msg *m, size_t bytes)
+{
+	u32 n = m->a > VNC_TEXT_MAX ? 0 : m->a;
+
+	if (n > bytes)
+		return;
+	v->cut_bytes = m->a;
+	memcpy(v->cut, m->text, n);
+	v->cut[n] = '\0';
+}
+
+int vm_screen_cut(struct vm_screen *v, const char **text, struct err *e)
+{
+	*text = v->cut;
+	if (v->cut_bytes > VNC_TEXT_MAX)
+		return err_set(e, E2BIG, "what a VNC client cut last is too long to be typed: %u bytes, at most %u",
+			       v->cut_bytes, VNC_TEXT_MAX);
+	return v->cut_bytes ? 0 : err_set(e, ENODATA, "no VNC client has cut a text");
+}
+
+/* bytes: what came behind the fixed part. */
+static void heard(struct vm_screen *v, const struct vnc_msg *m, size_t bytes)
 {
 	switch (m->type) {
 	case VNC_HELLO: /* it was started again, without clients */
@@ -219,6 +242,13 @@ static void heard(struct vm_screen *v, const struct vnc_msg *m)
 		break;
 	case VNC_POINTER:
 		pointer(v, m);
+		break;
+	case VNC_TEXT:
+		cut(v, m, bytes);
+		break;
+	case VNC_SIZE:
+		if (m->a && m->b)
+			vm_resize(v->cfg.vm, MIN(m->a, VNC_WIDTH_MAX), MIN(m->b, VNC_HEIGHT_MAX));
 		break;
 	default:
 		break;
@@ -243,7 +273,7 @@ static void on_link(void *opaque, u32 events)
 			return;
 		}
 		if (n >= (ssize_t)VNC_MSG_BYTES(0))
-			heard(v, &m);
+			heard(v, &m, (size_t)n - VNC_MSG_BYTES(0));
 	}
 }
 

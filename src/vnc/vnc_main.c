@@ -4,19 +4,22 @@
  * link closes.
  *
  * This process reads the password and stays outside of the sandbox, to start another one whenever the one that speaks
- * with clients has died: it never reads what anybody sends.
+ * with clients has died: it never reads what anybody sends. With TLS the other one has a child in front of it
+ * (vnc_front.h), and dies with it.
  */
 #include "base/clock.h"
 #include "base/helper.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "vnc/vnc.h"
+#include "vnc/vnc_front.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define WAIT_FIRST_MS 50
@@ -29,17 +32,53 @@ static bool vmm_gone(int timeout_ms)
 	return poll(&p, 1, timeout_ms) > 0;
 }
 
-static int child(const char *name, const char *password)
+/* TLS in front of it, in another process and another sandbox. Returns this end of the door. */
+static int start_front(struct vnc_front *f)
 {
 	struct err e;
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		close(sv[0]);
+		close(VNC_LINK_FD);
+		close(VNC_PIXELS_FD);
+		f->listen_fd = VNC_LISTEN_FD;
+		f->door = sv[1];
+		if (vnc_front_sandbox(&e) < 0) {
+			log_error("mica-vnc: %s", err_local(&e));
+			_exit(1);
+		}
+		_exit(vnc_front_serve(f));
+	}
+	close(sv[1]);
+	return pid < 0 ? -1 : sv[0];
+}
+
+/* tls: NULL: clients come as they are. */
+static int child(const char *name, const char *password, struct vnc_front *tls)
+{
+	struct err e;
+	int door = -1;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (tls) {
+		if ((door = start_front(tls)) < 0) {
+			log_error("mica-vnc: %s", strerror(errno));
+			return 1;
+		}
+		close(VNC_LISTEN_FD);
+		gnutls_certificate_free_credentials(tls->cred);
+	}
 	const u32 *pixels = mmap(NULL, VNC_PIXELS_BYTES, PROT_READ, MAP_SHARED | MAP_NORESERVE, VNC_PIXELS_FD, 0);
 	if (pixels == MAP_FAILED || vnc_sandbox(&e) < 0) {
 		log_error("mica-vnc: %s", pixels == MAP_FAILED ? strerror(errno) : err_local(&e));
 		return 1;
 	}
-	return vnc_serve(name, password, pixels);
+	return vnc_serve(name, password, pixels, door);
 }
 
 /* The first line of the file. */
@@ -57,21 +96,28 @@ int main(int argc, char **argv)
 {
 	char password[256] = "";
 	int wait_ms = WAIT_FIRST_MS, status = 0;
+	struct vnc_front front = { .password = password };
+	struct err e;
 
 	helper_begin("mica-vnc", VNC_PIXELS_FD - VNC_LINK_FD);
 	if (argc < 2)
 		return 2;
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (argc > 2 && !read_password(password, sizeof(password), argv[2])) {
+	if (argc > 2 && *argv[2] && !read_password(password, sizeof(password), argv[2])) {
 		log_error(_("mica-vnc: %s: there is no password in its first line"), argv[2]);
+		return 1;
+	}
+	bool tls = argc > 3;
+	if (tls && vnc_front_load(&front, argv[3], argc > 4 ? argv[4] : NULL, &e) < 0) {
+		log_error("mica-vnc: %s", err_local(&e));
 		return 1;
 	}
 	while (!vmm_gone(0)) {
 		u64 began = clock_mono_ns();
 		pid_t pid = fork();
 		if (pid == 0)
-			_exit(child(argv[1], password));
+			_exit(child(argv[1], password, tls ? &front : NULL));
 		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 		if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)

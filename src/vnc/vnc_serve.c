@@ -7,7 +7,10 @@
  * sends each client what was marked as changed since that client last asked. A client that takes nothing, or stops in
  * the midst of a message, is waited for CLIENT_WAIT_MS at most, and dropped.
  */
+#include "base/i18n.h"
+#include "base/log.h"
 #include "vnc/vnc.h"
+#include "vnc/vnc_front.h"
 #include "vnc/vnc_keys.h"
 
 #include <poll.h>
@@ -19,6 +22,8 @@
 struct server {
 	rfbScreenInfoPtr screen;
 	unsigned clients;
+	int door;   /* -1: clients are accepted here */
+	bool sizes; /* the guest may follow a client's size */
 	char *passwords[2];
 };
 
@@ -54,6 +59,56 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
 	tell(VNC_POINTER, (u32)MAX(x, 0), (u32)MAX(y, 0), (u32)buttons, MSG_DONTWAIT);
 }
 
+/* A client's clipboard, for whoever types it: it is a person at the client who cut it there. */
+static void tell_text(const char *s, size_t n)
+{
+	static struct vnc_msg m;
+
+	m.type = VNC_TEXT;
+	m.a = (u32)MIN(n, UINT32_MAX);
+	memcpy(m.text, s, n <= VNC_TEXT_MAX ? n : 0);
+	send(VNC_LINK_FD, &m, VNC_MSG_BYTES(0) + (n <= VNC_TEXT_MAX ? n : 0), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ClientCutText (RFC 6143 7.5.6) is Latin-1. */
+static void on_cut(char *s, int n, rfbClientPtr cl)
+{
+	char out[2 * VNC_TEXT_MAX];
+	size_t k = 0;
+
+	(void)cl;
+	for (int i = 0; i < n && k + 2 <= sizeof(out); i++) {
+		u8 c = (u8)s[i];
+
+		if (c >= 0x80)
+			out[k++] = (char)(0xc0 | c >> 6);
+		out[k++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+	}
+	tell_text(out, k);
+}
+
+/* The extended clipboard's (RFB protocol, community version, 7.7.27). */
+static void on_cut_utf8(char *s, int n, rfbClientPtr cl)
+{
+	(void)cl;
+	tell_text(s, n > 0 ? strnlen(s, (size_t)n) : 0);
+}
+
+/* SetDesktopSize (RFB protocol, community version, 7.4.11). What comes of it is the guest's to say: it shows when the
+ * screen's size is another. */
+static int on_size(int width, int height, int n, struct rfbExtDesktopScreen *screens, rfbClientPtr cl)
+{
+	struct server *s = cl->screen->screenData;
+
+	(void)screens;
+	if (!s->sizes)
+		return rfbExtDesktopSize_ResizeProhibited;
+	if (n != 1 || width < 1 || height < 1 || width > (int)VNC_WIDTH_MAX || height > (int)VNC_HEIGHT_MAX)
+		return rfbExtDesktopSize_InvalidScreenLayout;
+	tell(VNC_SIZE, (u32)width, (u32)height, 0, MSG_DONTWAIT);
+	return rfbExtDesktopSize_Success;
+}
+
 /* ---- clients ---- */
 
 static void on_gone(rfbClientPtr cl)
@@ -74,16 +129,44 @@ static enum rfbNewClientAction on_client(rfbClientPtr cl)
 	return RFB_CLIENT_ACCEPT;
 }
 
+/* Through the door (vnc_front.h). */
+static int receive(int door, char *kind)
+{
+	union {
+		struct cmsghdr h;
+		char b[CMSG_SPACE(sizeof(int))];
+	} c = { 0 };
+	struct iovec v = { kind, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = c.b, .msg_controllen = sizeof(c.b) };
+	ssize_t n = recvmsg(door, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	int fd = -1;
+
+	if (n == 0) {
+		log_warn(_("the process that speaks TLS with VNC clients is gone; it is started again"));
+		_exit(1);
+	}
+	if (n == 1 && m.msg_controllen >= CMSG_LEN(sizeof(int)) && c.h.cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(&c.h), sizeof(fd));
+	return fd;
+}
+
 static void come_in(struct server *s)
 {
-	int fd = accept4(VNC_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	char kind = VNC_DOOR_ANY;
+	int fd =
+	    s->door >= 0 ? receive(s->door, &kind) : accept4(VNC_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
-	if (s->clients >= VNC_CLIENTS_MAX || fd >= FD_SETSIZE)
+	if (s->clients >= VNC_CLIENTS_MAX || fd >= FD_SETSIZE) {
 		close(fd);
-	else
-		rfbNewClient(s->screen, fd);
+		return;
+	}
+	rfbClientPtr cl = rfbNewClient(s->screen, fd);
+	if (cl && kind == VNC_DOOR_ADMITTED) {
+		cl->protocolMinorVersion = 8;
+		cl->state = RFB_INITIALISATION;
+	}
 }
 
 /* ---- from the VM ---- */
@@ -113,6 +196,7 @@ static void picture(struct server *s, const struct vnc_msg *m, ssize_t n, const 
 	if (n < (ssize_t)VNC_MSG_BYTES(0) || m->type != VNC_PICTURE || m->nrects > VNC_RECTS_MAX ||
 	    n < (ssize_t)VNC_MSG_BYTES(m->nrects) || w < 1 || h < 1 || m->a > VNC_WIDTH_MAX || m->b > VNC_HEIGHT_MAX)
 		return;
+	s->sizes = m->c;
 	if (w != s->screen->width || h != s->screen->height)
 		resize(s, pixels, w, h);
 	for (u32 i = 0; i < m->nrects; i++) {
@@ -163,6 +247,9 @@ static int make(struct server *s, const char *name, const char *password, const 
 	r->kbdAddEvent = on_key;
 	r->ptrAddEvent = on_pointer;
 	r->newClientHook = on_client;
+	r->setDesktopSizeHook = on_size;
+	r->setXCutText = on_cut;
+	r->setXCutTextUTF8 = on_cut_utf8;
 	rfbSetCursor(r, NULL); /* the guest draws its own */
 	s->passwords[0] = (char *)(uintptr_t)password;
 	if (*password) {
@@ -177,7 +264,7 @@ static int make(struct server *s, const char *name, const char *password, const 
 static void wait_for_any(struct server *s)
 {
 	struct pollfd p[2 + VNC_CLIENTS_MAX] = { { .fd = VNC_LINK_FD, .events = POLLIN },
-						 { .fd = VNC_LISTEN_FD, .events = POLLIN } };
+						 { .fd = s->door >= 0 ? s->door : VNC_LISTEN_FD, .events = POLLIN } };
 	rfbClientIteratorPtr it = rfbGetClientIterator(s->screen);
 	rfbClientPtr cl;
 	unsigned n = 2;
@@ -190,9 +277,9 @@ static void wait_for_any(struct server *s)
 		come_in(s);
 }
 
-int vnc_serve(const char *name, const char *password, const u32 *pixels)
+int vnc_serve(const char *name, const char *password, const u32 *pixels, int door)
 {
-	struct server s = { 0 };
+	struct server s = { .door = door };
 
 	if (make(&s, name, password, pixels) < 0)
 		return 1;

@@ -58,7 +58,8 @@ int vnc_check(const char *where, bool password, struct err *e)
 	if (!loopback(ai) && !password)
 		r = err_set(e, EPERM,
 			    "vnc=%s: whoever reaches that address would have the guest's keyboard: add "
-			    "password-file=FILE, or listen at 127.0.0.1 and come by ssh",
+			    "password-file=FILE, and tls-cert=FILE so that nobody reads along; or listen at "
+			    "127.0.0.1 and come by ssh",
 			    where);
 	freeaddrinfo(ai);
 	return r;
@@ -109,7 +110,7 @@ static int make_pixels(u32 **pixels, struct err *e)
 	return steal_fd(&fd);
 }
 
-static int start(struct vnc_link *l, int listener, const char *password_file, const char *name, struct err *e)
+static int start(struct vnc_link *l, int listener, const struct vnc_access *a, const char *name, struct err *e)
 {
 	char path[4200];
 	int sv[2];
@@ -124,7 +125,12 @@ static int start(struct vnc_link *l, int listener, const char *password_file, co
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_sys(e, errno, "cannot make a socket pair");
 	auto_close int ours = sv[0], theirs = sv[1];
-	char *argv[] = { "mica-vnc", (char *)(uintptr_t)name, (char *)(uintptr_t)password_file, NULL };
+	char *argv[] = { "mica-vnc",
+			 (char *)(uintptr_t)name,
+			 (char *)(uintptr_t)(a->password_file ? a->password_file : ""),
+			 (char *)(uintptr_t)a->tls_cert,
+			 (char *)(uintptr_t)a->tls_key,
+			 NULL };
 	if ((r = helper_spawn(&pid, path, argv, theirs, (const int[]){ listener, pixels }, 2, e)) < 0)
 		return r;
 	close(steal_fd(&theirs));
@@ -138,12 +144,15 @@ static int start(struct vnc_link *l, int listener, const char *password_file, co
 	return 0;
 }
 
-int vnc_start(struct vnc_link *l, int listen_fd, const char *password_file, const char *name, struct err *e)
+int vnc_start(struct vnc_link *l, int listen_fd, const struct vnc_access *a, const char *name, struct err *e)
 {
+	const char *const files[] = { a->password_file, a->tls_cert, a->tls_key };
+
 	*l = (struct vnc_link){ .fd = -1 };
-	if (password_file && access(password_file, R_OK) < 0)
-		return err_sys(e, errno, "%s: cannot read it", password_file);
-	int r = start(l, listen_fd, password_file, name, e);
+	for (unsigned i = 0; i < ARRAY_LEN(files); i++)
+		if (files[i] && access(files[i], R_OK) < 0)
+			return err_sys(e, errno, "%s: cannot read it", files[i]);
+	int r = start(l, listen_fd, a, name, e);
 	if (r < 0)
 		vnc_close(l);
 	return r;

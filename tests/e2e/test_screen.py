@@ -12,8 +12,9 @@ import threading
 import time
 
 import bootdisk
+import debian_kernel
 import pytest
-from conftest import BOOT, ENGINE, TOP, console, patience
+from conftest import BOOT, ENGINE, TOP, console, initramfs, patience
 from test_firmware import needs_bios
 
 sys.path.insert(0, os.path.join(TOP, "tests/machine"))
@@ -42,9 +43,9 @@ def free_port():
 
 class Screen:
     """A VM with one, which VNC clients see."""
-    def __init__(self, mica, disk, folder, more=""):
+    def __init__(self, mica, folder, boot, more=""):
         self.mica, self.port, self.control, self.dir = mica, free_port(), str(folder / "control"), folder
-        self.vm = console.Machine([mica, "run", "--disk", str(disk), "--engine", ENGINE, "--memory", "256M", "--display",
+        self.vm = console.Machine([mica, "run", *boot, "--engine", ENGINE, "--memory", "256M", "--display",
                                    f"vnc=127.0.0.1:{self.port}{more}", "--control", self.control], keep_errors=True, start_new_session=True)
 
     def text(self):
@@ -84,6 +85,19 @@ class Screen:
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
                 return [pid] + [p for child in f.read().split() for p in below(int(child))]
         return sum(int(n) for p in below(self.vm.process.pid) for n in stat(p)[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def start(mica, tmp_path):
+    """start(BOOT, MORE): a Screen, ended with the test."""
+    started = []
+
+    def one(boot, more=""):
+        started.append(Screen(mica, tmp_path, boot, more))
+        return started[-1]
+    yield one
+    for s in started:
+        s.vm.close()
 
 
 PAGE = """<!DOCTYPE html><body><script type="module">
@@ -145,19 +159,19 @@ def screen(mica, image, tiny, tmp_path_factory):
              "boot/grub/grub.cfg": bootdisk.config("console=tty0 quiet panic=-1 ask=1", "/vmlinuz", "/initrd").encode()}
     bootdisk.file_system(folder / "root.img", files, 24)
     bootdisk.bios(folder / "disk.img", folder / "root.img")
-    s = Screen(mica, folder / "disk.img", folder)
+    s = Screen(mica, folder, ["--disk", str(folder / "disk.img")])
     s.expect(r"(?m)^@ask", BOOT)
     yield s
     s.vm.close()
 
 
-def same_picture(theirs, ours):
+def same_picture(theirs, ours, size=(720, 400)):
     """Asks both until they agree: the cursor blinks."""
     for _ in range(20):
         a, b = theirs(), ours()
         if a == b:
             break
-    assert a[:2] == b[:2] == (720, 400)
+    assert a[:2] == b[:2] == size
     assert a == b, sum(x != y for x, y in zip(a[2], b[2]))
     assert len(set(b[2])) > 1
 
@@ -185,6 +199,19 @@ def test_novnc(screen, browser, tmp_path):
     same_picture(seen, screen.picture)
 
 
+def test_what_a_client_cut_is_typed_when_it_is_asked_for(screen):
+    def paste():
+        return subprocess.run([screen.mica, "type", "--control", screen.control, "--clipboard"], stderr=subprocess.PIPE, text=True, check=False)
+    assert "no VNC client has cut a text" in paste().stderr
+    client = rfb.Client(("127.0.0.1", screen.port))
+    client.cut("Cut, then typed.\n")
+    client.ask()
+    client.update()
+    assert paste().returncode == 0
+    screen.expect(r"(?m)^@heard Cut, then typed\.", 60)
+    client.close()
+
+
 def test_a_client_of_an_idle_console_costs_nothing(screen):
     client = rfb.Client(("127.0.0.1", screen.port))
     client.ask()
@@ -199,12 +226,85 @@ def test_a_client_of_an_idle_console_costs_nothing(screen):
     assert used < 0.03
 
 
+def glyphs():
+    """Characters by their 16 lines, of the font that SeaBIOS's video BIOS has; Linux's 8x16 differs in a few letters."""
+    with open("/usr/share/seabios/vgabios-stdvga.bin", "rb") as f:
+        rom = f.read()
+    at = rom.index(bytes.fromhex("00007e81a58181bd9981817e00000000")) - 16
+    return {rom[at + 16 * c:at + 16 * c + 16]: chr(c) for c in range(32, 127)}
+
+
+def letters(picture, known):
+    """What is written in a picture, cell by cell."""
+    width, height, pixels = picture
+    rows = []
+    for top in range(0, height - 15, 16):
+        cells = [bytes(sum((pixels[(top + y) * width + left + x] != 0) << (7 - x) for x in range(8)) for y in range(16))
+                 for left in range(0, width, 8)]
+        rows.append("".join(known.get(c, "?") for c in cells).rstrip())
+    return "\n".join(rows)
+
+
 @needs_gvnc
-def test_a_password_is_asked_for(mica, screen, tmp_path):
+def test_a_graphical_console_of_a_kernel_without_firmware(start, image, tmp_path):
+    """vesafb finds the mode that the command line asks the loader for, and draws its console there: others see the same, and it can be read."""
+    kept = debian_kernel.fetch(image, tmp_path / "fetch")
+    if not kept:
+        pytest.skip("no package archive to fetch Debian's kernel from")
+    s = start(["--kernel", os.path.join(kept, "vmlinuz"), "--append", "console=tty0 vga=0x344 quiet"])
+    end, known, text = time.monotonic() + patience.seconds(BOOT), glyphs(), ""
+    while "end Kernel panic" not in text and time.monotonic() < end:
+        time.sleep(1)
+        text = letters(s.picture(), known) if os.path.exists(s.control) else ""
+    assert re.search(r"Kernel panic - not syncing: .FS: Unable to .ount root .s on unkno.n-block", text), text
+    same_picture(s.seen, s.picture, (1024, 768))
+
+
+@needs_gvnc
+def test_virtio_gpu(start, image, tmp_path):
+    """Linux's driver puts its console there; it types, others see the same picture, and its size follows a client's."""
+    kept = debian_kernel.fetch(image, tmp_path / "fetch")
+    if not kept:
+        pytest.skip("no package archive to fetch Debian's kernel from")
+
+    def read(path):
+        with open(os.path.join(kept, path), "rb") as f:
+            return f.read()
+    debian_kernel.modules_of(read, ["virtio_pci", "virtio_gpu"], tmp_path / "modules")
+    initramfs.write(tmp_path / "initrd", os.path.join(TOP, "tests/e2e/init"), os.path.join(image, "busybox"), tmp_path / "modules")
+    s = start(["--kernel", os.path.join(kept, "vmlinuz"), "--initrd", str(tmp_path / "initrd"), "--append",
+               "console=tty0 quiet ask=1"], ",screen=virtio")
+    known = glyphs()
+
+    def expect(pattern, size):
+        end, picture, text = time.monotonic() + patience.seconds(BOOT), (0, 0), ""
+        while not (re.search(pattern, text) and picture[:2] == size) and time.monotonic() < end:
+            time.sleep(1)
+            if os.path.exists(s.control):
+                picture = s.picture()
+                text = letters(picture, known)
+        assert re.search(pattern, text) and picture[:2] == size, (picture[:2], text)
+    expect(r"(?m)^@ask", (1024, 768))
+    assert s.type("7a:23", "7a:17", "7a:1c") == "key codes"
+    expect(r"(?m)^@heard hi", (1024, 768))
+    same_picture(s.seen, s.picture, (1024, 768))
+    client = rfb.Client(("127.0.0.1", s.port), sizes=True)
+    client.ask()
+    client.update()
+    client.resize(800, 600)
+    expect(r"(?m)^@heard hi", (800, 600))
+    while client.width != 800:
+        client.ask(incremental=True)
+        client.update()
+    assert (client.height, client.size_answer) == (600, 0)
+    client.close()
+
+
+@needs_gvnc
+def test_a_password_is_asked_for(start, screen, tmp_path):
     (tmp_path / "password").write_text("geheim\n")
     shutil.copyfile(screen.dir / "disk.img", tmp_path / "disk.img")
-    s = Screen(mica, tmp_path / "disk.img", tmp_path, f",password-file={tmp_path}/password")
+    s = start(["--disk", str(tmp_path / "disk.img")], f",password-file={tmp_path}/password")
     s.expect("SeaBIOS", BOOT)
     assert "password check failed" in s.type("61:1e", password="falsch")
     assert s.type("61:1e", password="geheim") == "key codes"
-    s.vm.close()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_virtio_dev.c - network, console, socket, file system, input and balloon devices with a hostile driver.
+ * fuzz_virtio_dev.c - network, console, socket, file system, display, input and balloon devices with a hostile driver.
  *
  * The input: which device, its features, then the bytes of guest memory from 0 on, where the queues' rings
  * are, and so descriptors that point anywhere, at each other and outside. Twice each queue is notified and
@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "device/chr.h"
+#include "device/display/screen.h"
 #include "device/input/key.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
@@ -50,6 +51,18 @@ static void irq_config(struct virtio_dev *d)
 	must(d->status);
 }
 
+/* At what a display shows. */
+static void look(const struct screen *s)
+{
+	static u32 line[SCREEN_WIDTH_MAX];
+	struct screen_frame f;
+
+	s->frame(s->opaque, &f);
+	must(f.width && f.height && f.width <= SCREEN_WIDTH_MAX && f.height <= SCREEN_HEIGHT_MAX);
+	s->line(&f, 0, line);
+	s->line(&f, f.height - 1, line);
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	static const u8 mac[6] = { 2 };
@@ -68,7 +81,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	memcpy(ram->host, data + 16, MIN(size - 16, RAM_BYTES));
 
-	switch (data[0] % 7) {
+	switch (data[0] % 8) {
 	case 0:
 		must(virtio_net_new(&d, ram, loop, sv[1], mac, NULL) == 0);
 		break;
@@ -82,9 +95,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	case 3: /* or mica-share */
 		d = virtio_fs_new(ram, loop, sv[1], "tag");
 		break;
+	case 4:
+		d = virtio_gpu_new(ram, loop);
+		close(sv[1]);
+		break;
 	case 5:
 	case 6:
-		d = virtio_input_new(ram, loop, data[0] % 7 == 5);
+		d = virtio_input_new(ram, loop, data[0] % 8 == 5);
 		close(sv[1]);
 		break;
 	default:
@@ -131,6 +148,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		while (recv(sv[0], other, sizeof(other), 0) > 0)
 			;
 	}
+	if (data[0] % 8 == 4)
+		look(virtio_gpu_screen(d));
 	virtio_free(d);
 	chr_free(chr);
 	if (chr)

@@ -4,11 +4,11 @@ import socket
 import struct
 import zlib
 
-RAW, ZLIB, DESKTOP_SIZE, KEY_CODES = 0, 6, -223, -258
+RAW, ZLIB, DESKTOP_SIZE, KEY_CODES, SIZES = 0, 6, -223, -258, -308
 
 
 class Client:
-    def __init__(self, path, encoding=RAW):
+    def __init__(self, path, encoding=RAW, sizes=False):
         self.s = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET)
         self.s.settimeout(20)
         self.s.connect(path)
@@ -22,7 +22,9 @@ class Client:
         self.read(16)
         self.name = self.read(struct.unpack(">I", self.read(4))[0]).decode()
         self.s.sendall(bytes(4) + struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0))
-        self.s.sendall(struct.pack(">BxHiii", 2, 3, encoding, DESKTOP_SIZE, KEY_CODES))
+        encodings = [encoding, DESKTOP_SIZE, KEY_CODES] + [SIZES] * sizes
+        self.s.sendall(struct.pack(f">BxH{len(encodings)}i", 2, len(encodings), *encodings))
+        self.size_answer = None  # status of SetDesktopSize
         self.z = zlib.decompressobj()
         self.pixels = [0] * (self.width * self.height)
         self.received = 0
@@ -47,7 +49,11 @@ class Client:
         count, rects = struct.unpack(">xH", self.read(3))[0], []
         for _ in range(count):
             x, y, w, h, encoding = struct.unpack(">HHHHi", self.read(12))
-            if encoding == DESKTOP_SIZE:
+            if encoding == SIZES:
+                self.read(16 * self.read(4)[0])
+                if x == 1:
+                    self.size_answer = y
+            if encoding in (DESKTOP_SIZE, SIZES):
                 self.width, self.height = w, h
                 self.pixels = [0] * (w * h)
                 continue
@@ -62,6 +68,13 @@ class Client:
             rects.append((x, y, w, h))
             self.received += w * h
         return rects
+
+    def resize(self, width, height):
+        self.s.sendall(struct.pack(">BxHHBxIHHHHI", 251, width, height, 1, 1, 0, 0, width, height, 0))
+
+    def cut(self, text):
+        data = text.encode("latin-1")
+        self.s.sendall(struct.pack(">BxxxI", 6, len(data)) + data)
 
     def key(self, keysym, down):
         self.s.sendall(struct.pack(">BBHI", 4, down, 0, keysym))

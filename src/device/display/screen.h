@@ -43,6 +43,8 @@ struct screen_frame {
 
 struct screen {
 	bool (*changed)(void *opaque);
+	/* Which lines, [first, last), since it was last asked, if the size is as before. NULL: any may be. */
+	void (*lines)(void *opaque, unsigned *first, unsigned *last);
 	void (*frame)(void *opaque, struct screen_frame *f);
 	/* out: f->width pixels, 0x00RRGGBB. y < f->height. */
 	void (*line)(const struct screen_frame *f, unsigned y, u32 *out);

@@ -64,17 +64,20 @@ static bool touched(const struct screen_frame *f, const struct screen *s, const 
 bool screen_view_update(struct screen_view *v, const struct screen *s, const u64 *dirty)
 {
 	unsigned width = v->frame.width, height = v->frame.height;
-	bool all = s->changed(s->opaque) || !width || !dirty, any = false;
+	bool changed = s->changed(s->opaque), anew = !width || !dirty, all = changed || anew, any = false;
+	unsigned first = 0, last = SCREEN_HEIGHT_MAX;
 
+	if (all && s->lines)
+		s->lines(s->opaque, &first, &last);
 	if (all)
 		s->frame(s->opaque, &v->frame);
 	else if (!v->frame.bytes)
 		return false;
 	if (v->frame.width != width || v->frame.height != height) {
 		screen_view_clean(v);
-		v->resized = true;
+		v->resized = anew = true;
 	}
-	for (unsigned y = 0; y < v->frame.height; y++)
+	for (unsigned y = anew ? 0 : first; y < (anew ? v->frame.height : MIN(last, v->frame.height)); y++)
 		if (all || touched(&v->frame, s, dirty, y))
 			any |= redraw(v, s, y);
 	return any;

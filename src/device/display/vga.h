@@ -125,6 +125,9 @@ unsigned vga_vbe_pitch(const struct vga *v);
 extern const struct io_ops vga_port_ops, vga_dispi_ops, vga_window_ops, vga_mmio_ops;
 void vga_edid(u8 edid[128]);
 
+/* ---- vga_boot.c; v->lock is not held ---- */
+int vga_boot_mode(struct vga *v, unsigned number, struct boot_screen *out);
+
 /* ---- vga_draw.c ---- */
 void vga_frame(void *opaque, struct screen_frame *f);
 void vga_line(const struct screen_frame *f, unsigned y, u32 *out);

@@ -165,6 +165,11 @@ static const struct screen *class_screen(struct device *d)
 	return &of(d)->screen;
 }
 
+static int class_boot_mode(struct device *d, unsigned mode, struct boot_screen *out)
+{
+	return vga_boot_mode(of(d), mode, out);
+}
+
 const struct device_class vga_device_class = {
 	.rom = "/usr/share/seabios/vgabios-stdvga.bin",
 	.name = "vga",
@@ -173,4 +178,5 @@ const struct device_class vga_device_class = {
 	.role = DEVICE_DISPLAY,
 	.new = new_vga,
 	.screen = class_screen,
+	.boot_mode = class_boot_mode,
 };

@@ -27,6 +27,7 @@
 	DEVICE(xhci,           "usb/xhci.c") \
 	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
+	DEVICE(virtio_gpu,     "virtio/virtio_gpu.c") \
 	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(hpet,           "hpet.c") \
 	DEVICE(vmgenid,        "vmgenid.c") \

@@ -57,4 +57,10 @@ int virtio_input_point(struct virtio_dev *d, unsigned x, unsigned y, int wheel, 
 /* fd: owned, a socket to mica-share (share/share.h). tag: at most SHARE_TAG_MAX bytes. */
 struct virtio_dev *virtio_fs_new(struct ram *ram, struct loop *loop, int fd, const char *tag);
 
+/* A display; 5.7. What it shows is as long there as the device. */
+struct virtio_dev *virtio_gpu_new(struct ram *ram, struct loop *loop);
+const struct screen *virtio_gpu_screen(struct virtio_dev *d);
+/* Whoever looks would like it to be so large; the driver is told. Any thread. */
+void virtio_gpu_resize(struct virtio_dev *d, unsigned width, unsigned height);
+
 #endif

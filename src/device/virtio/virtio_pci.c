@@ -259,6 +259,8 @@ static u32 class_of(u16 id)
 		return 0x010000;
 	case VIRTIO_ID_CONSOLE:
 		return 0x078000;
+	case VIRTIO_ID_GPU:
+		return 0x038000;
 	case VIRTIO_ID_INPUT:
 		return 0x098000;
 	default:

@@ -204,6 +204,74 @@ static void test_linux_32bit(void **unused)
 	}
 }
 
+/* ---- the screen ---- */
+
+static unsigned modes_asked[4], nasked;
+static bool has_text;
+
+static int on_screen(void *opaque, unsigned mode, struct boot_screen *s)
+{
+	*s = (struct boot_screen){ 0 };
+	modes_asked[nasked++ % 4] = mode;
+	if (mode == BOOT_SCREEN_TEXT) {
+		*s = (struct boot_screen){ .columns = 80, .rows = 25, .glyph_lines = 16 };
+		return has_text ? 0 : -ENOENT;
+	}
+	if (mode == 0x117)
+		*s = (struct boot_screen){ 0, 0, 0, 0xc1000000, 16 * MIB, 1024, 768, 16, 2048 };
+	if (mode == 0x143)
+		*s = (struct boot_screen){ 0, 0, 0, 0xc1000000, 16 * MIB, 800, 600, 32, 3200 };
+	return s->width ? 0 : -ENOENT;
+}
+
+/* Returns where boot_params are. */
+static gpa_t boots_with(const char *append)
+{
+	u8 buf[IMAGE_MAX];
+	size_t n = image_linux(buf, 16 * MIB, 0x100000);
+	struct boot_params p = { .append = append, .screen = on_screen };
+
+	nasked = 0;
+	memset(ram_ptr(ram, 0x400, 256), 0, 256);
+	assert_int_equal(load(buf, n, &p), 0);
+	return state.gpr[GPR_RSI];
+}
+
+static void says_text(gpa_t zp)
+{
+	assert_memory_equal(ram_ptr(ram, zp + 6, 2), "\3\x50", 2);
+	assert_memory_equal(ram_ptr(ram, zp + 0x0a, 8), "\3\0\0\0\x19\1\x10\0", 8);
+	assert_int_equal(r64(zp + 0x18), 0);
+}
+
+static void test_linux_screen(void **unused)
+{
+	has_text = true;
+	says_text(boots_with("console=tty0"));
+	assert_memory_equal(ram_ptr(ram, 0x449, 5), "\3\x50\0\0\x10", 5);
+	assert_memory_equal(ram_ptr(ram, 0x463, 2), "\xd4\3", 2);
+	assert_memory_equal(ram_ptr(ram, 0x484, 3), "\x18\x10\0", 3);
+	/* Modes there are not, and words that only look like it. */
+	says_text(boots_with("vga=0x399 video=vga=0x317"));
+	says_text(boots_with("vga=0x317 vga=normal"));
+	/* 5, 6 and 5 bits, by its VBE number plus 200h, in hex or not. */
+	for (unsigned i = 0; i < 2; i++) {
+		gpa_t zp = boots_with(i ? "vga=791 x" : "quiet vga=0x317");
+		assert_int_equal(modes_asked[nasked - 1], 0x117);
+		assert_int_equal(r8(zp + 0x0f), 0x23);
+		assert_memory_equal(ram_ptr(ram, zp + 0x12, 6), "\0\4\0\3\x10\0", 6);
+		assert_int_equal(r32(zp + 0x18), 0xc1000000);
+		assert_int_equal(r32(zp + 0x1c), 256);
+		assert_memory_equal(ram_ptr(ram, zp + 0x24, 10), "\0\x08\5\x0b\6\5\5\0\0\0", 10);
+	}
+	/* A screen without a character set shows a picture. */
+	has_text = false;
+	gpa_t zp = boots_with("quiet");
+	assert_int_equal(r8(zp + 0x0f), 0x23);
+	assert_memory_equal(ram_ptr(ram, zp + 0x24, 10), "\x80\x0c\x08\x10\x08\x08\x08\0\x08\x18", 10);
+	assert_int_equal(r8(0x449), 0);
+}
+
 static void test_linux_moves_or_refuses(void **unused)
 {
 	u8 buf[IMAGE_MAX];
@@ -542,6 +610,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_linux),
+		cmocka_unit_test(test_linux_screen),
 		cmocka_unit_test(test_linux_moves_or_refuses),
 		cmocka_unit_test(test_linux_32bit),
 		cmocka_unit_test(test_linux_refuses),

@@ -151,6 +151,19 @@ static void test_screen_text(void **state)
 	fails("{\"command\":\"screen-text\"}\n", "no-screen", "no screen");
 }
 
+static void test_clipboard(void **state)
+{
+	json_t *j = ask("{\"command\":\"clipboard\"}\n");
+
+	assert_string_equal(json_string_value(json_object_get(json_object_get(j, "result"), "text")),
+			    "a\n\xea\xb0\x80");
+	json_decref(j);
+	vm.picture = true; /* it is no UTF-8 then */
+	fails("{\"command\":\"clipboard\"}\n", "no-text", "not valid UTF-8");
+	vm.no_screen = true;
+	fails("{\"command\":\"clipboard\"}\n", "no-screen", "no screen");
+}
+
 static void test_errors(void **state)
 {
 	fails("hello\n", "bad-json", "not a JSON object (at byte 5)");
@@ -620,6 +633,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_typing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_screen_text, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clipboard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line_drops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf_client_drops, setup, teardown),

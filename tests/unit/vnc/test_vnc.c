@@ -63,7 +63,7 @@ static struct vnc_link l;
 static int listener;
 static struct sockaddr_in at;
 
-static int start(const char *password_file)
+static int start_with(const struct vnc_access *a)
 {
 	struct err e = { 0 };
 	socklen_t n = sizeof(at);
@@ -71,9 +71,14 @@ static int start(const char *password_file)
 	listener = vnc_listen("127.0.0.1:0", &e);
 	if (listener < 0 || getsockname(listener, (struct sockaddr *)&at, &n) < 0)
 		return -1;
-	if (vnc_start(&l, listener, password_file, "a guest", &e) < 0)
+	if (vnc_start(&l, listener, a, "a guest", &e) < 0)
 		fail_msg("%s", e.msg);
 	return 0;
+}
+
+static int start(const char *password_file)
+{
+	return start_with(&(struct vnc_access){ .password_file = password_file });
 }
 
 static int up(void **state)
@@ -198,6 +203,36 @@ static void test_pictures_and_keys(void **state)
 	assert_int_equal(hears(VNC_LOOK).a, 0);
 }
 
+static void cuts(int fd, const char *s, size_t n)
+{
+	u8 head[8] = { 6 };
+
+	st_le32(head + 4, __builtin_bswap32((u32)n));
+	assert_int_equal(send(fd, head, 8, 0), 8);
+	assert_int_equal(send(fd, s, n, 0), (ssize_t)n);
+}
+
+static void test_clipboard(void **state)
+{
+	static char much[VNC_TEXT_MAX + 1];
+	int fd = looks_on();
+
+	assert_int_equal(hears(VNC_LOOK).a, 1);
+	cuts(fd, "a\xe4\xff", 3); /* Latin-1 */
+	struct vnc_msg m = hears(VNC_TEXT);
+	assert_int_equal(m.a, 5);
+	assert_memory_equal(m.text, "a\xc3\xa4\xc3\xbf", 5);
+	memset(much, 'x', sizeof(much));
+	cuts(fd, much, sizeof(much));
+	assert_int_equal(hears(VNC_TEXT).a, VNC_TEXT_MAX + 1);
+	cuts(fd, much, VNC_TEXT_MAX);
+	m = hears(VNC_TEXT);
+	assert_int_equal(m.a, VNC_TEXT_MAX);
+	assert_memory_equal(m.text, much, VNC_TEXT_MAX);
+	close(fd);
+	assert_int_equal(hears(VNC_LOOK).a, 0);
+}
+
 static void test_nonsense_ends_a_client(void **state)
 {
 	int good = looks_on(), bad = looks_on();
@@ -237,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test_setup_teardown(test_pictures_and_keys, up, down),
+		cmocka_unit_test_setup_teardown(test_clipboard, up, down),
 		cmocka_unit_test_setup_teardown(test_nonsense_ends_a_client, up, down),
 		cmocka_unit_test(test_password),
 	};

@@ -7,6 +7,7 @@
 #include "base/state.h"
 #include "device/class.h"
 #include "device/display/screen.h"
+#include "device/display/vga.h"
 #include "device/input/key.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
@@ -409,6 +410,42 @@ static void bars(void **state)
 	assert_null(ram_ptr_ro(ram, LAYOUT_VGA, 1));
 }
 
+/* What a kernel finds that no firmware was run for. */
+static void boot_modes(void **state)
+{
+	const struct screen *s = display_class->screen(display);
+	unsigned slot = pci_dev_get(display)->devfn >> 3;
+	u8 *font = ram->host + s->off + VGA_MEMORY_BYTES + 100, codes[SCREEN_COLUMNS_MAX];
+	static u32 line[SCREEN_WIDTH_MAX];
+	struct screen_frame f;
+	struct boot_screen b;
+
+	/* The ROM has no characters. */
+	assert_int_equal(display_class->boot_mode(display, BOOT_SCREEN_TEXT, &b), -ENOENT);
+	assert_int_equal(display_class->boot_mode(display, 0x144, &b), 0);
+	assert_true(b.width == 1024 && b.height == 768 && b.bits == 32 && b.line_bytes == 4096 && b.bytes == 16 * MIB);
+	assert_int_equal(b.base, cfg_bar(bus, slot, 0));
+	s->frame(s->opaque, &f);
+	assert_true(f.width == 1024 && f.height == 768 && f.line_bytes == 4096);
+	assert_int_equal(display_class->boot_mode(display, 0x14f, &b), -ENOENT);
+	assert_int_equal(display_class->boot_mode(display, 0x112, &b), 0);
+	assert_true(b.width == 640 && b.bits == 24 && b.line_bytes == 1920 && !b.columns);
+	memcpy(font + 16, "\0\0\x7e\x81\xa5\x81\x81\xbd\x99\x81\x81\x7e", 12);
+	font['A' * 16 + 5] = 0x42;
+	assert_int_equal(display_class->boot_mode(display, BOOT_SCREEN_TEXT, &b), 0);
+	assert_true(b.columns == 80 && b.rows == 25 && b.glyph_lines == 16 && !b.width);
+	/* As a kernel writes it. */
+	bus_mmio_write(bus, 0xb8000 + 2 * 81, 2, 0x4e41);
+	s->frame(s->opaque, &f);
+	assert_true(f.width == 720 && f.height == 400);
+	assert_int_equal(s->text(&f, 1, codes), 80);
+	assert_memory_equal(codes, " A ", 3);
+	s->line(&f, 16 + 5, line);
+	assert_int_equal(line[8], 0);
+	assert_int_equal(line[9], 0xaa0000);
+	assert_int_equal(line[10], 0xffff55);
+}
+
 /* ---- both ---- */
 
 static void saved(void **state)
@@ -454,9 +491,12 @@ static void saved(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(controller), T(keyboard_commands), T(scancodes), T(translation), T(names),
-		T(codes),      T(waiting),           T(mouse),     T(limits),      T(bars),
-		T(saved),
+		T(controller), T(keyboard_commands),
+		T(scancodes),  T(translation),
+		T(names),      T(codes),
+		T(waiting),    T(mouse),
+		T(limits),     T(bars),
+		T(boot_modes), T(saved),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
