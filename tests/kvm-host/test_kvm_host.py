@@ -98,6 +98,10 @@ for t in dirty extents run sys; do
 	echo "@rc $?"
 done
 
+section direct32
+timeout 60 test_direct32 2>&1
+echo "@rc $?"
+
 for chips in @IRQCHIPS@; do
 	section "kernel virtio64 $chips"
 	cp /t/pattern /tmp/w/pattern
@@ -180,6 +184,8 @@ def result(tmp_path_factory):
     host.add("t/pattern", virtio_kernel.pattern())
     for test in ("dirty", "extents", "run", "sys"):
         host.add_program("bin/test_" + test, build_path("tests/engine/test_" + test))
+    if os.path.exists(build_path("tests/engine/test_direct32")):
+        host.add_program("bin/test_direct32", build_path("tests/engine/test_direct32"))
     for kernel in [*SOUND, *COMPARED, "virtio64", "timer64"]:
         host.add(f"t/kernel_{kernel}", build_path("tests/machine/kernel_" + kernel))
     for protocol in ("multiboot", "pvh"):
@@ -282,6 +288,16 @@ def test_engine(result, test, wrong):
     text = result.text(f"engine {test}")
     failed = set(re.findall(r"\[  FAILED  \] (\w+)\n", text))
     assert "[       OK ]" in text and failed <= wrong, text
+
+
+@pytest.mark.skipif(not os.path.exists(build_path("tests/engine/test_direct32")), reason="this build translates nothing")
+def test_direct_execution_of_32_bit_code(result):
+    """Here, as not every machine that runs these tests has segments for it."""
+    text = result.text("direct32")
+    assert result.status("direct32") == 0, text
+    # The one that is for hosts without.
+    assert re.findall(r"\[  SKIPPED \] (\w+)\n", text.partition("[==========] 1")[0]) in (["a_host_without"], []), text
+    assert "[       OK ] registers\n" in text and "[       OK ] nobody_gets_out\n" in text, text
 
 
 @pytest.mark.parametrize("kernel", SOUND)

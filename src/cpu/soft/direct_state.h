@@ -68,12 +68,20 @@ struct direct_zygote {
 	bool asked;
 	u64 not_before_ns; /* to ask for the next one */
 };
+/* 32-bit code in runners. */
+enum direct_code32 {
+	CODE32_UNKNOWN, /* nobody has wanted it yet */
+	CODE32_NO,
+	CODE32_YES,
+};
 #define DIRECT_MAX 16 /* runners of a VM */
 struct direct {
 	unsigned n;
 	const char *why; /* there are none, or none could be made */
-	bool born;       /* there has been one: host and price are known */
-	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
+	_Atomic enum direct_code32 code32;
+	const char *why32; /* CODE32_NO */
+	bool born;         /* there has been one: host and price are known */
+	u8 vec_ok;         /* VEC_OK_* that the guest must have on, as they are on in the host */
 	struct direct_zygote zygote;
 	struct direct_host host;
 	struct direct_price price;

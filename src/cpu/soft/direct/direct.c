@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "cpu/soft/direct/direct_code.h"
+#include "cpu/soft/direct/direct_flat.h"
 #include "cpu/soft/direct/direct_map.h"
 #include "cpu/soft/direct/direct_regs.h"
 #include "cpu/soft/direct/direct_who.h"
@@ -94,7 +95,8 @@ static enum verdict stopped(struct soft_cpu *c, struct runner *r)
 			return LEAVE;
 		}
 		if (g[REG_TRAPNO] == TRAP_OF)
-			g[REG_RIP] -= 2; /* INT 4 */
+			/* INTO, INT 4 */
+			g[REG_RIP] -= r->code32 && byte_at(c, (u64)g[REG_RIP] - 1) == 0xce ? 1 : 2;
 		else if (g[REG_TRAPNO] == TRAP_GP && !(g[REG_EFL] & FL_TF) && tsc(c, g)) {
 			n[DX_TSC]++;
 			return GO_ON;
@@ -136,6 +138,10 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 	r->ran = false;
 	pace_enter(&r->pace);
 	direct_regs_put(c, r);
+	if (unlikely(r->code32 != r->map_code32)) {
+		direct_map_forget(r);
+		r->map_code32 = r->code32;
+	}
 	if (r->fault.waits) {
 		/* The access that faulted will be made again, and the guest has provided the page meanwhile: map it
 		 * now. */
@@ -173,15 +179,22 @@ static enum verdict go(struct soft_cpu *c, struct runner *r)
 			v = LEAVE;
 			break;
 		}
+		if (unlikely(r->code32 && !r->strayed && !direct_flat_kept(c, r))) {
+			memset(r->uc->uc_mcontext.gregs, 0, sizeof(gregset_t));
+			r->strayed = true;
+		}
 		if (unlikely(r->strayed)) {
-			/* Guest code jumped into our page, and its registers are lost. The process gets #GP. */
+			/* Guest code jumped into our page, or to where it has no segments, and its registers are lost.
+			 * The process gets #GP. */
 			c->direct.st.exit[DX_GP]++;
 			soft_raise(c, EXC_GP, 0);
 		}
 		u32 pages = direct_map_pages(r);
 		v = stopped(c, r);
+		if (unlikely(r->strayed))
+			v = LEAVE;
 		if (v == GO_ON && ((r->uc->uc_mcontext.gregs[REG_EFL] & LOST_FLAGS) ||
-				   (u16)r->uc->uc_mcontext.gregs[REG_CSGSFS] != USER_CS ||
+				   (u16)r->uc->uc_mcontext.gregs[REG_CSGSFS] != (r->code32 ? USER_CS32 : USER_CS) ||
 				   !soft_canonical((u64)r->uc->uc_mcontext.gregs[REG_RIP])))
 			v = LEAVE;
 		if (v == GO_ON && unlikely(dear(c, r, pages)))
@@ -252,9 +265,11 @@ void direct_saw_host(struct soft_cpu *c)
 {
 	struct mmu_user u;
 
-	if (c->cpl != 3 || !c->vm->direct.n || !(c->efer & EFER_LMA) || c->rip >> 47)
+	u64 at = soft_lin_rip(c);
+
+	if (c->cpl != 3 || !c->vm->direct.n || at >> 47)
 		return;
-	mmu_user_look(c, c->rip & PAGE_MASK, 1, &u);
+	mmu_user_look(c, at & PAGE_MASK, 1, &u);
 	if (u.rights)
 		__atomic_store_n(&c->vm->direct.shown[u.page % ARRAY_LEN(c->vm->direct.shown)], u.page + 1,
 				 __ATOMIC_RELAXED);

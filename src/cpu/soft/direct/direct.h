@@ -68,7 +68,10 @@
  *
  * - LAR, LSL, VERR, VERW, SGDT, SIDT, SLDT, STR, SMSW
  *
- * - INT 80h, which loses the upper half of RAX; SYSENTER, which loses RIP and RSP
+ * - SYSENTER, which loses RIP and RSP; INT 80h, which loses the upper half of RAX, in 64-bit code; SYSCALL, which loses
+ *   EIP, in 32-bit code
+ *
+ * - in 32-bit code all that reads or loads a segment register (direct_flat.c)
  *
  * There is one exception: a page in which the guest has executed CPUID or XGETBV already, in translated code, and where
  * it then computes for longer than a few ticks. It has had its answer, from us. (Statically linked programs have their
@@ -81,6 +84,9 @@
  *   does. So does an instruction of an extension that the host has and the guest's model lacks: no #UD.
  *
  * - MXCSR_MASK, as FXSAVE writes it, is the host's.
+ *
+ * - 32-bit code that reads or loads a segment register by an instruction that direct_scan32.c cannot see finds the
+ *   host's selectors, or ends with #GP. A stop for INT 80h clears the upper half of RAX, which such code cannot see.
  *
  * - At RUNNER_BASE a program finds our pages instead of the guest's. Some of them can be written. A jump there is #GP.
  *
@@ -101,7 +107,9 @@
  *   direct_runner.c                    how it is stopped and started
  *   direct_map.c, direct_fault.c       its mappings: kept as the guest has them; added to at page faults
  *   direct_pages.c, direct_tables.c    the books of its mappings
- *   direct_scan.c, direct_code.c       what is not executed directly, and that it stays so
+ *   direct_flat.c                      32-bit code: its segments, and whether the host has any
+ *   direct_scan.c, direct_scan32.c     what is not executed directly; direct_length.c: lengths of instructions
+ *   direct_code.c                      ... and that it stays so
  */
 #ifndef MICA_SOFT_DIRECT_H
 #define MICA_SOFT_DIRECT_H

@@ -93,7 +93,7 @@ static void learn(struct direct_cost *k, u64 ns, u64 n)
 
 static unsigned slot_of(u64 root)
 {
-	return (unsigned)((root >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32) % DIRECT_BARS;
+	return (unsigned)((root >> 5) * 0x9e3779b97f4a7c15ull >> 32) % DIRECT_BARS;
 }
 
 /* A hash of the tables that the user half of the address space begins with. They stay for as long as a process lives,

@@ -21,10 +21,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* A mark: 0, or what the page was found to be, and of the bytes around it a hash. */
+/* A mark: 0, or what the page was found to be as code of 64 or of 32 bits, and of the bytes around it a hash. */
 #define MARK_KIND 7u
 #define MARK_GUARDED 1u /* nobody has looked yet */
-#define MARK_OF(kind) ((u32)(kind) + 2)
+#define MARK_KINDS(code32) (code32 ? 5u : 2u)
+#define MARK_OF(kind, code32) ((u32)(kind) + MARK_KINDS(code32))
 
 static size_t marks_bytes(const struct soft_vm *vm)
 {
@@ -79,7 +80,7 @@ static u32 hash_of(const u8 *p, unsigned n, u64 h)
 	return (u32)(h >> 32) & ~MARK_KIND;
 }
 
-enum page_kind direct_code_kind(struct soft_cpu *c, const struct mmu_user *u)
+enum page_kind direct_code_kind(struct soft_cpu *c, const struct mmu_user *u, bool code32)
 {
 	_Atomic u32 *mark = &c->vm->direct.code[u->page];
 	u32 was = atomic_load(mark), around = 0;
@@ -93,11 +94,13 @@ enum page_kind direct_code_kind(struct soft_cpu *c, const struct mmu_user *u)
 		around = hash_of(p[0] + PAGE_BYTES - DIRECT_SCAN_BEFORE, DIRECT_SCAN_BEFORE, 1);
 	if (p[2])
 		around = hash_of(p[2], DIRECT_SCAN_BEHIND, around + 2);
-	if (was > MARK_KIND && (was & ~MARK_KIND) == around)
-		return (enum page_kind)((was & MARK_KIND) - 2);
-	enum page_kind kind = direct_scan(&c->vm->direct.host, p[0], p[1], p[2]);
+	u32 known = (was & MARK_KIND) - MARK_KINDS(code32);
+	if (was > MARK_KIND && (was & ~MARK_KIND) == around && known <= PAGE_NEVER)
+		return (enum page_kind)known;
+	const struct direct_host *host = &c->vm->direct.host;
+	enum page_kind kind = code32 ? direct_scan32(host, p[0], p[1], p[2]) : direct_scan(host, p[0], p[1], p[2]);
 	/* Unless it was written meanwhile. */
-	atomic_compare_exchange_strong(mark, &was, around | MARK_OF(kind));
+	atomic_compare_exchange_strong(mark, &was, around | MARK_OF(kind, code32));
 	return was ? kind : PAGE_NEVER;
 }
 

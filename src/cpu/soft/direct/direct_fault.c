@@ -31,7 +31,7 @@ static bool insists(struct soft_cpu *c, struct direct_map *m, u64 page)
 /* u[-1] and u[1] are its neighbours. */
 static bool executable(struct soft_cpu *c, struct runner *r, const struct mmu_user *u, bool now)
 {
-	enum page_kind kind = direct_code_kind(c, u);
+	enum page_kind kind = direct_code_kind(c, u, r->code32);
 
 	return kind == PAGE_PLAIN || (kind == PAGE_ASKS && now && insists(c, r->map, u->page));
 }
@@ -124,7 +124,7 @@ bool direct_map_fault(struct soft_cpu *c, struct runner *r, u64 lin, u64 error, 
 	bool write = error & 2, exec = error & 16;
 	struct mmu_user look[AROUND_MAX + 2], *u = look + 1; /* and the neighbours */
 
-	if (lin >= USER_TOP || lin - RUNNER_BASE < RUNNER_BYTES)
+	if (lin >= (c->mode & MODE_LMA ? USER_TOP : 1ull << 32) || lin - RUNNER_BASE < RUNNER_BYTES)
 		return false;
 	/* Some hosts report a fault that is over already; a page that we cannot help with comes again and again. */
 	m->repeated = lin == m->last_lin && !ahead ? m->repeated + 1 : 0;

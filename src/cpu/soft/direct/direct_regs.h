@@ -5,8 +5,6 @@
 
 #include "cpu/soft/direct/direct_runner.h"
 
-#define USER_CS 0x33
-#define USER_SS 0x2b
 /* What guest code at CPL 3 has a say in. */
 #define USER_FLAGS (FL_STATUS | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID)
 /* Linux's rt_sigreturn leaves these alone: who has one set is not executed directly. */

@@ -80,6 +80,8 @@ static void write_frame(struct runner *r)
 	memset(r->there.si, 0, sizeof(*r->there.si));
 	memcpy(uc, r->clean.uc, sizeof(r->clean.uc));
 	memcpy(uc->uc_mcontext.gregs, r->uc->uc_mcontext.gregs, REG_CSGSFS * sizeof(greg_t));
+	if (r->code32)
+		uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | USER_CS32;
 	memcpy(fp, r->fp, RUNNER_FP_KERNEL);
 	memcpy(fp + RUNNER_FP_KERNEL, r->clean.fp, sizeof(r->clean.fp));
 	memcpy(fp + RUNNER_FP_HEADER, header, sizeof(header));
@@ -88,6 +90,7 @@ static void write_frame(struct runner *r)
 	sh->frame = r->frame;
 	sh->fs_base = r->fs_base;
 	sh->gs_base = r->gs_base;
+	memcpy(sh->load, r->load, sizeof(r->load));
 	sh->info = sh->uc = sh->fs = sh->gs = sh->ds = sh->es = 0;
 }
 
@@ -226,6 +229,8 @@ void runner_wipe(struct runner *r)
 	memset(r->fp, 0, RUNNER_FP_BYTES);
 	memset(r->command, 0, sizeof(r->command));
 	memset(r->sel, 0, sizeof(r->sel));
+	memset(r->load, 0, sizeof(r->load));
+	r->code32 = false;
 	r->fs_base = r->gs_base = 0;
 	r->there.bases = false;
 }

@@ -16,6 +16,10 @@
 
 struct soft_cpu;
 
+/* Linux's selectors of user code, 64 and 32 bits, and of flat data: the host's. */
+#define USER_CS 0x33
+#define USER_CS32 0x23
+#define USER_SS 0x2b
 #define USER_TOP 0x7ffffffff000ull /* of a process of the host */
 #define DIRECT_NOWHERE (~0u)
 
@@ -43,7 +47,8 @@ struct runner_shared {
 	u64 fs, gs;           /* 0x48, 0x50: selectors */
 	s64 listener;         /* 0x58: at its birth */
 	u64 ds, es;           /* 0x60, 0x68: selectors */
-	u64 pad[2];
+	u16 load[4];          /* 0x70: selectors for a start, by RUNNER_* */
+	u64 pad;
 	struct runner_command command[RUNNER_COMMANDS]; /* 0x80 */
 };
 _Static_assert(sizeof(struct runner_shared) <= RUNNER_STACK_OFF, "below the signal stack");
@@ -91,7 +96,9 @@ struct runner {
 	siginfo_t *si;
 	u8 *fp; /* XSAVE area, standard form */
 	u64 fs_base, gs_base;
-	u16 sel[4];   /* data segments at the stop: RUNNER_* */
+	bool code32;  /* it starts in 32-bit code */
+	u16 load[4];  /* data segments for the start: RUNNER_* */
+	u16 sel[4];   /* ... at the stop */
 	bool strayed; /* it stopped inside of our code, where guest code has no business; its registers are gone */
 	bool ran;     /* guest code may have been executed: if it is dead, nobody knows what the registers are */
 	s64 error;    /* of a command before the stop: then guest code was not executed */
@@ -110,6 +117,7 @@ struct runner {
 	u64 cr3;              /* its address space is that of these page tables */
 	u64 used_ns;
 	struct direct_map *map;
+	bool map_code32; /* what is mapped for executing was looked at as such code */
 	/* direct.c: how it fared */
 	struct direct_way way;
 	struct direct_pace pace;

@@ -10,6 +10,7 @@
  * more depends on it.
  */
 #include "cpu/soft/direct/direct_code.h"
+#include "cpu/soft/direct/direct_length.h"
 
 #include <string.h>
 
@@ -17,202 +18,9 @@
 	((unsigned)DIRECT_SCAN_BEFORE) /* bytes before the place that decoders set out from; some 25 instructions */
 #define STARTS 8u                      /* of them */
 
-/* ---- lengths of instructions in 64-bit code (SDM 2 2.1, appendix A) ---- */
-
-enum { P_66 = 1, P_F2 = 2, P_F3 = 4, P_67 = 8, P_W = 16 };
-
-struct length {
-	unsigned bytes;  /* 0: no instruction */
-	unsigned opcode; /* where the opcode is, without VEX and the like; else behind the end */
-	u8 prefixes;
-};
-
-/* What comes behind an opcode. */
-enum {
-	N,  /* nothing */
-	B,  /* 8 bits */
-	H,  /* 16 */
-	Z,  /* 16 or 32 */
-	V,  /* 16, 32 or 64 */
-	D,  /* 32 */
-	A,  /* an address */
-	E,  /* 16 and 8 */
-	M,  /* ModRM, and its address */
-	MB, /* ... and 8 bits */
-	MZ, /* ... and 16 or 32 */
-	G,  /* ... and for TEST 8 bits; group 3 */
-	GZ, /* ... and for TEST 16 or 32 */
-	X,  /* invalid, or a prefix that was looked at before */
-};
-
-static const u8 map0[256] = {
-#define ALU M, M, M, M, B, Z, X, X
-	ALU, ALU, ALU, ALU, ALU, ALU, ALU, ALU, X, X, X, X, X, X, X, X, X,  X,  X, X,  X, X, X,  X, /* 40: REX */
-	N,   N,   N,   N,   N,   N,   N,   N,   N, N, N, N, N, N, N, N, X,  X,  X, M,  X, X, X,  X,
-	Z,   MZ,  B,   MB,  N,   N,   N,   N, /* 60 */
-	B,   B,   B,   B,   B,   B,   B,   B,   B, B, B, B, B, B, B, B, MB, MZ, X, MB, M, M, M,  M,
-	M,   M,   M,   M,   M,   M,   M,   M, /* 80 */
-	N,   N,   N,   N,   N,   N,   N,   N,   N, N, X, N, N, N, N, N, A,  A,  A, A,  N, N, N,  N,
-	B,   Z,   N,   N,   N,   N,   N,   N, /* a0 */
-	B,   B,   B,   B,   B,   B,   B,   B,   V, V, V, V, V, V, V, V, MB, MB, H, N,  X, X, MB, MZ,
-	E,   N,   H,   N,   N,   B,   X,   N, /* c0 */
-	M,   M,   M,   M,   X,   X,   X,   N,   M, M, M, M, M, M, M, M, B,  B,  B, B,  B, B, B,  B,
-	D,   D,   X,   B,   N,   N,   N,   N, /* e0 */
-	X,   N,   X,   X,   N,   N,   G,   GZ,  N, N, N, N, N, N, M, M,
-};
-
-static const u8 map1[256] = {
-	M,  M,  M,  M,  X,  N,  N,  N, N, N, X,  N, X,  M, N, MB,
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* 10 */
-	B,  B,  B,  B,  X,  X,  X,  X, M, M, M,  M, M,  M, M, M, /* MOV CR and DR: no address, whatever ModRM says */
-	N,  N,  N,  N,  N,  N,  X,  N, X, X, X,  X, X,  X, X, X, /* 30 */
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M,
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* 50 */
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M,
-	MB, MB, MB, MB, M,  M,  M,  N, M, M, M,  M, M,  M, M, M, /* 70 */
-	D,  D,  D,  D,  D,  D,  D,  D, D, D, D,  D, D,  D, D, D,
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* 90 */
-	N,  N,  N,  M,  MB, M,  M,  M, N, N, N,  M, MB, M, M, M,
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, MB, M, M,  M, M, M, /* b0 */
-	M,  M,  MB, M,  MB, MB, MB, M, N, N, N,  N, N,  N, N, N,
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* d0 */
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M,
-	M,  M,  M,  M,  M,  M,  M,  M, M, M, M,  M, M,  M, M, M, /* f0 */
-};
-
-/* ModRM and what its address has: 1 to 6 bytes. */
-static unsigned address_bytes(const u8 *p)
-{
-	unsigned mod = p[0] >> 6, rm = p[0] & 7;
-
-	if (mod == 3)
-		return 1;
-	unsigned n = rm == 4 ? 2 : 1;
-	if (mod == 1)
-		return n + 1;
-	if (mod == 2 || rm == 5 || (rm == 4 && (p[1] & 7) == 5))
-		return n + 4;
-	return n;
-}
-
-static bool is_prefix(u8 b)
-{
-	return (b & 0xf0) == 0x40 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || (b >= 0x64 && b <= 0x67) ||
-	       b == 0xf0 || b == 0xf2 || b == 0xf3;
-}
-
-/* p: 24 bytes. */
-static struct length length_of(const u8 *p)
-{
-	struct length l = { .opcode = 16 };
-	unsigned i = 0, how;
-	u8 op;
-
-	for (;; i++) {
-		if (i == 14)
-			return l;
-		switch (p[i]) {
-		case 0x66:
-			l.prefixes |= P_66;
-			continue;
-		case 0x67:
-			l.prefixes |= P_67;
-			continue;
-		case 0xf2:
-			l.prefixes |= P_F2;
-			continue;
-		case 0xf3:
-			l.prefixes |= P_F3;
-			continue;
-		case 0x26:
-		case 0x2e:
-		case 0x36:
-		case 0x3e:
-		case 0x64:
-		case 0x65:
-		case 0xf0:
-			continue;
-		}
-		if ((p[i] & 0xf0) != 0x40)
-			break;
-		/* REX counts where the opcode follows. */
-		if (!is_prefix(p[i + 1])) {
-			l.prefixes |= p[i] & 8 ? P_W : 0;
-			i++;
-			break;
-		}
-	}
-	op = p[i];
-	if (op == 0xc5 || op == 0xc4 || op == 0x62 || (op == 0x8f && (p[i + 1] & 0x1f) >= 8)) {
-		/* VEX, EVEX and XOP: the number of the map, and then its opcode. */
-		unsigned map = op == 0xc5 ? 1 : p[i + 1] & (op == 0x62 ? 7 : 0x1f);
-		i += op == 0xc5 ? 2 : op == 0x62 ? 4 : 3;
-		if (i > 13)
-			return l;
-		op = p[i++];
-		how = map == 1 ? map1[op] : map == 3 || map == 8 ? MB : map == 10 ? MZ : M;
-		if (map == 10)
-			l.prefixes &= (u8)~P_66;
-	} else {
-		l.opcode = i++;
-		how = map0[op];
-		if (op == 0x0f) {
-			op = p[i++];
-			how = map1[op];
-			if (op == 0x38 || op == 0x3a) {
-				i++;
-				how = op == 0x38 ? M : MB;
-			}
-		}
-	}
-	if (i > 15)
-		return l;
-	unsigned z = l.prefixes & P_66 && !(l.prefixes & P_W) ? 2 : 4;
-	switch (how) {
-	case N:
-		break;
-	case B:
-		i += 1;
-		break;
-	case H:
-		i += 2;
-		break;
-	case E:
-		i += 3;
-		break;
-	case D:
-		i += 4;
-		break;
-	case Z:
-		i += z;
-		break;
-	case V:
-		i += l.prefixes & P_W ? 8 : z;
-		break;
-	case A:
-		i += l.prefixes & P_67 ? 4 : 8;
-		break;
-	case X:
-		return l;
-	default: {
-		u8 modrm = p[i];
-		bool test = (how == G || how == GZ) && !(modrm & 0x30);
-		i += address_bytes(p + i);
-		if (how == MB || (how == G && test))
-			i += 1;
-		else if (how == MZ || (how == GZ && test))
-			i += z;
-		break;
-	}
-	}
-	l.bytes = i <= 15 ? i : 0;
-	return l;
-}
-
 /* ---- what shall not be executed directly ---- */
 
-/* What an instruction with its opcode at p is. prefixes: those that make it another one; ~0: any may be there. */
-static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host *h)
+enum page_kind direct_scan_kind(const u8 *p, u8 prefixes, const struct direct_host *h)
 {
 	u8 a = p[1], b = p[2], reg = b >> 3 & 7;
 	bool memory = b < 0xc0, plain = prefixes == 0xff || !(prefixes & (P_66 | P_F2 | P_F3)), f3 = prefixes & P_F3;
@@ -252,7 +60,7 @@ static enum page_kind kind_of(const u8 *p, u8 prefixes, const struct direct_host
 }
 
 #define TAIL DIRECT_SCAN_BEHIND /* of the page behind */
-#define SLACK 24                /* that length_of() may look at behind the last opcode */
+#define SLACK DIRECT_LENGTH_LOOKS
 
 /* A page, and what stands around it. */
 struct text {
@@ -268,10 +76,10 @@ static enum page_kind decode_at(const struct direct_host *h, const struct text *
 	for (size_t from = lo; from < lo + STARTS; from++) {
 		size_t pos = from;
 		while (pos <= at && pos < WINDOW + PAGE_BYTES && !(seen[(pos - lo) / 64] >> ((pos - lo) % 64) & 1)) {
-			struct length l = length_of(t->b + pos);
+			struct length l = direct_length(t->b + pos, false);
 			seen[(pos - lo) / 64] |= 1ull << ((pos - lo) % 64);
 			if (l.bytes && pos + l.opcode == at && pos + l.bytes > WINDOW) {
-				enum page_kind kind = kind_of(t->b + at, l.prefixes, h);
+				enum page_kind kind = direct_scan_kind(t->b + at, l.prefixes, h);
 				if (kind != PAGE_PLAIN)
 					return kind;
 			}
@@ -300,7 +108,7 @@ enum page_kind direct_scan(const struct direct_host *h, const u8 *before, const 
 		/* An opcode has three bytes, and 14 prefixes at most. */
 		const u8 *at = t.b + WINDOW - 2, *end = t.b + WINDOW + PAGE_BYTES + (behind ? 14 : 0);
 		while (kind != PAGE_NEVER && (at = memchr(at, first[i], (size_t)(end - at)))) {
-			if (unlikely(kind_of(at, 0xff, h) > kind))
+			if (unlikely(direct_scan_kind(at, 0xff, h) > kind))
 				kind = MAX(kind, decode_at(h, &t, (size_t)(at - t.b)));
 			at++;
 		}

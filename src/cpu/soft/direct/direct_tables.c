@@ -79,7 +79,8 @@ void direct_tables_note(struct direct_tables *t, u64 vpn, unsigned shift)
 {
 	if (shift == PAGE_SHIFT)
 		return;
-	u32 i = find(t, key_of(shift == 30 ? 2 : 1, vpn));
+	/* One of 4 MiB is in two regions: taken for one of the next size, more is dropped than must be. */
+	u32 i = find(t, key_of(shift > 21 ? 2 : 1, vpn));
 	must(i != NONE);
 	t->t[i].large = true;
 }

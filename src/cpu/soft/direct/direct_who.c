@@ -9,6 +9,7 @@
 #include "cpu/soft/direct/direct_who.h"
 
 #include "cpu/soft/direct/direct.h"
+#include "cpu/soft/direct/direct_flat.h"
 #include "cpu/soft/direct/direct_map.h"
 #include "cpu/soft/direct/direct_regs.h"
 #include "cpu/soft/direct/direct_zygote.h"
@@ -20,7 +21,8 @@
 
 static u64 root_of(const struct soft_cpu *c)
 {
-	return c->cr3 & 0x000ffffffffff000ull;
+	/* In PAE paging it is four entries, anywhere in a page. */
+	return c->cr3 & (c->efer & EFER_LMA ? 0x000ffffffffff000ull : c->cr4 & CR4_PAE ? 0xffffffe0ull : 0xfffff000ull);
 }
 
 /* The PCID that its address space had is another one's. */
@@ -83,6 +85,18 @@ static bool renew(struct direct *d, u64 now)
 		if (!d->r[i]->alive && !d->r[i]->cpu)
 			return direct_zygote_renew(&d->zygote, d->r[i], now, &how) && direct_born(d, d->r[i], how);
 	return false;
+}
+
+struct runner *direct_free_runner(struct direct *d)
+{
+	for (unsigned tries = 0; tries < 2; tries++) {
+		for (unsigned i = 0; i < d->n; i++)
+			if (d->r[i]->alive && !d->r[i]->cpu)
+				return d->r[i];
+		if (!renew(d, clock_mono_ns()))
+			break;
+	}
+	return NULL;
 }
 
 /* With d->lock: the one to take for c; `more`: it may have another one. */
@@ -177,23 +191,29 @@ void direct_switched(struct soft_cpu *c)
 	direct_spare(c, r ? r->way.left : c->vm->direct.always ? 0 : DIRECT_NEVER);
 }
 
-bool direct_possible(const struct soft_cpu *c)
+static bool possible64(const struct soft_cpu *c)
 {
 	const struct cpu_seg *s = c->seg;
 	u64 end = c->vm->direct.base_end;
 
 	if (unlikely(end && (s[SEG_FS].base >= end || s[SEG_GS].base >= end)))
 		return false;
-	return c->cpl == 3 && (c->mode & (MODE_CODE64 | MODE_LMA | MODE_PE)) == (MODE_CODE64 | MODE_LMA | MODE_PE) &&
-	       s[SEG_CS].sel == USER_CS && s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel &&
-	       !s[SEG_FS].sel && !s[SEG_GS].sel && !(c->sysflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | LOST_FLAGS)) &&
+	return (c->mode & (MODE_LMA | MODE_PE)) == (MODE_LMA | MODE_PE) && s[SEG_CS].sel == USER_CS &&
+	       s[SEG_SS].sel == USER_SS && !s[SEG_DS].sel && !s[SEG_ES].sel && !s[SEG_FS].sel && !s[SEG_GS].sel &&
+	       soft_canonical(c->rip) && soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
+}
+
+bool direct_possible(const struct soft_cpu *c)
+{
+	return c->cpl == 3 && !(c->sysflags & (FL_TF | FL_IOPL | FL_RF | FL_VM | LOST_FLAGS)) &&
 	       (c->sysflags & FL_IF) && !(c->dr7 & 0xff) && !c->shadow && mmu_index(c) == TLB_USER && !c->trace &&
-	       !c->jit.check && (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok && soft_canonical(c->rip) &&
-	       soft_canonical(s[SEG_FS].base) && soft_canonical(s[SEG_GS].base);
+	       !c->jit.check && (c->vec_ok & c->vm->direct.vec_ok) == c->vm->direct.vec_ok &&
+	       (c->mode & MODE_CODE64 ? possible64(c) : direct_flat_possible(c));
 }
 
 void direct_let_in(struct soft_cpu *c)
 {
+	direct_flat_ask(c);
 	if (c->direct.of[c->space] || !direct_possible(c) || direct_way_barred(c, root_of(c)) || !take(c))
 		return;
 	c->direct.st.let_in++;

@@ -19,14 +19,16 @@ static inline void direct_spare(struct soft_cpu *c, s64 n)
 {
 	c->direct.spare = c->direct.spare_from = c->direct.seen_spare = n;
 }
-/* Can what comes next be executed directly? 64-bit code of a kernel that keeps its segments as all do, and nothing that
- * wants to see each instruction. */
+/* Can what comes next be executed directly? 64-bit code of a kernel that keeps its segments as all do, 32-bit code in
+ * flat ones, and nothing that wants to see each instruction. */
 bool direct_possible(const struct soft_cpu *c);
 /* The address space in use gets a runner, if it may and there is one. */
 void direct_let_in(struct soft_cpu *c);
 /* With d->lock, or before there are vCPUs: r was to get a process, and this is what became of it. False: it has none.
  */
 bool direct_born(struct direct *d, struct runner *r, enum birth how);
+/* With d->lock: a live one that nobody has; NULL: there is none yet. */
+struct runner *direct_free_runner(struct direct *d);
 /* Nobody has r any more. */
 void direct_give_back(struct soft_cpu *c, struct runner *r);
 

@@ -29,22 +29,22 @@ void mmu_protect_all(struct soft_vm *vm);
 /* Before a block is decoded from RAM page `page`: INV-CACHE-1. In guest code. */
 void mmu_protect_code(struct soft_cpu *c, u64 page);
 void mmu_protect_pages(struct soft_cpu *c, const u64 *page, unsigned n);
-/* Is there a breakpoint on the page of lin: for its code, or for its data? */
-bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, bool code);
+/* Is there a breakpoint on the page of lin that such an access may meet? */
+bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, enum mmu_access acc);
 /* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
 
 /* Direct execution. An access of user code as the processor makes it: is it allowed? Sets A, and D. */
 bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc);
 /* What user code may do with n pages from lin on, all under one paging entry of 2 MiB; nothing with those that were not
- * accessed yet, and no writing of those that are not dirty. In 4-level paging. Changes nothing. */
+ * accessed yet, and no writing of those that are not dirty. Changes nothing. */
 #define MMU_USER_R 1u
 #define MMU_USER_W 2u
 #define MMU_USER_X 4u
 struct mmu_user {
 	u64 page; /* of RAM */
 	u8 rights;
-	u8 shift; /* of the guest's page that it is a piece of: 12, 21, 30 */
+	u8 shift; /* of the guest's page that it is a piece of: 12, 21, 30; 22 in 32-bit paging */
 	bool global;
 };
 void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out);

@@ -227,8 +227,70 @@ bool mmu_user_access(struct soft_cpu *c, gva_t lin, enum mmu_access acc)
 	return !mmu_walk(c, TLB_USER, lin, acc, &w);
 }
 
+/* The same in 32-bit paging and in PAE paging, page by page: these have two levels with rights. */
+static void look_legacy(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out)
+{
+	const u64 need = PTE_P | PTE_U | PTE_A;
+	bool pae = c->cr4 & CR4_PAE, readonly;
+	unsigned bytes = pae ? 8 : 4, bits = pae ? 9 : 10, large = PAGE_SHIFT + bits;
+	u64 rsvd = !pae ? 0 : phys_reserved(c) | (c->efer & EFER_NXE ? 0 : PTE_NX);
+	gpa_t top = c->cr3 & (pae ? 0xffffffe0ull : 0xfffff000ull);
+
+	for (unsigned i = 0; i < n; i++, lin += PAGE_BYTES) {
+		u64 e[2] = { 0 }; /* page-directory entry, page-table entry */
+		gpa_t table = top;
+		unsigned shift;
+
+		out[i].rights = 0;
+		if (lin >> 32 || !(c->cr0 & CR0_PG))
+			continue;
+		if (pae) {
+			const u8 *p = ram_find(c->ram, table + (lin >> 30) * 8, 8, &readonly);
+			u64 v = p ? __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED) : 0;
+			if (!(v & PTE_P) || (v & (rsvd | PDPTE_RSVD)))
+				continue;
+			table = v & PTE_ADDR;
+		}
+		for (unsigned level = 0;; level++) {
+			shift = level ? PAGE_SHIFT : large;
+			const u8 *p =
+			    ram_find(c->ram, table + (lin >> shift & ((1u << bits) - 1)) * bytes, bytes, &readonly);
+			if (p)
+				e[level] = pae ? __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_RELAXED)
+					       : __atomic_load_n((const u32 *)(const void *)p, __ATOMIC_RELAXED);
+			if ((e[level] & need) != need || (e[level] & rsvd))
+				break;
+			if (level || ((e[0] & PTE_PS) && (pae || (c->cr4 & CR4_PSE)))) {
+				out[i].rights = MMU_USER_R;
+				break;
+			}
+			table = e[0] & PTE_ADDR;
+		}
+		if (!out[i].rights)
+			continue;
+		bool leaf = shift == PAGE_SHIFT;
+		u64 v = e[leaf], both = leaf ? e[0] & e[1] : v, any = e[0] | e[1], low = (1ull << shift) - 1;
+		u64 base =
+		    leaf || pae ? v & PTE_ADDR & ~low : (v & 0xffc00000ull) | (v & 0x1fe000ull) << 19; /* PSE-36 */
+		const u8 *host = ram_find(c->ram, (base | (lin & low)) & PAGE_MASK, PAGE_BYTES, &readonly);
+		if (!host || (!leaf && (v & (pae ? low & ~0x1fffull : 0x200000ull)))) {
+			out[i].rights = 0;
+			continue;
+		}
+		out[i].page = (u64)(host - c->ram->host) >> PAGE_SHIFT;
+		out[i].shift = (u8)shift;
+		out[i].global = (c->cr4 & CR4_PGE) && (v & PTE_G);
+		out[i].rights |= (u8)(((both & PTE_W) && (v & PTE_D) && !readonly ? MMU_USER_W : 0) |
+				      (pae && (any & PTE_NX) ? 0 : MMU_USER_X));
+	}
+}
+
 void mmu_user_look(const struct soft_cpu *c, gva_t lin, unsigned n, struct mmu_user *out)
 {
+	if (!(c->efer & EFER_LMA)) {
+		look_legacy(c, lin, n, out);
+		return;
+	}
 	u64 rsvd = phys_reserved(c) | (c->efer & EFER_NXE ? 0 : PTE_NX), all = PTE_W, nx = 0, v = 0;
 	gpa_t table = c->cr3 & PTE_ADDR;
 	const u8 *p = NULL;

@@ -125,5 +125,6 @@ void sys_sysexit(struct soft_cpu *c, const struct uop *op)
 	c->gpr[GPR_RSP] = to64 ? c->gpr[GPR_RCX] : (u32)c->gpr[GPR_RCX];
 	c->rip = to64 ? c->gpr[GPR_RDX] : (u32)c->gpr[GPR_RDX];
 	soft_mode_changed(c);
+	sys_to_user(c);
 	soft_leave(c, op);
 }
