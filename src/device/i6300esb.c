@@ -329,11 +329,8 @@ int i6300esb_new(struct device **out, struct pci_bus *bus, struct loop *loop, vo
 /* ---- the class ---- */
 
 static const char *const actions[] = {
-	[WATCH_RESET] = "reset",
-	[WATCH_POWEROFF] = "poweroff",
-	[WATCH_NMI] = "nmi",
-	[WATCH_PAUSE] = "pause",
-	[WATCH_NONE] = "none",
+	[WATCH_RESET] = "reset", [WATCH_POWEROFF] = "poweroff", [WATCH_NMI] = "nmi",
+	[WATCH_PAUSE] = "pause", [WATCH_NONE] = "none",
 };
 
 static void expired(void *opaque)
@@ -373,8 +370,8 @@ static int new_watchdog(struct device **out, struct machine *m, const struct dev
 }
 
 static const struct device_param params[] = {
-	{ "action", "WHAT", N_("when the guest does not call in time: reset, poweroff, nmi, pause or none"), DEVICE_TEXT, 0,
-	  15 },
+	{ "action", "WHAT", N_("when the guest does not call in time: reset, poweroff, nmi, pause or none"),
+	  DEVICE_TEXT, 0, 15 },
 	{ NULL },
 };
 

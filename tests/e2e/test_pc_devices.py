@@ -179,7 +179,7 @@ def test_one_guest_with_all(mica, run, tmp_path, web, kernel, sink, control_of):
     subprocess.run([mica, "save", "--control", tmp_path / "ctl", "--output", tmp_path / "state", "--quit"], check=True)
     ends(vm)
     first = vm.log
-    vm = run("--restore", f"{tmp_path}/state,trust=on", "--control", f"{tmp_path}/ctl")
+    vm = run("--restore", f"{tmp_path}/state,trust=on", "--display", "vga", "--control", f"{tmp_path}/ctl")
     vm.send("\n")
     assert says(vm, "tpm") == extended()
     assert says(vm, "forked") == "1"
