@@ -69,6 +69,7 @@ static void prepare(void)
 		close(fd);
 	}
 	must(virtio_rng_new(&dev[2], ram, loop, &e) == 0);
+	dev[1]->transitional = dev[2]->transitional = true;
 	for (int i = 0; i < NDEV; i++)
 		must(virtio_pci_add(rig.pci, dev[i], i + 1, NULL, &e) == 0);
 	must(pci_bus_assign(rig.pci) == 0);
@@ -174,6 +175,23 @@ static void put_request(struct input *in, unsigned q)
 	avail_add(q, 0);
 }
 
+/* The legacy interface: a sound start of a queue, or anything. */
+static void legacy(struct input *in, u16 io, u8 op)
+{
+	if (op & 0x80) {
+		bus_pio_write(rig.bus, io + 18, 1, 3);
+		bus_pio_write(rig.bus, io + 4, 4, word(in) << 16 | word(in));
+		bus_pio_write(rig.bus, io + 14, 2, 0);
+		bus_pio_write(rig.bus, io + 8, 4, 0);
+		bus_pio_write(rig.bus, io + 8, 4, byte(in) & 63); /* a page of memory, or behind it */
+		bus_pio_write(rig.bus, io + 16, 2, 0);
+	} else {
+		u16 at = byte(in) & 63, width = (u16)(1u << byte(in) % 3);
+		bus_pio_write(rig.bus, io + at, width, word(in));
+		bus_pio_read(rig.bus, io + at, width);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct input in = { data, data + MIN(size, 4096) };
@@ -183,7 +201,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	u8 feat = byte(&in);
 	unsigned d = (feat >> 4) % NDEV;
-	gpa_t bar = cfg_get(rig.bus, d + 1, 0x10, 4) & ~15u;
+	gpa_t bar = cfg_bar(rig.bus, d + 1, dev[d]->transitional ? 2 : 0);
+	u16 io = dev[d]->transitional ? (u16)cfg_bar(rig.bus, d + 1, 0) : 0;
 	start(d, bar, feat);
 	while (in.p < in.end) {
 		u8 op = byte(&in);
@@ -246,6 +265,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		case 15:
 			if (op & 0x40)
 				start(d, bar, op);
+			else if (io && op & 0x20)
+				legacy(&in, io, op);
 			else
 				bus_mmio_write(rig.bus, bar + 0x14, 1, op & 0x80 ? byte(&in) : 0);
 			break;
