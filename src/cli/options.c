@@ -226,6 +226,11 @@ static int set_console(struct run_opts *o, const char *arg, struct err *e)
 	return set_chardev(&o->console, &o->cfg.console_path, arg, true, e);
 }
 
+static int set_serial2(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_chardev(&o->serial2, &o->cfg.serial2_path, arg, false, e);
+}
+
 static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e)
 {
 	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
@@ -374,6 +379,8 @@ static const struct opt table[] = {
 	{ "irqchip", "split|kernel", set_irqchip, 0,
 	  N_("under KVM: who has the interrupt chips besides the CPUs' own; default split, the VM's process") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
+	{ "serial2", "pty|unix:PATH|none", set_serial2, 0,
+	  N_("where a second serial port, ttyS1 or COM2, goes; default none, and there is none") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
 	{ "display", "none|vga|vnc=WHERE", set_display, 0,
@@ -414,7 +421,7 @@ void run_opts_init(struct run_opts *o)
 	memset(o, 0, sizeof(*o));
 	vmm_config_init(&o->cfg);
 	o->console = CONSOLE_STDIO;
-	o->virtio_console = CONSOLE_NONE;
+	o->serial2 = o->virtio_console = CONSOLE_NONE;
 }
 
 void run_opts_fini(struct run_opts *o)

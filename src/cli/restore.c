@@ -184,6 +184,10 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 		return err_set(e, EINVAL, "the saved VM has a virtio console; say where it goes with --virtio-console");
 	if (!was->virtio_console && o->virtio_console != CONSOLE_NONE)
 		return err_set(e, EINVAL, "--virtio-console: the saved VM has none");
+	if (was->serial2 && o->serial2 == CONSOLE_NONE)
+		return err_set(e, EINVAL, "the saved VM has a second serial port; say where it goes with --serial2");
+	if (!was->serial2 && o->serial2 != CONSOLE_NONE)
+		return err_set(e, EINVAL, "--serial2: the saved VM has none");
 	if (o->cfg.initrd && !was->cfg.initrd)
 		return err_set(e, EINVAL, "--initrd: the saved VM has none");
 	if (o->cfg.nmodules && o->cfg.nmodules != was->cfg.nmodules)

@@ -303,6 +303,17 @@ static void dsdt_keyboard(struct aml *a)
 	aml_end(a, dev);
 }
 
+static void dsdt_serial(struct aml *a, const char *name, unsigned uid, u16 port, unsigned gsi)
+{
+	size_t dev, res;
+
+	pnp_device(a, &dev, &res, name, "PNP0501", uid);
+	aml_res_io(a, port, 8);
+	aml_res_irq(a, gsi);
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+}
+
 /* Microsoft, "Virtual Machine Generation ID", 2012: _CID and _DDN are what systems look for. */
 static void dsdt_generation(struct aml *a)
 {
@@ -392,11 +403,9 @@ static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *p
 	aml_end_resources(a, res);
 	aml_end(a, dev);
 
-	pnp_device(a, &dev, &res, "COM1", "PNP0501", 1);
-	aml_res_io(a, LAYOUT_UART1, 8);
-	aml_res_irq(a, LAYOUT_GSI_UART1);
-	aml_end_resources(a, res);
-	aml_end(a, dev);
+	dsdt_serial(a, "COM1", 1, LAYOUT_UART1, LAYOUT_GSI_UART1);
+	if (has & MACHINE_SERIAL2)
+		dsdt_serial(a, "COM2", 2, LAYOUT_UART2, LAYOUT_GSI_UART2);
 
 	if (has & MACHINE_HPET) {
 		pnp_device(a, &dev, &res, "HPET", "PNP0103", 0);

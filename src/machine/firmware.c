@@ -130,7 +130,6 @@ void firmware_parts_changed(struct firmware *f)
 static int tell(struct firmware *f, struct err *e)
 {
 	const struct machine_config *c = &f->m->cfg;
-	u8 port[8];
 
 	fw_cfg_number(f->cfg, FW_CFG_RAM_SIZE, c->ram->bytes, 8);
 	fw_cfg_number(f->cfg, FW_CFG_NB_CPUS, c->ncpus, 2);
@@ -140,10 +139,6 @@ static int tell(struct firmware *f, struct err *e)
 	int r = add_memory_map(f, e);
 	if (r == 0)
 		r = add_tables(f, e);
-	/* A BIOS writes its text screen there as well. */
-	st_le64(port, LAYOUT_UART1);
-	if (r == 0)
-		r = fw_cfg_file(f->cfg, "etc/sercon-port", port, sizeof(port), e);
 	if (r == 0)
 		r = fw_cfg_file(f->cfg, "etc/smbios/smbios-anchor", f->m->smbios.anchor, SMBIOS_ANCHOR_BYTES, e);
 	return r == 0 ? fw_cfg_file(f->cfg, "etc/smbios/smbios-tables", f->m->smbios.tables, f->m->smbios.bytes, e) : r;

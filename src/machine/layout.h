@@ -50,6 +50,7 @@
 #define LAYOUT_DISPI 0x1ce /* the Bochs display interface */
 #define LAYOUT_VGA_PORTS 0x3b0
 #define LAYOUT_VGA_PORTS_N 0x30
+#define LAYOUT_UART2 0x2f8
 #define LAYOUT_UART1 0x3f8
 #define LAYOUT_RESET 0xcf9
 #define LAYOUT_PCI_CFG 0xcf8
@@ -66,6 +67,7 @@
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
 #define LAYOUT_GSI_KEYBOARD 1
+#define LAYOUT_GSI_UART2 3
 #define LAYOUT_GSI_UART1 4
 #define LAYOUT_GSI_HPET1 6 /* a PC's floppy drives and printer, which this board has not */
 #define LAYOUT_GSI_HPET2 7

@@ -87,7 +87,7 @@ void machine_add_device(struct machine *m, struct device *d);
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
  * reset (no lock held). Before vCPUs run.
  */
-enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4, MACHINE_GENERATION = 8 };
+enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4, MACHINE_GENERATION = 8, MACHINE_SERIAL2 = 16 };
 void machine_use(struct machine *m, enum machine_part part);
 /* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */
 void machine_replace_legacy(struct machine *m, bool on);

@@ -45,6 +45,9 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, virtio_console),
 	FIELD(vmm_config, F_STR, virtio_console_path),
 	FIELD(vmm_config, F_INT, virtio_console_fd),
+	FIELD(vmm_config, F_STR, serial2),
+	FIELD(vmm_config, F_STR, serial2_path),
+	FIELD(vmm_config, F_INT, serial2_fd),
 	FIELD(vmm_config, F_STR, screen),
 	FIELD(vmm_config, F_STR, vnc),
 	FIELD(vmm_config, F_STR, vnc_password_file),
@@ -315,7 +318,8 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 
 unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX])
 {
-	const int all[] = { c->console_fd, c->virtio_console_fd, c->control_fd, c->restore_fd, c->restore_head_fd };
+	const int all[] = { c->console_fd, c->virtio_console_fd, c->serial2_fd,
+			    c->control_fd, c->restore_fd,        c->restore_head_fd };
 	unsigned n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -344,6 +348,8 @@ void vmm_config_init(struct vmm_config *c)
 		.console_fd = -1,
 		.virtio_console = xstrdup("none"),
 		.virtio_console_fd = -1,
+		.serial2 = xstrdup("none"),
+		.serial2_fd = -1,
 		.screen = xstrdup("none"),
 		.control_fd = -1,
 		.restore_fd = -1,

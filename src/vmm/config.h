@@ -96,6 +96,8 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
+	char *serial2, *serial2_path; /* COM2, likewise; "none": there is none */
+	int serial2_fd;
 	char *screen; /* "none", or what shows the guest's picture: "vga" */
 	char *vnc;    /* where VNC clients come to it: "unix:PATH", "ADDRESS:PORT"; NULL: nowhere */
 	char *vnc_password_file;
@@ -127,7 +129,7 @@ void vmm_fw_cfg_fini(struct vmm_fw_cfg *f);
 bool vmm_firmware_is_word(const char *s);
 
 /* The descriptors that c names, for who starts the VM and for it to keep. */
-#define VMM_FDS_MAX (5 + VMM_NETS_MAX)
+#define VMM_FDS_MAX (6 + VMM_NETS_MAX)
 unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX]);
 /* New reference; NULL when a string is not UTF-8 (JSON cannot carry it). */
 json_t *vmm_config_to_json(const struct vmm_config *c);

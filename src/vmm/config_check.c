@@ -191,5 +191,7 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	r = check_chardev("console", c->console, c->console_path, c->console_fd, e);
 	if (r == 0)
 		r = check_chardev("virtio_console", c->virtio_console, c->virtio_console_path, c->virtio_console_fd, e);
+	if (r == 0)
+		r = check_chardev("serial2", c->serial2, c->serial2_path, c->serial2_fd, e);
 	return r;
 }

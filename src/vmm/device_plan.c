@@ -211,12 +211,14 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 		r = add(p, device_class_of(DEVICE_SHARE, NULL), NULL, i, i, NULL, 0, e);
 	if (r == 0 && c->vsock)
 		r = add(p, device_class_of(DEVICE_VSOCK, NULL), NULL, 0, 0, NULL, 0, e);
+	if (r == 0 && strcmp(c->serial2, "none"))
+		r = add(p, device_class_of(DEVICE_SERIAL, NULL), NULL, 1, 1, NULL, 0, e);
 	return r;
 }
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 5 + c->nshares + c->ndisks + c->nnets + c->ndevices;
+	unsigned most = 6 + c->nshares + c->ndisks + c->nnets + c->ndevices;
 	struct plan p = { 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)

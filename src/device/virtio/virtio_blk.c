@@ -200,7 +200,7 @@ static int new_disk(struct device **out, struct machine *m, const struct device_
 
 static const struct device_param params[] = {
 	{ "queues", "N", N_("request queues; default one for each CPU, at most 4"), DEVICE_NUMBER, 1, QUEUES_MAX },
-	VIRTIO_PARAM_LEGACY,
+	VIRTIO_PARAM_LEGACY(N_("systems and firmware from before VIRTIO 1.0 can use it, too")),
 	{ NULL },
 };
 

@@ -26,10 +26,9 @@ int virtio_add(struct machine *m, struct virtio_dev *d, const struct device_args
 /* What virtio_add() put there. */
 struct virtio_dev *virtio_of(struct device *d);
 /* A parameter of classes whose kind is as old as the legacy interface (virtio_legacy.c). */
-#define VIRTIO_PARAM_LEGACY \
+#define VIRTIO_PARAM_LEGACY(help) \
 	{ \
-		"legacy", "on|off", N_("systems and firmware from before VIRTIO 1.0 can use it, too"), DEVICE_SWITCH, \
-		    0, 0 \
+		"legacy", "on|off", help, DEVICE_SWITCH, 0, 0 \
 	}
 
 /*

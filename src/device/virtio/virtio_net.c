@@ -472,7 +472,7 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 }
 
 static const struct device_param params[] = {
-	VIRTIO_PARAM_LEGACY,
+	VIRTIO_PARAM_LEGACY(N_("systems and firmware from before VIRTIO 1.0 can use it, too")),
 	{ NULL },
 };
 

@@ -69,7 +69,7 @@ static int new_rng(struct device **out, struct machine *m, const struct device_a
 }
 
 static const struct device_param params[] = {
-	VIRTIO_PARAM_LEGACY,
+	VIRTIO_PARAM_LEGACY(N_("systems and firmware from before VIRTIO 1.0 can use it, too")),
 	{ NULL },
 };
 

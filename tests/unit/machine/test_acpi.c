@@ -29,7 +29,7 @@ static int setup(void **unused)
 /* With all that a machine may have besides. */
 static int setup_all(void **unused)
 {
-	const unsigned all = MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION;
+	const unsigned all = MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION | MACHINE_SERIAL2;
 
 	return acpi_write_tables(ram, NCPUS, all, NULL);
 }
@@ -267,6 +267,7 @@ static void test_iasl(void **unused)
 	assert_non_null(strstr(dsl, "Name (\\_S5, Package (0x04)"));
 	assert_non_null(strstr(dsl, "Device (PCI0)"));
 	assert_non_null(strstr(dsl, "EisaId (\"PNP0501\")"));
+	assert_non_null(strstr(dsl, "Device (COM2)"));
 	/* Interrupts for who uses the 8259s: links, which steer by the LPC bridge's registers. */
 	assert_non_null(strstr(dsl, "Method (\\_PIC, 1, Serialized)"));
 	assert_non_null(strstr(dsl, "OperationRegion (RTS, PCI_Config, 0x60, 0x0C)"));

@@ -22,7 +22,8 @@ static const char full[] =
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
-    "v\",\"virtio_console_fd\":8,\"shares\":[{\"path\":\"/s\",\"tag\":\"t\",\"readonly\":true}],\"vsock\":\"/"
+    "v\",\"virtio_console_fd\":8,\"serial2\":\"fd\",\"serial2_fd\":14,\"serial2_path\":\"/t\",\"shares\":[{\"path\":\"/"
+    "s\",\"tag\":\"t\",\"readonly\":true}],\"vsock\":\"/"
     "v.sock\",\"vsock_cid\":9,\"screen\":\"vga\",\"vnc\":\"unix:/"
     "s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
@@ -167,7 +168,7 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"model\":\"e2000\"}]}",
 		  "net: model=e2000 is not known" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"params\":[\"x=1\"]}]}",
-		  "virtio-net takes nothing of its own" },
+		  "virtio-net takes legacy=on|off" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"id\":\"net1\"},{\"type\":\"user\"}]}",
 		  "two devices are called 'net1'" },
 		{ "{\"kernel\":\"/k\",\"devices\":[{}]}", "device: '' is no device" },
@@ -201,7 +202,8 @@ static void test_plan(void **state)
 					    "virtio-rng0 virtio-rng",
 					    "virtio-balloon0 virtio-balloon",
 					    "virtio-rng1 virtio-rng",
-					    "dice virtio-rng" };
+					    "dice virtio-rng",
+					    "serial1 uart" };
 	struct vmm_config c;
 	struct vmm_planned *plan;
 	struct err e;
@@ -210,7 +212,7 @@ static void test_plan(void **state)
 	assert_int_equal(load(&c,
 			      "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/a\",\"id\":\"system\","
 			      "\"params\":[\"queues=3\"]},{\"path\":\"/b\"}],\"nets\":[{\"type\":\"user\"}],"
-			      "\"virtio_console\":\"fd\",\"virtio_console_fd\":3,"
+			      "\"virtio_console\":\"fd\",\"virtio_console_fd\":3,\"serial2\":\"fd\",\"serial2_fd\":4,"
 			      "\"devices\":[{\"class\":\"virtio-rng\"},{\"class\":\"virtio-rng\",\"id\":\"dice\"}]}",
 			      &e),
 			 0);
