@@ -19,8 +19,8 @@
 /* What a saved machine is made of cannot be chosen anew. */
 static int check_given(const struct run_opts *o, struct err *e)
 {
-	static const char *const fixed[] = { "append", "cpus",   "memory",   "cpu",  "debug-exit",
-					     "device", "fw-cfg", "firmware", "boot", "smbios" };
+	static const char *const fixed[] = { "append", "cpus",     "memory", "cpu",    "debug-exit", "device",
+					     "fw-cfg", "firmware", "boot",   "smbios", "machine" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
@@ -156,6 +156,7 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(vsock_cid);
 	}
 	TAKE(cpu);
+	TAKE(machine);
 	TAKE(cpus);
 	TAKE(memory_bytes);
 	TAKE(debug_exit);

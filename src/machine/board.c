@@ -32,6 +32,7 @@
 #include "machine/lpc.h"
 #include "machine/pci.h"
 #include "machine/pic.h"
+#include "machine/piix_pm.h"
 #include "machine/pit.h"
 #include "machine/pv.h"
 #include "machine/reset_ports.h"
@@ -105,7 +106,8 @@ static void pci_wire(void *opaque, unsigned gsi, bool level)
 {
 	struct machine *m = opaque;
 
-	pin_set(m, gsi, level);
+	if (m->kind->ioapic)
+		pin_set(m, gsi, level);
 	if (m->lpc)
 		lpc_wire(m->lpc, gsi - LAYOUT_GSI_PCI, level);
 }
@@ -183,7 +185,7 @@ static int add_chips(struct machine *m, struct err *e)
 	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
 	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
 	struct msi_target msi = { .send = lapic_msi_send, .opaque = m->lapics };
-	m->pci = pci_bus_new(m->bus, &msi, pci_wire, m);
+	m->pci = pci_bus_new(m->kind, m->bus, &msi, pci_wire, m);
 	pci_bus_set_memory_end(m->pci, image ? memory_pc_low_end(m->cfg.ram) : memory_low_end(m->cfg.ram));
 	/* Wires end in the interrupt controllers and the bridge: they come before who drives them. */
 	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
@@ -193,6 +195,8 @@ static int add_chips(struct machine *m, struct err *e)
 	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0 ||
 	    (!image && (rc = rom_new(&m->rom, m->bus)) < 0))
 		return err_sys(e, -rc, "cannot put the board together");
+	if (m->kind->isa_more)
+		piix_pm_add(m->pci);
 	return image ? firmware_new(&m->firmware, m, image, e) : 0;
 }
 
@@ -219,6 +223,7 @@ int machine_new(struct machine **out, const struct machine_config *cfg, struct e
 	must(m);
 	memset(m, 0, sizeof(*m));
 	m->cfg = *cfg;
+	m->kind = board_kind(cfg->kind);
 	m->cpu_bus = board_cpu_bus;
 	m->cpu_bus.opaque = m;
 	m->last = &m->devices;
@@ -333,6 +338,16 @@ unsigned machine_ncpus(struct machine *m)
 	return m->cfg.ncpus;
 }
 
+enum machine_kind machine_kind(struct machine *m)
+{
+	return m->cfg.kind;
+}
+
+struct acpi_board board_acpi(struct machine *m)
+{
+	return (struct acpi_board){ .kind = m->kind, .ncpus = m->cfg.ncpus, .has = m->parts };
+}
+
 /* ---- devices ---- */
 
 void machine_add_device(struct machine *m, struct device *d)
@@ -403,9 +418,10 @@ int machine_firmware(struct machine *m, struct err *e)
 	/* BARs that show memory are where they were put. */
 	if ((rc = ram_commit(m->cfg.ram, e)) < 0)
 		return rc;
-	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, m->parts, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
+	const struct acpi_board b = board_acpi(m);
+	if ((rc = acpi_write_tables(m->cfg.ram, &b, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
 		return rc;
-	rc = irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
+	rc = irq_tables_write(m->cfg.ram, m->kind, m->cfg.ncpus, e);
 	return rc < 0 ? rc : smbios_write(&m->smbios, m->cfg.ram, e);
 }
 

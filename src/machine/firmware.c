@@ -81,6 +81,8 @@ static struct acpi_places places(struct firmware *f)
 {
 	u64 ecam = pam_ecam(f->pam);
 
+	if (!f->m->kind->ecam)
+		return (struct acpi_places){ .low_end = LAYOUT_FW_RAM_LOW_MAX };
 	/* There is room for BARs on both sides. */
 	if (ecam <= LAYOUT_FW_RAM_LOW_MAX || ecam >= LAYOUT_IOAPIC - PAM_ECAM_BYTES)
 		ecam = LAYOUT_ECAM;
@@ -94,9 +96,10 @@ static void make_tables(void *opaque)
 {
 	struct firmware *f = opaque;
 	struct acpi_places where = places(f);
+	const struct acpi_board b = board_acpi(f->m);
 	struct acpi_files files;
 
-	acpi_files_build(&files, f->m->cfg.ncpus, f->m->parts, &where);
+	acpi_files_build(&files, &b, &where);
 	fw_cfg_make_file(f->cfg, ACPI_FILE_TABLES, files.tables, files.tables_bytes);
 	fw_cfg_make_file(f->cfg, ACPI_FILE_RSDP, files.rsdp, sizeof(files.rsdp));
 	fw_cfg_make_file(f->cfg, ACPI_FILE_LOADER, files.loader, files.loader_bytes);
@@ -106,9 +109,10 @@ static void make_tables(void *opaque)
 static int add_tables(struct firmware *f, struct err *e)
 {
 	struct acpi_places where = places(f);
+	const struct acpi_board b = board_acpi(f->m);
 	struct acpi_files files;
 
-	acpi_files_build(&files, f->m->cfg.ncpus, f->m->parts, &where);
+	acpi_files_build(&files, &b, &where);
 	int r = fw_cfg_file(f->cfg, ACPI_FILE_TABLES, files.tables, files.tables_bytes, e);
 	if (r == 0)
 		r = fw_cfg_file(f->cfg, ACPI_FILE_RSDP, files.rsdp, sizeof(files.rsdp), e);

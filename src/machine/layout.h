@@ -76,14 +76,15 @@
 #define LAYOUT_GSI_MOUSE 12
 #define LAYOUT_GSI_IDE1 14
 #define LAYOUT_GSI_IDE2 15
-#define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
+#define LAYOUT_GSI_PCI 16 /* the PCI wires, eight at most */
 #define LAYOUT_GSI_COUNT 24
 
 /* PCI. Slot 0 is the host bridge. */
 #define LAYOUT_LPC_SLOT 31
-#define LAYOUT_PCI_WIRE(slot, pin) (((slot) + (pin)) & 7) /* PIRQA..H of INTA..D; PCI bridges 1.2, 2.4 */
-/* The 8259 line that firmware steers a wire to, and those that a guest may steer it to as well. */
-#define LAYOUT_PIRQ_IRQ(wire) ((wire)&1 ? 11 : 10)
+#define LAYOUT_PIIX_SLOT 1 /* of the board `pc` */
+#define LAYOUT_PIIX_IDE (LAYOUT_PIIX_SLOT << 3 | 1)
+#define LAYOUT_PIIX_PM (LAYOUT_PIIX_SLOT << 3 | 3)
+/* The 8259 lines that a guest may steer a wire to. */
 #define LAYOUT_PIRQ_IRQS (1u << 5 | 1u << 10 | 1u << 11)
 
 #endif

@@ -28,6 +28,12 @@ enum machine_event {
 	MACHINE_DEBUG_EXIT, /* port 0xf4; value is the byte written */
 };
 
+/* --machine: what the kinds are is in board_kind.h. */
+enum machine_kind {
+	MACHINE_Q35, /* Intel Q35 and ICH9: PCI Express's config space, an I/O APIC pin for each PCI wire */
+	MACHINE_PC,  /* Intel 440FX and PIIX3, for systems from before those */
+};
+
 /* What is at the processor's reset vector (firmware.h). */
 #define FIRMWARE_CODE_MAX (8 * MIB)
 #define FIRMWARE_RAM_MIN (8 * MIB)
@@ -46,6 +52,7 @@ struct smbios_identity; /* machine/smbios.h */
 struct machine_config {
 	struct ram *ram;
 	struct loop *loop;
+	enum machine_kind kind;
 	unsigned ncpus;
 	bool debug_exit;
 	const struct firmware_image *firmware;  /* during machine_new(); NULL: none, machine_boot() boots a kernel */
@@ -57,13 +64,11 @@ struct machine_config {
 
 /*
  * What a guest finds on the board: which chips, where, with which interrupts. A saved VM goes on on the board it was
- * saved on, so this number goes up when any of that changes, and what older ones were is kept.
- *   1  PIC, I/O APIC, PIT, RTC, ACPI PM, PCI with virtio functions from slot 1 on
+ * saved on, so each kind of board has a number (board_kind.c) that goes up when any of that changes, and what older
+ * ones were is kept. 1  PIC, I/O APIC, PIT, RTC, ACPI PM, PCI with virtio functions from slot 1 on
  */
-#define MACHINE_BOARD_NAME "mica"
-#define MACHINE_BOARD_VERSION 1
-/* The section that names it; loading: this version of Mica has that board. */
-int machine_board_section(struct state_file *s, struct err *e);
+/* The section that names it; loading: this version of Mica has that board, and the VM is to be on it. */
+int machine_board_section(struct state_file *s, enum machine_kind kind, struct err *e);
 
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e);
 void machine_free(struct machine *m); /* and its devices: loop, memory and vCPUs are still there */
@@ -76,6 +81,7 @@ struct pci_bus *machine_pci(struct machine *m);
 struct ram *machine_ram(struct machine *m);
 struct loop *machine_loop(struct machine *m);
 unsigned machine_ncpus(struct machine *m);
+enum machine_kind machine_kind(struct machine *m);
 /* The bus and the interrupt wires, for devices that sit at fixed addresses. gsi < LAYOUT_GSI_COUNT. */
 struct bus *machine_bus(struct machine *m);
 struct irq_line machine_irq(struct machine *m, unsigned gsi);
@@ -87,7 +93,13 @@ void machine_add_device(struct machine *m, struct device *d);
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
  * reset (no lock held). Before vCPUs run.
  */
-enum machine_part { MACHINE_SCREEN = 1, MACHINE_KEYBOARD = 2, MACHINE_HPET = 4, MACHINE_GENERATION = 8, MACHINE_SERIAL2 = 16 };
+enum machine_part {
+	MACHINE_SCREEN = 1,
+	MACHINE_KEYBOARD = 2,
+	MACHINE_HPET = 4,
+	MACHINE_GENERATION = 8,
+	MACHINE_SERIAL2 = 16
+};
 void machine_use(struct machine *m, enum machine_part part);
 /* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */
 void machine_replace_legacy(struct machine *m, bool on);

@@ -24,6 +24,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, name),
 	FIELD(vmm_config, F_STR, engine),
 	FIELDV(vmm_config, engine_options, nengine_options),
+	FIELD(vmm_config, F_STR, machine),
 	FIELD(vmm_config, F_STR, irqchip),
 	FIELD(vmm_config, F_STR, cpu),
 	FIELD(vmm_config, F_UINT, cpus),
@@ -338,6 +339,7 @@ void vmm_config_init(struct vmm_config *c)
 	*c = (struct vmm_config){
 		.name = xstrdup("vm"),
 		.engine = xstrdup("auto"),
+		.machine = xstrdup("q35"),
 		.irqchip = xstrdup("split"),
 		.cpu = xstrdup("mica-v2"),
 		.cpus = 1,

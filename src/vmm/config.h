@@ -66,6 +66,7 @@ struct vmm_config {
 	char *engine;          /* "auto", "kvm", "soft" */
 	char **engine_options; /* of "soft": vmm/engine_options.h */
 	unsigned nengine_options;
+	char *machine; /* "q35", "pc" */
 	char *irqchip; /* of the KVM engine: "split" or "kernel" */
 	char *cpu;     /* model name */
 	unsigned cpus;
@@ -124,6 +125,9 @@ struct vmm_fw_cfg {
 };
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e);
 void vmm_fw_cfg_fini(struct vmm_fw_cfg *f);
+
+/* The board: what machine_config.kind is. */
+int vmm_machine_parse(unsigned *kind, const char *name, struct err *e);
 
 /* "auto", "none", "bios", "uefi": not a file's name. */
 bool vmm_firmware_is_word(const char *s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_check.c - bounds of a configuration, and what excludes what; see config.h. */
 #include "cpu/cpu.h"
+#include "machine/machine.h"
 #include "net/net.h"
 #include "vmm/boot_order.h"
 #include "vmm/config.h"
@@ -36,6 +37,19 @@ static int check_chardev(const char *key, const char *type, const char *path, in
 	if (!strcmp(type, "unix"))
 		return path && *path ? 0 : err_set(e, EINVAL, "configuration: %s: no socket path given", key);
 	return err_set(e, EINVAL, "configuration: %s: '%s' is not none, fd or unix", key, type);
+}
+
+int vmm_machine_parse(unsigned *kind, const char *name, struct err *e)
+{
+	static const char *const names[] = { [MACHINE_Q35] = "q35", [MACHINE_PC] = "pc" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(name, names[i])) {
+			if (kind)
+				*kind = i;
+			return 0;
+		}
+	return err_set(e, EINVAL, "'%s' is not known; write q35 or pc", name);
 }
 
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e)
@@ -121,6 +135,8 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_prefix(e, "engine");
 	if (so.check && c->cpus > 1)
 		return err_set(e, EINVAL, "engine: check= compares one CPU only; %u will not do", c->cpus);
+	if ((r = vmm_machine_parse(NULL, c->machine, e)) < 0)
+		return err_prefix(e, "machine");
 	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
 		return err_set(e, EINVAL, "irqchip: '%s' is not known; write split or kernel", c->irqchip);
 	if ((r = check_firmware(c, e)) < 0)

@@ -235,6 +235,8 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 			       (unsigned long long)(cfg->memory_bytes / MIB));
 	if (strcmp(was->cpu, cfg->cpu))
 		return err_set(e, EINVAL, "the saved VM has the CPU model %s, not %s", was->cpu, cfg->cpu);
+	if (strcmp(was->machine, cfg->machine))
+		return err_set(e, EINVAL, "the saved VM is a --machine %s, not %s", was->machine, cfg->machine);
 	if (was->ndisks != cfg->ndisks)
 		return err_set(e, EINVAL, "the saved VM has %u disks, not %u", was->ndisks, cfg->ndisks);
 	if (was->nnets != cfg->nnets)

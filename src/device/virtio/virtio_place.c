@@ -7,7 +7,7 @@
 
 int virtio_add(struct machine *m, struct virtio_dev *d, const struct device_args *a, struct device **out, struct err *e)
 {
-	d->transitional = virtio_legacy_id(d->cls->id) && device_switch(a, "legacy", false);
+	d->transitional = virtio_legacy_id(d->cls->id) && device_switch(a, "legacy", machine_kind(m) == MACHINE_PC);
 	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
 }
 

@@ -38,7 +38,7 @@ static void test_all(void **state)
 	    "serial=x|--disk|d,snapshot=on,queues=2,direct=on,format=raw,bus=virtio,id=data|"
 	    "--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01,model=virtio|--device|virtio-rng,id=dice|"
 	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K,direct=off|--irqchip|"
-	    "kernel|--console|unix:/tmp/c|--serial2|unix:/tmp/s|--virtio-console|pty|"
+	    "kernel|--console|unix:/tmp/c|--serial2|unix:/tmp/s|--virtio-console|pty|--machine|pc|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
 	    &e);
 
@@ -64,6 +64,7 @@ static void test_all(void **state)
 	assert_string_equal(o.cfg.devices[0].id, "dice");
 	assert_string_equal(o.cfg.nets[0].mac, "02:00:00:00:00:01");
 	assert_int_equal(o.cfg.cpus, 4);
+	assert_string_equal(o.cfg.machine, "pc");
 	assert_int_equal(o.cfg.memory_bytes, 64 * MIB);
 	assert_string_equal(o.cfg.cpu, "host");
 	assert_string_equal(o.cfg.engine, "soft");
@@ -167,6 +168,7 @@ static void test_refused(void **state)
 		{ "--net|none|--net|user", "--net: none and user exclude" },
 		{ "--console|tty", "--console: 'tty' is not known; write stdio" },
 		{ "--console|unix:", "--console: 'unix:' is not known" },
+		{ "--machine|apple2", "--machine: 'apple2' is not known; write q35 or pc" },
 		{ "--serial2|stdio", "--serial2: 'stdio' is not known; write pty" },
 		{ "--virtio-console|stdio", "--virtio-console: 'stdio' is not known; write pty" },
 		{ "--trace|all", "--trace: 'all' is not known" },

@@ -18,7 +18,8 @@ static int load(struct vmm_config *c, const char *text, struct err *e)
 
 /* Every key with a value that is not its default. */
 static const char full[] =
-    "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"irqchip\":\"kernel\","
+    "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"machine\":\"pc\","
+    "\"irqchip\":\"kernel\","
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
