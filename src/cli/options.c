@@ -375,8 +375,9 @@ static const struct opt table[] = {
 	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
 	     "guest, "
 	     "port N of the host is SOCKET_N; cid: the guest's address, default 3") },
-	{ "machine", "q35|pc", set_machine, 0,
-	  N_("the board: q35 (Intel Q35, ICH9), pc (Intel 440FX, PIIX3, for old systems); default q35") },
+	{ "machine", "q35|pc|micro", set_machine, 0,
+	  N_("the board: q35 (Intel Q35, ICH9), pc (Intel 440FX, PIIX3, for old systems), micro (no PCI, for a "
+	     "kernel); default q35") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,

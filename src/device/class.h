@@ -107,6 +107,7 @@ struct device_class {
 	enum device_role role;
 	bool standard;                     /* PLAIN: every machine has one, after what was asked for */
 	bool single;                       /* PLAIN: and none can be added */
+	bool pci;                          /* it is a PCI function: for boards that have that */
 	const struct device_param *params; /* NULL: none */
 	/* Makes one, puts it on the board (pci_register(), machine_add_device()), which ends it. A failure leaves
 	 * nothing. */

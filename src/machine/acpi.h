@@ -13,8 +13,9 @@ struct board_kind; /* machine/board_kind.h */
 /* What there is to be told. */
 struct acpi_board {
 	const struct board_kind *kind;
-	unsigned ncpus; /* 1 to ACPI_CPUS_MAX */
-	unsigned has;   /* enum machine_part (machine.h) */
+	unsigned ncpus;  /* 1 to ACPI_CPUS_MAX */
+	unsigned has;    /* enum machine_part (machine.h) */
+	unsigned nslots; /* slots.h */
 };
 
 /* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. */

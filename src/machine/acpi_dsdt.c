@@ -205,6 +205,25 @@ static void dsdt_ecam(struct aml *a, const struct acpi_places *places)
 	aml_end(a, dev);
 }
 
+/* Linux, drivers/virtio/virtio_mmio.c: a virtio device with VIRTIO 1.2's registers for memory (4.2.2). */
+static void dsdt_slot(struct aml *a, unsigned slot)
+{
+	char name[5];
+
+	snprintf(name, sizeof(name), "VR%02X", slot & 0xff);
+	size_t dev = aml_device(a, name), res;
+	aml_name(a, "_HID");
+	aml_string(a, "LNRO0005");
+	aml_name(a, "_UID");
+	aml_int(a, slot);
+	aml_name(a, "_CRS");
+	res = aml_resources(a);
+	aml_res_mem_fixed(a, (u32)(LAYOUT_SLOTS + slot * LAYOUT_SLOT_BYTES), LAYOUT_SLOT_BYTES);
+	aml_res_shared_irqs(a, 1u << (LAYOUT_GSI_PCI + slot % LAYOUT_SLOT_PINS));
+	aml_end_resources(a, res);
+	aml_end(a, dev);
+}
+
 static void dsdt_keyboard(struct aml *a)
 {
 	size_t dev, res;
@@ -304,7 +323,10 @@ void acpi_dsdt(struct aml *a, const struct acpi_board *b, const struct acpi_plac
 		aml_end(a, cpu);
 	}
 
-	dsdt_pci(a, b, places);
+	if (b->kind->pci)
+		dsdt_pci(a, b, places);
+	for (unsigned slot = 0; slot < b->nslots; slot++)
+		dsdt_slot(a, slot);
 	for (unsigned wire = 0; wire < b->kind->wires; wire++)
 		dsdt_link(a, b->kind, wire);
 	if (b->kind->ecam)

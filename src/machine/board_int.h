@@ -26,8 +26,9 @@ struct machine {
 	struct rom *rom;
 	struct firmware *firmware; /* NULL: none */
 	struct pv *pv;
-	struct pci_bus *pci;
+	struct pci_bus *pci; /* NULL: no PCI, and no bridge */
 	struct lpc *lpc;
+	struct slots *slots; /* NULL: PCI */
 	struct smbios smbios;
 	struct {
 		pthread_mutex_t lock;

@@ -9,6 +9,7 @@ static const struct board_kind kinds[] = {
 	[MACHINE_Q35] = {
 		.saved = "mica",
 		.version = 1,
+		.pci = true,
 		.bridge_id = 0x29c0,
 		.ecam = true,
 		.pam = 0x90,
@@ -23,6 +24,7 @@ static const struct board_kind kinds[] = {
 	[MACHINE_PC] = {
 		.saved = "mica-pc",
 		.version = 1,
+		.pci = true,
 		.bridge_id = 0x1237,
 		.bridge_revision = 2,
 		.pam = 0x59,
@@ -33,6 +35,11 @@ static const struct board_kind kinds[] = {
 		.wires = 4,
 		.wire_add = 3,
 		.irq = { 10, 10, 11, 11 },
+	},
+	/* Nothing that a kernel has to look for. */
+	[MACHINE_MICRO] = {
+		.saved = "mica-micro",
+		.version = 1,
 	},
 };
 

@@ -18,6 +18,7 @@
 struct board_kind {
 	const char *saved; /* its name in a saved state: what machine.h says of versions is said of this */
 	u32 version;
+	bool pci; /* else none of what follows */
 	/* host bridge, 00:00.0 */
 	u16 bridge_id;
 	u8 bridge_revision;
@@ -29,7 +30,7 @@ struct board_kind {
 	u8 isa_slot;
 	bool isa_more; /* functions beside it: IDE, power management */
 	/* wires */
-	unsigned wires; /* a power of two */
+	unsigned wires; /* a power of two, or 0 */
 	u8 wire_add;
 	bool ioapic;
 	u8 irq[BOARD_WIRES_MAX]; /* the line of the 8259s that firmware steers each to */

@@ -208,18 +208,19 @@ static int chip_sections(struct machine *m, struct state_file *s, struct err *e)
 int machine_state(struct machine *m, struct state_file *s, struct err *e)
 {
 	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
-	int r = pci_bus_devices_state(m->pci, s, e);
+	int r = m->pci ? pci_bus_devices_state(m->pci, s, e) : 0;
 
 	for (struct device *d = m->devices; r == 0 && d; d = d->next)
 		r = device_state(d, s, e);
-	if (r == 0)
+	if (r == 0 && m->pci)
 		r = pci_bus_state(m->pci, s, e);
 	if (r == 0 && m->firmware)
 		r = firmware_state(m->firmware, s, e);
 	if (r == 0 && state_loading(s))
 		r = ram_commit(m->cfg.ram, e); /* what BARs show, and what else moved memory */
 	if (r == 0) {
-		lpc_loaded(m->lpc);
+		if (m->lpc)
+			lpc_loaded(m->lpc);
 		r = chip_sections(m, s, e);
 	}
 	if (r < 0)

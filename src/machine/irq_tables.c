@@ -120,7 +120,8 @@ static size_t build_mp(u8 *t, const struct board_kind *k, unsigned ncpus)
 		st_le32(n + 4, 0x600);             /* family 6: who wants to know more asks CPUID */
 		st_le32(n + 8, 0x201);             /* it has an FPU and an APIC */
 	}
-	bus(&m, BUS_PCI, "PCI   ");
+	if (k->pci)
+		bus(&m, BUS_PCI, "PCI   ");
 	bus(&m, BUS_ISA, "ISA   ");
 	u8 *n = entry(&m, 2, 8); /* I/O APIC, id 0 */
 	n[2] = 0x11;
@@ -133,7 +134,10 @@ static size_t build_mp(u8 *t, const struct board_kind *k, unsigned ncpus)
 			interrupt(&m, 3, TYPE_INT, level ? FLAGS_LEVEL : FLAGS_BUS, BUS_ISA, irq, 0,
 				  irq == LAYOUT_GSI_PIT ? 2 : irq);
 	}
-	for (unsigned slot = 0; slot < SLOTS; slot++)
+	/* Kernels number ISA's interrupts as they are told: so slots (slots.h) have those of their pins. */
+	for (u8 i = 0; !k->pci && i < LAYOUT_SLOT_PINS; i++)
+		interrupt(&m, 3, TYPE_INT, FLAGS_LEVEL, BUS_ISA, (u8)(LAYOUT_GSI_PCI + i), 0, LAYOUT_GSI_PCI + i);
+	for (unsigned slot = 0; k->pci && slot < SLOTS; slot++)
 		for (unsigned pin = 0; pin < 4 && has_pins(k, slot); pin++) {
 			unsigned wire = board_wire(k, slot, pin);
 
@@ -171,7 +175,8 @@ int irq_tables_write(struct ram *ram, const struct board_kind *kind, unsigned nc
 	auto_free u8 *buf = xcalloc(1, LAYOUT_MP_END - LAYOUT_PIR);
 	u8 *mp = buf + (LAYOUT_MP - LAYOUT_PIR);
 
-	must(build_pir(buf, kind) <= LAYOUT_MP - LAYOUT_PIR);
+	if (kind->pci)
+		must(build_pir(buf, kind) <= LAYOUT_MP - LAYOUT_PIR);
 	build_pointer(mp);
 	size_t bytes = build_mp(mp + MP_POINTER, kind, ncpus) + MP_POINTER;
 	must(bytes <= LAYOUT_MP_END - LAYOUT_MP);

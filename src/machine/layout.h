@@ -18,6 +18,10 @@
 #define LAYOUT_MP_END 0xf2000ull
 #define LAYOUT_SMBIOS 0xf2000ull /* entry point, tables */
 #define LAYOUT_SMBIOS_END 0xf4000ull
+#define LAYOUT_SLOTS 0xd0000000ull /* of the board `micro` (slots.h) */
+#define LAYOUT_SLOT_BYTES 0x1000u
+#define LAYOUT_SLOTS_MAX 64u
+#define LAYOUT_SLOT_PINS 8u
 #define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
 #define LAYOUT_PCI_MMIO_END 0xdfffffffull
 #define LAYOUT_ECAM 0xe0000000ull /* 1 MiB a bus */
@@ -76,7 +80,7 @@
 #define LAYOUT_GSI_MOUSE 12
 #define LAYOUT_GSI_IDE1 14
 #define LAYOUT_GSI_IDE2 15
-#define LAYOUT_GSI_PCI 16 /* the PCI wires, eight at most */
+#define LAYOUT_GSI_PCI 16 /* the PCI wires, eight at most; without PCI, slots' */
 #define LAYOUT_GSI_COUNT 24
 
 /* PCI. Slot 0 is the host bridge. */

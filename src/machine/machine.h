@@ -21,6 +21,7 @@
 struct machine;
 struct pci_bus;
 struct fw_cfg; /* machine/fw_cfg.h */
+struct slots;  /* machine/slots.h */
 
 enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
@@ -30,8 +31,9 @@ enum machine_event {
 
 /* --machine: what the kinds are is in board_kind.h. */
 enum machine_kind {
-	MACHINE_Q35, /* Intel Q35 and ICH9: PCI Express's config space, an I/O APIC pin for each PCI wire */
-	MACHINE_PC,  /* Intel 440FX and PIIX3, for systems from before those */
+	MACHINE_Q35,   /* Intel Q35 and ICH9: PCI Express's config space, an I/O APIC pin for each PCI wire */
+	MACHINE_PC,    /* Intel 440FX and PIIX3, for systems from before those */
+	MACHINE_MICRO, /* no PCI and no firmware: devices in slots (slots.h) */
 };
 
 /* What is at the processor's reset vector (firmware.h). */
@@ -77,7 +79,8 @@ void machine_free(struct machine *m); /* and its devices: loop, memory and vCPUs
 const struct cpu_bus *machine_cpu_bus(struct machine *m);
 /* Before vCPUs run: the interrupt controllers need them. */
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm);
-struct pci_bus *machine_pci(struct machine *m);
+struct pci_bus *machine_pci(struct machine *m); /* NULL: it has none, but slots */
+struct slots *machine_slots(struct machine *m);
 struct ram *machine_ram(struct machine *m);
 struct loop *machine_loop(struct machine *m);
 unsigned machine_ncpus(struct machine *m);

@@ -66,7 +66,7 @@ struct vmm_config {
 	char *engine;          /* "auto", "kvm", "soft" */
 	char **engine_options; /* of "soft": vmm/engine_options.h */
 	unsigned nengine_options;
-	char *machine; /* "q35", "pc" */
+	char *machine; /* "q35", "pc", "micro" */
 	char *irqchip; /* of the KVM engine: "split" or "kernel" */
 	char *cpu;     /* model name */
 	unsigned cpus;

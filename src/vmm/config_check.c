@@ -41,7 +41,7 @@ static int check_chardev(const char *key, const char *type, const char *path, in
 
 int vmm_machine_parse(unsigned *kind, const char *name, struct err *e)
 {
-	static const char *const names[] = { [MACHINE_Q35] = "q35", [MACHINE_PC] = "pc" };
+	static const char *const names[] = { [MACHINE_Q35] = "q35", [MACHINE_PC] = "pc", [MACHINE_MICRO] = "micro" };
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
 		if (!strcmp(name, names[i])) {
@@ -49,7 +49,7 @@ int vmm_machine_parse(unsigned *kind, const char *name, struct err *e)
 				*kind = i;
 			return 0;
 		}
-	return err_set(e, EINVAL, "'%s' is not known; write q35 or pc", name);
+	return err_set(e, EINVAL, "'%s' is not known; write q35, pc or micro", name);
 }
 
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e)
@@ -137,6 +137,11 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_set(e, EINVAL, "engine: check= compares one CPU only; %u will not do", c->cpus);
 	if ((r = vmm_machine_parse(NULL, c->machine, e)) < 0)
 		return err_prefix(e, "machine");
+	if (!strcmp(c->machine, "micro") && !c->kernel)
+		return err_set(
+		    e, EINVAL,
+		    "machine: micro has no firmware, which would boot from a disk; give a kernel with --kernel "
+		    "FILE, or take another machine");
 	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
 		return err_set(e, EINVAL, "irqchip: '%s' is not known; write split or kernel", c->irqchip);
 	if ((r = check_firmware(c, e)) < 0)

@@ -11,6 +11,7 @@
 #include "block/block.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
+#include "device/virtio/virtio_mmio.h"
 
 #include "unit/machine/pci_rig.h"
 
@@ -28,6 +29,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 static struct ram *ram;
 static struct loop *loop;
 static struct pci_rig rig;
+static struct device *in_memory; /* virtio over MMIO, beside them */
 static struct virtio_dev *dev[NDEV];
 static struct blk *disk[2];
 
@@ -73,6 +75,9 @@ static void prepare(void)
 	for (int i = 0; i < NDEV; i++)
 		must(virtio_pci_add(rig.pci, dev[i], i + 1, NULL, &e) == 0);
 	must(pci_bus_assign(rig.pci) == 0);
+	struct slot slot = { .at = LAYOUT_SLOTS };
+	struct virtio_dev *d;
+	must(virtio_rng_new(&d, ram, loop, &e) == 0 && virtio_mmio_new(&in_memory, rig.bus, &slot, d, &e) == 0);
 }
 
 static gpa_t ring_base(unsigned q)
@@ -175,6 +180,22 @@ static void put_request(struct input *in, unsigned q)
 	avail_add(q, 0);
 }
 
+/* Over MMIO: a sound start of a queue, or anything. */
+static void mmio(struct input *in, u8 op)
+{
+	static const u32 sound[][2] = { { 0x70, 0 }, { 0x70, 3 },     { 0x24, 1 }, { 0x20, 1 },      { 0x70, 11 },
+					{ 0x30, 0 }, { 0x38, QUEUE }, { 0x80, 0 }, { 0x90, 0x1000 }, { 0xa0, 0x2000 },
+					{ 0x44, 1 }, { 0x70, 15 },    { 0x50, 0 } };
+
+	for (size_t i = 0; op & 0x80 && i < ARRAY_LEN(sound); i++)
+		bus_mmio_write(rig.bus, LAYOUT_SLOTS + sound[i][0], 4, sound[i][1]);
+	if (!(op & 0x80)) {
+		u32 at = word(in) & 0x1ff, width = 1u << (byte(in) & 3);
+		bus_mmio_write(rig.bus, LAYOUT_SLOTS + at, width, (u64)word(in) << (byte(in) & 15));
+		bus_mmio_read(rig.bus, LAYOUT_SLOTS + at, width);
+	}
+}
+
 /* The legacy interface: a sound start of a queue, or anything. */
 static void legacy(struct input *in, u16 io, u8 op)
 {
@@ -265,13 +286,15 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		case 15:
 			if (op & 0x40)
 				start(d, bar, op);
-			else if (io && op & 0x20)
-				legacy(&in, io, op);
+			else if (op & 0x20)
+				io ? legacy(&in, io, op) : mmio(&in, op);
 			else
 				bus_mmio_write(rig.bus, bar + 0x14, 1, op & 0x80 ? byte(&in) : 0);
 			break;
 		}
 	}
+	bus_mmio_write(rig.bus, LAYOUT_SLOTS + 0x70, 4, 0);
+	must(bus_mmio_read(rig.bus, LAYOUT_SLOTS + 0x70, 4) == 0);
 	/* Whatever it did, a reset heals. */
 	bus_mmio_write(rig.bus, bar + 0x14, 1, 0);
 	must(bus_mmio_read(rig.bus, bar + 0x14, 1) == 0);

@@ -45,6 +45,7 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 }
 
 const struct device_class ide_disk_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "ide-disk",
 	.field = "ide",
@@ -54,6 +55,7 @@ const struct device_class ide_disk_device_class = {
 };
 
 const struct device_class ide_cdrom_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "ide-cdrom",
 	.field = "ide",

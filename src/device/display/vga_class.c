@@ -166,6 +166,7 @@ static const struct screen *class_screen(struct device *d)
 }
 
 const struct device_class vga_device_class = {
+	.pci = true,
 	.rom = "/usr/share/seabios/vgabios-stdvga.bin",
 	.name = "vga",
 	.field = "vga",

@@ -15,7 +15,7 @@ static char dir[] = "/tmp/mica-test-options-XXXXXX";
 /* Parse words separated by '|', so that a word may have blanks. */
 static int parse(struct run_opts *o, const char *line, struct err *e)
 {
-	char *argv[40] = { xstrdup("run") }, *save = NULL;
+	char *argv[48] = { xstrdup("run") }, *save = NULL;
 	auto_free char *copy = xstrdup(line);
 	int argc = 1;
 
@@ -168,7 +168,7 @@ static void test_refused(void **state)
 		{ "--net|none|--net|user", "--net: none and user exclude" },
 		{ "--console|tty", "--console: 'tty' is not known; write stdio" },
 		{ "--console|unix:", "--console: 'unix:' is not known" },
-		{ "--machine|apple2", "--machine: 'apple2' is not known; write q35 or pc" },
+		{ "--machine|apple2", "--machine: 'apple2' is not known; write q35, pc or micro" },
 		{ "--serial2|stdio", "--serial2: 'stdio' is not known; write pty" },
 		{ "--virtio-console|stdio", "--virtio-console: 'stdio' is not known; write pty" },
 		{ "--trace|all", "--trace: 'all' is not known" },

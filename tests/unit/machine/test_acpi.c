@@ -20,7 +20,9 @@ static struct ram *ram;
 
 static int write_board(enum machine_kind kind, unsigned ncpus, unsigned has, struct err *e)
 {
-	const struct acpi_board b = { .kind = board_kind(kind), .ncpus = ncpus, .has = has };
+	const struct acpi_board b = {
+		.kind = board_kind(kind), .ncpus = ncpus, .has = has, .nslots = kind == MACHINE_MICRO ? 3 : 0
+	};
 
 	return acpi_write_tables(ram, &b, e);
 }
@@ -315,6 +317,24 @@ static void test_pc(void **unused)
 	assert_non_null(strstr(dsl, "Device (COM2)"));
 }
 
+/* No PCI: devices in slots. */
+static void test_micro(void **unused)
+{
+	assert_int_equal(write_board(MACHINE_MICRO, NCPUS, 0, NULL), 0);
+	auto_free char *dsl = disassemble();
+	assert_int_equal(teardown_all(NULL), 0);
+	assert_null(strstr(dsl, "PCI0"));
+	assert_null(strstr(dsl, "LNKA"));
+	assert_non_null(strstr(dsl, "EisaId (\"PNP0501\")"));
+	char *last = strstr(dsl, "Device (VR02)");
+	assert_non_null(last);
+	assert_non_null(strstr(last, "\"LNRO0005\""));
+	assert_non_null(strstr(last, "0xD0002000,"));
+	assert_non_null(strstr(last, "Interrupt (ResourceConsumer, Level, ActiveHigh, Shared"));
+	assert_non_null(strstr(last, "0x00000012,"));
+	assert_null(strstr(dsl, "VR03"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_pkg_length),
 		cmocka_unit_test(test_iasl),
 		cmocka_unit_test(test_pc),
+		cmocka_unit_test(test_micro),
 		cmocka_unit_test_setup_teardown(test_iasl, setup_all, teardown_all),
 		cmocka_unit_test_setup_teardown(test_parts, setup_all, teardown_all),
 	};

@@ -3,6 +3,7 @@
 #include "base/state.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "machine/slots.h"
 #include "pci_rig.h"
 
 #include <setjmp.h>
@@ -74,6 +75,23 @@ static void test_pc(void **unused)
 	down();
 }
 
+static void test_micro(void **unused)
+{
+	struct slot slot;
+
+	up(MACHINE_MICRO);
+	assert_null(machine_pci(m));
+	assert_int_equal(function(0, 0, 0, 4), 0xffffffff);
+	assert_int_equal(slots_take(machine_slots(m), &slot), 0);
+	assert_int_equal(slot.at, LAYOUT_SLOTS);
+	irq_set(&slot.irq, true);
+	assert_true(machine_quiesce(m));
+	machine_resume(m);
+	irq_set(&slot.irq, false);
+	machine_reset(m);
+	down();
+}
+
 static int board_of(int fd, enum machine_kind kind, struct err *e)
 {
 	struct state_file *s;
@@ -87,7 +105,7 @@ static int board_of(int fd, enum machine_kind kind, struct err *e)
 
 static void test_saved(void **unused)
 {
-	static const enum machine_kind kinds[] = { MACHINE_Q35, MACHINE_PC };
+	static const enum machine_kind kinds[] = { MACHINE_Q35, MACHINE_PC, MACHINE_MICRO };
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		int fd = memfd_create("state", MFD_CLOEXEC);
@@ -107,6 +125,6 @@ static void test_saved(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_q35), cmocka_unit_test(test_pc),
-					    cmocka_unit_test(test_saved) };
+					    cmocka_unit_test(test_micro), cmocka_unit_test(test_saved) };
 	return cmocka_run_group_tests_name("board-kind", tests, NULL, NULL);
 }

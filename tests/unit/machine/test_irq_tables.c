@@ -247,6 +247,22 @@ static void test_pc(void **unused)
 	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, NULL), 0);
 }
 
+/* Pins of slots are ISA's of the same number; there is no PCI, and no $PIR. */
+static void test_micro(void **unused)
+{
+	u16 flags;
+
+	memset(ram->host + LAYOUT_PIR, 0, 4);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_MICRO), NCPUS, NULL), 0);
+	for (u8 i = 16; i < 24; i++) {
+		assert_int_equal(mp_pin(1, i, &flags), i);
+		assert_int_equal(flags, 0xd);
+	}
+	assert_int_equal(mp_pin(0, 2 << 2, &flags), -1);
+	assert_memory_not_equal(at(LAYOUT_PIR), "$PIR", 4);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, NULL), 0);
+}
+
 static void test_limits(void **unused)
 {
 	struct err e;
@@ -258,8 +274,8 @@ static void test_limits(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pir), cmocka_unit_test(test_mp),     cmocka_unit_test(test_tables_are_true),
-		cmocka_unit_test(test_pc),  cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_pir), cmocka_unit_test(test_mp),    cmocka_unit_test(test_tables_are_true),
+		cmocka_unit_test(test_pc),  cmocka_unit_test(test_micro), cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
