@@ -302,8 +302,6 @@ void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 	m->vm = vm;
 	if (cpu_vm_has_lapic(vm))
 		lapic_use_engine(m->lapics, vm);
-	else
-		clock_tsc_khz(); /* measured now, not in the guest's first timer write */
 	if (m->pci && cpu_vm_has_routes(vm)) {
 		struct msi_router routes = { .set = set_route, .opaque = vm, .max = CPU_ROUTES };
 		pci_bus_use_routes(m->pci, &routes);

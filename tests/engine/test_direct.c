@@ -7,6 +7,7 @@
  * interpreted, and must come out alike: both().
  */
 #include "direct_rig.h"
+#include "direct_watch.h"
 #include "cpu/soft/direct/direct.h"
 #include "cpu/soft/direct/direct_code.h"
 #include "cpu/soft/direct/direct_runner.h"
@@ -1012,33 +1013,6 @@ static void no_secrets(struct rig *r, struct frame *f)
 	}
 }
 
-struct ticker {
-	pthread_t thread;
-	struct cpu *cpu;
-	unsigned us;
-	_Atomic bool end;
-};
-static void *ticks(void *arg)
-{
-	struct ticker *t = arg;
-
-	while (!t->end) {
-		usleep(t->us);
-		cpu_set_intr(t->cpu, true);
-	}
-	return NULL;
-}
-static void start_ticker(struct rig *r, struct ticker *t, unsigned us)
-{
-	*t = (struct ticker){ .cpu = cpu_vm_cpu(r->vm, 0), .us = us };
-	assert_int_equal(pthread_create(&t->thread, NULL, ticks, t), 0);
-}
-static void stop_ticker(struct ticker *t)
-{
-	t->end = true;
-	pthread_join(t->thread, NULL);
-}
-
 static void jumps_into_our_code(void **state)
 {
 	need();
@@ -1416,18 +1390,6 @@ static void by_time(void **state)
 		assert_memory_equal(&end[0][s], &end[1][s], sizeof(end[0][s]));
 }
 
-/* Spins in space 1, at RIP or wherever it was interrupted, until it has been let in more often than `before`. */
-static void until_let_in(struct rig *r, u64 before)
-{
-	u64 until = clock_mono_ns() + patient(20000000000ull);
-
-	while (stats(r)->let_in == before)
-		if (clock_mono_ns() > until)
-			fail_msg("it computes, and is not let in");
-		else
-			go(r, 0);
-}
-
 /*
  * A process that does nothing but fault on pages that come and go is sent back to translated code, and after a while
  * has another chance. One that computes is not sent back.
@@ -1711,28 +1673,6 @@ static void runner_dies_waiting(void **state)
 	close_rig(r);
 }
 
-static unsigned children(void)
-{
-	DIR *d = opendir("/proc");
-	struct dirent *x;
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while ((x = readdir(d))) {
-		char line[512];
-		int pid = atoi(x->d_name), parent = 0;
-		auto_free char *path = xasprintf("/proc/%d/stat", pid);
-		FILE *f = pid > 0 ? fopen(path, "r") : NULL;
-		if (!f)
-			continue;
-		if (fgets(line, sizeof(line), f) && strrchr(line, ')') &&
-		    sscanf(strrchr(line, ')') + 1, " %*c %d", &parent) == 1)
-			n += parent == getpid();
-		fclose(f);
-	}
-	closedir(d);
-	return n;
-}
 static unsigned descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");

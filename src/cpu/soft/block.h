@@ -61,7 +61,7 @@ struct jc_table {
 struct space {
 	u16 pcid;
 	bool used;  /* ... of that PCID */
-	bool ready; /* the tables were emptied once, and hold no zeroes */
+	bool ready; /* its tables were begun */
 	u64 stamp;  /* of the last switch to it */
 };
 /* Away from struct soft_cpu, so that what is not used costs no memory. */

@@ -71,7 +71,8 @@ struct direct_zygote {
 #define DIRECT_MAX 16 /* runners of a VM */
 struct direct {
 	unsigned n;
-	const char *why; /* there are none */
+	const char *why; /* there are none, or none could be made */
+	bool born;       /* there has been one: host and price are known */
 	u8 vec_ok;       /* VEC_OK_* that the guest must have on, as they are on in the host */
 	struct direct_zygote zygote;
 	struct direct_host host;

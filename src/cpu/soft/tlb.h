@@ -11,8 +11,7 @@
 #define TLB_BITS 12
 #define TLB_SIZE (1u << TLB_BITS)
 /* An entry serves linear page L for an access when the tag for that access equals L (page
- * aligned). TLB_NONE never equals a page. host = (u8 *)(lin + addend) */
-#define TLB_NONE 1ull
+ * aligned). host = (u8 *)(lin + addend) */
 /* In wtag beside the page: it may be written, but has code on it, so that the slow path is to look. */
 #define TLB_CODE 2ull
 struct tlb_entry {
@@ -43,6 +42,28 @@ static inline unsigned tlb_hash(u64 lin)
 	/* A sum, not an exclusive or: neighbours must never share an entry, or an access that crosses
 	 * their border would find its last page's entry under its first page's index. */
 	return (unsigned)(p + (p >> TLB_BITS)) & (TLB_SIZE - 1);
+}
+/*
+ * An empty slot's tags: no page that is asked for there. Nearly always 0, so that what is not used takes no memory.
+ * Page 0 is asked for in its own slot, and in that of the last page, by an access that reaches over the end of all
+ * addresses.
+ */
+#define TLB_SLOT_LAST (TLB_SIZE - 2) /* tlb_hash(~0) */
+static inline u64 tlb_none(unsigned slot)
+{
+	return slot == 0 || slot == TLB_SLOT_LAST;
+}
+static inline void tlb_drop(struct tlb_entry *table, unsigned slot)
+{
+	struct tlb_entry *e = &table[slot];
+
+	e->rtag = e->wtag = e->xtag = tlb_none(slot);
+}
+/* An empty table, of one that is zeroes. */
+static inline void tlb_begin(struct tlb_entry *table)
+{
+	tlb_drop(table, 0);
+	tlb_drop(table, TLB_SLOT_LAST);
 }
 
 /* ---- tables of the guest's that page walks came through: see memory/walk.c ---- */

@@ -43,7 +43,6 @@ struct soft_vm {
 	struct jit_code *jit;    /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs; /* vec_stub.c */
 	struct direct direct;
-	u64 tsc_khz;
 	unsigned phys_bits; /* MAXPHYADDR */
 	_Atomic u64 remaps; /* how often guest memory has moved; changes while no vCPU is in the guest */
 	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */

@@ -3,6 +3,8 @@
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/decode/decode.h"
 
+#include <sys/mman.h>
+
 #define MEMO_BITS 12
 #define MEMO_SIZE (1u << MEMO_BITS)
 #define KEPT_BYTES (sizeof(struct memo_insn) + MEMO_OPS * sizeof(ZydisDecodedOperand))
@@ -17,17 +19,17 @@ _Static_assert(KEPT_BYTES % 8 == 0, "aligned one by one");
 
 struct decode_memo *memo_new(void)
 {
-	struct decode_memo *m = aligned_alloc(64, ROUND_UP(sizeof(*m), 64));
+	/* What is not used takes no memory. */
+	void *m = mmap(NULL, sizeof(struct decode_memo), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	must(m);
-	memset(m->e, 0, sizeof(m->e));
-	memset(&m->none, 0, sizeof(m->none));
+	must(m != MAP_FAILED);
 	return m;
 }
 
 void memo_free(struct decode_memo *m)
 {
-	free(m);
+	if (m)
+		munmap(m, sizeof(*m));
 }
 
 static struct memo_insn *kept(const struct decode_memo *m, const struct memo *e)

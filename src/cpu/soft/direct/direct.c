@@ -280,6 +280,7 @@ void direct_init(struct soft_vm *vm)
 		d->why = "off";
 		return;
 	}
+	d->price = direct_price_guess;
 	d->vec_ok = VEC_OK_X87 | VEC_OK_SSE;
 	if (cpu_model_cpuid(vm->model, 0, 1, 0).ecx >> 28 & 1)
 		d->vec_ok |= VEC_OK_AVX;
@@ -288,24 +289,24 @@ void direct_init(struct soft_vm *vm)
 		d->why = "no memory";
 		return;
 	}
+	/* Without FSGSBASE the host's kernel sets the bases, and refuses addresses in its own half. */
+	d->base_end = runner_host_fsgsbase() ? 0 : USER_TOP;
+	if (!direct_zygote_new(&d->zygote, vm->ram->memfd)) {
+		d->why = runner_birth_text(BIRTH_NO_MEMORY);
+		return;
+	}
 	for (; d->n < want; d->n++) {
-		struct runner *r = runner_new(vm->ram->memfd, &d->why);
-		if (!r)
-			break;
+		struct runner *r = runner_new(vm->ram->memfd);
 		r->map = direct_map_new();
-		if (!r->map) {
-			d->why = "no memory";
+		/* Else its process is made when somebody is let in: most guests that are started for a short time never
+		 * need it. */
+		if (!r->map || (d->always && !direct_born(d, r, runner_make(r)))) {
+			d->why = d->why ? d->why : runner_birth_text(BIRTH_NO_MEMORY);
+			direct_map_free(r->map);
 			runner_free(r);
 			break;
 		}
 		d->r[d->n] = r;
-	}
-	if (d->n) {
-		direct_zygote_new(&d->zygote, vm->ram->memfd);
-		d->host = d->r[0]->host;
-		runner_measure(d->r[0], &d->price);
-		/* Without FSGSBASE the host's kernel sets the bases, and refuses addresses in its own half. */
-		d->base_end = d->host.fsgsbase ? 0 : USER_TOP;
 	}
 	for (unsigned i = 0; d->n && i < vm->ncpus; i++) {
 		vm->cpu[i]->direct.now = NULL;
@@ -321,8 +322,7 @@ void direct_fini(struct soft_vm *vm)
 		direct_map_free(d->r[i]->map);
 		runner_free(d->r[i]);
 	}
-	if (d->n)
-		direct_zygote_free(&d->zygote);
+	direct_zygote_free(&d->zygote);
 	d->n = 0;
 	direct_code_fini(vm);
 }

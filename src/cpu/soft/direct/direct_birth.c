@@ -323,21 +323,36 @@ noreturn_ static void begin(struct runner_shared *sh, int ram_fd, int code, int 
 		syscall(SYS_exit_group, 1);
 }
 
-bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags, const char **why)
+const char *runner_birth_text(enum birth how)
+{
+	switch (how) {
+	case BIRTH_OK:
+		break;
+	case BIRTH_NO_MEMORY:
+		return "no memory for its process";
+	case BIRTH_NO_FILTER:
+		return "the host's kernel refuses a system-call filter with a listener (Linux 5.9 or later; another "
+		       "listener?)";
+	case BIRTH_NO_START:
+		return "its process did not start";
+	}
+	return "none";
+}
+
+enum birth runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags)
 {
 	auto_close int code = code_fd();
 
 	*b = (struct runner_birth){ .pidfd = -1,
 				    .listener = -1,
 				    .shared = memfd_create("mica-runner-shared", MFD_CLOEXEC) };
-	*why = "no memory for its process";
 	if (code < 0 || b->shared < 0 || ftruncate(b->shared, RUNNER_SHARED_BYTES) < 0)
-		return false;
+		return BIRTH_NO_MEMORY;
 	void *p = mmap(NULL, RUNNER_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, b->shared, 0);
 	if (p == MAP_FAILED)
-		return false;
+		return BIRTH_NO_MEMORY;
 	struct runner_shared *sh = p;
-	bool ok = false;
+	enum birth how = BIRTH_NO_MEMORY;
 	s64 fd = -1;
 	if (getrandom(&b->secret, sizeof(b->secret), 0) != sizeof(b->secret))
 		goto out;
@@ -347,7 +362,7 @@ bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned lon
 	if (pid == 0)
 		begin(sh, ram_fd, code, b->shared, b->secret, parent);
 	b->pid = (int)pid;
-	*why = "the host's kernel refuses a system-call filter with a listener (Linux 5.9 or later; another listener?)";
+	how = BIRTH_NO_FILTER;
 	while (!(fd = __atomic_load_n(&sh->listener, __ATOMIC_ACQUIRE))) {
 		struct pollfd died = { .fd = b->pidfd, .events = POLLIN };
 		struct timespec ts = { 0, 20000 };
@@ -361,10 +376,10 @@ bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned lon
 	ioctl(b->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
 	      NOTIF_SYNC_WAKE_UP); /* Linux 6.6: a shorter way there and back */
 	b->cpuid_faults = sh->error == 1;
-	ok = true;
+	how = BIRTH_OK;
 out:
 	munmap(p, RUNNER_SHARED_BYTES);
-	return ok;
+	return how;
 }
 
 void runner_birth_close(struct runner_birth *b)

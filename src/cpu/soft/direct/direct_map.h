@@ -8,6 +8,8 @@
 #include "cpu/soft/direct/direct_runner.h"
 
 struct direct_map *direct_map_new(void);
+/* Its runner has begun: nothing is mapped. */
+void direct_map_begin(struct direct_map *m);
 void direct_map_free(struct direct_map *m);
 /* Make its mappings right for a start; < 0: it is dead, or -ESTALE: the page tables are another process's now. */
 int direct_map_sync(struct soft_cpu *c, struct runner *r);

@@ -12,6 +12,8 @@
 #define CHANGE 16u
 #define STOP_MAX_NS 250000ull /* a measurement that says more was disturbed */
 
+const struct direct_price direct_price_guess = { 5000, 5000 };
+
 void pace_begin(struct direct_pace *p)
 {
 	*p = (struct direct_pace){ 0 };

@@ -57,6 +57,8 @@ bool pace_look(struct direct_pace *p, const struct direct_price *price, u64 runn
 /* The stay is over. Called where p->staying. */
 void pace_leave(struct direct_pace *p, u64 thread_ns);
 
+/* Before there was a runner to measure it with. */
+extern const struct direct_price direct_price_guess;
 /* What a stop with its signal takes, about. */
 u64 pace_stop_ns(const struct direct_price *price);
 /* Kernel entries of a program that is worth a try are no closer together. */

@@ -58,8 +58,12 @@ struct direct_map *direct_map_new(void)
 		direct_map_free(m);
 		return NULL;
 	}
+	return m; /* nothing of it is touched before there is a runner */
+}
+
+void direct_map_begin(struct direct_map *m)
+{
 	dpages_clear(m);
-	return m;
 }
 
 void direct_map_free(struct direct_map *m)

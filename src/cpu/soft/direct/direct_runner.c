@@ -339,29 +339,30 @@ bool runner_adopt(struct runner *r, struct runner_birth *b)
 	return false;
 }
 
-struct runner *runner_new(int ram_fd, const char **why)
+struct runner *runner_new(int ram_fd)
 {
 	struct runner *r = xcalloc(1, sizeof(*r));
-	struct runner_birth b;
 
 	r->pidfd = r->listener = -1;
 	r->space = DIRECT_NOWHERE;
 	r->ram_fd = (u32)ram_fd;
-	bool born = runner_birth(&b, ram_fd, getpid(), 0, why);
-	if (born)
-		*why = "its process did not start";
-	if (born && runner_adopt(r, &b)) {
-		*why = NULL;
-		return r;
-	}
+	return r;
+}
+
+enum birth runner_make(struct runner *r)
+{
+	struct runner_birth b;
+	enum birth how = runner_birth(&b, (int)r->ram_fd, getpid(), 0);
+
+	if (how == BIRTH_OK && !runner_adopt(r, &b))
+		how = BIRTH_NO_START;
 	if (b.pidfd >= 0) {
 		siginfo_t si;
 		syscall(SYS_pidfd_send_signal, b.pidfd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, (id_t)b.pidfd, &si, WEXITED);
 	}
 	runner_birth_close(&b);
-	runner_free(r);
-	return NULL;
+	return how;
 }
 
 void runner_free(struct runner *r)

@@ -128,14 +128,24 @@ struct runner_birth {
 	u64 secret;
 	bool cpuid_faults;
 };
-/* False: *why, static text, says what the host lacks; b is to be closed all the same. flags: 0, or CLONE_PARENT where
- * the caller is a child of `parent`. Allocates nothing. */
-bool runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags, const char **why);
+enum birth {
+	BIRTH_OK,
+	BIRTH_NO_MEMORY,
+	BIRTH_NO_FILTER,
+	BIRTH_NO_START,
+};
+/* Static text: what the host lacks. */
+const char *runner_birth_text(enum birth how);
+/* Whatever it says, b is to be closed. flags: 0, or CLONE_PARENT where the caller is a child of `parent`. Allocates
+ * nothing. */
+enum birth runner_birth(struct runner_birth *b, int ram_fd, pid_t parent, unsigned long flags);
 void runner_birth_close(struct runner_birth *b);
 /* It takes the place of r's process, which is dead or ends. Closes b. False: it does not start, and r is dead. */
 bool runner_adopt(struct runner *r, struct runner_birth *b);
-/* NULL: *why, as above. */
-struct runner *runner_new(int ram_fd, const char **why);
+/* It has no process yet: it is dead. */
+struct runner *runner_new(int ram_fd);
+/* Gives it one, where processes may still be made. */
+enum birth runner_make(struct runner *r);
 void runner_free(struct runner *r);
 /* Stopped: queue a system call for its next start; false: no more fit. */
 bool runner_queue(struct runner *r, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5);

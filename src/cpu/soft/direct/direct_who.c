@@ -2,8 +2,9 @@
 /*
  * direct_who.c - which address space has which runner, and who is let in. See direct.h.
  *
- * A VM has two runners for each vCPU. A vCPU takes a free one for an address space that computes; when there is none it
- * takes the least recently used of its own. Only its owner may take a runner away.
+ * A VM has two runners for each vCPU, which are dead (without a process) until somebody needs them. A vCPU takes a free
+ * one for an address space that computes; when there is none it takes the least recently used of its own. Only its
+ * owner may take a runner away.
  */
 #include "cpu/soft/direct/direct_who.h"
 
@@ -49,23 +50,47 @@ static struct runner *attach(struct soft_cpu *c)
 	return NULL;
 }
 
-/* For an address space of c that has none: a free one, or who has not used his for the longest time. */
-static struct runner *take(struct soft_cpu *c)
+bool direct_born(struct direct *d, struct runner *r, enum birth how)
 {
-	struct direct *d = &c->vm->direct;
-	struct runner *best = NULL;
-	unsigned own = 0;
-	u64 now = clock_mono_ns();
-
-	pthread_mutex_lock(&d->lock);
-	for (unsigned i = 0; i < d->n; i++)
-		own += d->r[i]->cpu == c;
-	bool more = own < MAX(d->n / c->vm->ncpus, 1u);
-	for (unsigned i = 0; i < d->n; i++)
-		if (unlikely(!d->r[i]->alive && !d->r[i]->cpu)) {
-			direct_zygote_renew(&d->zygote, d->r[i], now);
-			break;
+	if (how != BIRTH_OK) {
+		/* A host that refuses the first one refuses all. */
+		if (!d->born) {
+			d->why = runner_birth_text(how);
+			if (how != BIRTH_NO_MEMORY)
+				direct_zygote_stop(&d->zygote);
 		}
+		return false;
+	}
+	direct_map_begin(r->map);
+	if (!d->born) {
+		struct direct_price price = d->price;
+		d->host = r->host;
+		runner_measure(r, &price);
+		__atomic_store_n(&d->price.thread_ns, price.thread_ns, __ATOMIC_RELAXED);
+		__atomic_store_n(&d->price.runner_ns, price.runner_ns, __ATOMIC_RELAXED);
+		d->why = NULL;
+		d->born = true;
+	}
+	return true;
+}
+
+/* With d->lock: one that is dead and nobody's comes to life. */
+static bool renew(struct direct *d, u64 now)
+{
+	enum birth how;
+
+	for (unsigned i = 0; i < d->n; i++)
+		if (!d->r[i]->alive && !d->r[i]->cpu)
+			return direct_zygote_renew(&d->zygote, d->r[i], now, &how) && direct_born(d, d->r[i], how);
+	return false;
+}
+
+/* With d->lock: the one to take for c; `more`: it may have another one. */
+static struct runner *choose_runner(const struct soft_cpu *c, u64 now, bool more)
+{
+	const struct direct *d = &c->vm->direct;
+	struct runner *best = NULL;
+
 	for (unsigned i = 0; i < d->n; i++) {
 		struct runner *r = d->r[i];
 		/* Another vCPU's own is only its to take away. */
@@ -73,6 +98,24 @@ static struct runner *take(struct soft_cpu *c)
 		    (!best || !r->cpu || (best->cpu && r->used_ns < best->used_ns)))
 			best = r;
 	}
+	return best;
+}
+
+/* For an address space of c that has none: a free one, or who has not used his for the longest time. */
+static struct runner *take(struct soft_cpu *c)
+{
+	struct direct *d = &c->vm->direct;
+	struct runner *best;
+	unsigned own = 0;
+	u64 now = clock_mono_ns();
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < d->n; i++)
+		own += d->r[i]->cpu == c;
+	bool more = own < MAX(d->n / c->vm->ncpus, 1u);
+	best = choose_runner(c, now, more);
+	if (more && (!best || best->cpu) && renew(d, now))
+		best = choose_runner(c, now, more);
 	if (best) {
 		detach(c, best);
 		/* Or the next process could read the last one's addresses, registers, and what it left for it to find.
@@ -166,6 +209,8 @@ void direct_interrupt(struct soft_cpu *c)
 	 * them. */
 	if (c->direct.now)
 		c->direct.now->resumes = false;
+	const struct direct_price price = { __atomic_load_n(&c->vm->direct.price.thread_ns, __ATOMIC_RELAXED),
+					    __atomic_load_n(&c->vm->direct.price.runner_ns, __ATOMIC_RELAXED) };
 	u64 now = direct_awake_ns(c), took = now - c->direct.seen_ns;
 	s64 entries = c->direct.seen_spare - c->direct.spare;
 
@@ -173,8 +218,7 @@ void direct_interrupt(struct soft_cpu *c)
 		return;
 	/* By everybody together; and two such interrupts in a row, as in a kernel that works for long there are few,
 	 * too. */
-	bool user = c->cpl == 3,
-	     computes = user && c->direct.seen_user && (u64)entries * pace_entry_ns(&c->vm->direct.price) <= took;
+	bool user = c->cpl == 3, computes = user && c->direct.seen_user && (u64)entries * pace_entry_ns(&price) <= took;
 	c->direct.seen_ns = now;
 	c->direct.seen_user = user;
 	if (!c->direct.now) {

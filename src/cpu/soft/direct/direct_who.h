@@ -24,6 +24,9 @@ static inline void direct_spare(struct soft_cpu *c, s64 n)
 bool direct_possible(const struct soft_cpu *c);
 /* The address space in use gets a runner, if it may and there is one. */
 void direct_let_in(struct soft_cpu *c);
+/* With d->lock, or before there are vCPUs: r was to get a process, and this is what became of it. False: it has none.
+ */
+bool direct_born(struct direct *d, struct runner *r, enum birth how);
 /* Nobody has r any more. */
 void direct_give_back(struct soft_cpu *c, struct runner *r);
 

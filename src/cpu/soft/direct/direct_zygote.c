@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * direct_zygote.c - runners in the place of dead ones.
+ * direct_zygote.c - runners made while the VM runs: when they are first needed, and in the place of dead ones.
  *
  * A guest can kill its runner: where the host's kernel writes signal frames with the process's own protection keys, one
- * WRPKRU does it. New processes are beyond what mica-vmm's system-call filter allows. So one more is made before the
- * filter is on, which waits for a byte on a socket, makes a runner, and sends its descriptors: the zygote. The runner
- * is a child of mica-vmm's, like the first ones. From the socket the zygote reads nothing but the byte, and it has no
- * other descriptor but guest RAM's; it ends with mica-vmm.
+ * WRPKRU does it. New processes are beyond what mica-vmm's system-call filter allows. So one is made before the filter
+ * is on, which waits for a byte on a socket, makes a runner, and sends its descriptors: the zygote. The runner is a
+ * child of mica-vmm's. From the socket the zygote reads nothing but the byte, and it has no other descriptor but guest
+ * RAM's; it ends with mica-vmm.
  *
- * vCPUs do not wait for it: they ask, and at some later time look for the answer; and ask once in RENEW_NS at most, so
- * that a guest that kills its runners again and again keeps the host from nothing.
+ * vCPUs do not wait for it: they ask, and at some later time look for the answer. For a runner that has been alive they
+ * ask once in RENEW_NS at most, so that a guest that kills its runners again and again keeps the host from nothing.
  */
 #include "cpu/soft/direct/direct_zygote.h"
 
@@ -28,23 +28,25 @@
 
 struct answer {
 	u64 secret;
-	s32 pid; /* 0: it could not be made */
+	s32 pid;
 	u32 cpuid_faults;
+	u32 how; /* enum birth */
+	u32 pad;
 };
 union control {
 	struct cmsghdr align;
 	u8 b[CMSG_SPACE(3 * sizeof(int))];
 };
 
-static void send_answer(int fd, const struct runner_birth *b, bool born)
+static void send_answer(int fd, const struct runner_birth *b, enum birth how)
 {
-	struct answer a = { b->secret, born ? b->pid : 0, b->cpuid_faults };
+	struct answer a = { b->secret, b->pid, b->cpuid_faults, how, 0 };
 	int fds[3] = { b->pidfd, b->listener, b->shared };
 	struct iovec v = { &a, sizeof(a) };
 	union control u = { 0 };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 
-	if (born) {
+	if (how == BIRTH_OK) {
 		m.msg_control = &u;
 		m.msg_controllen = sizeof(u);
 		u.align = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fds)),
@@ -79,7 +81,6 @@ noreturn_ static void zygote(int fd, int ram_fd, pid_t parent)
 	close_others((unsigned)fd, (unsigned)ram_fd);
 	while (syscall(SYS_getppid) == parent) {
 		struct runner_birth b;
-		const char *why;
 		u8 byte;
 		ssize_t n = read(fd, &byte, 1);
 
@@ -87,23 +88,23 @@ noreturn_ static void zygote(int fd, int ram_fd, pid_t parent)
 			break;
 		if (n < 0)
 			continue;
-		bool born = runner_birth(&b, ram_fd, parent, CLONE_PARENT, &why);
-		if (!born && b.pidfd >= 0)
+		enum birth how = runner_birth(&b, ram_fd, parent, CLONE_PARENT);
+		if (how != BIRTH_OK && b.pidfd >= 0)
 			syscall(SYS_pidfd_send_signal, b.pidfd, SIGKILL, NULL, 0);
-		send_answer(fd, &b, born);
+		send_answer(fd, &b, how);
 		runner_birth_close(&b);
 	}
 	for (;;)
 		syscall(SYS_exit_group, 0);
 }
 
-void direct_zygote_new(struct direct_zygote *z, int ram_fd)
+bool direct_zygote_new(struct direct_zygote *z, int ram_fd)
 {
 	int pair[2];
 
 	*z = (struct direct_zygote){ .pidfd = -1, .socket = -1 };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return;
+		return false;
 	pid_t self = getpid();
 	long pid = syscall(SYS_clone, (unsigned long)(CLONE_PIDFD | SIGCHLD), NULL, &z->pidfd, NULL, 0);
 	if (pid == 0)
@@ -112,12 +113,13 @@ void direct_zygote_new(struct direct_zygote *z, int ram_fd)
 	if (pid < 0) {
 		z->pidfd = -1;
 		close(pair[0]);
-		return;
+		return false;
 	}
 	z->socket = pair[0];
+	return true;
 }
 
-/* 1: b; 0: it could not; -EAGAIN: not yet; else the zygote is gone. */
+/* enum birth; -EAGAIN: not yet; else the zygote is gone. */
 static int answer(int fd, struct runner_birth *b)
 {
 	struct answer a;
@@ -131,12 +133,14 @@ static int answer(int fd, struct runner_birth *b)
 		return errno == EINTR ? -EAGAIN : -errno;
 	if (n != sizeof(a))
 		return -EPIPE;
+	if (a.how != BIRTH_OK)
+		return (int)a.how;
 	const struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	if (!a.pid || !h || h->cmsg_len != CMSG_LEN(sizeof(fds)))
-		return 0;
+	if (!h || h->cmsg_len != CMSG_LEN(sizeof(fds)))
+		return BIRTH_NO_MEMORY; /* for descriptors */
 	memcpy(fds, CMSG_DATA(h), sizeof(fds));
 	*b = (struct runner_birth){ a.pid, fds[0], fds[1], fds[2], a.secret, a.cpuid_faults };
-	return 1;
+	return BIRTH_OK;
 }
 
 void direct_zygote_free(struct direct_zygote *z)
@@ -153,7 +157,7 @@ void direct_zygote_free(struct direct_zygote *z)
 	}
 	syscall(SYS_pidfd_send_signal, z->pidfd, SIGKILL, NULL, 0);
 	waitid(P_PIDFD, (id_t)z->pidfd, &si, WEXITED);
-	if (z->asked && answer(z->socket, &b) > 0) {
+	if (z->asked && answer(z->socket, &b) == BIRTH_OK) {
 		syscall(SYS_pidfd_send_signal, b.pidfd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, (id_t)b.pidfd, &si, WEXITED);
 		runner_birth_close(&b);
@@ -164,27 +168,40 @@ void direct_zygote_free(struct direct_zygote *z)
 	z->pidfd = z->socket = -1;
 }
 
-void direct_zygote_renew(struct direct_zygote *z, struct runner *dead, u64 now_ns)
+void direct_zygote_stop(struct direct_zygote *z)
+{
+	if (z->socket >= 0)
+		close(z->socket);
+	z->socket = -1;
+	z->asked = false;
+}
+
+bool direct_zygote_renew(struct direct_zygote *z, struct runner *dead, u64 now_ns, enum birth *how)
 {
 	struct runner_birth b;
 
 	if (z->socket < 0)
-		return;
+		return false;
 	if (!z->asked) {
 		if (now_ns < z->not_before_ns)
-			return;
-		z->not_before_ns = now_ns + RENEW_NS;
+			return false;
+		if (dead->pid) /* it has been alive */
+			z->not_before_ns = now_ns + RENEW_NS;
 		z->asked = send(z->socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
-		return;
+		return false;
 	}
 	int code = answer(z->socket, &b);
 	if (code == -EAGAIN)
-		return;
+		return false;
 	z->asked = false;
-	if (code > 0) {
-		runner_adopt(dead, &b);
-	} else if (code < 0) {
-		close(z->socket);
-		z->socket = -1;
+	if (code < 0) {
+		direct_zygote_stop(z);
+		return false;
 	}
+	*how = (enum birth)code;
+	if (code == BIRTH_OK && !runner_adopt(dead, &b))
+		*how = BIRTH_NO_START;
+	if (*how != BIRTH_OK)
+		z->not_before_ns = now_ns + RENEW_NS;
+	return true;
 }

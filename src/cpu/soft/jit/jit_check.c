@@ -51,8 +51,7 @@ struct jit_check *jit_check_new(void)
 		must(s[i]->c);
 	}
 	for (unsigned t = 0; t < TLB_COUNT; t++)
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			k->table[t].e[i] = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
+		tlb_begin(k->table[t].e);
 	jc_clear(&k->jc);
 	return k;
 }

@@ -11,10 +11,8 @@ static void table_empty(struct tlb_table *t)
 	bool listed = t->nfilled <= TLB_LIST;
 	u32 n = listed ? t->nfilled : TLB_SIZE;
 
-	for (u32 i = 0; i < n; i++) {
-		struct tlb_entry *e = &t->e[listed ? t->filled[i] : i];
-		e->rtag = e->wtag = e->xtag = TLB_NONE;
-	}
+	for (u32 i = 0; i < n; i++)
+		tlb_drop(t->e, listed ? t->filled[i] : i);
 	t->nfilled = 0;
 }
 
@@ -25,8 +23,9 @@ static bool was_read(const struct tlb_table *t, u64 host)
 	u32 n = listed ? t->nfilled : TLB_SIZE;
 
 	for (u32 i = 0; i < n; i++) {
-		const struct tlb_entry *e = &t->e[listed ? t->filled[i] : i];
-		if (e->rtag != TLB_NONE && e->rtag + e->addend == host)
+		unsigned slot = listed ? t->filled[i] : i;
+		const struct tlb_entry *e = &t->e[slot];
+		if (e->rtag != tlb_none(slot) && e->rtag + e->addend == host)
 			return true;
 	}
 	return false;

@@ -16,10 +16,11 @@ static void take_back(struct tlb_table *t, u64 host)
 	u32 n = listed ? t->nfilled : TLB_SIZE;
 
 	for (u32 k = 0; k < n; k++) {
-		struct tlb_entry *e = &t->e[listed ? t->filled[k] : k];
+		unsigned slot = listed ? t->filled[k] : k;
+		struct tlb_entry *e = &t->e[slot];
 		u64 tag = __atomic_load_n(&e->wtag, __ATOMIC_RELAXED);
 		/* Its owner may be emptying it: then it stays empty. */
-		if (tag != TLB_NONE && tag + e->addend == host)
+		if (tag != tlb_none(slot) && tag + e->addend == host)
 			__atomic_compare_exchange_n(&e->wtag, &tag, tag | TLB_CODE, false, __ATOMIC_RELAXED,
 						    __ATOMIC_RELAXED);
 	}
@@ -76,7 +77,8 @@ void mmu_protect_code(struct soft_cpu *c, u64 page)
 static void protect_table(struct tlb_table *t)
 {
 	for (unsigned k = 0; k < TLB_SIZE; k++)
-		__atomic_store_n(&t->e[k].wtag, TLB_NONE, __ATOMIC_RELAXED);
+		if (t->e[k].wtag != tlb_none(k)) /* what is not used takes no memory */
+			__atomic_store_n(&t->e[k].wtag, tlb_none(k), __ATOMIC_RELAXED);
 }
 
 void mmu_protect_all(struct soft_vm *vm)

@@ -22,10 +22,8 @@ static void table_clear(struct tlb_table *t)
 	bool listed = t->nfilled <= TLB_LIST;
 	u32 n = listed ? t->nfilled : TLB_SIZE;
 
-	for (u32 k = 0; k < n; k++) {
-		struct tlb_entry *e = &t->e[listed ? t->filled[k] : k];
-		e->rtag = e->wtag = e->xtag = TLB_NONE;
-	}
+	for (u32 k = 0; k < n; k++)
+		tlb_drop(t->e, listed ? t->filled[k] : k);
 	__atomic_store_n(&t->nfilled, 0, __ATOMIC_RELEASE);
 	if (t->any_large) {
 		t->any_large = false;
@@ -34,10 +32,11 @@ static void table_clear(struct tlb_table *t)
 	}
 }
 
+/* Both are zeroes. */
 static void tables_init(struct tlb_table *t, struct jc_table *j)
 {
-	t->nfilled = TLB_LIST + 1;
-	table_clear(t);
+	must(tlb_hash(UINT64_MAX) == TLB_SLOT_LAST);
+	tlb_begin(t->e);
 	if (j)
 		jc_clear(j);
 }
@@ -200,7 +199,6 @@ void soft_tlb_flush_pcids(struct soft_cpu *c)
 /* Drop lin's page, of whatever size it may be, and return the binary logarithm of what was dropped. */
 static unsigned table_flush_page(struct tlb_table *t, gva_t lin, unsigned large)
 {
-	struct tlb_entry *e = &t->e[tlb_hash(lin)];
 	unsigned shift = PAGE_SHIFT, m = tlb_large_mark(lin, large);
 
 	if (t->any_large)
@@ -208,16 +206,17 @@ static unsigned table_flush_page(struct tlb_table *t, gva_t lin, unsigned large)
 			: t->large[m / 64] >> (m % 64) & 1            ? large
 								      : shift;
 	if (likely(shift == PAGE_SHIFT)) {
-		e->rtag = e->wtag = e->xtag = TLB_NONE;
+		tlb_drop(t->e, tlb_hash(lin));
 		return shift;
 	}
 	u64 size = 1ull << shift, start = lin & ~(size - 1);
 	bool listed = t->nfilled <= TLB_LIST;
 	u32 n = listed ? t->nfilled : TLB_SIZE;
 	for (u32 k = 0; k < n; k++) {
-		e = &t->e[listed ? t->filled[k] : k];
+		unsigned slot = listed ? t->filled[k] : k;
+		const struct tlb_entry *e = &t->e[slot];
 		if (e->rtag - start < size || e->wtag - start < size || e->xtag - start < size)
-			e->rtag = e->wtag = e->xtag = TLB_NONE;
+			tlb_drop(t->e, slot);
 	}
 	return shift;
 }

@@ -94,11 +94,12 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 			f = atomic_fetch_or(flags, in);
 		code = atomic_load(flags) & PAGE_CODE;
 	}
-	if (tlb_empty(e))
+	u64 none = tlb_none((unsigned)(e - table->e));
+	if (tlb_empty(table, e))
 		tlb_note_filled(table, e);
-	e->rtag = r ? page : TLB_NONE;
-	e->wtag = !wr ? TLB_NONE : code && !c->jit.ref ? page | TLB_CODE : code ? TLB_NONE : page;
-	e->xtag = x ? page : TLB_NONE;
+	e->rtag = r ? page : none;
+	e->wtag = !wr ? none : code && !c->jit.ref ? page | TLB_CODE : code ? none : page;
+	e->xtag = x ? page : none;
 	e->addend = (u64)(uintptr_t)host - page;
 	if (locked)
 		pthread_mutex_unlock(&c->tlb_lock);

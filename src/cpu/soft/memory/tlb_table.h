@@ -8,9 +8,11 @@
 
 #include "cpu/soft/blocks/cache.h"
 
-static inline bool tlb_empty(const struct tlb_entry *e)
+static inline bool tlb_empty(const struct tlb_table *t, const struct tlb_entry *e)
 {
-	return e->rtag == TLB_NONE && e->wtag == TLB_NONE && e->xtag == TLB_NONE;
+	u64 none = tlb_none((unsigned)(e - t->e));
+
+	return e->rtag == none && e->wtag == none && e->xtag == none;
 }
 
 static inline void tlb_note_filled(struct tlb_table *t, const struct tlb_entry *e)

@@ -439,7 +439,6 @@ int cpu_vm_new_soft(struct cpu_vm **out, const struct cpu_bus *bus, struct ram *
 	}
 	for (unsigned i = 0; i < ncpus; i++)
 		engine_reset(vm_cpu(&v->head, i));
-	vm->tsc_khz = clock_tsc_khz(); /* last: it may have to wait */
 	ram->watch = (struct ram_watch){ .wrote = on_ram_write, .committed = on_ram_moved, .opaque = vm };
 	*out = &v->head;
 	return 0;

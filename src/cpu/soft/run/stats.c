@@ -125,7 +125,7 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated);
 	if (vm->jit)
 		stats_of_jit(vm, f);
-	if (vm->direct.n)
+	if (vm->direct.born)
 		fprintf(f, "direct_stop_ns %" PRIu64 "\n", pace_stop_ns(&vm->direct.price));
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_check_stats(vm->cpu[i], f);
@@ -228,11 +228,11 @@ static void report_of_direct(const struct soft_vm *vm, FILE *f)
 {
 	const struct direct *d = &vm->direct;
 
-	if (!d->n) {
+	if (!d->born && (!d->n || d->why)) {
 		fprintf(f, "# direct execution: none (%s)\n", d->why ? d->why : "not asked for");
 		return;
 	}
-	fprintf(f, "# direct execution: %.2f s in %u processes\n", (double)SUM(direct.st.ns) / 1e9, d->n);
+	fprintf(f, "# direct execution: %.2f s in up to %u processes\n", (double)SUM(direct.st.ns) / 1e9, d->n);
 	row(f, "address spaces let in", SUM(direct.st.let_in), "");
 	if (SUM(direct.st.barred))
 		row(f, "sent back", SUM(direct.st.barred), "which do better in translated code");

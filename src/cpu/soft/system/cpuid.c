@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cpuid.c - CPUID, and hypercalls. */
+#include "base/clock.h"
 #include "cpu/soft/hooks.h"
 #include "cpu/soft/system/sys.h"
 
@@ -45,17 +46,17 @@ struct cpuid_regs soft_cpuid(struct soft_cpu *c, u32 leaf, u32 subleaf)
 		/* TSC = crystal * ebx / eax. The "crystal" is the local APIC timer's 1 GHz. */
 		if (r.ecx) {
 			r.eax = 1000000;
-			r.ebx = (u32)c->vm->tsc_khz;
+			r.ebx = (u32)clock_tsc_khz();
 		}
 		break;
 	case 0x16:
 		if (r.eax) {
-			r.eax = (u32)(c->vm->tsc_khz / 1000);
+			r.eax = (u32)(clock_tsc_khz() / 1000);
 			r.ebx = r.eax;
 		}
 		break;
 	case 0x40000010:
-		r.eax = (u32)c->vm->tsc_khz;
+		r.eax = (u32)clock_tsc_khz();
 		break;
 	default:
 		break;

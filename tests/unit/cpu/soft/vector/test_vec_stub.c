@@ -268,7 +268,7 @@ static void fill(u8 *p, unsigned n)
 static void tlb(bool serve)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
-		cpu->tlb[i].rtag = cpu->tlb[i].wtag = TLB_NONE;
+		tlb_drop(cpu->tlb, i);
 	for (unsigned p = 0; serve && p < 2; p++) {
 		u64 lin = (uintptr_t)mem + p * PAGE_BYTES;
 		struct tlb_entry *e = &cpu->tlb[tlb_hash(lin)];
