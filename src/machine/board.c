@@ -370,6 +370,19 @@ void machine_add_device(struct machine *m, struct device *d)
 	m->last = &d->next;
 }
 
+struct device *machine_find(struct machine *m, const char *name)
+{
+	for (unsigned i = 0; m->pci && i < 256; i++) {
+		struct pci_dev *p = pci_bus_function(m->pci, (u8)i);
+		if (p && !strcmp(p->dev.name, name))
+			return &p->dev;
+	}
+	for (struct device *d = m->devices; d; d = d->next)
+		if (!strcmp(d->name, name))
+			return d;
+	return NULL;
+}
+
 void machine_use(struct machine *m, enum machine_part part)
 {
 	m->parts |= part;

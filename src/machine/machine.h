@@ -91,6 +91,8 @@ struct irq_line machine_irq(struct machine *m, unsigned gsi);
 /* A device at a fixed address joins the board, which walks it for each step of its life (device.h), and ends it in
  * machine_free(). Those at a PCI slot join by pci_register(). Before vCPUs run. */
 void machine_add_device(struct machine *m, struct device *d);
+/* The first device on the board, at a PCI slot or a fixed address, whose class has that name; NULL: there is none. */
+struct device *machine_find(struct machine *m, const char *name);
 /*
  * What firmware tables say of the board, where it depends on which devices there are. Of its own the board has a
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The board without PCI, with Debian's kernel for all hardware: a disk, a network card, both serial ports; saved, and
+"""The board without PCI, with Debian's kernel for all hardware: disks, a CD-ROM, a network card, both serial ports; saved, and
 gone on. Without a package archive to fetch that kernel from, the test is skipped."""
 import hashlib
 import os
@@ -23,6 +23,7 @@ while read -r m; do insmod "/modules/$m" || echo "@insmod-failed $m"; done </mod
 echo "@pci $(ls /sys/bus/pci/devices | wc -l)"
 look() {
 	echo "@disk $(md5sum </dev/vda | cut -d' ' -f1)"
+	echo "@scsi $(md5sum </dev/sda | cut -d' ' -f1) $(md5sum </dev/sr0 | cut -d' ' -f1)"
 	ifconfig eth0 up
 	printf '#!/bin/sh\n[ "$1" = bound ] && echo "@lease $ip"\n' >/tmp/dhcp
 	chmod +x /tmp/dhcp
@@ -33,6 +34,7 @@ stty -F /dev/ttyS1 raw -echo
 echo "@ready"
 read -r line </dev/ttyS1
 echo "$line back" >/dev/ttyS1
+sync
 echo 3 >/proc/sys/vm/drop_caches
 look
 echo "@end"
@@ -49,7 +51,7 @@ def kernel(image, tmp_path):
     def read(path):
         with open(os.path.join(kept, path), "rb") as f:
             return f.read()
-    debian_kernel.modules_of(read, ["virtio_mmio", "virtio_blk", "virtio_net"], tmp_path / "modules")
+    debian_kernel.modules_of(read, ["virtio_mmio", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "sr_mod"], tmp_path / "modules")
     (tmp_path / "init").write_text(INIT)
     initramfs.write(tmp_path / "initrd", tmp_path / "init", os.path.join(image, "busybox"), tmp_path / "modules")
     return ["--kernel", os.path.join(kept, "vmlinuz"), "--initrd", str(tmp_path / "initrd"), "--append", "console=ttyS0 quiet panic=-1"]
@@ -58,11 +60,14 @@ def kernel(image, tmp_path):
 def test_micro(mica, run, tmp_path, kernel):
     content = os.urandom(2 << 20)
     (tmp_path / "disk").write_bytes(content)
+    (tmp_path / "scsi").write_bytes(content[::-1])
+    both = f"{hashlib.md5(content[::-1]).hexdigest()} {hashlib.md5(content).hexdigest()}"
     port = str(tmp_path / "ttyS1")
     vm = run("--engine", ENGINE, "--machine", "micro", *kernel, "--memory", "256M", "--disk", f"{tmp_path}/disk,readonly=on", "--net", "user",
-             "--serial2", f"unix:{port}", "--control", f"{tmp_path}/ctl")
+             "--disk", f"{tmp_path}/scsi,bus=scsi", "--cdrom", f"{tmp_path}/disk,bus=scsi", "--serial2", f"unix:{port}", "--control", f"{tmp_path}/ctl")
     assert says(vm, "pci", BOOT) == "0"
     assert says(vm, "disk") == hashlib.md5(content).hexdigest()
+    assert says(vm, "scsi") == both
     assert says(vm, "lease") == "10.0.2.15"
     says(vm, "ready")
     subprocess.run([mica, "save", "--control", tmp_path / "ctl", "--output", tmp_path / "state", "--quit"], check=True)
@@ -84,6 +89,7 @@ def test_micro(mica, run, tmp_path, kernel):
             got += s.recv(100)
         assert got == b"there and back\n"
     assert says(vm, "disk") == hashlib.md5(content).hexdigest()
+    assert says(vm, "scsi") == both
     assert says(vm, "lease") == "10.0.2.15"
     says(vm, "end")
     ends(vm)

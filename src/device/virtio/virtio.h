@@ -37,6 +37,7 @@
 #define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_RNG 4
 #define VIRTIO_ID_BALLOON 5
+#define VIRTIO_ID_SCSI 8
 #define VIRTIO_ID_VSOCK 19
 #define VIRTIO_ID_FS 26
 

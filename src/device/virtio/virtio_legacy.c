@@ -37,6 +37,8 @@ u16 virtio_legacy_id(u16 id)
 		return 0x1002;
 	case VIRTIO_ID_CONSOLE:
 		return 0x1003;
+	case VIRTIO_ID_SCSI:
+		return 0x1004;
 	case VIRTIO_ID_RNG:
 		return 0x1005;
 	default:

@@ -275,6 +275,7 @@ static u32 class_of(u16 id)
 	case VIRTIO_ID_NET:
 		return 0x020000;
 	case VIRTIO_ID_BLOCK:
+	case VIRTIO_ID_SCSI:
 		return 0x010000;
 	case VIRTIO_ID_CONSOLE:
 		return 0x078000;
