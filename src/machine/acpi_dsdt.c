@@ -205,7 +205,7 @@ static void dsdt_ecam(struct aml *a, const struct acpi_places *places)
 	aml_end(a, dev);
 }
 
-/* Linux, drivers/virtio/virtio_mmio.c: a virtio device with VIRTIO 1.2's registers for memory (4.2.2). */
+/* LNRO0005 is how systems know a virtio device with VIRTIO 1.2's registers for memory (4.2.2). */
 static void dsdt_slot(struct aml *a, unsigned slot)
 {
 	char name[5];
