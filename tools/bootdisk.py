@@ -108,12 +108,16 @@ def bios(target, root):
         out.truncate(ALIGN + size)
 
 
-def listing(image, folder, prefix):
-    """The path of the one file in an ext4's folder whose name begins so."""
+def names(image, folder):
+    """What an ext4 has in a folder."""
     out = subprocess.run(["debugfs", "-R", f"ls -p {folder}", image], check=True, env=dict(os.environ, PATH=PATH), text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    names = [line.split("/")[5] for line in out.splitlines() if line.startswith("/")]
-    return f"{folder}/{next(name for name in names if name.startswith(prefix))}"
+    return sorted(line.split("/")[5] for line in out.splitlines() if line.startswith("/"))
+
+
+def listing(image, folder, prefix):
+    """The path of the one file in an ext4's folder whose name begins so."""
+    return f"{folder}/{next(name for name in names(image, folder) if name.startswith(prefix))}"
 
 
 def uefi(target, root):

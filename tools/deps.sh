@@ -10,7 +10,7 @@ build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev l
 run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
 test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg
 	qemu-system-x86 e2fsprogs binutils seabios ovmf ipxe-qemu grub-common grub-pc-bin
-	grub-efi-amd64-bin mtools gvncviewer gir1.2-gtk-vnc-2.0 python3-gi'
+	grub-efi-amd64-bin mtools gvncviewer gir1.2-gtk-vnc-2.0 python3-gi swtpm'
 # What is asked before a commit. clang-format: another version lays out other lines.
 check='clang-format-14 shellcheck git'
 # Static analysis (tools/analyse), and coverage.

@@ -38,8 +38,11 @@ class Side:
         """Its number of CPUs for a workload, or 0 where it cannot run it."""
         return self.config.cpus if parallel else 1
 
+    def kernel(self):
+        return self.config.kernel_32 if self.bits == 32 and self.config.kernel_32 else self.config.kernel
+
     def argv(self, cpus):
-        return self.boot_argv(self.config.packed["initrd"], cpus)
+        return self.boot_argv(self.config.packed["initrd" if self.kernel() == self.config.kernel else "initrd_32"], cpus)
 
     def boot_argv(self, initrd, cpus=1):
         raise NotImplementedError
@@ -74,7 +77,7 @@ class Mica(Side):
     def boot_argv(self, initrd, cpus=1):
         c = self.config
         return [self.path, "run", "--engine", self.engine, "--cpu", c.cpu, "--memory", f"{c.memory}M", "--cpus", str(cpus), "--kernel",
-                c.kernel, "--initrd", initrd, "--append", QUIET, "--no-reboot", *c.mica_args]
+                self.kernel(), "--initrd", initrd, "--append", QUIET, "--no-reboot", *c.mica_args]
 
 
     def kernel_argv(self, kernel):
@@ -103,13 +106,24 @@ class Tcg(Side):
     def boot_argv(self, initrd, cpus=1):
         c = self.config
         return [self.path, "-accel", "tcg", "-cpu", "max", "-m", str(c.memory), "-smp", str(cpus), "-display", "none", "-vga", "none",
-                "-monitor", "none", "-nic", "none", "-no-reboot", "-serial", "stdio", "-kernel", c.kernel, "-initrd", initrd,
+                "-monitor", "none", "-nic", "none", "-no-reboot", "-serial", "stdio", "-kernel", self.kernel(), "-initrd", initrd,
                 "-append", QUIET]
 
 
     def kernel_argv(self, kernel):
         return [self.path, "-accel", "tcg", "-cpu", "max", "-m", "64", "-display", "none", "-vga", "none", "-monitor", "none", "-nic", "none",
                 "-no-reboot", "-serial", "stdio", "-kernel", kernel]
+
+
+class Count(Tcg):
+    """Counts: a clock that goes on by a nanosecond with each instruction tells how many a program takes. Of both builds, so under the
+    64-bit kernel."""
+
+    def kernel(self):
+        return self.config.kernel
+
+    def boot_argv(self, initrd, cpus=1):
+        return [*super().boot_argv(initrd, cpus), "-icount", "shift=0,sleep=off"]
 
 
 class Uml(Side):

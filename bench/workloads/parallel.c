@@ -114,9 +114,43 @@ static uint64_t futex_turns(uint64_t n)
 	return mix(n, turn);
 }
 
+// Two threads, each on a CPU, hand a byte back and forth.
+static int pipes[2][2];
+
+static void *pass_on(void *cpu)
+{
+	unsigned mine = (unsigned)(uintptr_t)cpu;
+	uint8_t byte = 0;
+
+	stay_on_cpu(mine);
+	for (uint64_t i = 0; i < times; i++) {
+		if (mine == 0)
+			must(write(pipes[0][1], &byte, 1) == 1, "write");
+		must(read(pipes[!mine][0], &byte, 1) == 1, "read");
+		byte++;
+		if (mine == 1)
+			must(write(pipes[1][1], &byte, 1) == 1, "write");
+	}
+	if (mine == 0)
+		shared.guarded = byte;
+	return NULL;
+}
+
+static uint64_t pipe_turns(uint64_t n)
+{
+	times = n;
+	must(!pipe(pipes[0]) && !pipe(pipes[1]), "pipe");
+	two_threads(pass_on);
+	for (int i = 0; i < 4; i++)
+		close(pipes[i / 2][i % 2]);
+	return mix(n, shared.guarded);
+}
+
 const struct workload parallel_workloads[] = {
 	{ "par-processes", "parallel", "two processes, nothing shared", processes, .parallel = true },
 	{ "par-atomics", "parallel", "atomic additions and a lock in one cache line", atomics, .parallel = true },
 	{ "par-futex", "parallel", "two threads on two CPUs take turns", futex_turns, .share = 0.7, .parallel = true },
+	{ "par-pipe", "parallel", "two threads on two CPUs hand a byte back and forth", pipe_turns, .share = 0.7,
+	  .parallel = true },
 	{ 0 },
 };

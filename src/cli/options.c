@@ -378,6 +378,8 @@ static const struct opt table[] = {
 	{ "machine", "q35|pc|micro", set_machine, 0,
 	  N_("the board: q35 (Intel Q35, ICH9), pc (Intel 440FX, PIIX3, for old systems), micro (no PCI, for a "
 	     "kernel); default q35") },
+	{ "tpm", "FOLDER", options_set_tpm, 0,
+	  N_("TPM 2.0 by swtpm, which keeps its state in this folder; made if it is not there") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
 	{ "memory", "SIZE", set_memory, 0, N_("memory, as 512M or 2G; default 512M") },
 	{ "cpu", "MODEL[,-FEATURE]...", set_cpu, 0,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* options_host.c - options about what a guest has of its host besides disks and networks: --share, --vsock. */
+/* options_host.c - options about what a guest has of its host besides disks and networks: --share, --vsock, --tpm. */
 #include "cli/optarg.h"
 #include "cli/options_int.h"
 #include "base/i18n.h"
 #include "share/share.h"
+#include "tpm/tpm.h"
 #include "vsock/vsock.h"
 
 #include <sys/stat.h>
@@ -76,5 +77,14 @@ int options_set_share(struct run_opts *o, const char *arg, struct err *e)
 		r = read_share(s, v + 1, e);
 	}
 	optarg_split_free(v);
+	return r;
+}
+
+int options_set_tpm(struct run_opts *o, const char *arg, struct err *e)
+{
+	int r = tpm_check(arg, e);
+
+	if (r == 0)
+		options_put(&o->cfg.tpm, arg);
 	return r;
 }

@@ -13,6 +13,7 @@ int options_set_cdrom(struct run_opts *o, const char *arg, struct err *e);
 int options_set_net(struct run_opts *o, const char *arg, struct err *e);
 int options_set_device(struct run_opts *o, const char *arg, struct err *e);
 int options_set_share(struct run_opts *o, const char *arg, struct err *e);
+int options_set_tpm(struct run_opts *o, const char *arg, struct err *e);
 int options_set_vsock(struct run_opts *o, const char *arg, struct err *e);
 /* After the last option: what each alone could not see. */
 int options_check_devices(const struct run_opts *o, struct err *e);

@@ -80,6 +80,8 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 			  was->shares[i].path);
 	if (!run_opts_given(o, "vsock") && was->vsock)
 		show_file(&n, _("listen, and connect to sockets beside it"), was->vsock);
+	if (!run_opts_given(o, "tpm") && was->tpm)
+		show_file(&n, _("read and write, a TPM's state"), was->tpm);
 	for (unsigned i = 0; !o->cfg.ndisks && i < was->ndisks; i++)
 		if (*was->disks[i].path)
 			show_file(&n,
@@ -111,7 +113,7 @@ static int check_trust(const struct run_opts *o, const struct vmm_config *was, s
 	err_set(e, EPERM,
 		"whoever wrote the file chose these; if all of them are meant, write --restore %s,trust=on; else name "
 		"yours with --kernel, --initrd, --module, --nvram, --disk, --net, "
-		"--share and --vsock",
+		"--share, --vsock and --tpm",
 		doubled);
 	free(doubled);
 	return -EPERM;
@@ -155,6 +157,8 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(vsock);
 		TAKE(vsock_cid);
 	}
+	if (!run_opts_given(o, "tpm"))
+		TAKE(tpm);
 	TAKE(cpu);
 	TAKE(machine);
 	TAKE(cpus);
@@ -201,6 +205,8 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 			       was->cfg.nshares);
 	if (o->cfg.vsock && !was->cfg.vsock)
 		return err_set(e, EINVAL, "--vsock: the saved VM has none");
+	if (o->cfg.tpm && !was->cfg.tpm)
+		return err_set(e, EINVAL, "--tpm: the saved VM has none");
 	if (o->cfg.ndisks && o->cfg.ndisks != was->cfg.ndisks)
 		return err_set(e, EINVAL, "--disk: the saved VM has %u disks; give as many, in the same order, or none",
 			       was->cfg.ndisks);

@@ -20,6 +20,7 @@
 #endif
 
 #define DEVICE_MAC_BYTES 6
+#define DEVICE_POINT_MAX 0x7fffu
 
 struct blk;     /* block/block.h */
 struct chr;     /* device/chr.h */
@@ -34,9 +35,10 @@ enum device_role {
 	DEVICE_SERIAL,  /* args.chr, may be NULL, port: --console, --serial2 */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
 	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
-	DEVICE_INPUT,   /* what is in front of a screen: --display; it has keys() and pointer() */
+	DEVICE_INPUT,   /* what is in front of every screen: --display; it has keys() and pointer() */
 	DEVICE_VSOCK,   /* args.listen_fd, fd (vsock/vsock.h), cid: --vsock */
 	DEVICE_SHARE,   /* args.fd (share/share.h), tag: --share */
+	DEVICE_TPM,     /* args.fd (tpm/tpm.h: data), control_fd: --tpm */
 };
 
 enum device_value {
@@ -88,6 +90,7 @@ struct device_args {
 	const char *serial; /* "": none */
 	int fd;             /* owned like blk. NIC: a datagram socket, one Ethernet frame a message (net/net.h) */
 	int listen_fd;      /* owned like blk */
+	int control_fd;     /* owned like blk */
 	u64 cid;
 	const char *tag;
 	u8 mac[DEVICE_MAC_BYTES];
@@ -130,10 +133,14 @@ struct device_class {
 	bool (*tray_open)(struct device *d);
 	/* DISPLAY: what it shows (display/screen.h); the device's, and as long there. */
 	const struct screen *(*screen)(struct device *d);
-	/* INPUT: keys go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the guest
-	 * has not taken those before. */
+	/* What has keys: they go down and up (input/key.h: keys with KEY_DOWN or not), all of them or none. -EBUSY: the
+	 * guest has not taken those before; -EAGAIN: it has no driver that listens, another keyboard is to have them.
+	 */
 	int (*keys)(struct device *d, const u16 *events, unsigned n);
-	/* It moves, to the right, down, its wheel towards the user. buttons: bits, left, right, middle. */
+	/* What points at a place of the screen: x, y from 0 to DEVICE_POINT_MAX of its width and height, the wheel
+	 * towards the user, buttons as below. -EAGAIN: as above. */
+	int (*point)(struct device *d, unsigned x, unsigned y, int wheel, unsigned buttons);
+	/* INPUT: it moves, to the right, down, its wheel towards the user. buttons: bits, left, right, middle. */
 	void (*pointer)(struct device *d, int dx, int dy, int wheel, unsigned buttons);
 };
 

@@ -50,7 +50,7 @@ struct watchdog {
 	struct loop_timer timer;
 	void (*fn)(void *opaque);
 	void *opaque;
-	enum device_watch { WATCH_RESET, WATCH_POWEROFF, WATCH_NMI, WATCH_NONE } action;
+	enum device_watch { WATCH_RESET, WATCH_POWEROFF, WATCH_NMI, WATCH_PAUSE, WATCH_NONE } action;
 	struct machine *machine;
 	struct device_listener listener;
 	/* lock */
@@ -332,6 +332,7 @@ static const char *const actions[] = {
 	[WATCH_RESET] = "reset",
 	[WATCH_POWEROFF] = "poweroff",
 	[WATCH_NMI] = "nmi",
+	[WATCH_PAUSE] = "pause",
 	[WATCH_NONE] = "none",
 };
 
@@ -347,6 +348,8 @@ static void expired(void *opaque)
 		machine_ask_poweroff(w->machine);
 	else if (w->action == WATCH_NMI)
 		machine_nmi(w->machine);
+	else if (w->action == WATCH_PAUSE)
+		machine_ask_pause(w->machine);
 }
 
 static int new_watchdog(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
@@ -357,7 +360,7 @@ static int new_watchdog(struct device **out, struct machine *m, const struct dev
 	while (action < ARRAY_LEN(actions) && strcmp(actions[action], asked))
 		action++;
 	if (action == ARRAY_LEN(actions))
-		return err_set(e, EINVAL, "i6300esb: action=%s: it is reset, poweroff, nmi or none", asked);
+		return err_set(e, EINVAL, "i6300esb: action=%s: it is reset, poweroff, nmi, pause or none", asked);
 	int r = i6300esb_new(out, machine_pci(m), machine_loop(m), expired, NULL, a->slot, e);
 	if (r < 0)
 		return r;
@@ -370,7 +373,7 @@ static int new_watchdog(struct device **out, struct machine *m, const struct dev
 }
 
 static const struct device_param params[] = {
-	{ "action", "WHAT", N_("when the guest does not call in time: reset, poweroff, nmi or none"), DEVICE_TEXT, 0,
+	{ "action", "WHAT", N_("when the guest does not call in time: reset, poweroff, nmi, pause or none"), DEVICE_TEXT, 0,
 	  15 },
 	{ NULL },
 };

@@ -17,7 +17,7 @@
 #define HEADER_BYTES 36
 #define OEM_ID "MICA  "
 #define OEM_TABLE_ID "MICABRD "
-#define TABLES_MAX 4
+#define TABLES_MAX 5
 
 struct area {
 	u8 *buf;
@@ -276,6 +276,19 @@ static void write_hpet(struct area *ar)
 	publish(ar, off);
 }
 
+/* TCG ACPI Specification 1.3, chapter 8: the registers are at their place; there is no control area, no event log. */
+static void write_tpm2(struct area *ar)
+{
+	enum { TPM2_BYTES = 64, START_TIS = 6 };
+	size_t off = take(ar, TPM2_BYTES, 16);
+	u8 *t = ar->buf + off;
+
+	header(t, "TPM2", 4);
+	st_le32(t + 48, START_TIS);
+	finish(ar, t, TPM2_BYTES);
+	publish(ar, off);
+}
+
 /* 5.2.7, 5.2.8 */
 static u32 write_sdt(struct area *ar, const char *sig, unsigned entry_bytes)
 {
@@ -313,6 +326,8 @@ static void build(struct area *a)
 		write_mcfg(a);
 	if (a->board->has & MACHINE_HPET)
 		write_hpet(a);
+	if (a->board->has & MACHINE_TPM)
+		write_tpm2(a);
 	u32 rsdt = write_sdt(a, "RSDT", 4);
 	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
 }

@@ -12,7 +12,10 @@ static void pnp_device(struct aml *a, size_t *dev, size_t *res, const char *name
 {
 	*dev = aml_device(a, name);
 	aml_name(a, "_HID");
-	aml_eisaid(a, hid);
+	if (strlen(hid) == 7)
+		aml_eisaid(a, hid);
+	else
+		aml_string(a, hid);
 	aml_name(a, "_UID");
 	aml_int(a, uid);
 	aml_name(a, "_CRS");
@@ -345,6 +348,13 @@ void acpi_dsdt(struct aml *a, const struct acpi_board *b, const struct acpi_plac
 	if (has & MACHINE_HPET) {
 		pnp_device(a, &dev, &res, "HPET", "PNP0103", 0);
 		aml_res_mem_fixed(a, (u32)LAYOUT_HPET, (u32)LAYOUT_HPET_BYTES);
+		aml_end_resources(a, res);
+		aml_end(a, dev);
+	}
+	if (has & MACHINE_TPM) {
+		/* TCG ACPI Specification 1.3, chapter 8 */
+		pnp_device(a, &dev, &res, "TPM", "MSFT0101", 0);
+		aml_res_mem_fixed(a, (u32)LAYOUT_TPM, (u32)LAYOUT_TPM_BYTES);
 		aml_end_resources(a, res);
 		aml_end(a, dev);
 	}

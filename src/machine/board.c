@@ -397,6 +397,11 @@ void machine_ask_poweroff(struct machine *m)
 	event(m, MACHINE_POWEROFF, 0);
 }
 
+void machine_ask_pause(struct machine *m)
+{
+	event(m, MACHINE_PAUSE, 0);
+}
+
 void machine_ask_reset(struct machine *m)
 {
 	event(m, MACHINE_RESET, 0);

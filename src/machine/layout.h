@@ -31,6 +31,8 @@
 #define LAYOUT_GENERATION 0xfec10000ull /* a page of memory: the VM's generation */
 #define LAYOUT_HPET 0xfed00000ull
 #define LAYOUT_HPET_BYTES 0x400ull
+#define LAYOUT_TPM 0xfed40000ull
+#define LAYOUT_TPM_BYTES 0x5000ull
 #define LAYOUT_LAPIC 0xfee00000ull
 
 /* The same with firmware, which expects Intel's Q35 board: it says itself where ECAM is (pam.h), and puts BARs where

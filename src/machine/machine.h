@@ -27,6 +27,7 @@ enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
 	MACHINE_RESET,      /* keyboard controller, 0xcf9, ACPI reset register */
 	MACHINE_DEBUG_EXIT, /* port 0xf4; value is the byte written */
+	MACHINE_PAUSE,      /* a device wants somebody to look */
 };
 
 /* --machine: what the kinds are is in board_kind.h. */
@@ -103,7 +104,8 @@ enum machine_part {
 	MACHINE_KEYBOARD = 2,
 	MACHINE_HPET = 4,
 	MACHINE_GENERATION = 8,
-	MACHINE_SERIAL2 = 16
+	MACHINE_TPM = 16,
+	MACHINE_SERIAL2 = 32
 };
 void machine_use(struct machine *m, enum machine_part part);
 /* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */
@@ -111,6 +113,8 @@ void machine_replace_legacy(struct machine *m, bool on);
 void machine_ask_reset(struct machine *m);
 /* Likewise to end the VM, as ACPI's S5 does. */
 void machine_ask_poweroff(struct machine *m);
+/* Or to have it stand still until somebody has it go on. */
+void machine_ask_pause(struct machine *m);
 /* All devices take on nothing more. True: nothing is in flight. False: ask again later. The threads are device.h's. */
 bool machine_quiesce(struct machine *m);
 /* All devices go on; also after machine_state() has loaded. */

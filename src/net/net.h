@@ -84,8 +84,9 @@ struct net_hostfwd {
 
 /* What a guest that boots from the network is told and given. */
 struct net_user_boot {
-	const char *tftp; /* a folder, as it is now: its files are given by TFTP at 10.0.2.2, for reading; NULL: none */
-	const char *bootfile; /* what DHCP says is to be booted: a file of that folder, or a URL for iPXE; NULL: none */
+	const char *tftp;     /* a folder, as it is now: its files are given by TFTP and HTTP at 10.0.2.2, for reading;
+				 NULL: none */
+	const char *bootfile; /* what DHCP says is to be booted: a file of that folder, or a URL; NULL: none */
 };
 #define NET_BOOTFILE_MAX 127 /* bytes: RFC 2131, 2 */
 

@@ -45,7 +45,7 @@ void slirp_limit_init(void)
 	most = MAX((int)r.rlim_cur - RESERVE, first);
 }
 
-static bool too_many(int fd)
+bool slirp_limit_reached(int fd)
 {
 	static u64 next_ns;
 
@@ -64,7 +64,7 @@ int socket(int family, int type, int protocol)
 {
 	int fd = (int)syscall(SYS_socket, family, type, protocol);
 
-	if (fd < 0 || !too_many(fd))
+	if (fd < 0 || !slirp_limit_reached(fd))
 		return fd;
 	close(fd);
 	errno = ECONNREFUSED; /* which libslirp answers with a reset */
@@ -76,7 +76,7 @@ int accept(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
 	struct linger reset = { .l_onoff = 1 };
 	int s = (int)syscall(SYS_accept, fd, addr, len);
 
-	if (s < 0 || !too_many(s))
+	if (s < 0 || !slirp_limit_reached(s))
 		return s;
 	setsockopt(s, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(s);

@@ -18,7 +18,9 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "net/net.h"
+#include "net/slirp_dhcp.h"
 #include "net/slirp_host.h"
+#include "net/slirp_http.h"
 #include "net/slirp_limit.h"
 #include "net/slirp_sandbox.h"
 #include "net/slirp_tftp.h"
@@ -56,6 +58,7 @@ struct net {
 	struct timer *timers;
 	struct pollfd *pfd;
 	unsigned npfd, cap;
+	struct slirp_dhcp dhcp;
 };
 
 /* ---- frames to the VMM ---- */
@@ -77,9 +80,12 @@ static int frame_send(const void *buf, size_t len)
 static ssize_t send_packet(const void *buf, size_t len, void *opaque)
 {
 	struct net *n = opaque;
+	u8 more[2048 + SLIRP_DHCP_MORE];
 
 	if (len > NET_FRAME_MAX)
 		return (ssize_t)len;
+	if (slirp_dhcp_answer(&n->dhcp, buf, &len, more))
+		buf = more;
 	if (!n->head) {
 		int r = frame_send(buf, len);
 		if (r != -EAGAIN && r != -ENOBUFS)
@@ -131,8 +137,10 @@ static void receive(struct net *n)
 	for (int i = 0; i < got; i++) {
 		if (!m[i].msg_len)
 			_exit(0); /* end of file: the VMM never sends an empty frame */
-		if (m[i].msg_len >= NET_FRAME_MIN && m[i].msg_len <= NET_FRAME_MAX)
-			slirp_input(n->slirp, buf[i], (int)m[i].msg_len);
+		if (m[i].msg_len < NET_FRAME_MIN || m[i].msg_len > NET_FRAME_MAX)
+			continue;
+		slirp_dhcp_asked(&n->dhcp, buf[i], m[i].msg_len);
+		slirp_input(n->slirp, buf[i], (int)m[i].msg_len);
 	}
 }
 
@@ -250,8 +258,10 @@ noreturn_ static void run(struct net *n)
 
 		n->npfd = 0;
 		add_poll(NET_FRAMES_FD, SLIRP_POLL_IN | (paused ? SLIRP_POLL_OUT : 0), n);
-		if (!paused)
+		if (!paused) {
 			slirp_pollfds_fill(n->slirp, &timeout, add_poll, n);
+			slirp_http_fill(add_poll, n);
+		}
 		timeout = until_timer(n, timeout);
 		int r = poll(n->pfd, n->npfd, timeout > INT32_MAX ? -1 : (int)timeout);
 		if (r < 0 && errno != EINTR)
@@ -261,8 +271,11 @@ noreturn_ static void run(struct net *n)
 			flush_queue(n);
 		if (frames & (POLLIN | POLLHUP | POLLERR))
 			receive(n);
-		if (!paused)
+		if (!paused) {
 			slirp_pollfds_poll(n->slirp, r < 0, get_revents, n);
+			if (r > 0)
+				slirp_http_serve(get_revents, n);
+		}
 		run_timers(n);
 	}
 }
@@ -344,8 +357,10 @@ int main(int argc, char **argv)
 			if (slirp_tftp_open(argv[i] + 7, &e) < 0)
 				fail(&e);
 			cfg.tftp_path = SLIRP_TFTP_PREFIX;
+			slirp_http_init();
 		} else if (!strncmp(argv[i], "--bootfile=", 11)) {
 			cfg.bootfile = argv[i] + 11;
+			slirp_dhcp_init(&n.dhcp, cfg.bootfile);
 		}
 	}
 	n.tail = &n.head;

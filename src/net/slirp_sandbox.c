@@ -20,6 +20,9 @@ static int internet(void *f)
 	/* A file that is open already, for one more reader (slirp_tftp.h). */
 	if (!r)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC));
+	/* Connections that it serves itself (slirp_http.h). */
+	if (!r)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	for (size_t i = 0; !r && i < ARRAY_LEN(families); i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
@@ -29,7 +32,7 @@ static int internet(void *f)
 int slirp_sandbox(struct err *e)
 {
 	static const int calls[] = { SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg), SCMP_SYS(connect), SCMP_SYS(bind),
-				     SCMP_SYS(listen),   SCMP_SYS(accept),   SCMP_SYS(lseek) };
+				     SCMP_SYS(listen),   SCMP_SYS(accept),   SCMP_SYS(lseek),   SCMP_SYS(dup3) };
 	const struct walls w = {
 		.name = "mica-slirp",
 		.host_network = true,

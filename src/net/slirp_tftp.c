@@ -93,15 +93,23 @@ static bool same(const char *asked, const char *name)
 	return !*asked && !*name;
 }
 
-int slirp_tftp_file(const char *path, off_t *size)
+int slirp_tftp_find(const char *name, off_t *size)
 {
-	for (unsigned i = 0; i < nfiles && !strncmp(path, SLIRP_TFTP_PREFIX "/", strlen(SLIRP_TFTP_PREFIX "/")); i++) {
-		if (!same(path + strlen(SLIRP_TFTP_PREFIX), files[i].name))
+	for (unsigned i = 0; i < nfiles; i++) {
+		if (!same(name, files[i].name))
 			continue;
 		*size = lseek(files[i].fd, 0, SEEK_END);
 		/* Who reads looks for the place first; so one for all will do. */
 		return fcntl(files[i].fd, F_DUPFD_CLOEXEC, 0);
 	}
+	errno = ENOENT;
+	return -1;
+}
+
+int slirp_tftp_file(const char *path, off_t *size)
+{
+	if (!strncmp(path, SLIRP_TFTP_PREFIX "/", strlen(SLIRP_TFTP_PREFIX "/")))
+		return slirp_tftp_find(path + strlen(SLIRP_TFTP_PREFIX), size);
 	errno = ENOENT;
 	return -1;
 }

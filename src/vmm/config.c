@@ -40,6 +40,7 @@ static const struct field config_fields[] = {
 	FIELDV(vmm_config, modules, nmodules),
 	FIELD(vmm_config, F_STR, vsock),
 	FIELD(vmm_config, F_U64, vsock_cid),
+	FIELD(vmm_config, F_STR, tpm),
 	FIELD(vmm_config, F_STR, console),
 	FIELD(vmm_config, F_STR, console_path),
 	FIELD(vmm_config, F_INT, console_fd),

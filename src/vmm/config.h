@@ -92,6 +92,7 @@ struct vmm_config {
 	unsigned nshares;
 	char *vsock; /* a Unix socket that is the guest's other side of AF_VSOCK; NULL: none */
 	u64 vsock_cid;
+	char *tpm; /* the folder that has the TPM's state; NULL: there is no TPM */
 	/* "none", "fd" (console_fd) or "unix" (listen at console_path); the same for virtio-console */
 	char *console, *console_path;
 	int console_fd;

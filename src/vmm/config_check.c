@@ -11,6 +11,7 @@
 #include "base/i18n.h"
 #include "share/share.h"
 #include "vnc/vnc.h"
+#include "tpm/tpm.h"
 #include "vsock/vsock.h"
 
 int vmm_mac_parse(u8 mac[6], const char *s, struct err *e)
@@ -200,6 +201,8 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 			       (unsigned long long)c->vsock_cid, VMM_CID_MIN, VMM_CID_MAX);
 	if (c->vsock && (r = vsock_check(c->vsock, e)) < 0)
 		return err_prefix(e, "vsock");
+	if (c->tpm && (r = tpm_check(c->tpm, e)) < 0)
+		return err_prefix(e, "tpm");
 	if (c->vnc && !strcmp(c->screen, "none"))
 		return err_set(e, EINVAL, "vnc: there is no screen to show; write screen vga");
 	if (c->vnc && (r = vnc_check(c->vnc, c->vnc_password_file != NULL, e)) < 0)

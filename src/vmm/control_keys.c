@@ -25,6 +25,10 @@ static json_t *send(struct control_client *cl, const struct strokes *s, struct e
 		err_set(e, ENODEV, "the VM has no keyboard: start it with --display vga");
 		return control_fail(e, "no-screen");
 	}
+	if (r == -EAGAIN) {
+		err_set(e, EAGAIN, "no driver of the guest listens to the keyboard yet; try again later");
+		return NULL;
+	}
 	if (r < 0) {
 		err_set(e, EBUSY, "the guest has not taken what was typed before; try again");
 		return NULL;

@@ -127,6 +127,7 @@ static void name_it(struct plan *p, struct vmm_planned *d, unsigned number)
 		[DEVICE_DISK] = "disk",      [DEVICE_CDROM] = "cdrom",     [DEVICE_NIC] = "net",
 		[DEVICE_SERIAL] = "serial",  [DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen",
 		[DEVICE_INPUT] = "keyboard", [DEVICE_VSOCK] = "vsock",     [DEVICE_SHARE] = "share",
+		[DEVICE_TPM] = "tpm",
 	};
 	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
 
@@ -216,6 +217,8 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 		r = add(p, device_class_of(DEVICE_SHARE, NULL), NULL, i, i, NULL, 0, e);
 	if (r == 0 && c->vsock)
 		r = add(p, device_class_of(DEVICE_VSOCK, NULL), NULL, 0, 0, NULL, 0, e);
+	if (r == 0 && c->tpm)
+		r = add(p, device_class_of(DEVICE_TPM, NULL), NULL, 0, 0, NULL, 0, e);
 	if (r == 0 && strcmp(c->serial2, "none"))
 		r = add(p, device_class_of(DEVICE_SERIAL, NULL), NULL, 1, 1, NULL, 0, e);
 	return r;
@@ -223,7 +226,7 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 6 + c->nshares + c->ndisks + c->nnets + c->ndevices;
+	unsigned most = 7 + c->nshares + c->ndisks + c->nnets + c->ndevices;
 	struct plan p = { .pci = strcmp(c->machine, "micro") != 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)

@@ -14,7 +14,7 @@ static const struct {
 
 static bool any(const struct gate_wishes *w)
 {
-	return w->ask != VM_NOTHING || w->save || w->button;
+	return w->ask != VM_NOTHING || w->save || w->button || w->pause;
 }
 
 static void post_if_still_locked(struct gate *g)
@@ -96,6 +96,19 @@ bool gate_save(struct gate *g)
 	if (can)
 		g->ops.stop(g->ops.opaque);
 	return can;
+}
+
+void gate_pause(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	bool can = !g->held && g->state != GATE_LEAVE;
+	if (can) {
+		g->wished.pause = true;
+		park_locked(g);
+	}
+	pthread_mutex_unlock(&g->lock);
+	if (can)
+		g->ops.stop(g->ops.opaque);
 }
 
 bool gate_held(struct gate *g)
@@ -240,6 +253,7 @@ void gate_acted(struct gate *g, bool reset)
 	g->posted = g->errands = false;
 	if (reset && kinds[g->wished.ask].own)
 		g->wished.ask = VM_NOTHING;
+	g->wished.pause &= !reset;
 	post_if_still_locked(g);
 	open_locked(g);
 	pthread_mutex_unlock(&g->lock);

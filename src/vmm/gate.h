@@ -30,7 +30,8 @@
  * Saving and the power button are wishes beside these: a save is done after what else is wished (or refused, when that
  * ended the VM), and a button that was pressed before a reset is pressed after it, since the reset clears what it did.
  *
- * A VM that was saved is held: its vCPUs stay parked until gate_release(), or until a wish ends it.
+ * A VM that was saved, or that a device of its own wished to pause, is held: its vCPUs stay parked until
+ * gate_release(), or until a wish ends it.
  *
  * INV-GATE-1: ops.act_at_rest() runs on the loop, only while every vCPU is parked, and never twice for one wish.
  * INV-GATE-2: what is wished while act_at_rest() runs is acted upon after it, unless the machine that wished it is
@@ -102,6 +103,7 @@ struct gate_wishes {
 	unsigned value;  /* of VM_DEBUG_EXIT and VM_QUIT */
 	bool save;       /* after ask */
 	bool button;     /* the power button, after a reset */
+	bool pause;      /* to be held, after all of these */
 };
 
 struct gate {
@@ -114,7 +116,7 @@ struct gate {
 	unsigned nparked;
 	struct gate_wishes wished;
 	bool posted;                  /* act_at_rest() is on its way, or runs */
-	bool held;                    /* saved, and waiting for who saved it */
+	bool held;                    /* saved or paused, and waiting for who wants it to go on */
 	void (*errand)(void *opaque); /* for vCPU 0's thread; NULL: none, or it is being done */
 	bool errands;                 /* there was one since act_at_rest() began */
 };
@@ -129,6 +131,8 @@ void gate_ask(struct gate *g, enum vm_ask what, unsigned value);
 bool gate_button(struct gate *g);
 /* False: it is being saved, is held, or ends. */
 bool gate_save(struct gate *g);
+/* To be held. Nothing when it is, or ends. */
+void gate_pause(struct gate *g);
 bool gate_held(struct gate *g);
 /* "running", "paused", "stopping", "ended" */
 const char *gate_name(struct gate *g);
@@ -153,7 +157,7 @@ struct gate_wishes gate_take(struct gate *g);
 struct gate_wishes gate_take_end(struct gate *g);
 /* In act_at_rest(): have fn(ops.opaque) done by the parked thread of vCPU 0. One at a time. */
 void gate_errand(struct gate *g, void (*fn)(void *opaque));
-/* In act_at_rest(): the VM was saved, and stays parked until gate_release(). */
+/* In act_at_rest(): the VM was saved or paused, and stays parked until gate_release(). */
 void gate_hold(struct gate *g);
 /* In act_at_rest(), when all is done. reset: wishes that the guest had until now came from a machine that is gone. */
 void gate_acted(struct gate *g, bool reset);

@@ -74,6 +74,7 @@ static void strip(json_t *o, const char *cwd)
 		set_absolute(o, "nvram", cwd);
 	set_absolute(o, "kernel", cwd);
 	set_absolute(o, "vsock", cwd);
+	set_absolute(o, "tpm", cwd);
 	set_absolute(o, "initrd", cwd);
 	json_array_foreach(json_object_get(o, "disks"), i, v) set_absolute(v, "path", cwd);
 	json_array_foreach(json_object_get(o, "shares"), i, v) set_absolute(v, "path", cwd);
@@ -128,6 +129,8 @@ static int check_names(const struct vmm_config *c, struct err *e)
 		r = check_path(c->nvram, e);
 	if (r == 0)
 		r = check_path(c->vsock, e);
+	if (r == 0)
+		r = check_path(c->tpm, e);
 	for (unsigned i = 0; i < c->nshares && r == 0; i++)
 		r = check_path(c->shares[i].path, e);
 	for (unsigned i = 0; i < c->nnets; i++)

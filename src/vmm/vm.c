@@ -73,7 +73,10 @@ static void on_machine(void *opaque, enum machine_event ev, u32 value)
 		[MACHINE_RESET] = VM_RESET,
 		[MACHINE_DEBUG_EXIT] = VM_DEBUG_EXIT,
 	};
-	vm_ask(opaque, asks[ev], value);
+	if (ev == MACHINE_PAUSE)
+		gate_pause(&((struct vm *)opaque)->gate);
+	else
+		vm_ask(opaque, asks[ev], value);
 }
 
 /* ---- putting it together ---- */

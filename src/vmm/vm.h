@@ -66,8 +66,11 @@ bool vm_balloon(struct vm *v, u64 bytes);
 int vm_eject(struct vm *v, const char *id, bool force, struct err *e);
 int vm_insert(struct vm *v, const char *id, bool force, int fd, const char *path, struct err *e);
 /* Keys go down and up: keys of device/input/key.h, with KEY_DOWN or not; all of them or none. -ENODEV: there is no
- * keyboard; -EBUSY: the guest has not taken those before. */
+ * keyboard; -EAGAIN: none that the guest listens to; -EBUSY: the guest has not taken those before. */
 int vm_keys(struct vm *v, const u16 *events, unsigned n);
+/* The pointer is at a place of the screen, as device/class.h's point() has it. False: the guest listens to nothing that
+ * has places, vm_pointer() is what is left. */
+bool vm_point(struct vm *v, unsigned x, unsigned y, int wheel, unsigned buttons);
 /* The mouse moves; buttons: bits, left, right, middle. */
 void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons);
 /* Requests of its disk i that the host failed so far; false: there is no such disk. */

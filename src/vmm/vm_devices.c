@@ -10,6 +10,7 @@
 #include "machine/pci.h"
 #include "net/net.h"
 #include "share/share.h"
+#include "tpm/tpm.h"
 #include "vmm/boot_order.h"
 #include "vmm/device_plan.h"
 #include "base/i18n.h"
@@ -157,6 +158,9 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 		return a->fd < 0 ? err_prefix(e, "share: %s", c->shares[p->index].path) : 0;
 	case DEVICE_VSOCK:
 		return open_vsock(v, a, e);
+	case DEVICE_TPM:
+		r = tpm_start(c->tpm, &a->fd, &a->control_fd, e);
+		return r < 0 ? err_prefix(e, "tpm") : 0;
 	case DEVICE_DISPLAY:
 		open_rom(a, p->cls, p->cls->rom);
 		break;
@@ -177,6 +181,7 @@ static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 		.listener = { .fn = vm_on_device_news, .opaque = d },
 		.fd = -1,
 		.listen_fd = -1,
+		.control_fd = -1,
 	};
 	int r = open_back_end(v, p, &a, e);
 
@@ -252,12 +257,23 @@ const struct screen *vm_screen(struct vm *v)
 	return NULL;
 }
 
+/* The first that the guest listens to: what was asked for by --device comes before what every screen has. */
 int vm_keys(struct vm *v, const u16 *events, unsigned n)
 {
-	for (unsigned i = 0; i < v->ndevices; i++)
+	int r = -ENODEV;
+
+	for (unsigned i = 0; i < v->ndevices && (r == -ENODEV || r == -EAGAIN); i++)
 		if (v->devices[i].cls->keys)
-			return v->devices[i].cls->keys(v->devices[i].dev, events, n);
-	return -ENODEV;
+			r = v->devices[i].cls->keys(v->devices[i].dev, events, n);
+	return r;
+}
+
+bool vm_point(struct vm *v, unsigned x, unsigned y, int wheel, unsigned buttons)
+{
+	for (unsigned i = 0; i < v->ndevices; i++)
+		if (v->devices[i].cls->point && v->devices[i].cls->point(v->devices[i].dev, x, y, wheel, buttons) == 0)
+			return true;
+	return false;
 }
 
 void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons)

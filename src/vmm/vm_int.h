@@ -30,6 +30,7 @@ struct vcpu {
 	pthread_t thread;
 };
 
+#define SETTLE_NS 1000000ull /* between two looks at devices that are being quiesced */
 #define VM_PROGRESS_NS (NSEC_PER_SEC / 5) /* between two words about a save or a restore */
 
 enum vm_save_step { SAVE_SETTLE, SAVE_FLUSH, SAVE_MEMORY, SAVE_END };

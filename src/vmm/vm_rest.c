@@ -105,6 +105,19 @@ static bool reset_or_finish(struct vm *v, int status, const char *why, const cha
 
 /* ---- what was wished ---- */
 
+/* Nothing moves any more, until vm_release(). False: something is in flight, vm_go_on() follows. */
+static bool pause_here(struct vm *v)
+{
+	if (!machine_quiesce(v->machine)) {
+		loop_timer_arm(&v->settle, clock_mono_ns() + SETTLE_NS);
+		return false;
+	}
+	gate_hold(&v->gate);
+	log_info(_("the VM is paused; the control command resume has it go on"));
+	vm_tell(v, &(struct vm_event){ .kind = VM_EVENT_STATE, .state = gate_name(&v->gate) });
+	return true;
+}
+
 /* What act_at_rest() has begun is done, or was overtaken: the rest. On the loop, all vCPUs parked. */
 void vm_go_on(void *opaque)
 {
@@ -118,6 +131,10 @@ void vm_go_on(void *opaque)
 	v->doing.button = false;
 	if (v->doing.save && !vm_save_at_rest(v))
 		return;
+	v->doing.save = false;
+	if (v->doing.pause && !v->ended && !v->was_reset && !gate_held(&v->gate) && !pause_here(v))
+		return;
+	v->doing.pause = false;
 	gate_acted(&v->gate, v->was_reset);
 }
 

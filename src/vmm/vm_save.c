@@ -18,8 +18,6 @@
 #include "base/i18n.h"
 #include "vmm/vm_int.h"
 
-#define SETTLE_NS 1000000ull
-
 struct snapshot_vm vm_parts(struct vm *v)
 {
 	return (struct snapshot_vm){

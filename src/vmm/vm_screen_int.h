@@ -24,9 +24,10 @@ struct vm_screen {
 	pthread_mutex_t lock; /* guards what follows, up to the next comment */
 	pthread_cond_t wake;
 	bool ready, end;
-	bool looking; /* VNC clients are there */
-	bool anew;    /* ... and know nothing: mica-vnc has just begun, or they have just come */
-	bool unseen;  /* a picture is on its way to them */
+	bool looking;           /* VNC clients are there */
+	bool anew;              /* ... and know nothing: mica-vnc has just begun, or they have just come */
+	bool unseen;            /* a picture is on its way to them */
+	unsigned width, height; /* of the last one; 0: there was none */
 	/* Between wanted and its end the thread's, else the loop's. */
 	struct vm_shot shot;
 	/* The loop's. */

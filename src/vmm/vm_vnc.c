@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cpu/cpu.h"
+#include "device/class.h"
 #include "device/input/key.h"
 #include "vmm/vm_screen_int.h"
 
@@ -103,6 +104,8 @@ u64 vm_vnc_look(struct vm_screen *v, bool anew)
 	describe(&m, &v->view, anew || v->view.resized);
 	pthread_mutex_lock(&v->lock);
 	v->unseen = true;
+	v->width = v->view.frame.width;
+	v->height = v->view.frame.height;
 	pthread_mutex_unlock(&v->lock);
 	if (send(v->cfg.vnc->fd, &m, VNC_MSG_BYTES(m.nrects), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		/* mica-vnc is being started again, or gone: it will say so. */
@@ -135,6 +138,18 @@ static void key(struct vm_screen *v, u32 sym, u32 code, bool press)
 	vm_keys(v->cfg.vm, &event, 1);
 }
 
+/* At a place of the picture that clients were told of last, or by so much away from the last one. */
+static void point(struct vm_screen *v, unsigned x, unsigned y, int wheel, unsigned buttons)
+{
+	pthread_mutex_lock(&v->lock);
+	unsigned right = MAX(v->width, 2u) - 1, bottom = MAX(v->height, 2u) - 1;
+	pthread_mutex_unlock(&v->lock);
+	unsigned px = MIN(x, right) * DEVICE_POINT_MAX / right, py = MIN(y, bottom) * DEVICE_POINT_MAX / bottom;
+
+	if (!vm_point(v->cfg.vm, px, py, wheel, buttons))
+		vm_pointer(v->cfg.vm, (int)x - (int)v->x, (int)y - (int)v->y, wheel, buttons);
+}
+
 /* Who held keys is gone. */
 static void let_go(struct vm_screen *v)
 {
@@ -143,7 +158,7 @@ static void let_go(struct vm_screen *v)
 		vm_keys(v->cfg.vm, &event, 1);
 	}
 	if (v->buttons)
-		vm_pointer(v->cfg.vm, 0, 0, 0, 0);
+		point(v, v->x, v->y, 0, 0);
 	v->buttons = 0;
 	v->placed = false;
 }
@@ -161,7 +176,7 @@ static void pointer(struct vm_screen *v, const struct vnc_msg *m)
 		v->y = y;
 	}
 	v->placed = true;
-	vm_pointer(v->cfg.vm, (int)x - (int)v->x, (int)y - (int)v->y, wheel, buttons);
+	point(v, x, y, wheel, buttons);
 	v->x = x;
 	v->y = y;
 	v->buttons = m->c;

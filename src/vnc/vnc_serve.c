@@ -159,6 +159,7 @@ static int make(struct server *s, const char *name, const char *password, const 
 	r->port = r->ipv6port = 0; /* they are accepted here */
 	r->maxClientWait = CLIENT_WAIT_MS;
 	r->deferUpdateTime = 0;
+	r->deferPtrUpdateTime = 0; /* a move that waits for a later one would wait for ever: we sleep in poll() */
 	r->kbdAddEvent = on_key;
 	r->ptrAddEvent = on_pointer;
 	r->newClientHook = on_client;

@@ -149,13 +149,13 @@ def test_what_cannot_be_booted_is_said(run, tmp_path):
 
 
 def net_folder(tmp_path, kind, modules):
-    """A folder for TFTP: GRUB for the network, which reads one more file."""
+    """A folder for TFTP and HTTP: GRUB for the network, which reads one more file."""
     folder = tmp_path / "tftp"
     (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "hello").write_text("@hello over tftp\n")
+    (folder / "sub" / "hello").write_text("@hello over the net\n")
     config = tmp_path / "grub.cfg"
-    config.write_text("serial --unit=0\nterminal_output serial\ncat (tftp)/sub/hello\n")
-    subprocess.run(["grub-mkimage", "-O", kind, "-p", "(tftp)/sub", "-c", str(config), "-o", str(folder / "boot"), "tftp", "serial",
+    config.write_text("serial --unit=0\nterminal_output serial\ncat (tftp)/sub/hello\ncat (http,10.0.2.2)/sub/hello\n")
+    subprocess.run(["grub-mkimage", "-O", kind, "-p", "(tftp)/sub", "-c", str(config), "-o", str(folder / "boot"), "tftp", "http", "serial",
                     "terminal", "cat", *modules], check=True)
     return folder
 
@@ -163,11 +163,12 @@ def net_folder(tmp_path, kind, modules):
 @needs_bios
 @pytest.mark.skipif(not os.path.exists(IPXE), reason="the package ipxe-qemu is not installed")
 def test_bios_boots_from_the_network(run, tmp_path):
-    """No disk at all: iPXE from the card's ROM, DHCP, TFTP, GRUB, TFTP again."""
+    """No disk at all: iPXE from the card's ROM, DHCP, HTTP, GRUB, which reads by TFTP and by HTTP."""
     folder = net_folder(tmp_path, "i386-pc-pxe", ["pxe"])
-    vm = run("--engine", ENGINE, "--boot", "net", "--net", f"user,tftp={folder},bootfile=boot")
+    vm = run("--engine", ENGINE, "--boot", "net", "--net", f"user,tftp={folder},bootfile=http://10.0.2.2/boot")
     vm.expect("iPXE", BOOT)
-    vm.expect("@hello over tftp", BOOT)
+    vm.expect("@hello over the net", BOOT)
+    vm.expect("@hello over the net", BOOT)
 
 
 @needs_uefi
@@ -175,7 +176,27 @@ def test_uefi_boots_from_the_network(run, tmp_path):
     folder = net_folder(tmp_path, "x86_64-efi", ["efinet"])
     vm = run("--engine", ENGINE, "--firmware", "uefi", "--boot", "net", "--net", f"user,tftp={folder},bootfile=boot")
     vm.expect("Start PXE over IPv4", BOOT)
-    vm.expect("@hello over tftp", BOOT)
+    vm.expect("@hello over the net", BOOT)
+    vm.expect("@hello over the net", BOOT)
+
+
+@needs_bios
+@pytest.mark.skipif(not shutil.which("grub-mkrescue") or not shutil.which("xorriso"), reason="grub-mkrescue or xorriso is not installed")
+def test_an_installer_with_an_empty_disk(run, tmp_path):
+    """A CD-ROM and a disk with nothing on it, no other word: the CD-ROM is booted, and once the disk can be, the disk."""
+    tree, cd, disk = tmp_path / "tree", tmp_path / "install.iso", tmp_path / "empty.img"
+    (tree / "boot/grub").mkdir(parents=True)
+    (tree / "boot/grub/grub.cfg").write_text("serial --unit=0\nterminal_output serial\necho @install\nls\nsleep 1\nreboot\n")
+    subprocess.run(["grub-mkrescue", "-d", os.path.dirname(GRUB), "-o", cd, tree], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with open(disk, "wb") as f:
+        f.truncate(1 << 20)
+    vm = run("--cdrom", str(cd), "--disk", str(disk), "--engine", ENGINE)
+    vm.expect("@install", BOOT)
+    vm.expect(r"\(hd0\)", BOOT)
+    with open(disk, "r+b") as f:  # what an installer does: a boot sector that prints @disk at COM1
+        code = b"\xba\xf8\x03" + b"".join(b"\xb0" + bytes([c]) + b"\xee" for c in b"@disk\n") + b"\xf4\xeb\xfd"
+        f.write(code.ljust(510, b"\0") + b"\x55\xaa")
+    vm.expect("@disk", BOOT)
 
 
 @needs_bios

@@ -206,6 +206,9 @@ void hx_engine_again(unsigned off, const struct hx_state *in, struct hx_state *o
 	s.efer = 0xd01; /* NXE LMA LME SCE */
 	s.dr6 = 0xffff0ff0;
 	s.dr[0] = in->dr0;
+	s.dr[1] = in->dr1;
+	s.dr[2] = in->dr2;
+	s.dr[3] = in->dr3;
 	s.dr7 = in->dr7 | 0x400;
 	s.pat = 0x0007040600070406ull;
 	memcpy(s.xsave, in->fx, 512);

@@ -31,7 +31,7 @@ struct hx_state {
 	u8 ymm[16][32];
 	u8 fx[512]; /* FXSAVE image: x87 and MXCSR */
 	u8 data[HX_DATA_BYTES];
-	u64 dr0, dr7; /* in, of the engine */
+	u64 dr0, dr7, dr1, dr2, dr3; /* in, of the engine */
 	/* out */
 	u16 sel[6];   /* by enum cpu_seg_name */
 	unsigned vec; /* exception that ended it */

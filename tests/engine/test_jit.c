@@ -454,13 +454,50 @@ static void test_breakpoints(void **state)
 	in.gpr[GPR_RSI] = HX_DATA + 2048;
 }
 
+/* As a debugger in the guest sets them, on variables that live elsewhere or beside what the program uses: what runs by
+ * the handlers then, and nothing is executed step by step. */
+static void test_watchpoints(void **state)
+{
+	/* mov ecx, 1000; again: mov [rdi], ecx; mov eax, [rsi]; dec ecx; jnz again */
+	static const u8 code[] = { 0xb9, 0xe8, 3, 0, 0, 0x89, 0x0f, 0x8b, 0x06, 0xff, 0xc9, 0x75, 0xf8 };
+	/* how many of the 2000 accesses are to pages with a watchpoint */
+	static const struct {
+		u64 at[4];
+		unsigned handlers;
+	} t[] = {
+		{ { 0, 0, 0, 0 }, 0 },
+		{ { HX_CODE + 8192, HX_CODE + 8200, HX_CODE + 12288, HX_CODE + 16384 }, 0 },
+		{ { HX_DATA + 2064, HX_DATA + 2072, HX_CODE + 8192, HX_CODE + 8200 }, 1000 },
+		{ { HX_DATA + 2064, HX_DATA + 2072, HX_DATA + 5064, HX_DATA + 5072 }, 1000 },
+	};
+
+	(void)state;
+	in.gpr[GPR_RSI] = HX_DATA + 5000;
+	for (unsigned k = 0; k < ARRAY_LEN(t); k++) {
+		in.dr0 = t[k].at[0];
+		in.dr1 = t[k].at[1];
+		in.dr2 = t[k].at[2];
+		in.dr3 = t[k].at[3];
+		in.dr7 = k ? 0xdddd0055 : 0; /* local ones, writes of 4 bytes */
+		hx_engine(code, sizeof(code), OFF, &in, &out);
+		u64 steps = cpu()->st.single_steps, by_handler = cpu()->jit.uops + cpu()->jit.slow_uop;
+		hx_engine(code, sizeof(code), OFF, &in, &out);
+		assert_int_equal(out.vec, NO_ERROR);
+		assert_int_equal(out.gpr[GPR_RCX], 0);
+		assert_in_range(cpu()->st.single_steps - steps, 0, 10);
+		assert_in_range(cpu()->jit.uops + cpu()->jit.slow_uop - by_handler, 0, t[k].handlers + 10);
+	}
+	in.dr0 = in.dr1 = in.dr2 = in.dr3 = in.dr7 = 0;
+	in.gpr[GPR_RSI] = HX_DATA + 2048;
+}
+
 int main(void)
 {
 	const struct soft_options o = { .heat = 1 };
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder),    cmocka_unit_test(test_links),
-					    cmocka_unit_test(test_tlb),        cmocka_unit_test(test_keys),
-					    cmocka_unit_test(test_upper_half), cmocka_unit_test(test_rep),
-					    cmocka_unit_test(test_breakpoints) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_encoder),     cmocka_unit_test(test_links),
+					    cmocka_unit_test(test_tlb),         cmocka_unit_test(test_keys),
+					    cmocka_unit_test(test_upper_half),  cmocka_unit_test(test_rep),
+					    cmocka_unit_test(test_breakpoints), cmocka_unit_test(test_watchpoints) };
 
 	hx_init(&o);
 	in.gpr[GPR_RSP] = HX_DATA + 1024;

@@ -9,6 +9,7 @@
 #include "test_engine.h"
 #include "cpu/soft/blocks/cache.h"
 #include "cpu/soft/memory/access.h"
+#include "cpu/soft/memory/large.h"
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/system/system.h"
@@ -420,6 +421,81 @@ static void large_pages(void **unused)
 	assert_int_equal(user(LARGE + 0x100000), 2);
 }
 
+/* What translated code is told of them, without a walk. */
+static void large_pages_whole(void **unused)
+{
+	const u64 lin = KERNEL + (LARGE - USER), at = ROOT(1) + 0x2000 + 8 * 3, page = 0x800000,
+		  bits = P | W | AD | PS | G;
+	const u64 host = (u64)(uintptr_t)ram->host + page - lin;
+	u64 addend = 0;
+
+	put64(at, page | bits);
+	soft_tlb_flush(c, true);
+	load(1, true);
+	assert_false(mmu_large(c, lin, false, &addend));
+	assert_int_equal(super(lin + 0x1000), 0);
+	/* Any piece of it, from now on. */
+	assert_true(mmu_large(c, lin + 0x1ff123, false, &addend));
+	assert_int_equal(addend, host);
+	assert_true(mmu_large(c, lin + 0x1ff123, true, &addend));
+	assert_int_equal(addend, host);
+	assert_true(cache_page_flags(c->vm, (page + 0x1ff000) >> PAGE_SHIFT) & PAGE_WSUPER);
+	assert_false(mmu_large(c, lin + 0x200000, false, &addend));
+	assert_false(mmu_large(c, LARGE, false, &addend));
+	/* Stores to a piece with code, or that a dirty log waits for, or that is watched are for others to see. */
+	mmu_protect_code(c, (page + 0x5000) >> PAGE_SHIFT);
+	assert_false(mmu_large(c, lin + 0x5000, true, &addend));
+	assert_true(mmu_large(c, lin + 0x5000, false, &addend));
+	assert_true(mmu_large(c, lin + 0x6000, true, &addend));
+	atomic_store(&c->vm->dirty.on, true);
+	assert_false(mmu_large(c, lin + 0x6000, true, &addend));
+	atomic_store(&c->vm->dirty.on, false);
+	c->dr7 = 1;
+	assert_false(mmu_large(c, lin + 0x6000, false, &addend));
+	c->dr7 = 0x400;
+	/* Each way to forget. */
+	soft_tlb_flush_page(c, lin + 0x3000);
+	assert_false(mmu_large(c, lin, false, &addend));
+	super(lin);
+	super(lin + 0x1000);
+	load(1, false);
+	assert_false(mmu_large(c, lin, false, &addend));
+	super(lin + 0x2000); /* what was global is still in the table */
+	assert_true(mmu_large(c, lin, false, &addend));
+	load(2, true);
+	assert_false(mmu_large(c, lin, false, &addend));
+	load(1, true);
+	super(lin + 0x3000);
+	assert_true(mmu_large(c, lin, false, &addend));
+	soft_tlb_forget(c);
+	assert_false(mmu_large(c, lin, false, &addend));
+	/* Not dirty, or not to be written: no stores. */
+	put64(at, page | (bits & ~0x40ull));
+	super(lin);
+	assert_true(mmu_large(c, lin, false, &addend));
+	assert_false(mmu_large(c, lin, true, &addend));
+	put64(at, page | (bits & ~W));
+	soft_tlb_forget(c);
+	super(lin);
+	assert_true(mmu_large(c, lin, false, &addend));
+	assert_false(mmu_large(c, lin, true, &addend));
+	/* The user's, which SMAP is for; and one that does not end in memory. */
+	put64(at, page | bits | U);
+	soft_tlb_forget(c);
+	user(lin);
+	assert_false(mmu_large(c, lin, false, &addend));
+	put64(at, (RAM_BYTES - 0x200000) | bits);
+	soft_tlb_forget(c);
+	super(lin);
+	assert_true(mmu_large(c, lin, false, &addend));
+	put64(at, RAM_BYTES | bits);
+	soft_tlb_forget(c);
+	super(lin);
+	assert_false(mmu_large(c, lin, false, &addend));
+	put64(at, 0);
+	soft_tlb_flush(c, true);
+}
+
 /* Of 4 MiB, without PAE. */
 static void pages_of_4_mib(void **unused)
 {
@@ -487,6 +563,7 @@ int main(void)
 		cmocka_unit_test(eviction),
 		cmocka_unit_test(all_entries),
 		cmocka_unit_test(large_pages),
+		cmocka_unit_test(large_pages_whole),
 		cmocka_unit_test(pages_of_4_mib),
 		cmocka_unit_test(jump_cache),
 	};

@@ -4,9 +4,9 @@
  *
  * The input: which function, a script of accesses to its registers, then the bytes of guest memory from 0 on, in which
  * the registers let it look for rings and descriptors. An access of the script is 8 bytes: what (read, write, the other
- * end of a network sends, the host's turn), BAR, register, value. Registers that the row names come most often, with
- * addresses where it says so. At the end the function is quiesced, saved, loaded again, reset and freed. It may refuse
- * all of it; nothing else may happen.
+ * end of a network sends or somebody types, the host's turn), BAR, register, value. Registers that the row names come
+ * most often, with addresses where it says so. At the end the function is quiesced, saved, loaded again, reset and
+ * freed. It may refuse all of it; nothing else may happen.
  */
 #include "base/log.h"
 #include "base/loop.h"
@@ -15,6 +15,8 @@
 #include "device/e1000/e1000.h"
 #include "device/i6300esb.h"
 #include "machine/board_kind.h"
+#include "device/input/key.h"
+#include "device/usb/xhci.h"
 #include "machine/layout.h"
 #include "machine/pci.h"
 #include "net/net.h"
@@ -56,7 +58,8 @@ static void no_wire(void *opaque, unsigned gsi, bool level)
 
 struct known {
 	u16 reg;
-	char what; /* a: an address in memory; l: a length; i: an index; v: any value; o: or-ed with `add` */
+	char what; /* a: an address in memory; l: a length; i: an index; v: any value; o: or-ed with `add`; s: below 8;
+		      0: 0 */
 	u32 add;
 };
 
@@ -65,7 +68,8 @@ struct kind {
 	unsigned bar;
 	const struct known *known;
 	unsigned nknown;
-	u32 registers; /* how much of the BAR has any */
+	u32 registers;                                  /* how much of the BAR has any */
+	void (*happens)(struct device *d, const u8 *s); /* optional */
 };
 
 static void make_card(struct pci_bus *pci, enum e1000_kind kind)
@@ -117,10 +121,34 @@ static const struct known watchdog_known[] = {
 	{ 0x00, 'v', 0 },    { 0x04, 'v', 0 },    { 0x08, 'v', 0 },
 };
 
+static void make_xhci(struct pci_bus *pci)
+{
+	struct device *d;
+
+	must(xhci_new(&d, pci, ram, loop, XHCI_KEYBOARD | XHCI_TABLET, -1, NULL) == 0);
+}
+
+static void type(struct device *d, const u8 *s)
+{
+	const u16 keys[] = { (u16)(KEY_DOWN | (s[2] & 0x7f)), s[3] & 0x7f };
+
+	xhci_keys(d, keys, 1 + (s[4] & 1));
+	xhci_point(d, ld_le16(s + 2), ld_le16(s + 4), (s8)s[6], s[7]);
+}
+
+static const struct known xhci_known[] = {
+	{ 0x40, 'o', 5 },   { 0x40, 'v', 0 },   { 0x58, 'a', 0 },      { 0x58, 'a', 0 },      { 0x70, 'a', 0 },
+	{ 0x78, 'o', 8 },   { 0x1028, 's', 0 }, { 0x1030, 'a', 0 },    { 0x1038, 'a', 0 },    { 0x1038, 'a', 0 },
+	{ 0x1020, 'o', 2 }, { 0x44, 'v', 0 },   { 0x440, 'o', 0x210 }, { 0x450, 'o', 0x210 }, { 0x440, 'v', 0 },
+	{ 0x2000, '0', 0 }, { 0x2000, '0', 0 }, { 0x2000, '0', 0 },    { 0x2004, 's', 0 },    { 0x2004, 's', 0 },
+	{ 0x2008, 's', 0 }, { 0x2004, 'i', 0 },
+};
+
 static const struct kind kinds[] = {
 	{ make_e1000, 0, e1000_known, ARRAY_LEN(e1000_known), 0x6000 },
 	{ make_e1000e, 0, e1000_known, ARRAY_LEN(e1000_known), 0xc000 },
 	{ make_watchdog, 0, watchdog_known, ARRAY_LEN(watchdog_known), 16 },
+	{ make_xhci, 0, xhci_known, ARRAY_LEN(xhci_known), 0x2040, type },
 };
 
 /* ---- a driver ---- */
@@ -140,6 +168,10 @@ static u32 value(const struct known *k, u32 v)
 		return (v & 7) * 128;
 	case 'i':
 		return v & 63;
+	case 's':
+		return v & 7;
+	case '0':
+		return 0;
 	case 'o':
 		return v | k->add;
 	default:
@@ -172,7 +204,7 @@ static void receive_frames(void)
 		;
 }
 
-static void step(struct bus *b, const struct kind *k, const u8 *s)
+static void step(struct bus *b, const struct kind *k, struct device *d, const u8 *s)
 {
 	u32 v = ld_le32(s + 4);
 
@@ -184,6 +216,8 @@ static void step(struct bus *b, const struct kind *k, const u8 *s)
 		break;
 	case 1:
 		send_frame(s);
+		if (k->happens)
+			k->happens(d, s);
 		break;
 	case 2:
 		bus_mmio_read(b, bar(b, k->bar) + ld_le16(s + 2) % k->registers, 1u << (s[0] >> 3 & 3));
@@ -239,7 +273,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	must(pci_bus_assign(pci) == 0);
 	struct device *d = &pci_bus_slot(pci, 1)->dev;
 	for (size_t i = 0; i < script; i++)
-		step(bus, k, data + 4 + STEP_BYTES * i);
+		step(bus, k, d, data + 4 + STEP_BYTES * i);
 	for (unsigned i = 0; i < 2000 && !pci_bus_quiesce(pci); i++)
 		turn();
 	must(pci_bus_quiesce(pci));

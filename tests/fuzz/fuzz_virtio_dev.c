@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_virtio_dev.c - network, console, socket, file system and balloon devices with a hostile driver.
+ * fuzz_virtio_dev.c - network, console, socket, file system, input and balloon devices with a hostile driver.
  *
  * The input: which device, its features, then the bytes of guest memory from 0 on, where the queues' rings
  * are, and so descriptors that point anywhere, at each other and outside. Twice each queue is notified and
@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "device/chr.h"
+#include "device/input/key.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
 #include "device/virtio/virtio_transport.h"
@@ -67,7 +68,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	memcpy(ram->host, data + 16, MIN(size - 16, RAM_BYTES));
 
-	switch (data[0] % 5) {
+	switch (data[0] % 7) {
 	case 0:
 		must(virtio_net_new(&d, ram, loop, sv[1], mac, NULL) == 0);
 		break;
@@ -80,6 +81,11 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		break;
 	case 3: /* or mica-share */
 		d = virtio_fs_new(ram, loop, sv[1], "tag");
+		break;
+	case 5:
+	case 6:
+		d = virtio_input_new(ram, loop, data[0] % 7 == 5);
+		close(sv[1]);
 		break;
 	default:
 		must(virtio_balloon_new(&d, ram, loop, NULL) == 0);
@@ -109,11 +115,17 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			virtio_unlock(d);
 			send(sv[0], other, 14 + data[9] * 5u, MSG_NOSIGNAL);
 		}
+		if (d->cls->id == VIRTIO_ID_INPUT) {
+			const u16 keys[] = { KEY_DOWN | 0x1e, 0x1e };
+			virtio_input_keys(d, keys, 2);
+			virtio_input_point(d, data[9], data[10], data[11], data[12]);
+		}
 		turn();
 		if (d->cls->cfg_write) {
 			unsigned off = data[10] % d->cls->cfg_bytes;
 			virtio_lock(d);
 			d->cls->cfg_write(d, off, data + 11, MIN(4, d->cls->cfg_bytes - off));
+			d->cls->cfg_read(d, 0, other, d->cls->cfg_bytes);
 			virtio_unlock(d);
 		}
 		while (recv(sv[0], other, sizeof(other), 0) > 0)

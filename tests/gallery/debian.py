@@ -21,13 +21,13 @@ def rows(Row, Drive):
     found.append(Row("debian-rt", "Debian 12 with the PREEMPT_RT kernel", "linux-image-rt-amd64", "bios", [Drive("virtio", "debian-bios", installed, ("bios",))],
                      [("serial", "@grub"), ("send", "r"), *LOGIN, *says("uname -v", "PREEMPT_RT")], memory=512, cpus=2, seconds=900))
     found.append(Row("xen-dom0", "Xen 4.17 with Debian 12 as dom0", "xen-hypervisor-4.17-amd64", "bios", [Drive("virtio", "debian-bios", installed, ("bios",))],
-                     [("serial", "@grub"), ("send", "x"), ("serial", r"Xen version 4\.17"), *LOGIN, *says("xl info | grep -e xen_version -e nr_cpus", r"4\.17")], memory=1024, seconds=1200))
+                     [("serial", "@grub"), ("send", "x"), ("serial", r"Xen version 4\.17"), *LOGIN, *says("xl info | grep -e xen_version -e nr_cpus", r"4\.17")], memory=1024, seconds=3600))
     domu = ("cat >d.cfg <<E\nname='d'\ntype='pv'\nkernel='$(ls /boot/vmlinuz-*[0-9]-amd64)'\nramdisk='$(ls /boot/initrd.img-*[0-9]-amd64)'\nmemory=256\nextra='console=hvc0 break=top'\nE\n"
             "xl create -c d.cfg\n")
     found.append(Row("xen-domu", "the same with a paravirtual Debian kernel as domU, to its initramfs", "xen-hypervisor-4.17-amd64", "bios",
                      [Drive("virtio", "debian-bios", installed, ("bios",))],
                      [("serial", "@grub"), ("send", "x"), ("serial", r"Xen version 4\.17"), *LOGIN, ("send", domu), ("serial", r"Booting paravirtualized kernel on Xen|Xen version: 4"),
-                      ("serial", r"\(initramfs\)")], memory=1536, seconds=1500))
+                      ("serial", r"\(initramfs\)")], memory=1536, seconds=5400))
     for name, package in (("686-pae", "linux-image-686-pae..."), ("686", "linux-image-686...")):
         for bus in ("virtio", "ahci", "nvme", "ide"):
             found.append(Row(f"linux-{name}-{bus}", f"Debian 12 i386's {name} kernel", package.rstrip("."), "bios", [Drive(bus, "linux-" + name, kernel_i386, (package,))],

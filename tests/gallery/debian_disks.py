@@ -1,48 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""debian_disks.py - how the gallery's disks with Debian 12 are made.
-
-The installed system is made by mmdebstrap: Debian's kernel with initramfs-tools, so that it finds its disk by UUID wherever that is, the
-kernel with PREEMPT_RT, and Xen. One file system, behind GRUB for a BIOS and for UEFI (tools/bootdisk.py). A key in GRUB's menu says what is booted.
+"""debian_disks.py - how the gallery's disks with Debian 12 are made: the installed system (debian_tree.py) behind GRUB for a BIOS and for UEFI
+(tools/bootdisk.py), 32-bit kernels, the installer. A key in GRUB's menu says what of the installed system is booted.
 """
 import glob
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
+import debian_tree
 import media
-import shop as shops
 
 sys.path.insert(0, media.TOP + "/tools")
 import bootdisk  # noqa: E402
 import initramfs  # noqa: E402
 
-UUID = "6d696361-0013-4000-8000-64656269616e"
-PACKAGES = """linux-image-amd64 linux-image-rt-amd64 xen-hypervisor-4.17-amd64 xen-utils-4.17 xen-utils-common initramfs-tools zstd systemd-sysv udev kmod login passwd
-    util-linux e2fsprogs mount dbus ifupdown iproute2 iputils-ping busybox procps pciutils""".split()
-# What nothing in a virtual machine reads.
-LEFT_OUT = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*", "/lib/modules/*/kernel/drivers/gpu/*", "/lib/modules/*/kernel/drivers/media/*",
-            "/lib/modules/*/kernel/sound/*", "/lib/modules/*/kernel/drivers/net/wireless/*", "/lib/modules/*/kernel/drivers/infiniband/*",
-            "/lib/modules/*/kernel/drivers/staging/*"]
-# initramfs-tools, before there is a kernel: drivers of all disks that a machine here can have, instead of all that there are.
-INITRAMFS = r"""mkdir -p "$1/etc/initramfs-tools/conf.d"; printf 'COMPRESSLEVEL=1\nMODULES=list\n' >"$1/etc/initramfs-tools/conf.d/gallery"
-printf '%s\n' virtio_pci virtio_blk ahci ata_piix ata_generic nvme sd_mod sr_mod ext4 crc32c_intel crc32c_generic >"$1/etc/initramfs-tools/modules"
-"""
-SETUP = f"""
-echo gallery >/etc/hostname
-echo 'UUID={UUID} / ext4 defaults 0 1' >/etc/fstab
-echo 'root:mica' | chpasswd
-rm -f /etc/systemd/system/getty.target.wants/getty@tty1.service
-mkdir -p /boot/grub
-# On a busy host udev may take longer than systemd waits for the serial port.
-mkdir -p /etc/systemd/system.conf.d
-printf '[Manager]\\nDefaultTimeoutStartSec=20min\\nDefaultDeviceTimeoutSec=20min\\n' >/etc/systemd/system.conf.d/gallery.conf
-# They look for LVM's snapshots, and for domains to start at boot.
-ln -sf /dev/null /etc/systemd/system/e2scrub_reap.service
-ln -sf /dev/null /etc/systemd/system/xendomains.service
-"""
-# The same for both firmwares. $k: kernels by kind, told by the names in /boot.
+# The same for both firmwares: kernels by kind, told by the names in /boot.
 MENU = """insmod serial
+insmod gzio
 serial --unit=0 --speed=115200
 terminal_output serial
 terminal_input serial console
@@ -65,50 +41,28 @@ echo @grub
 """
 
 
-def tree(shop, top):
-    """The installed system, in the folder `top`."""
-    argv = ["mmdebstrap", "--variant=minbase", "--architectures=amd64", "--format=directory", "--mode=root", "--include=" + ",".join(PACKAGES), "--skip=check/empty"]
-    argv += ["--aptopt=" + o for o in shop.image.host_apt_options() + ['Acquire::Languages "none"', 'APT::Install-Recommends "false"']]
-    argv += ["--dpkgopt=force-unsafe-io"] + ["--dpkgopt=path-exclude=" + p for p in LEFT_OUT]
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
-        script.write("set -e\n" + SETUP)
-        script.flush()
-        argv += ["--dpkgopt=force-confold", "--essential-hook=" + INITRAMFS, f"--customize-hook=upload {script.name} /setup.sh", '--customize-hook=chroot "$1" sh /setup.sh && rm "$1/setup.sh"']
-        shop.call(shops.tree.privileged() + argv + [shop.image.RELEASE, top] + shop.image.host_sources(), "mmdebstrap", DEBIAN_FRONTEND="noninteractive")
+def menu(root):
+    """GRUB's configuration for what is in a file system's /boot."""
+    return MENU.format(uuid=debian_tree.UUID, amd64=first(root, r"vmlinuz-\d[^r]*-amd64"), amd64_initrd=first(root, r"initrd.img-\d[^r]*-amd64"),
+                       rt=first(root, r"vmlinuz-.*-rt-amd64"), rt_initrd=first(root, r"initrd.img-.*-rt-amd64"), xen=first(root, r"xen-.*\.gz"))
 
 
-def menu(top):
-    """GRUB's configuration for what is in a tree's /boot."""
-    found = {}
-    for name in sorted(os.listdir(os.path.join(top, "boot"))):
-        if name.startswith("vmlinuz-"):
-            kind = "rt" if "-rt-" in name else "amd64"
-            found[kind], found[kind + "_initrd"] = "/boot/" + name, "/boot/" + name.replace("vmlinuz", "initrd.img")
-        elif re.fullmatch(r"xen-.*\.gz", name):
-            found["xen"] = "/boot/" + name
-    return MENU.format(uuid=UUID, **found)
-
-
-def root_file_system(target, shop):
-    top = os.path.join(shop.cache, ".tree")
-    shops.tree.remove(top)
-    try:
-        tree(shop, top)
-        with tempfile.TemporaryDirectory() as scratch:
-            with open(os.path.join(scratch, "grub.cfg"), "w", encoding="utf-8") as f:
-                f.write(menu(top))
-            # GRUB's modules: what its core has not.
-            shop.call(shops.tree.privileged() + ["sh", "-ec", 'cd "$0"; rm -rf dev/* proc/* sys/* run/* tmp/* var/cache/apt/*; cp "$1" boot/grub/grub.cfg; for p in i386-pc x86_64-efi; do '
-                                                 'mkdir boot/grub/$p; cp /usr/lib/grub/$p/*.mod /usr/lib/grub/$p/*.lst boot/grub/$p; done', top, scratch + "/grub.cfg"], "finishing the tree")
-        shop.call(shops.tree.privileged() + ["mke2fs", "-q", "-F", "-t", "ext4", "-U", UUID, "-m", "1", "-E", "lazy_itable_init=0,assume_storage_prezeroed=1", "-d", top, target, "3G"],
-                  "mke2fs")
-    finally:
-        shops.tree.remove(top)
+def first(root, pattern):
+    for name in bootdisk.names(root, "/boot"):
+        if re.fullmatch(pattern, name):
+            return "/boot/" + name
+    raise ValueError(f"no {pattern} in /boot of the installed system")
 
 
 def installed(target, shop, firmware):
-    root = shop.media("debian-root", root_file_system)
-    (bootdisk.bios if firmware == "bios" else bootdisk.uefi)(target, root)
+    tree = shop.media("debian-root", debian_tree.root_file_system)
+    root = target + ".root"
+    try:
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", tree, root], check=True)
+        bootdisk.put_files(root, {"boot/grub/grub.cfg": menu(root).encode()})
+        (bootdisk.bios if firmware == "bios" else bootdisk.uefi)(target, root)
+    finally:
+        os.unlink(root)
 
 
 # ---- 32-bit kernels ----

@@ -51,11 +51,13 @@ class Machine:
     def __init__(self, row, drives, folder):
         self.row, self.drives, self.folder = row, drives, folder
         self.vm = None
+        self.trouble = lambda: ""  # what makes waiting vain
+        self.echo = None  # a file for what comes over the serial line, as it comes
         self.seen = ""  # the last text of the screen that there was
         self.missed = ""
 
     def start(self):
-        self.vm = console.Machine(self.argv(), keep_errors=True, start_new_session=True)
+        self.vm = console.Machine(self.argv(), echo=self.echo, keep_errors=True, start_new_session=True)
 
     def again(self, until):
         """The machine has powered off; it is started again, without its CD-ROMs, and its seconds go on."""
@@ -94,6 +96,8 @@ class Machine:
                 if self.looks(kind, what):
                     return
                 next_look = time.monotonic() + (LOOK_SECONDS if kind == "screen" else LOOK_PICTURE_SECONDS)
+            if self.trouble():
+                raise Timeout(f"{self.trouble()}, before {kind} {what!r}")
             if self.vm.eof:
                 raise Timeout(f"the machine ended (status {self.vm.process.wait()}) before {kind} {what!r}: {self.tail()}")
             if time.monotonic() > until:

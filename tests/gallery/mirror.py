@@ -62,6 +62,7 @@ class Mirror:
                 pass
         self.cache, self.up = cache, up.rstrip("/")
         self.lock = threading.Lock()
+        self.missing = ""  # a package that was asked for and that the archive has not
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
@@ -94,6 +95,8 @@ class Mirror:
                         shutil.copyfileobj(source, out)
                     os.rename(path + ".new", path)
                 except OSError:
+                    if name.startswith("/debian/pool/"):
+                        self.missing = name
                     return None
         with open(path, "rb") as f:
             return f.read()

@@ -68,6 +68,16 @@ def attack_once(mica, kernel, attack, tmp):
         command += ["--disk", disk]
     if attack.startswith(("ahci", "nvme")):
         command += ["--disk", f"{disk},bus={attack[:4]}"]
+    if attack.startswith("e1000"):
+        command += ["--net", "user,model=e1000"]
+    if attack.startswith("vsock"):
+        command += ["--vsock", f"path={tmp}/vsock"]
+    if attack.startswith("fs"):
+        command += ["--share", f"{tmp},tag=t"]
+    if attack.startswith("xhci"):
+        command += ["--device", "xhci"]
+    if attack == "tpm":
+        command += ["--tpm", f"{tmp}/tpm"]
     if attack.startswith("net"):
         command += ["--net", "user"]
     if attack.startswith("console"):

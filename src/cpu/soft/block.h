@@ -32,6 +32,7 @@ struct block {
 /* All blocks of one page lie in one run of slots, so that INVLPG can drop them. */
 #define JC_PAGE_SLOTS 512
 #define JC_RUN 32 /* slots that are emptied together */
+#define JC_PAGES 4096
 static inline unsigned jc_page_slot(u64 lin)
 {
 	u64 p = lin >> PAGE_SHIFT;
@@ -40,6 +41,11 @@ static inline unsigned jc_page_slot(u64 lin)
 static inline unsigned jc_hash(u64 lin)
 {
 	return jc_page_slot(lin) + ((unsigned)(lin ^ (lin >> 9)) & (JC_PAGE_SLOTS - 1));
+}
+static inline unsigned jc_page(u64 lin)
+{
+	u64 p = lin >> PAGE_SHIFT;
+	return (unsigned)(p ^ (p >> 10)) % JC_PAGES;
 }
 /* An empty one has a key that is asked for elsewhere only: 0, and 1 in slot 0. So what is not used takes no memory. */
 #define JC_NONE(slot) ((slot) ? 0ull : 1ull)
@@ -50,6 +56,7 @@ struct jc_entry {
 struct jc_table {
 	struct jc_entry e[JC_SIZE];      /* first: c->jc points here */
 	u64 used[JC_SIZE / JC_RUN / 64]; /* by run: may hold something */
+	u64 pages[JC_PAGES / 64];        /* by hash of the page: ... of it */
 	u8 halves;                       /* 1: ... of the lower half of addresses, 2: of the upper */
 };
 

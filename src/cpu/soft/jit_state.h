@@ -48,7 +48,7 @@ static inline u64 jtlb_none(unsigned slot)
 /* ---- jump cache of translated code: RIP to E_FAR ---- */
 #define JJ_SIZE 65536u
 #define JJ_RUN 32u /* slots of a table that are emptied together */
-#define JJ_PAGES 1024u
+#define JJ_PAGES 4096u
 #define JIT_SPACES 8                                                       /* SPACE_COUNT */
 enum { JJ_SUPER_AC, JJ_USER, JJ_SUPER = JJ_USER + JIT_SPACES, JJ_TABLES }; /* JJ_USER: one for each address space */
 struct jj_table {

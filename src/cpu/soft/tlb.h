@@ -77,12 +77,21 @@ struct walk_known {
 	bool readonly;
 	u8 rights; /* WALK_*, of the levels above */
 };
+/* 2 MiB of a large page of the supervisor's alone, that was walked to by way of TLB_SUPER; all of it lies together in
+ * the host: see memory/large.h */
+struct walk_large {
+	u64 key; /* walk_key(), level 0 */
+	u64 addend;
+	bool writable; /* and dirty */
+};
 #define WALK_PTS 512
 #define WALK_PDS 16
+#define WALK_LARGES 256u
 /* Of the PCID in use; like a processor's, INVLPG and a change of CR3 empty it whole. */
 struct walk_cache {
 	u64 flushes;
 	struct walk_known pt[WALK_PTS], pd[WALK_PDS];
+	struct walk_large large[WALK_LARGES];
 };
 static inline unsigned walk_slot(u64 lin, unsigned level)
 {
@@ -94,6 +103,10 @@ static inline unsigned walk_slot(u64 lin, unsigned level)
 static inline u64 walk_key(const struct walk_cache *k, u64 lin, unsigned level)
 {
 	return (k->flushes + 1) << 27 | (lin >> (21 + 9 * level) & 0x7ffffff);
+}
+static inline struct walk_large *walk_large_of(struct walk_cache *k, u64 lin)
+{
+	return &k->large[walk_slot(lin, 0) % WALK_LARGES];
 }
 static inline void walks_forget(struct walk_cache *k)
 {

@@ -34,6 +34,7 @@
 #include "cpu/cpu.h"
 #include "cpu/soft/block.h"
 #include "cpu/soft/direct_state.h"
+#include "cpu/soft/halt_poll.h"
 #include "cpu/soft/x86.h"
 
 #include <pthread.h>
@@ -78,8 +79,8 @@ struct soft_vm;
 
 struct soft_stats {
 	u64 blocks_run_slow, blocks_decoded, uops_decoded, tlb_fill, page_walk, mmio, pio, exc[32], intr, halts,
-	    single_steps, flush_code, ping, space_switch, space_flush;
-	u64 run_ns, idle_ns;             /* inside of cpu_run(), and of that asleep in HLT: until the last ... */
+	    single_steps, flush_code, ping, space_switch, space_flush, polls, polls_found;
+	u64 run_ns, idle_ns;             /* inside of cpu_run(), and of that in HLT: until the last ... */
 	u64 run_since_ns, idle_since_ns; /* ... and since when now, 0: not now */
 };
 
@@ -196,6 +197,7 @@ struct soft_cpu {
 	_Atomic bool sleeping;
 	unsigned trace;
 
+	struct halt_poll halt_poll;
 	struct direct_cpu direct;
 	struct jit_cpu jit;
 	struct soft_stats st;

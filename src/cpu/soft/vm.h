@@ -43,9 +43,14 @@ struct soft_vm {
 	struct jit_code *jit;    /* jit_code.c; NULL: everything is interpreted */
 	struct vec_stubs *stubs; /* vec_stub.c */
 	struct direct direct;
-	unsigned phys_bits; /* MAXPHYADDR */
-	_Atomic u64 remaps; /* how often guest memory has moved; changes while no vCPU is in the guest */
-	struct dirty dirty; /* pages written; wtags are only held for pages that are in it */
+	struct soft_trim {
+		_Atomic u64 since_ns; /* the window began; 0: none has */
+		u64 spent_ns;         /* of CPU time then */
+		u64 times;            /* that memory was given back */
+	} trim;                       /* run/trim.h */
+	unsigned phys_bits;           /* MAXPHYADDR */
+	_Atomic u64 remaps;           /* how often guest memory has moved; changes while no vCPU is in the guest */
+	struct dirty dirty;           /* pages written; wtags are only held for pages that are in it */
 };
 
 #endif

@@ -35,4 +35,11 @@ unsigned key_bytes(u8 out[KEY_BYTES_MAX], unsigned key, bool down, unsigned set)
 /* Of set 2 to set 1, as the keyboard controller does it. */
 u8 key_translate(u8 code);
 
+/* ---- key_usage.c ---- */
+/* Its usage of USB's keyboard page (from KEY_USAGE_MODIFIERS on: eight keys that shift). 0: none. */
+#define KEY_USAGE_MODIFIERS 0xe0u
+u8 key_usage(unsigned key);
+/* Its event code of Linux. 0: none. */
+u8 key_event_code(unsigned key);
+
 #endif

@@ -24,11 +24,15 @@
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \
 	DEVICE(virtio_rng,     "virtio/virtio_rng.c") \
 	DEVICE(virtio_balloon, "virtio/virtio_balloon.c") \
+	DEVICE(virtio_keyboard, "virtio/virtio_input.c") \
+	DEVICE(virtio_tablet,  "virtio/virtio_input.c") \
+	DEVICE(xhci,           "usb/xhci.c") \
 	DEVICE(debugcon,       "debugcon.c") \
 	DEVICE(vga,            "display/vga_class.c") \
 	DEVICE(i8042,          "input/i8042.c") \
 	DEVICE(hpet,           "hpet.c") \
 	DEVICE(vmgenid,        "vmgenid.c") \
+	DEVICE(tpm_tis,        "tpm/tpm_tis.c") \
 	DEVICE(pvpanic,        "pvpanic.c") \
 	DEVICE(i6300esb,       "i6300esb.c") \
 	/* the end */

@@ -63,6 +63,10 @@ u64 virtio_balloon_actual(struct virtio_dev *d);
 /* Both owned, and -1 where there is none: a listening stream socket, whose clients come to the guest's ports, and a
  * socket to mica-vsock (vsock/vsock.h), which connects for the guest. */
 struct virtio_dev *virtio_vsock_new(struct ram *ram, struct loop *loop, u64 cid, int listen_fd, int link_fd);
+/* A keyboard, or a tablet; and what happens to it, as device/class.h's keys() and point() have it. Any thread. */
+struct virtio_dev *virtio_input_new(struct ram *ram, struct loop *loop, bool tablet);
+int virtio_input_keys(struct virtio_dev *d, const u16 *keys, unsigned n);
+int virtio_input_point(struct virtio_dev *d, unsigned x, unsigned y, int wheel, unsigned buttons);
 /* fd: owned, a socket to mica-share (share/share.h). tag: at most SHARE_TAG_MAX bytes. */
 struct virtio_dev *virtio_fs_new(struct ram *ram, struct loop *loop, int fd, const char *tag);
 

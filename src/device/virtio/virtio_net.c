@@ -8,7 +8,9 @@
  * (`tx_stalled`) and the loop continues on EPOLLOUT: the guest sees its queue fill up, nothing is lost.
  *
  * Receive: on the loop's thread a frame is read into `frame` and copied to as many chains as it needs
- * (mergeable buffers), which the driver gets to see all at once. When it has too few, the frame stays
+ * (mergeable buffers), which the driver gets to see all at once. One that is longer than what the driver was told
+ * (5.1.4.1: 1500 bytes, unless it asked) goes in pieces, as a back end does not always keep to what a guest's TCP
+ * announced. When the driver has too few buffers, the frame stays
  * in `frame` and the socket is not watched any more (`rx_stalled`) until the driver adds buffers: the
  * sender feels it.
  *
@@ -24,6 +26,7 @@
  * does more.
  */
 #include "device/class.h"
+#include "device/nic/nic_segment.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
 #include "machine/machine.h"
@@ -59,7 +62,7 @@ struct hdr {
 _Static_assert(sizeof(struct hdr) == 12, "virtio_net_hdr");
 
 #define HDR_BYTES_LEGACY offsetof(struct hdr, num_buffers)
-
+#define ETHERNET_MAX 18                        /* of a frame beside its payload: the header, with a tag */
 #define RX_BATCH 64                            /* frames a turn of the loop */
 #define FRAME_WORK(bytes) (100 + (bytes) / 16) /* a system call, a copy or two, perhaps a checksum */
 #define MERGE_MAX 64                           /* chains a frame may take: 64 KiB in 1 KiB buffers */
@@ -80,6 +83,9 @@ struct vnet {
 	bool checked;       /* the back end's frames have right checksums */
 	size_t frame_bytes; /* a frame that waits for buffers; 0: none */
 	u8 frame[NET_FRAME_MAX + 1];
+	size_t piece_bytes; /* what waits is this much in `piece`, of the frame; 0: it is whole */
+	struct nic_cut cut;
+	u8 piece[NIC_PIECE];
 	u8 tx_copy[NET_FRAME_MAX];
 	struct virtio_chain tx;
 	struct virtio_chain rx[MERGE_MAX];
@@ -92,12 +98,17 @@ static size_t hdr_bytes(const struct vnet *n)
 										     : HDR_BYTES_LEGACY;
 }
 
+static void forget_frame(struct vnet *n)
+{
+	n->frame_bytes = n->piece_bytes = 0;
+}
+
 static void set_link(struct vnet *n, bool up)
 {
 	if (!(n->cfg[6] & STATUS_LINK_UP) == !up)
 		return;
 	n->cfg[6] ^= STATUS_LINK_UP;
-	n->frame_bytes = 0;
+	forget_frame(n);
 	n->tx_stalled = false; /* what waits is thrown away, as on a cut wire */
 	virtio_again(n->d, TXQ);
 	loop_timer_arm(&n->kick, 0);
@@ -234,15 +245,16 @@ static void transmit(struct vnet *n)
 
 enum deliver { DELIVERED, DROPPED, NO_BUFFERS };
 
-/* Give n->frame to the driver. */
+/* Give n->frame, or the piece of it, to the driver. */
 static enum deliver deliver(struct vnet *n)
 {
 	bool valid = n->checked && virtio_has(n->d, F_GUEST_CSUM);
 	struct hdr h = { .num_buffers = 1, .flags = valid ? HDR_F_DATA_VALID : 0 };
 	unsigned most = virtio_has(n->d, F_MRG_RXBUF) ? MERGE_MAX : 1, nch = 0;
-	size_t done = 0;
+	const u8 *data = n->piece_bytes ? n->piece : n->frame;
+	size_t done = 0, bytes = n->piece_bytes ? n->piece_bytes : n->frame_bytes;
 
-	while (done < n->frame_bytes) {
+	while (done < bytes) {
 		struct virtio_chain *ch = &n->rx[nch];
 		size_t head = nch ? 0 : hdr_bytes(n);
 
@@ -256,8 +268,8 @@ static enum deliver deliver(struct vnet *n)
 			virtio_broken(n->d, N_("a receive buffer is too small"));
 			return DROPPED;
 		}
-		size_t k = MIN(ch->in_bytes - head, n->frame_bytes - done);
-		virtio_chain_write(ch, head, n->frame + done, k);
+		size_t k = MIN(ch->in_bytes - head, bytes - done);
+		virtio_chain_write(ch, head, data + done, k);
 		done += k;
 		n->written[nch++] = (u32)(head + k);
 	}
@@ -265,6 +277,29 @@ static enum deliver deliver(struct vnet *n)
 	virtio_chain_write(&n->rx[0], 0, &h, hdr_bytes(n));
 	virtio_push_batch(n->d, RXQ, n->rx, n->written, nch);
 	return DELIVERED;
+}
+
+/* A frame has come. */
+static void begin_frame(struct vnet *n, size_t bytes)
+{
+	size_t mtu = virtio_has(n->d, F_MTU) ? ld_le16(n->cfg + 10) : 1500;
+
+	n->frame_bytes = bytes;
+	n->piece_bytes = 0;
+	virtio_charge(n->d, FRAME_WORK(bytes));
+	if (bytes > mtu + ETHERNET_MAX && nic_cut_begin(&n->cut, n->frame, bytes))
+		n->piece_bytes = nic_cut_next(&n->cut, n->frame, n->piece);
+}
+
+/* What was to be delivered is; the next piece of the same frame, if there is one. */
+static void end_frame(struct vnet *n)
+{
+	if (n->piece_bytes)
+		n->piece_bytes = nic_cut_next(&n->cut, n->frame, n->piece);
+	if (!n->piece_bytes)
+		n->frame_bytes = 0;
+	else
+		virtio_charge(n->d, FRAME_WORK(n->piece_bytes));
 }
 
 static void receive(struct vnet *n)
@@ -284,14 +319,13 @@ static void receive(struct vnet *n)
 				hear(n, (size_t)r);
 			if (r < NET_FRAME_MIN || r > NET_FRAME_MAX)
 				continue;
-			n->frame_bytes = (size_t)r;
-			virtio_charge(n->d, FRAME_WORK(n->frame_bytes));
+			begin_frame(n, (size_t)r);
 		}
 		if (deliver(n) == NO_BUFFERS) {
 			n->rx_stalled = true;
 			break;
 		}
-		n->frame_bytes = 0;
+		end_frame(n);
 	}
 	virtio_signal(n->d, RXQ);
 }
@@ -367,7 +401,7 @@ static void net_reset(struct virtio_dev *d)
 {
 	struct vnet *n = d->impl;
 
-	n->frame_bytes = 0; /* it was for the driver before */
+	forget_frame(n); /* it was for the driver before */
 	n->tx_stalled = false;
 }
 
@@ -388,7 +422,7 @@ static void net_state(struct virtio_dev *d, struct state_file *s)
 
 	state_bytes(s, n->cfg, 6);
 	if (state_loading(s)) {
-		n->frame_bytes = 0;
+		forget_frame(n);
 		n->rx_stalled = true; /* until resumed */
 		n->tx_stalled = false;
 	}

@@ -279,6 +279,8 @@ static u32 class_of(u16 id)
 		return 0x010000;
 	case VIRTIO_ID_CONSOLE:
 		return 0x078000;
+	case VIRTIO_ID_INPUT:
+		return 0x098000;
 	default:
 		return 0x00ff00;
 	}

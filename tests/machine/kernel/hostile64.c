@@ -20,6 +20,8 @@ extern volatile u32 ap_started;
 #define CONSOLE 3
 #define RNG 4
 #define BALLOON 5
+#define VSOCK 19
+#define FS 26
 
 #define QUEUE 256
 #define DESC_NEXT 1
@@ -494,6 +496,152 @@ static void nvme_identify(void)
 	}
 }
 
+/* Descriptors of the longest buffers, of which none is a frame's last, and a tail that comes by again and again. */
+static void e1000_out(void)
+{
+	volatile u32 *d = (volatile u32 *)TEST_RAM;
+
+	find_disk(0x100e8086, 0x10);
+	for (unsigned i = 0; i < 4096; i++) {
+		d[4 * i] = (u32)TEST_RAM + 0x100000;
+		d[4 * i + 1] = 0;
+		d[4 * i + 2] = 16288 | (i % 3 ? 0u : 9u << 24);
+		d[4 * i + 3] = 0;
+	}
+	C32(0x3800) = (u32)TEST_RAM;
+	C32(0x3804) = 0;
+	C32(0x3808) = 4096 * 16;
+	C32(0x400) = 2;
+	say("attack\n");
+	help_read = 1 + 8;
+	for (u32 i = 0;; i = (i + 4000) & 4095)
+		C32(0x3818) = i;
+}
+
+/* Packets of no connection, each with more data than it says, and answers that are taken at once. */
+static void vsock_out(void)
+{
+	volatile u32 *h = (volatile u32 *)TEST_RAM;
+
+	start_device(VSOCK, 0);
+	h[0] = 3;
+	h[2] = 2;
+	h[4] = 1000;
+	h[5] = 52;
+	h[6] = 0x10000;
+	h[7] = 5u << 16 | 1;
+	set0(1, TEST_RAM, 44 + 0x10000, 0);
+	set0(0, TEST_RAM + 0x100000, 4096, DESC_WRITE);
+	queues[0].avail.idx = 250;
+	help_queue = 2;
+	for_ever(1);
+}
+
+/* Requests that nobody began with, each with an answer of a page. */
+static void fs_requests(void)
+{
+	volatile u32 *h = (volatile u32 *)TEST_RAM;
+
+	start_device(FS, 0);
+	h[0] = 56;
+	h[1] = 3;
+	h[4] = 1;
+	add(TEST_RAM, 56, 0);
+	add(TEST_RAM + 0x100000, 4096, DESC_WRITE);
+	end_table(1);
+	help_queue = 2;
+	for_ever(1);
+}
+
+/* ---- xHCI: where it has its rings ---- */
+#define XHCI_COMMANDS (TEST_RAM + 0x1000)
+#define XHCI_EVENTS (TEST_RAM + 0x10000) /* 4096 of them */
+#define XHCI_INPUT (TEST_RAM + 0x3000)
+#define XHCI_RING (TEST_RAM + 0x5000)
+
+static void trb(u64 at, u64 parameter, u32 status, u32 control)
+{
+	volatile u32 *t = (volatile u32 *)at;
+
+	t[0] = (u32)parameter;
+	t[1] = (u32)(parameter >> 32);
+	t[2] = status;
+	t[3] = control;
+}
+
+/* A command is done when the doorbell's write is over. */
+static void xhci(void)
+{
+	find_disk(0x00fd1b36, 0x10);
+	memset((void *)TEST_RAM, 0, 0x30000);
+	*(volatile u64 *)(TEST_RAM + 8) = TEST_RAM + 0x4000;
+	*(volatile u64 *)(TEST_RAM + 0x2000) = XHCI_EVENTS;
+	*(volatile u32 *)(TEST_RAM + 0x2008) = 4096;
+	*(volatile u32 *)(XHCI_INPUT + 4) = 3;
+	*(volatile u32 *)(XHCI_INPUT + 32) = 1u << 27 | 1u << 20;
+	*(volatile u32 *)(XHCI_INPUT + 36) = 1u << 16;
+	*(volatile u32 *)(XHCI_INPUT + 68) = 64u << 16 | 4u << 3;
+	*(volatile u64 *)(XHCI_INPUT + 72) = XHCI_RING | 1;
+	C32(0x78) = 8;
+	C32(0x70) = (u32)TEST_RAM;
+	C32(0x58) = (u32)XHCI_COMMANDS | 1;
+	C32(0x1028) = 1;
+	C32(0x1038) = (u32)XHCI_EVENTS;
+	C32(0x1030) = (u32)TEST_RAM + 0x2000;
+	C32(0x40) = 1;
+	C32(0x440) = 1u << 9 | 1u << 4;
+	trb(XHCI_COMMANDS, 0, 0, 9 << 10 | 1);
+	trb(XHCI_COMMANDS + 16, XHCI_INPUT, 0, 1u << 24 | 11 << 10 | 1);
+	C32(0x2000) = 0;
+}
+
+/* Commands without an end, whose events are taken at once. */
+static void xhci_commands(void)
+{
+	xhci();
+	for (unsigned i = 2; i < 128; i++)
+		trb(XHCI_COMMANDS + 16 * i, XHCI_INPUT, 0, 1u << 24 | 13 << 10 | 1);
+	trb(XHCI_COMMANDS + 16 * 128, XHCI_COMMANDS + 32, 0, 6 << 10 | 1);
+	say("attack\n");
+	help_read = 1 + 0x44;
+	for (u32 i = 0;; i = (i + 4000) & 4095) {
+		C32(0x1038) = (u32)XHCI_EVENTS + 16 * i;
+		C32(0x2000) = 0;
+	}
+}
+
+/* Rings that lead back to themselves. */
+static void xhci_links(void)
+{
+	xhci();
+	for (unsigned i = 0; i < 128; i++)
+		trb(XHCI_RING + 16 * i, 0, 0, 8 << 10 | 1);
+	trb(XHCI_RING + 16 * 128, XHCI_RING, 0, 6 << 10 | 1);
+	say("attack\n");
+	help_read = 1 + 0x44;
+	for (;;)
+		C32(0x2004) = 1;
+}
+
+/* A command after the other, most of them given up. */
+static void tpm(void)
+{
+	static const u8 get_random[] = { 0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 32 };
+
+	bar = (volatile u8 *)0xfed40000ul;
+	say("attack\n");
+	help_read = 1 + 0x18;
+	for (unsigned n = 0;; n++) {
+		C8(0) = n & 1 ? 2 : 0x22;
+		C32(0x18) = 0x40;
+		for (unsigned i = 0; i < sizeof(get_random); i++)
+			C8(0x24) = get_random[i];
+		C32(0x18) = 0x20;
+		for (unsigned i = 0; i < (n & 7 ? 2u : 2000u); i++)
+			(void)C8(0x24);
+	}
+}
+
 /* Both processors at the registers of one device. */
 static void registers(void)
 {
@@ -585,6 +733,12 @@ int main(void)
 		{ "ahci-trim", ahci_trim },
 		{ "ahci-reset", ahci_reset },
 		{ "nvme-identify", nvme_identify },
+		{ "e1000-out", e1000_out },
+		{ "vsock-out", vsock_out },
+		{ "fs-requests", fs_requests },
+		{ "xhci-commands", xhci_commands },
+		{ "xhci-links", xhci_links },
+		{ "tpm", tpm },
 		{ "registers", registers },
 		{ "uart", uart },
 		{ "ports", ports },

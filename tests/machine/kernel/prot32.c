@@ -578,6 +578,30 @@ static void vm86(void)
 	eq(exc.vec, 6);
 }
 
+/* ---- the stack, often enough to be translated ---- */
+static void pushes(void)
+{
+	static const u32 flags[] = { 2, 0x8d7, 0x203002, 0x44003, 0x4c96, 0x200447 };
+	u32 bad = 0;
+
+	t("PUSH of segment registers among others");
+	for (u32 i = 0; i < 500; i++) {
+		u32 cs, mine, ds, mine2;
+		__asm__ volatile("push %4; push %%ds; push %4; push %%cs; pop %0; pop %1; pop %2; pop %3"
+				 : "=&r"(cs), "=&r"(mine), "=&r"(ds), "=&r"(mine2)
+				 : "r"(i * 0x1010101));
+		bad += cs != SEL_CODE || ds != SEL_DATA || mine != i * 0x1010101 || mine2 != mine;
+	}
+	eq(bad, 0);
+	t("POPF in ring 0");
+	for (u32 i = 0; i < 3000; i++) {
+		u32 to = flags[i % (sizeof(flags) / sizeof(*flags))], got;
+		__asm__ volatile("push %1; popf; pushf; pop %0; push $2; popf" : "=r"(got) : "r"(to) : "cc");
+		bad += got != to;
+	}
+	eq(bad, 0);
+}
+
 /* ---- SYSENTER ---- */
 u32 se_seen[4];
 extern char se_entry[];
@@ -596,7 +620,8 @@ static void sysenter_(void)
 	wrmsr(0x174, SEL_CODE);
 	wrmsr(0x175, (word)task_stack + 4096);
 	wrmsr(0x176, (word)se_entry);
-	try_user(u_se, 0, 2 | F_IF);
+	for (unsigned i = 0; i < 300; i++)
+		try_user(u_se, 0, 2 | F_IF);
 	eq(exc.vec, 0x80);
 	eq(se_seen[0], SEL_CODE);
 	eq(se_seen[1], SEL_DATA);
@@ -866,6 +891,7 @@ int main(void)
 	legacy();
 	wraps();
 	gates();
+	pushes();
 	sysenter_();
 	tasks();
 	vm86();

@@ -181,7 +181,7 @@ static void wrong_action(void **state)
 	struct err e;
 
 	assert_int_equal(i6300esb_device_class.new(&d, NULL, &a, &e), -EINVAL);
-	assert_string_equal(e.msg, "i6300esb: action=explode: it is reset, poweroff, nmi or none");
+	assert_string_equal(e.msg, "i6300esb: action=explode: it is reset, poweroff, nmi, pause or none");
 }
 
 int main(void)

@@ -39,7 +39,8 @@ static int setup(void **unused)
 /* With all that a machine may have besides. */
 static int setup_all(void **unused)
 {
-	const unsigned all = MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION | MACHINE_SERIAL2;
+	const unsigned all =
+	    MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION | MACHINE_TPM | MACHINE_SERIAL2;
 
 	return write_board(MACHINE_Q35, NCPUS, all, NULL);
 }
@@ -243,6 +244,9 @@ static void test_parts(void **unused)
 	assert_int_equal(ld_le64(t + 44), LAYOUT_HPET);
 	assert_non_null(memmem(at(dsdt), bytes, "VM_Gen_Counter", 15));
 	assert_non_null(memmem(at(dsdt), bytes, "_E05", 4));
+	t = at(find_table("TPM2", true));
+	assert_int_equal(ld_le32(t + 48), 6); /* registers at their place */
+	assert_non_null(memmem(at(dsdt), bytes, "MSFT0101", 9));
 }
 
 /* Disassemble, compile again: iasl must find no fault and the bytes must be the same. */

@@ -25,7 +25,7 @@ static const char full[] =
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
     "v\",\"virtio_console_fd\":8,\"serial2\":\"fd\",\"serial2_fd\":14,\"serial2_path\":\"/t\",\"shares\":[{\"path\":\"/"
     "s\",\"tag\":\"t\",\"readonly\":true}],\"vsock\":\"/"
-    "v.sock\",\"vsock_cid\":9,\"screen\":\"vga\",\"vnc\":\"unix:/"
+    "v.sock\",\"vsock_cid\":9,\"tpm\":\"/tmp\",\"screen\":\"vga\",\"vnc\":\"unix:/"
     "s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
     "ctl\",\"trace\":[\"exec\"],\"no_reboot\":true,\"debug_exit\":true,"
@@ -127,6 +127,8 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"vsock\":\"/s\",\"vsock_cid\":2}", "vsock: cid=2 is out of range" },
 		{ "{\"kernel\":\"/k\",\"shares\":[{\"path\":\"/s\",\"tag\":\"a b\"}]}", "tag=a b: write" },
 		{ "{\"kernel\":\"/k\",\"vsock\":\"/s/\"}", "write the path of a socket" },
+		{ "{\"kernel\":\"/k\",\"tpm\":\"/a,b\"}", "tpm: /a,b: swtpm takes no folder with a comma" },
+		{ "{\"kernel\":\"/k\",\"tpm\":\"/dev/null\"}", "not a folder" },
 		{ "{}", "nothing to boot" },
 		{ "{\"firmware\":\"none\",\"disks\":[{\"path\":\"/d\"}]}", "nothing to boot" },
 		{ "{\"kernel\":\"/k\",\"firmware\":\"bios\"}", "would not be booted" },

@@ -114,6 +114,30 @@ static void test_pairs_in_act(void **state)
 	}
 }
 
+/* A pause comes after what else is wished, and is gone with a machine that was reset. */
+static void test_pause(void **state)
+{
+	gate_pause(&gate);
+	assert_int_equal(stopped, 1);
+	gate_ask(&gate, P, 0);
+	struct gate_wishes w = take();
+	assert_true(w.pause);
+	assert_int_equal(w.ask, P);
+	gate_hold(&gate);
+	gate_acted(&gate, false);
+	assert_string_equal(gate_name(&gate), "paused");
+	gate_pause(&gate); /* it is */
+	assert_false(gate.wished.pause);
+	gate_release(&gate);
+	assert_string_equal(gate_name(&gate), "running");
+	again();
+	gate_ask(&gate, R, 0);
+	assert_false(take().pause);
+	gate_pause(&gate);
+	gate_acted(&gate, true);
+	assert_string_equal(gate_name(&gate), "running");
+}
+
 /* A save goes with any of them, whichever comes first. */
 static void test_pairs_with_save(void **state)
 {
@@ -278,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pairs, up, down),
 		cmocka_unit_test_setup_teardown(test_pairs_in_act, up, down),
+		cmocka_unit_test_setup_teardown(test_pause, up, down),
 		cmocka_unit_test_setup_teardown(test_pairs_with_save, up, down),
 		cmocka_unit_test_setup_teardown(test_pairs_with_held, up, down),
 		cmocka_unit_test_setup_teardown(test_release_in_act, up, down),

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cache.c - see cache.h. */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/give_back.h"
 #include "cpu/soft/hooks.h"
 
 #include <sys/mman.h>
 
 #define HASH_BYTES (sizeof(u64) * CACHE_WAYS << CACHE_HASH_BITS)
+#define SPARE_BYTES (sizeof(u32) << CACHE_SPARE_BITS)
 
 static void *map(size_t bytes)
 {
@@ -29,7 +31,8 @@ int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e)
 	k->page_head = map(k->npages * sizeof(*k->page_head));
 	k->code_chunks = map(k->npages * sizeof(*k->code_chunks));
 	k->quiet = map(k->npages);
-	if (!k->arena || !k->hash || !k->page_flags || !k->page_head || !k->code_chunks || !k->quiet) {
+	k->spare = map(SPARE_BYTES);
+	if (!k->arena || !k->hash || !k->spare || !k->page_flags || !k->page_head || !k->code_chunks || !k->quiet) {
 		int code = errno;
 		cache_free(vm);
 		return err_sys(e, code, "cannot reserve memory for the code cache");
@@ -55,6 +58,8 @@ void cache_free(struct soft_vm *vm)
 		munmap((void *)k->code_chunks, k->npages * sizeof(*k->code_chunks));
 	if (k->quiet)
 		munmap(k->quiet, k->npages);
+	if (k->spare)
+		munmap(k->spare, SPARE_BYTES);
 	pthread_mutex_destroy(&k->lock);
 	pthread_mutex_destroy(&k->excl_lock);
 	free(k);
@@ -180,6 +185,39 @@ static void kill_block(struct soft_vm *vm, struct block *b)
 	k->invalidated++;
 }
 
+/* Code that is patched again and again would go through the arena from end to end, each time on fresh memory. */
+static u32 *spare_of(struct code_cache *k, u64 phys, u32 mode)
+{
+	return &k->spare[hash_of(phys, mode) >> (64 - CACHE_SPARE_BITS)];
+}
+
+static size_t block_bytes(const struct block *b)
+{
+	return ROUND_UP(sizeof(*b) + b->nops * sizeof(b->op[0]), 16);
+}
+
+/* b died, and is on no list any more. */
+static void keep_spare(struct soft_vm *vm, const struct block *b)
+{
+	struct code_cache *k = vm->cache;
+
+	if (vm->ncpus == 1 && !b->jit.bytes && b->phys2 == UINT64_MAX)
+		*spare_of(k, b->phys, b->mode) = (u32)(((const u8 *)b - k->arena) / 16);
+}
+
+/* A dead block whose memory `made` may have; 0: none. */
+static u32 take_spare(struct code_cache *k, const struct block *made)
+{
+	u32 *spare = spare_of(k, made->phys, made->mode), ref = *spare;
+	const struct block *b = at(k, ref);
+
+	if (!ref || b->phys != made->phys || b->mode != made->mode || block_bytes(b) < block_bytes(made))
+		return 0;
+	*spare = 0;
+	k->generation++;
+	return ref;
+}
+
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
 {
 	struct code_cache *k = vm->cache;
@@ -197,6 +235,7 @@ unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
 		} else if (cache_overlaps(b, off, bytes)) {
 			*p = *next;
 			kill_block(vm, b);
+			keep_spare(vm, b);
 			killed++;
 		} else {
 			chunks |= cache_block_chunks(b, page);
@@ -267,6 +306,7 @@ void cache_reset(struct soft_vm *vm)
 		}
 	}
 	memset(k->hash, 0, HASH_BYTES);
+	memset(k->spare, 0, SPARE_BYTES);
 	k->used = 16;
 	k->generation++;
 	k->resets++;
@@ -276,18 +316,34 @@ void cache_reset(struct soft_vm *vm)
 	pthread_mutex_unlock(&k->lock);
 }
 
+void cache_give_back(struct soft_vm *vm)
+{
+	struct code_cache *k = vm->cache;
+
+	give_back(k->arena, k->arena_bytes);
+	give_back(k->hash, HASH_BYTES);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jc_give_back(vm->cpu[i]);
+}
+
 struct block *cache_add(struct soft_vm *vm, const struct block *made)
 {
 	struct code_cache *k = vm->cache;
-	size_t bytes = sizeof(*made) + made->nops * sizeof(made->op[0]), need = ROUND_UP(bytes, 16);
+	size_t bytes = sizeof(*made) + made->nops * sizeof(made->op[0]);
+	u32 ref, *head = &k->page_head[made->phys >> PAGE_SHIFT];
 
-	if (k->used + need > k->arena_bytes || atomic_load(&k->full))
+	if (atomic_load(&k->full))
 		return NULL;
-	struct block *b = (struct block *)(void *)(k->arena + k->used);
-	u32 ref = (u32)(k->used / 16), *head = &k->page_head[made->phys >> PAGE_SHIFT];
+	ref = take_spare(k, made);
+	if (!ref) {
+		if (k->used + block_bytes(made) > k->arena_bytes)
+			return NULL;
+		ref = (u32)(k->used / 16);
+		k->used += block_bytes(made);
+	}
+	struct block *b = at(k, ref);
 
 	memcpy(b, made, bytes);
-	k->used += need;
 	b->next_on_page[0] = *head;
 	*head = ref;
 	if (b->phys2 != UINT64_MAX) {

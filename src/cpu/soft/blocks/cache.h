@@ -23,7 +23,10 @@
  *   does not decode in between) need not invalidate: decoding sets the bits before it reads the bytes, and both
  *   sides have a full barrier in between. A block that runs on though it is dead has no bits: what stores to the
  *   running block is found by looking at that block.
- * INV-CACHE-3: memory of a dead block is reused only inside an exclusive section.
+ * INV-CACHE-3: memory of a dead block is reused only inside an exclusive section; but where there is one vCPU, the
+ *   block that is decoded from the same place takes the memory of the dead one, if that was never translated. Whoever
+ *   still points to it (jump caches, links) wants what begins there. Only who comes from there himself has to see that
+ *   it is another one: `generation` has changed.
  *
  * Locks: cache->lock; taken last, nothing is waited for under it. Exclusive sections are entered with
  * no lock held.
@@ -45,6 +48,7 @@
 #define CACHE_QUIET 32     /* writes to a page without blocks until it is no code page any more */
 #define CACHE_HASH_BITS 16 /* sets */
 #define CACHE_WAYS 8u      /* a cache line */
+#define CACHE_SPARE_BITS 13
 #define BLOCK_INSNS_MAX 48
 #define BLOCK_UOPS_MAX (BLOCK_INSNS_MAX * 3 + 2) /* op_jit_heat before, op_end behind */
 
@@ -57,8 +61,9 @@ struct code_cache {
 	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
 	u8 *quiet;                /* by RAM page: writes since it had a block */
 	u32 *page_head;           /* arena offset / 16 of the first block on the page, 0 none */
+	u32 *spare;               /* by hash of where they were decoded from: as page_head, dead blocks to be reused */
 	u64 npages;
-	u64 generation;    /* of the arena: bumped at every reset */
+	u64 generation;    /* of the arena: bumped at every reset, and when the memory of a dead block is reused */
 	_Atomic bool full; /* there is no more room for translations: reset at the next block */
 
 	/* exclusive sections */
@@ -79,6 +84,13 @@ struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
 struct block *cache_add(struct soft_vm *vm, const struct block *made);
 /* Drop everything, in an exclusive section; the translations are the caller's. */
 void cache_reset(struct soft_vm *vm);
+/* After a reset, in the same section: the host gets the memory back. */
+void cache_give_back(struct soft_vm *vm);
+/* What blocks take. */
+static inline size_t cache_bytes(const struct soft_vm *vm)
+{
+	return vm->cache->used;
+}
 /* Drop blocks made from [off, off+bytes) of the file, within a page; any thread. Returns how many died. */
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes);
 /* The same for any length, after a write that was not a vCPU's. */

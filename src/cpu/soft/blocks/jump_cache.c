@@ -5,6 +5,7 @@
  * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
 #include "cpu/soft/blocks/jump_cache.h"
+#include "cpu/soft/give_back.h"
 
 void jc_clear(struct jc_table *t)
 {
@@ -14,6 +15,7 @@ void jc_clear(struct jc_table *t)
 			memset(&t->e[run * JC_RUN], 0, JC_RUN * sizeof(t->e[0]));
 		}
 	t->e[0].key = JC_NONE(0);
+	memset(t->pages, 0, sizeof(t->pages));
 	t->halves = 0;
 }
 
@@ -39,8 +41,10 @@ void jc_flush(struct jc_table *t, gva_t lin, unsigned shift)
 	if (!(t->halves >> (lin >> 63) & 1))
 		return;
 	if (shift == PAGE_SHIFT) {
-		jc_forget(t, jc_page_slot(lin), JC_PAGE_SLOTS, before, size + PAGE_BYTES);
-		jc_forget(t, jc_page_slot(lin - PAGE_BYTES), JC_PAGE_SLOTS, before, size + PAGE_BYTES);
+		/* Mostly a page of data: kernels drop those they map for a moment by the thousands. */
+		for (u64 page = start - PAGE_BYTES; page != start + PAGE_BYTES; page += PAGE_BYTES)
+			if (t->pages[jc_page(page) / 64] >> (jc_page(page) % 64) & 1)
+				jc_forget(t, jc_page_slot(page), JC_PAGE_SLOTS, before, size + PAGE_BYTES);
 		return;
 	}
 	jc_forget(t, 0, JC_SIZE, before, size + PAGE_BYTES);
@@ -52,4 +56,14 @@ void jc_clear_all(struct soft_cpu *c)
 	for (unsigned s = 0; s < SPACE_COUNT; s++)
 		jc_clear(&c->tables->jc_user[s]);
 	c->tlb_epoch++;
+}
+
+void jc_give_back(struct soft_cpu *c)
+{
+	for (unsigned s = 0; s <= SPACE_COUNT; s++) {
+		struct jc_table *t = s < SPACE_COUNT ? &c->tables->jc_user[s] : &c->tables->jc_super;
+		jc_clear(t);
+		give_back(t->e, sizeof(t->e));
+		t->e[0].key = JC_NONE(0);
+	}
 }

@@ -14,6 +14,8 @@ void jc_clear(struct jc_table *t);
 void jc_flush(struct jc_table *t, gva_t lin, unsigned shift);
 /* Forget all blocks; the vCPU is at a safe point, or calls. */
 void jc_clear_all(struct soft_cpu *c);
+/* All are empty, and the host gets their memory back. */
+void jc_give_back(struct soft_cpu *c);
 /* Remember that block b is at lin, in e, which is jc_hash(lin)'s entry of the table in use. */
 static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, struct block *b)
 {
@@ -22,6 +24,7 @@ static inline void jc_set(struct soft_cpu *c, struct jc_entry *e, gva_t lin, str
 	unsigned run = (unsigned)(e - t->e) / JC_RUN;
 
 	t->used[run / 64] |= 1ull << (run % 64);
+	t->pages[jc_page(lin) / 64] |= 1ull << (jc_page(lin) % 64);
 	t->halves |= (u8)(1u << (lin >> 63));
 	e->key = lin ^ c->jc_salt;
 	e->block = b;

@@ -2,6 +2,7 @@
 /* memo.c - see memo.h. */
 #include "cpu/soft/decode/memo.h"
 #include "cpu/soft/decode/decode.h"
+#include "cpu/soft/give_back.h"
 
 #include <sys/mman.h>
 
@@ -30,6 +31,11 @@ void memo_free(struct decode_memo *m)
 {
 	if (m)
 		munmap(m, sizeof(*m));
+}
+
+void memo_give_back(struct decode_memo *m)
+{
+	give_back(m, sizeof(*m));
 }
 
 static struct memo_insn *kept(const struct decode_memo *m, const struct memo *e)

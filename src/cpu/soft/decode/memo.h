@@ -46,6 +46,8 @@ struct memo_insn {
 #define MEMO_BYTES 24
 
 struct decode_memo *memo_new(void);
+/* It forgets everything, and the host gets the memory back. */
+void memo_give_back(struct decode_memo *m);
 void memo_free(struct decode_memo *m);
 
 /* The instruction at bytes (MEMO_BYTES, with zeroes behind the `room` that are there, 15 at most); *st as

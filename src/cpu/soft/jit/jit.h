@@ -144,6 +144,10 @@ int jit_init(struct soft_vm *vm, struct err *e);
 void jit_fini(struct soft_vm *vm);
 /* All code is dropped; in an exclusive section. */
 void jit_reset(struct soft_vm *vm);
+/* After a reset, in the same exclusive section: the host gets the memory back. */
+void jit_give_back(struct soft_vm *vm);
+/* What translations take. */
+size_t jit_bytes(const struct soft_vm *vm);
 /*
  * Outside of 64-bit code translations take RIP to be the page's, c->jit.vpage, plus an offset. Where CS has a base that
  * may be wrong at the segment's ends: blocks there are interpreted. In 16-bit code pages that begin below the base are
@@ -187,6 +191,8 @@ void jit_flush_ac_jumps(struct soft_cpu *c, u64 lin, unsigned shift);
 /* Any thread, under c->tlb_lock: no entry may serve stores to the page at host (0: to any). */
 void jit_protect(struct soft_cpu *c, u64 host);
 void jit_forget_jumps(struct soft_cpu *c);
+/* The same, and the host gets their memory back. */
+void jit_give_back_jumps(struct soft_cpu *c);
 
 /* Executions of a block before it is translated. */
 #define JIT_HEAT 200u

@@ -9,6 +9,7 @@
 #include "cpu/soft/jit/jit_emit.h"
 #include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/code_memory.h"
+#include "cpu/soft/give_back.h"
 #include "cpu/soft/vector/vec.h"
 
 #define JIT_INDEX_MAX (256u << 10)
@@ -106,6 +107,26 @@ void jit_reset(struct soft_vm *vm)
 	k->nindex = 0;
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		jit_forget_jumps(vm->cpu[i]);
+}
+
+size_t jit_bytes(const struct soft_vm *vm)
+{
+	return vm->jit ? vm->jit->used - vm->jit->used0 : 0;
+}
+
+void jit_give_back(struct soft_vm *vm)
+{
+	struct jit_code *k = vm->jit;
+
+	if (!k)
+		return;
+	/* Of a file: the pages, not only our view of them. */
+	size_t from = ROUND_UP((size_t)k->used0, PAGE_BYTES);
+	if (from < k->bytes)
+		madvise(k->rw + from, k->bytes - from, MADV_REMOVE);
+	give_back(k->index, k->index_max * sizeof(*k->index));
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		jit_give_back_jumps(vm->cpu[i]);
 }
 
 const struct uop *jit_enter(struct soft_cpu *c, struct block *b)

@@ -3,6 +3,7 @@
  * jit_follow.c - the first-level TLB and the jump cache of translated code follow the interpreter's: what that forgets
  * they forget. Compiled without vector registers, which hold the guest's here: see jit_run.h.
  */
+#include "cpu/soft/give_back.h"
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/memory/mmu.h"
 
@@ -44,6 +45,15 @@ void jit_forget_jumps(struct soft_cpu *c)
 {
 	for (unsigned t = 0; t < JJ_TABLES; t++)
 		jj_clear(c, t);
+}
+
+void jit_give_back_jumps(struct soft_cpu *c)
+{
+	for (unsigned t = 0; t < JJ_TABLES; t++) {
+		jj_clear(c, t);
+		give_back(c->jit.jj[t].e, sizeof(c->jit.jj[t].e));
+		c->jit.jj[t].e[0].rip = jj_none(0);
+	}
 }
 
 void jit_forget_space(struct soft_cpu *c, unsigned space)

@@ -262,6 +262,24 @@ bool lg_push(struct jit *j, struct jinsn *i)
 	return true;
 }
 
+/* With zeroes above, as the handler does. */
+bool lg_push_sreg(struct jit *j, struct jinsn *i)
+{
+	unsigned n = j_uop(j, i)->osize;
+	struct jstub *s;
+
+	if (!jm_follows(j, i))
+		j_need_mem(j, i->live_in);
+	if (!(s = jm_stack(j, i, GPR_RSP, -(s32)n, n, true, JA_RAX)))
+		return false;
+	EB(j, X_0F, X0F_MOVZX16); /* movzx ecx, word [sel] */
+	modrm_disp(j, H_RCX, H_RSP, C_OFF(seg[0].sel) + (s32)(j_uop(j, i)->r1 * sizeof(struct cpu_seg)));
+	store(j, n, H_RCX);
+	move_sp(j, jit_hreg[GPR_RSP], -(s32)n);
+	jm_done(j, s, false);
+	return true;
+}
+
 /* Both accesses come before SP changes. */
 bool lg_push_mem(struct jit *j, struct jinsn *i)
 {
@@ -396,6 +414,11 @@ bool lg_takes_push(const struct jit *j, const struct jinsn *i)
 bool lg_takes_push_mem(const struct jit *j, const struct jinsn *i)
 {
 	return j_uop(j, i)->fn == op_push_any && !j_code64(j);
+}
+
+bool lg_takes_push_sreg(const struct jit *j, const struct jinsn *i)
+{
+	return j_uop(j, i)->fn == sys_push_sreg && !j_code64(j);
 }
 
 bool lg_takes_pop(const struct jit *j, const struct jinsn *i)

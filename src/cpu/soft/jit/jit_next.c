@@ -30,7 +30,7 @@ static struct block *target(struct soft_cpu *c)
 	}
 	if (unlikely(e->key != (lin ^ c->jc_salt) || e->block->dead)) {
 		u64 remaps = c->remaps;
-		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, true)) {
+		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, ACC_X)) {
 			c->jit.n.exit[JX_PENDING]++; /* run_leave() sees it, too */
 			return NULL;
 		}
@@ -155,8 +155,16 @@ bool jit_end_goes_on(const struct uop *op)
 /* The short ways need no vector registers. False: nothing was done. */
 static bool end_short(struct soft_cpu *c, const struct block *b, const struct uop *op)
 {
+	u64 next = c->jit.vpage + (b->phys & ~PAGE_MASK) + op->rip_off + op->len;
+
 	if (op->fn == sys_syscall)
-		return sys_syscall_short(c, c->jit.vpage + (b->phys & ~PAGE_MASK) + op->rip_off + op->len);
+		return sys_syscall_short(c, next);
+	if (op->fn == sys_popf)
+		return sys_popf_short(c, op->osize, c->mode & MODE_CODE64 ? next : (u32)next);
+	if (op->fn == sys_sysenter)
+		return sys_sysenter_short(c);
+	if (op->fn == sys_sysexit && op->osize != 8)
+		return sys_sysexit_short(c);
 	if (op->osize != 8)
 		return false;
 	if (op->fn == sys_sysret)
@@ -190,9 +198,10 @@ u8 *jit_end(struct soft_cpu *c, u64 rax, const struct jsite_uop *s)
 		c->jit.n.ends[s->mnemonic]++;
 		return NULL;
 	}
+	/* Where IP is the linear address. A 32-bit one is within CS, as all are: MODE_FLAT. */
 	u64 rip = c->rip;
 	const struct jj_entry *e = &c->jit.jj[jj_table(c)].e[jj_slot(rip)];
-	if (likely(e->rip == rip && (c->mode & MODE_CODE64))) {
+	if (likely(e->rip == (rip ^ c->jc_salt) && (c->mode & (MODE_CODE64 | MODE_FLAT)))) {
 		c->jit.vpage = rip & PAGE_MASK;
 		return (u8 *)(uintptr_t)e->code;
 	}

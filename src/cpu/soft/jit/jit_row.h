@@ -31,7 +31,7 @@ struct jit_way {
 	u8 access;        /* enum jit_access */
 	u8 vec;           /* VEC_OK_*: what must be allowed to run; the guest's vector registers are live then */
 };
-#define JIT_WAYS 4
+#define JIT_WAYS 5
 
 /* Status flags, where Zydis' tables (the manuals') are not enough: what is called undefined is what the host does. */
 #define JR_FLAGS_ALL 1u   /* writes all six */
@@ -83,8 +83,8 @@ jit_takes takes_jcc, takes_jmp, takes_call, takes_ret, takes_jmp_indirect, takes
 jit_emit fl_jcc, fl_jmp, fl_call, fl_ret, fl_indirect;
 /* ---- jit_legacy.c ---- */
 jit_takes lg_takes_jcc, lg_takes_loop, lg_takes_jmp, lg_takes_call, lg_takes_ret, lg_takes_indirect, lg_takes_push,
-    lg_takes_push_mem, lg_takes_pop, lg_takes_pop_sp, lg_takes_pushf, lg_takes_leave;
-jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_pop, lg_pushf, lg_leave;
+    lg_takes_push_mem, lg_takes_push_sreg, lg_takes_pop, lg_takes_pop_sp, lg_takes_pushf, lg_takes_leave;
+jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_push_sreg, lg_pop, lg_pushf, lg_leave;
 /* ---- jit_translate.c ---- */
 jit_emit ji_leave;
 

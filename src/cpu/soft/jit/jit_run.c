@@ -7,6 +7,7 @@
 #include "cpu/soft/interp/exec.h"
 #include "cpu/soft/system/short.h"
 #include "cpu/soft/vector/vec.h"
+#include "cpu/soft/memory/large.h"
 #include "cpu/soft/memory/mmu.h"
 
 void jit_vec_out(struct soft_cpu *c)
@@ -34,13 +35,15 @@ void jit_vec_load(struct soft_cpu *c)
 
 /* ---- memory ---- */
 
-/* Serve lin from the interpreter's TLB, and let the first level learn it; NULL: it does not have it. */
+/* Serve lin from the interpreter's TLB, or from what is known of large pages, and let the first level learn it; NULL:
+ * it does not have it. */
 static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 {
 	u64 page = lin & PAGE_MASK;
 	bool write = s->how & JSLOW_WRITE;
 	unsigned mode = mmu_index(c);
 	const struct tlb_entry *e = &c->tlb[tlb_hash(lin)];
+	struct tlb_entry large;
 
 	if ((lin & ~PAGE_MASK) + s->bytes > PAGE_BYTES)
 		return NULL;
@@ -48,6 +51,11 @@ static u8 *learn(struct soft_cpu *c, u64 lin, const struct jsite_slow *s)
 	bool locked = c->vm->ncpus > 1;
 	if (locked)
 		pthread_mutex_lock(&c->tlb_lock);
+	if (mode == TLB_SUPER && mmu_large(c, lin, write || (s->how & JSLOW_STACK), &large.addend)) {
+		large.rtag = page;
+		large.wtag = write || (s->how & JSLOW_STACK) ? page : tlb_none(tlb_hash(lin));
+		e = &large;
+	}
 	/* The stack's entry is for both. */
 	if ((write ? e->wtag : e->rtag) != page ||
 	    ((s->how & JSLOW_GROUP) && (s->how & JSLOW_STACK) && (e->wtag != page || e->rtag != page))) {

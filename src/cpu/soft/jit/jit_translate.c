@@ -247,7 +247,8 @@ bool j_keeps_rcx(const struct jit *j, const struct jinsn *i)
 				  : o->type == ZYDIS_OPERAND_TYPE_MEMORY ? o->mem.base
 									 : ZYDIS_REGISTER_NONE;
 		u8 g = decode_gpr(r);
-		if ((g != GPR_ZERO && jit_hreg[g] == H_NONE) || (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH))
+		if ((g != GPR_ZERO && jit_hreg[g] == H_NONE) || (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH) ||
+		    ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_SEGMENT)
 			return false;
 	}
 	return true;

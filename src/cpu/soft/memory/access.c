@@ -8,11 +8,11 @@
  * that the next instruction is decoded from the new bytes; else it stores and drops the blocks it
  * overlaps (INV-CACHE-2).
  *
- * Debug registers cost where they are. A page with watched data on it is never in the TLB, so that its accesses come
- * here; an instruction that meets a breakpoint is abandoned as well, and run again alone. A page with a breakpoint on
- * its code is never in the jump caches, and run instruction by instruction (run_leave()). So a change of DR0 to DR3 or
- * DR7 flushes all of that. While any is set, what reaches a device runs alone from the start: it could not be done
- * again (soft_no_repeat()).
+ * Debug registers cost where they are. A page with watched data on it is never in the TLB for what is watched, stores
+ * or all, so that these accesses come here; an instruction that meets a breakpoint is abandoned as well, and run again
+ * alone. A page with a breakpoint on its code is never in the jump caches, and run instruction by instruction
+ * (run_leave()). So a change of DR0 to DR3 or DR7 flushes all of that. While any is set, what reaches a device runs
+ * alone from the start: it could not be done again (soft_no_repeat()).
  *
  * The guest's vector registers may be live in the host's: no vector instruction here (meson.build).
  */
@@ -41,11 +41,13 @@ void mmu_data_breakpoint(struct soft_cpu *c, gva_t lin, unsigned bytes, bool wri
 	}
 }
 
-bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, bool code)
+bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, enum mmu_access acc)
 {
 	for (unsigned i = 0; i < 4; i++)
 		if (dr7_enabled(c->dr7, i) && !((c->dr[i] ^ lin) & PAGE_MASK) &&
-		    (code ? dr7_kind(c->dr7, i) == DR7_EXEC : dr7_kind(c->dr7, i) & 1))
+		    (acc == ACC_X   ? dr7_kind(c->dr7, i) == DR7_EXEC
+		     : acc == ACC_W ? dr7_kind(c->dr7, i) & 1
+				    : dr7_kind(c->dr7, i) == DR7_ACCESS))
 			return true;
 	return false;
 }

@@ -29,8 +29,8 @@ void mmu_protect_all(struct soft_vm *vm);
 /* Before a block is decoded from RAM page `page`: INV-CACHE-1. In guest code. */
 void mmu_protect_code(struct soft_cpu *c, u64 page);
 void mmu_protect_pages(struct soft_cpu *c, const u64 *page, unsigned n);
-/* Is there a breakpoint on the page of lin: for its code, or for its data? */
-bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, bool code);
+/* Is there a breakpoint on the page of lin that such an access may meet? */
+bool mmu_breakpoint_on_page(const struct soft_cpu *c, gva_t lin, enum mmu_access acc);
 /* Before a store to a PAGE_CODE page at host pointer: may not return (core_redo_stepped). */
 void mmu_code_check(struct soft_cpu *c, const u8 *host, u64 bytes);
 

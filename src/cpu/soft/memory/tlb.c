@@ -22,6 +22,22 @@ void mmu_note_global(struct soft_cpu *c, gva_t lin, unsigned shift)
 	c->any_global |= marks;
 }
 
+/* The walk w of TLB_SUPER to lin is good for 2 MiB around it (large.h). */
+static void note_large(struct soft_cpu *c, gva_t lin, const struct walk *w, bool writable)
+{
+	const u64 all = 2 * MIB;
+	struct walk_cache *k = &c->tables->walks;
+	bool readonly;
+	u8 *host = ram_find(c->ram, w->gpa & ~(all - 1), all, &readonly);
+
+	if (host)
+		*walk_large_of(k, lin) = (struct walk_large){
+			.key = walk_key(k, lin, 0),
+			.addend = (u64)(uintptr_t)host - (lin & ~(all - 1)),
+			.writable = writable && !readonly,
+		};
+}
+
 u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_access acc, gpa_t *gpa)
 {
 	struct tlb_table *table = (struct tlb_table *)(void *)c->tlbs[idx];
@@ -70,9 +86,11 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	if (unlikely(readonly))
 		wr = false; /* stores are the bus's */
 	if (unlikely(nothing))
-		r = wr = false; /* ... and here loads, too */
-	if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, false))
-		r = wr = false; /* they watch in the slow path */
+		r = wr = false;          /* ... and here loads, too */
+	if (unlikely(dr7_any(c->dr7))) { /* they watch in the slow path */
+		r = r && !mmu_breakpoint_on_page(c, lin, ACC_R);
+		wr = wr && !mmu_breakpoint_on_page(c, lin, ACC_W);
+	}
 	if (unlikely(atomic_load_explicit(&c->vm->dirty.on, memory_order_relaxed))) {
 		/* The first store to a page comes here, and is told. */
 		if (acc == ACC_W)
@@ -109,7 +127,10 @@ u8 *mmu_translate(struct soft_cpu *c, enum tlb_index idx, gva_t lin, enum mmu_ac
 	} else if (!w.global) {
 		c->super_nonglobal = true;
 	}
-	if (w.shift > PAGE_SHIFT)
+	if (w.shift > PAGE_SHIFT) {
 		tlb_note_large(table, lin, w.shift);
+		if (idx == TLB_SUPER && !w.user && (c->efer & EFER_LMA) && likely(!c->jit.ref))
+			note_large(c, lin, &w, w.dirty && (w.writable || !(c->cr0 & CR0_WP)));
+	}
 	return host + (lin & (PAGE_BYTES - 1));
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * core.c - the software engine's run loop: modes, from block to block, single steps, sleep, interrupts.
+ * core.c - the software engine's run loop: modes, from block to block, single steps, interrupts.
  *
  * Theory of operation
  *
  * run() is where a vCPU stands when it is not inside a block. Each turn: look at c->pending (requests
- * of other threads, or our own wish to single-step); sleep if halted; take an interrupt if one can be
+ * of other threads, or our own wish to single-step); wait if halted (halt.c); take an interrupt if one can be
  * taken; then run_leave() into the chain of blocks, which returns when something is pending again.
  * Exceptions come back to run() by longjmp with c->exc filled, and are delivered from there.
  *
@@ -20,13 +20,12 @@
 #include "cpu/soft/direct/direct.h"
 #include "cpu/soft/run/core.h"
 #include "cpu/soft/run/fetch.h"
+#include "cpu/soft/run/halt.h"
 #include "cpu/soft/run/hooks.h"
 #include "cpu/soft/vector/fpu.h"
 #include "cpu/soft/handler.h"
 
 #include <inttypes.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 
 /* ---- from block to block ---- */
 
@@ -43,7 +42,7 @@ void run_leave(struct soft_cpu *c, const struct uop *op)
 	struct block *b = e->block;
 
 	if (unlikely(e->key != (lin ^ c->jc_salt) || b->dead)) {
-		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, true)) {
+		if (unlikely(dr7_any(c->dr7)) && mmu_breakpoint_on_page(c, lin, ACC_X)) {
 			c->one_step = true;
 			soft_step_changed(c);
 			return;
@@ -187,49 +186,6 @@ static void step(struct soft_cpu *c)
 	}
 	soft_step_changed(c);
 	soft_step_after(c, tf);
-}
-
-/* ---- sleeping and waking ---- */
-
-static bool awake(struct soft_cpu *c)
-{
-	u32 p = atomic_load(&c->pending);
-
-	if (p & (PEND_STOP | PEND_INIT))
-		return true;
-	if (c->wait_sipi)
-		return p & PEND_SIPI;
-	if ((p & PEND_NMI) && !c->nmi_masked)
-		return true;
-	return (p & PEND_KICK) || (atomic_load(&c->intr_line) && (c->sysflags & FL_IF));
-}
-
-static void sleep_halted(struct soft_cpu *c)
-{
-	c->st.halts++;
-	c->st.idle_since_ns = clock_mono_ns();
-	u64 deadline = c->bus->park(c->bus->opaque, c->index);
-	atomic_store(&c->sleeping, true);
-	while (!awake(c)) {
-		u32 seq = atomic_load(&c->wake_seq);
-		struct timespec ts, *tsp = NULL;
-		if (awake(c))
-			break;
-		if (deadline != UINT64_MAX) {
-			if (clock_mono_ns() >= deadline)
-				break;
-			ts.tv_sec = (time_t)(deadline / NSEC_PER_SEC);
-			ts.tv_nsec = (long)(deadline % NSEC_PER_SEC);
-			tsp = &ts;
-		}
-		/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. */
-		syscall(SYS_futex, &c->wake_seq, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seq, tsp, NULL,
-			FUTEX_BITSET_MATCH_ANY);
-	}
-	atomic_store(&c->sleeping, false);
-	c->bus->unpark(c->bus->opaque, c->index);
-	c->st.idle_ns += clock_mono_ns() - c->st.idle_since_ns;
-	c->st.idle_since_ns = 0;
 }
 
 /* ---- the loop ---- */
@@ -408,7 +364,7 @@ enum cpu_exit core_run(struct soft_cpu *c)
 			c->halted = c->kicked = false;
 		if (unlikely(c->halted || c->wait_sipi)) {
 			cache_leave_guest(c);
-			sleep_halted(c);
+			halt_wait(c);
 			cache_enter_guest(c);
 			continue;
 		}

@@ -121,8 +121,10 @@ static void stats_of_jit(const struct soft_vm *vm, FILE *f)
 
 void soft_stats(const struct soft_vm *vm, FILE *f)
 {
-	fprintf(f, "cache_bytes %zu\ncache_max_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64 "\n",
-		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated);
+	fprintf(f,
+		"cache_bytes %zu\ncache_max_bytes %zu\ncache_resets %" PRIu64 "\nblocks_invalidated %" PRIu64
+		"\ntrims %" PRIu64 "\n",
+		vm->cache->used, vm->cache->arena_bytes, vm->cache->resets, vm->cache->invalidated, vm->trim.times);
 	if (vm->jit)
 		stats_of_jit(vm, f);
 	if (vm->direct.born)
@@ -144,6 +146,8 @@ void soft_stats(const struct soft_vm *vm, FILE *f)
 		LINE("pio", s->pio);
 		LINE("interrupts", s->intr);
 		LINE("halts", s->halts);
+		LINE("halt_polls", s->polls);
+		LINE("halt_polls_found", s->polls_found);
 		LINE("single_steps", s->single_steps);
 		LINE("code_page_stops", s->ping);
 		LINE("space_switches", s->space_switch);

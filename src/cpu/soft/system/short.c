@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * short.c - the short ways of SYSCALL, SYSRET and IRETQ, see short.h. This file is compiled
+ * short.c - the short ways of SYSCALL, SYSRET, IRETQ, SYSENTER, SYSEXIT and POPF, see short.h. This file is compiled
  * without vector registers, because translated code calls it with the guest's vector registers in the host's. So it may
  * only call what is in this file or inline.
  */
@@ -84,5 +84,64 @@ bool sys_iret_short(struct soft_cpu *c)
 	sys_ring_changed(c);
 	if (rpl == 3)
 		sys_to_user(c);
+	return true;
+}
+
+/* Protected mode, 32-bit code, and all four segments flat, as those are that SYSENTER and SYSEXIT load. */
+static bool flat32(const struct soft_cpu *c)
+{
+	return (c->mode & (MODE_PE | MODE_LMA | MODE_VM86 | MODE_CODE32 | MODE_SS32 | MODE_FLAT | MODE_NARROW)) ==
+	       (MODE_PE | MODE_CODE32 | MODE_SS32 | MODE_FLAT);
+}
+
+bool sys_sysenter_short(struct soft_cpu *c)
+{
+	u16 cs = (u16)c->sysenter_cs & 0xfffc;
+
+	if (!flat32(c) || !cs || !sys_plain(c))
+		return false;
+	sys_set_cs_flat(c, cs, 0, false, true);
+	sys_set_ss_flat(c, (u16)(cs + 8), 0);
+	c->cpl = 0;
+	c->gpr[GPR_RSP] = (u32)c->sysenter_esp;
+	c->rip = (u32)c->sysenter_eip;
+	c->sysflags &= ~FL_IF;
+	sys_ring_changed(c);
+	return true;
+}
+
+bool sys_sysexit_short(struct soft_cpu *c)
+{
+	u16 cs = (u16)c->sysenter_cs & 0xfffc;
+
+	if (!flat32(c) || !cs || c->cpl || !sys_plain(c))
+		return false;
+	cs = (u16)(cs + 16) | 3;
+	sys_set_cs_flat(c, cs, 3, false, true);
+	sys_set_ss_flat(c, (u16)(cs + 8), 3);
+	c->cpl = 3;
+	c->gpr[GPR_RSP] = (u32)c->gpr[GPR_RCX];
+	c->rip = (u32)c->gpr[GPR_RDX];
+	sys_ring_changed(c);
+	sys_to_user(c);
+	return true;
+}
+
+bool sys_popf_short(struct soft_cpu *c, unsigned bytes, u64 next)
+{
+	u64 sp = c->gpr[GPR_RSP], fl;
+
+	if (c->cpl || !sys_plain(c) || !(soft_code64(c) ? bytes == 8 : flat32(c) && bytes == 4))
+		return false;
+	volatile guest_u64 *p = sys_hit(c->tlb, bytes == 8 ? sp : (u32)sp, bytes, false);
+	if (unlikely(!p))
+		return false;
+	fl = bytes == 8 ? *p : *(volatile guest_u32 *)p;
+	if (fl & FL_TF)
+		return false;
+	c->gpr[GPR_RSP] = bytes == 8 ? sp + 8 : (u32)(sp + 4);
+	c->rip = next;
+	sys_set_plain_flags(c, (fl & ~(u64)(FL_VIF | FL_VIP)) | (c->sysflags & (FL_VIF | FL_VIP)));
+	c->tlb = c->tlbs[mmu_index(c)];
 	return true;
 }

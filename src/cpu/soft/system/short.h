@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * short.h - short ways between the rings of a 64-bit kernel.
+ * short.h - short ways between the rings.
  *
- * SYSCALL, SYSRET, IRETQ and the delivery of events each have one: for flat segments, with everything in the TLB and
- * nothing to trap. It looks at all that the long way looks at. Where any of it is out of the ordinary it has changed
- * nothing, and the long way is taken.
+ * SYSCALL, SYSRET, IRETQ and the delivery of events each have one in 64-bit code, SYSENTER and SYSEXIT in protected
+ * mode, POPF at CPL 0 in both: for flat segments, with everything in the TLB and nothing to trap. It looks at all that
+ * the long way looks at. Where any of it is out of the ordinary it has changed nothing, and the long way is taken.
  */
 #ifndef MICA_SOFT_SYS_SHORT_H
 #define MICA_SOFT_SYS_SHORT_H
@@ -22,7 +22,8 @@ static inline void sys_set_plain_flags(struct soft_cpu *c, u64 fl)
 	soft_set_status(c, (u32)fl);
 	c->sysflags = ((u32)fl & (FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2;
 }
-/* soft_mode_changed() where 64-bit code goes on as 64-bit code with the same bases: CPL, SS or AC changed. */
+/* soft_mode_changed() where 64-bit code goes on as 64-bit code with the same bases, or flat 32-bit code as flat 32-bit
+ * code: CPL, SS or AC changed. */
 static inline void sys_ring_changed(struct soft_cpu *c)
 {
 	c->mode = (c->mode & ~MODE_SS32) | (c->seg[SEG_SS].ar & SEG_AR_DB ? MODE_SS32 : 0);
@@ -65,5 +66,9 @@ static inline bool sys_gdt_hit(const struct soft_cpu *c, u16 sel, unsigned kind,
 bool sys_syscall_short(struct soft_cpu *c, u64 next);
 bool sys_sysret_short(struct soft_cpu *c); /* to 64-bit code */
 bool sys_iret_short(struct soft_cpu *c);   /* NMIs are the caller's */
+bool sys_sysenter_short(struct soft_cpu *c);
+bool sys_sysexit_short(struct soft_cpu *c);
+/* next: RIP behind the POPF, which takes `bytes` off the stack. */
+bool sys_popf_short(struct soft_cpu *c, unsigned bytes, u64 next);
 
 #endif

@@ -15,6 +15,7 @@
 #define HDR 12
 #define F_CSUM (1ull << 0)
 #define F_GUEST_CSUM (1ull << 1)
+#define F_MTU (1ull << 3)
 #define F_MRG (1ull << 15)
 #define F_STATUS (1ull << 16)
 
@@ -304,6 +305,107 @@ static void receive_merged(void **state)
 	assert_false(vd_used(&F.v.q[0], &id, &len));
 }
 
+/* ---- frames that are longer than the driver was told ---- */
+
+#define TCP_HEADERS 54 /* Ethernet, IPv4, TCP */
+
+static void put16(u8 *p, unsigned v)
+{
+	p[0] = (u8)(v >> 8);
+	p[1] = (u8)v;
+}
+
+static unsigned get16(const u8 *p)
+{
+	return (unsigned)(p[0] << 8 | p[1]);
+}
+
+/* A TCP segment in one frame, its payload as of make(). */
+static void make_segment(unsigned number, size_t bytes)
+{
+	u8 *f = F.frame;
+
+	make(number, bytes);
+	memset(f + 12, 0, TCP_HEADERS - 12);
+	memcpy(f + 12, "\x08\0\x45", 3);
+	put16(f + 16, (unsigned)bytes - 14);
+	f[22] = 64;
+	f[23] = 6;
+	memcpy(f + 26, "\x0a\0\2\2\x0a\0\2\x0f", 8);
+	put16(f + 40, 1000); /* the sequence number's lower half */
+	f[46] = 5 << 4;
+	f[47] = 0x18; /* ACK, PSH */
+}
+
+/* As sum16(), of a segment with its pseudo header. */
+static u16 segment_sum(const u8 *f, size_t bytes)
+{
+	u8 all[2048] = { 0 };
+
+	memcpy(all, f + 26, 8);
+	all[9] = 6;
+	put16(all + 10, (unsigned)bytes - 34);
+	memcpy(all + 12, f + 34, bytes - 34);
+	return sum16(all, 12 + bytes - 34);
+}
+
+/* A driver that does not ask for the MTU gets TCP in segments that fit into 1500 bytes, as its buffers allow. */
+static void receive_cut(void **state)
+{
+	const size_t bytes = 8000;
+	size_t done = TCP_HEADERS;
+	u32 id, len = 0;
+
+	virtio_net_set_mtu(F.v.dev, 65520);
+	virtio_rig_start(&F.v, 64, 0);
+	make_segment(9, bytes);
+	assert_int_equal(send(F.wire, F.frame, bytes, 0), bytes);
+	while (done < bytes) { /* one buffer at a time: the rest waits */
+		gpa_t at = rx_add(0, 1526);
+		vd_kick(&F.v.q[0]);
+		virtio_rig_spin(&F.v);
+		assert_true(vd_used(&F.v.q[0], &id, &len));
+		const u8 *f = F.v.ram->host + at + HDR;
+		size_t n = len - HDR, payload = n - TCP_HEADERS;
+		assert_true(n > TCP_HEADERS && n <= 1514);
+		assert_int_equal(get16(f + 16), n - 14);
+		assert_int_equal(get16(f + 40), 1000 + done - TCP_HEADERS);
+		assert_int_equal(f[47], done + payload == bytes ? 0x18 : 0x10);
+		assert_int_equal(sum16(f + 14, 20), 0xffff);
+		assert_int_equal(segment_sum(f, n), 0xffff);
+		assert_memory_equal(f + TCP_HEADERS, F.frame + done, payload);
+		done += payload;
+	}
+	assert_int_equal(done, bytes);
+	/* the next one is a frame as it came */
+	gpa_t at = rx_add(1, 1526);
+	vd_kick(&F.v.q[0]);
+	wire_send(4, 100);
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
+	assert_int_equal(len, HDR + 100);
+	make(4, 100);
+	assert_memory_equal(F.v.ram->host + at + HDR, F.frame, 100);
+	assert_false(vd_used(&F.v.q[0], &id, &len));
+}
+
+/* One that asked gets the frame whole. */
+static void receive_mtu(void **state)
+{
+	u32 id, len;
+
+	virtio_net_set_mtu(F.v.dev, 65520);
+	virtio_rig_start(&F.v, 64, F_MTU);
+	gpa_t at = rx_add(0, 9000);
+	vd_kick(&F.v.q[0]);
+	make_segment(9, 8000);
+	assert_int_equal(send(F.wire, F.frame, 8000, 0), 8000);
+	virtio_rig_spin(&F.v);
+	assert_true(vd_used(&F.v.q[0], &id, &len));
+	assert_int_equal(len, HDR + 8000);
+	assert_memory_equal(F.v.ram->host + at + HDR, F.frame, 8000);
+}
+
 /* No buffers: the wire fills up instead of frames being lost. */
 static void receive_stall(void **state)
 {
@@ -490,9 +592,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(config),   T(transmit),         T(checksums),      T(transmit_stall),
-		T(receive),  T(receive_merged),   T(receive_stall),  T(bad_buffers),
-		T(wire_cut), T(wire_down_and_up), T(checked_frames), T(another_back_end),
+		T(config),         T(transmit),         T(checksums),   T(transmit_stall), T(receive),
+		T(receive_merged), T(receive_stall),    T(bad_buffers), T(wire_cut),       T(wire_down_and_up),
+		T(checked_frames), T(another_back_end), T(receive_cut), T(receive_mtu),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
