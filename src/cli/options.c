@@ -54,6 +54,12 @@ static int set_engine(struct run_opts *o, const char *arg, struct err *e)
 	return r;
 }
 
+static int set_machine(struct run_opts *o, const char *arg, struct err *e)
+{
+	options_put(&o->cfg.machine, arg);
+	return vmm_machine_parse(NULL, arg, e);
+}
+
 static int set_irqchip(struct run_opts *o, const char *arg, struct err *e)
 {
 	if (strcmp(arg, "split") && strcmp(arg, "kernel"))
@@ -227,6 +233,11 @@ static int set_console(struct run_opts *o, const char *arg, struct err *e)
 	return set_chardev(&o->console, &o->cfg.console_path, arg, true, e);
 }
 
+static int set_serial2(struct run_opts *o, const char *arg, struct err *e)
+{
+	return set_chardev(&o->serial2, &o->cfg.serial2_path, arg, false, e);
+}
+
 static int set_virtio_console(struct run_opts *o, const char *arg, struct err *e)
 {
 	return set_chardev(&o->virtio_console, &o->cfg.virtio_console_path, arg, false, e);
@@ -392,6 +403,9 @@ static const struct opt table[] = {
 	  N_("sockets between guest and host (AF_VSOCK): \"CONNECT PORT\" written to SOCKET leads to a port of the "
 	     "guest, "
 	     "port N of the host is SOCKET_N; cid: the guest's address, default 3") },
+	{ "machine", "q35|pc|micro", set_machine, 0,
+	  N_("the board: q35 (Intel Q35, ICH9), pc (Intel 440FX, PIIX3, for old systems), micro (no PCI, for a "
+	     "kernel); default q35") },
 	{ "tpm", "FOLDER", options_set_tpm, 0,
 	  N_("TPM 2.0 by swtpm, which keeps its state in this folder; made if it is not there") },
 	{ "cpus", "N", set_cpus, 0, N_("number of CPUs, 1 to 64; default 1") },
@@ -404,6 +418,8 @@ static const struct opt table[] = {
 	{ "irqchip", "split|kernel", set_irqchip, 0,
 	  N_("under KVM: who has the interrupt chips besides the CPUs' own; default split, the VM's process") },
 	{ "console", "stdio|pty|unix:PATH|none", set_console, 0, N_("where the serial port goes; default stdio") },
+	{ "serial2", "pty|unix:PATH|none", set_serial2, 0,
+	  N_("where a second serial port, ttyS1 or COM2, goes; default none, and there is none") },
 	{ "virtio-console", "pty|unix:PATH|none", set_virtio_console, 0,
 	  N_("a second, faster console (hvc0); default none") },
 	{ "display", "none|vga|virtio|vnc=WHERE", set_display, 0,
@@ -444,7 +460,7 @@ void run_opts_init(struct run_opts *o)
 	memset(o, 0, sizeof(*o));
 	vmm_config_init(&o->cfg);
 	o->console = CONSOLE_STDIO;
-	o->virtio_console = CONSOLE_NONE;
+	o->serial2 = o->virtio_console = CONSOLE_NONE;
 }
 
 void run_opts_fini(struct run_opts *o)

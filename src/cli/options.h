@@ -13,7 +13,7 @@ enum run_console { CONSOLE_STDIO, CONSOLE_PTY, CONSOLE_UNIX, CONSOLE_NONE };
 /* What a command line of mica run asks for. */
 struct run_opts {
 	struct vmm_config cfg; /* console fds not yet there */
-	enum run_console console, virtio_console;
+	enum run_console console, serial2, virtio_console;
 	bool net_none, help;
 	char *restore;      /* a saved state to go on from */
 	bool restore_trust; /* with the files and networks that it names */

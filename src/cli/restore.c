@@ -19,8 +19,8 @@
 /* What a saved machine is made of cannot be chosen anew. */
 static int check_given(const struct run_opts *o, struct err *e)
 {
-	static const char *const fixed[] = { "append", "cpus",   "memory",   "cpu",  "debug-exit",
-					     "device", "fw-cfg", "firmware", "boot", "smbios" };
+	static const char *const fixed[] = { "append", "cpus",     "memory", "cpu",    "debug-exit", "device",
+					     "fw-cfg", "firmware", "boot",   "smbios", "machine" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (run_opts_given(o, fixed[i]))
@@ -160,6 +160,7 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 	if (!run_opts_given(o, "tpm"))
 		TAKE(tpm);
 	TAKE(cpu);
+	TAKE(machine);
 	TAKE(cpus);
 	TAKE(memory_bytes);
 	TAKE(debug_exit);
@@ -188,6 +189,10 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 		return err_set(e, EINVAL, "the saved VM has a virtio console; say where it goes with --virtio-console");
 	if (!was->virtio_console && o->virtio_console != CONSOLE_NONE)
 		return err_set(e, EINVAL, "--virtio-console: the saved VM has none");
+	if (was->serial2 && o->serial2 == CONSOLE_NONE)
+		return err_set(e, EINVAL, "the saved VM has a second serial port; say where it goes with --serial2");
+	if (!was->serial2 && o->serial2 != CONSOLE_NONE)
+		return err_set(e, EINVAL, "--serial2: the saved VM has none");
 	if (o->cfg.initrd && !was->cfg.initrd)
 		return err_set(e, EINVAL, "--initrd: the saved VM has none");
 	if (o->cfg.nmodules && o->cfg.nmodules != was->cfg.nmodules)

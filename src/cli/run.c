@@ -15,8 +15,8 @@
 /* Descriptors of both sides while the VM runs. */
 struct ends {
 	int console, errors; /* ours */
-	int vmm_console, vmm_virtio, vmm_errors;
-	int slave[2]; /* of pseudo-terminals: held open so that a person may come and go */
+	int vmm_console, vmm_serial2, vmm_virtio, vmm_errors;
+	int slave[3]; /* of pseudo-terminals: held open so that a person may come and go */
 };
 
 static int pair(int *ours, int *theirs, struct err *e)
@@ -59,13 +59,18 @@ static int open_ends(struct run_opts *o, struct ends *x, struct err *e)
 		r = open_pty(&x->vmm_console, &x->slave[0], _("the console"), e);
 	if (r == 0 && o->virtio_console == CONSOLE_PTY)
 		r = open_pty(&x->vmm_virtio, &x->slave[1], _("the virtio console"), e);
+	if (r == 0 && o->serial2 == CONSOLE_PTY)
+		r = open_pty(&x->vmm_serial2, &x->slave[2], _("the second serial port"), e);
 	if (r < 0)
 		return r;
 	free(c->console);
+	free(c->serial2);
 	free(c->virtio_console);
 	c->console = xstrdup(kinds[o->console]);
+	c->serial2 = xstrdup(kinds[o->serial2]);
 	c->virtio_console = xstrdup(kinds[o->virtio_console]);
 	c->console_fd = x->vmm_console;
+	c->serial2_fd = x->vmm_serial2;
 	c->virtio_console_fd = x->vmm_virtio;
 	return 0;
 }
@@ -79,7 +84,7 @@ static void close_fd(int *fd)
 
 static int run(struct run_opts *o, struct err *e)
 {
-	struct ends x = { -1, -1, -1, -1, -1, { -1, -1 } };
+	struct ends x = { -1, -1, -1, -1, -1, -1, { -1, -1, -1 } };
 	struct spawned vm;
 	struct relay relay;
 	int r = open_ends(o, &x, e);
@@ -118,6 +123,8 @@ static int run(struct run_opts *o, struct err *e)
 		unlink(o->cfg.vsock);
 	if (o->console == CONSOLE_UNIX && r != STATUS_HOST)
 		unlink(o->cfg.console_path);
+	if (o->serial2 == CONSOLE_UNIX && r != STATUS_HOST)
+		unlink(o->cfg.serial2_path);
 	if (o->virtio_console == CONSOLE_UNIX && r != STATUS_HOST)
 		unlink(o->cfg.virtio_console_path);
 	return r;

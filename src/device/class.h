@@ -33,7 +33,7 @@ enum device_role {
 	DEVICE_DISK,    /* args.blk, serial: --disk FILE,bus=... */
 	DEVICE_CDROM,   /* args.blk, read only, perhaps without a medium: --cdrom FILE,bus=... */
 	DEVICE_NIC,     /* args.fd, mac, mtu: --net KIND,model=... */
-	DEVICE_SERIAL,  /* args.chr, may be NULL: --console */
+	DEVICE_SERIAL,  /* args.chr, may be NULL, port: --console, --serial2 */
 	DEVICE_CONSOLE, /* args.chr: --virtio-console */
 	DEVICE_DISPLAY, /* args.rom: --display; it has screen() */
 	DEVICE_INPUT,   /* what is in front of every screen: --display; it has keys() and pointer() */
@@ -98,6 +98,7 @@ struct device_args {
 	unsigned mtu;    /* what the network takes */
 	bool checked;    /* what it sends has right checksums */
 	struct chr *chr; /* borrowed */
+	unsigned port;   /* SERIAL: 0 is COM1, 1 is COM2 */
 	const u8 *rom;   /* an option ROM; NULL: there is none on this host */
 	size_t rom_bytes;
 	u64 rom_room; /* NIC: bytes for it, there or not; 0: it is to have none */
@@ -110,6 +111,7 @@ struct device_class {
 	enum device_role role;
 	bool standard;                     /* PLAIN: every machine has one, after what was asked for */
 	bool single;                       /* PLAIN: and none can be added */
+	bool pci;                          /* it is a PCI function: for boards that have that */
 	const struct device_param *params; /* NULL: none */
 	/* Makes one, puts it on the board (pci_register(), machine_add_device()), which ends it. A failure leaves
 	 * nothing. */

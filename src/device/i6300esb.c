@@ -376,6 +376,7 @@ static const struct device_param params[] = {
 };
 
 const struct device_class i6300esb_device_class = {
+	.pci = true,
 	.name = "i6300esb",
 	.help = N_("watchdog: acts when the guest does not call in time (Linux: i6300esb)"),
 	.params = params,

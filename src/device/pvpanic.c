@@ -83,6 +83,7 @@ static int new_pvpanic(struct device **out, struct machine *m, const struct devi
 }
 
 const struct device_class pvpanic_device_class = {
+	.pci = true,
 	.name = "pvpanic",
 	.help = N_("tells the control socket when the guest's kernel panics"),
 	.new = new_pvpanic,

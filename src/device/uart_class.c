@@ -108,16 +108,24 @@ struct device *uart_device(struct uart *u, u32 instance)
 	return &u->dev;
 }
 
-/* ---- the class: COM1 ---- */
+/* ---- the class: COM1 or COM2 ---- */
 
 static int new_port(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
 {
+	static const struct {
+		u16 port;
+		unsigned gsi;
+	} place[] = { { LAYOUT_UART1, LAYOUT_GSI_UART1 }, { LAYOUT_UART2, LAYOUT_GSI_UART2 } };
 	struct uart *u;
-	int r = uart_new(&u, machine_bus(m), LAYOUT_UART1, machine_irq(m, LAYOUT_GSI_UART1), a->chr);
+
+	must(a->port < ARRAY_LEN(place));
+	int r = uart_new(&u, machine_bus(m), place[a->port].port, machine_irq(m, place[a->port].gsi), a->chr);
 
 	if (r < 0)
-		return err_sys(e, -r, "cannot add the serial port");
-	*out = uart_device(u, 0);
+		return err_sys(e, -r, "cannot add the serial port COM%u", a->port + 1);
+	*out = uart_device(u, a->port);
+	if (a->port)
+		machine_use(m, MACHINE_SERIAL2);
 	machine_add_device(m, *out);
 	return 0;
 }

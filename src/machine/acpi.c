@@ -8,23 +8,22 @@
  */
 #include "machine/acpi.h"
 
-#include "machine/aml.h"
+#include "machine/acpi_dsdt.h"
+#include "machine/board_kind.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
-#include "machine/lpc.h"
 
 #define AREA_BYTES (LAYOUT_ROM - LAYOUT_RSDP)
 #define HEADER_BYTES 36
 #define OEM_ID "MICA  "
 #define OEM_TABLE_ID "MICABRD "
 #define TABLES_MAX 5
-#define ECAM_ALL_BYTES 0x10000000u /* of 256 buses */
 
 struct area {
 	u8 *buf;
-	u64 base;                         /* the address of its beginning */
-	size_t next;                      /* offset of the next table */
-	unsigned has;                     /* enum machine_part */
+	u64 base;    /* the address of its beginning */
+	size_t next; /* offset of the next table */
+	const struct acpi_board *board;
 	const struct acpi_places *places; /* NULL: there is no firmware, all is where layout.h says */
 	struct acpi_parts *parts;         /* ... or what a loader is told */
 	u32 table[TABLES_MAX];
@@ -112,318 +111,7 @@ static void publish(struct area *a, size_t off)
 
 /* ---- DSDT ---- */
 
-static void pnp_device(struct aml *a, size_t *dev, size_t *res, const char *name, const char *hid, unsigned uid)
-{
-	*dev = aml_device(a, name);
-	aml_name(a, "_HID");
-	if (strlen(hid) == 7)
-		aml_eisaid(a, hid);
-	else
-		aml_string(a, hid);
-	aml_name(a, "_UID");
-	aml_int(a, uid);
-	aml_name(a, "_CRS");
-	*res = aml_resources(a);
-}
-
-/*
- * _PRT, 6.2.13. INTA..INTD of a slot go to the eight PCI wires in turn. A guest that uses the I/O APIC (it says so by
- * _PIC, 5.8.1) finds the wires at pins of it; one that uses the 8259s, at lines that a link device steers each to.
- */
-static void dsdt_routes(struct aml *a, const char *name, bool links)
-{
-	aml_name(a, name);
-	size_t prt = aml_package(a, 32 * 4);
-	for (unsigned slot = 0; slot < 32; slot++) {
-		for (unsigned pin = 0; pin < 4; pin++) {
-			unsigned wire = LAYOUT_PCI_WIRE(slot, pin);
-			size_t p = aml_package(a, 4);
-
-			aml_int(a, slot << 16 | 0xffff);
-			aml_int(a, pin);
-			if (links) {
-				aml_ref(a, (char[]){ '\\', '_', 'S', 'B', '.', 'L', 'N', 'K', (char)('A' + wire), 0 });
-				aml_int(a, 0);
-			} else {
-				aml_int(a, 0); /* no link device: a fixed GSI */
-				aml_int(a, LAYOUT_GSI_PCI + wire);
-			}
-			aml_end(a, p);
-		}
-	}
-	aml_end(a, prt);
-}
-
-static void dsdt_routing(struct aml *a)
-{
-	dsdt_routes(a, "PRTP", true);
-	dsdt_routes(a, "PRTA", false);
-	size_t m = aml_method(a, "_PRT", 0);
-	size_t c = aml_if(a);
-	aml_ref(a, "\\PICM");
-	aml_return(a);
-	aml_ref(a, "PRTA");
-	aml_end(a, c);
-	aml_return(a);
-	aml_ref(a, "PRTP");
-	aml_end(a, m);
-}
-
-/* The steering registers, a byte each: RTA to RTH (lpc.h). */
-static void dsdt_lpc(struct aml *a)
-{
-	size_t dev = aml_device(a, "LPC");
-
-	aml_name(a, "_ADR");
-	aml_int(a, LAYOUT_LPC_SLOT << 16);
-	aml_region(a, "RTS", AML_PCI_CONFIG, LPC_ROUTE(0), LPC_ROUTE(7) + 1 - LPC_ROUTE(0));
-	size_t f = aml_field(a, "RTS", AML_BYTE_ACCESS);
-	for (unsigned wire = 0; wire < 8; wire++) {
-		if (wire == 4)
-			aml_field_gap(a, 8 * (LPC_ROUTE(4) - LPC_ROUTE(3) - 1));
-		aml_field_unit(a, (char[]){ 'R', 'T', (char)('A' + wire), 0 }, 8);
-	}
-	aml_end(a, f);
-	aml_end(a, dev);
-}
-
-/* 6.2.13: a device that says which line a wire has (_CRS), could have (_PRS), and takes another (_SRS) or none (_DIS).
- */
-static void dsdt_link(struct aml *a, unsigned wire)
-{
-	char name[] = { 'L', 'N', 'K', (char)('A' + wire), 0 };
-	char reg[] = "\\_SB.PCI0.LPC.RT?";
-	size_t m, c, res, dev = aml_device(a, name);
-
-	reg[sizeof(reg) - 2] = (char)('A' + wire);
-	aml_name(a, "_HID");
-	aml_eisaid(a, "PNP0C0F");
-	aml_name(a, "_UID");
-	aml_int(a, wire + 1);
-	aml_name(a, "_PRS");
-	res = aml_resources(a);
-	aml_res_shared_irqs(a, LAYOUT_PIRQ_IRQS);
-	aml_end_resources(a, res);
-	aml_name(a, "CUR"); /* its only interrupt is the dword at AML_RES_IRQ_AT */
-	res = aml_resources(a);
-	aml_res_shared_irqs(a, 1u << LAYOUT_PIRQ_IRQ(wire));
-	aml_end_resources(a, res);
-
-	m = aml_method(a, "_STA", 0); /* 6.3.7: present, functioning; and enabled */
-	c = aml_if(a);
-	aml_and(a);
-	aml_ref(a, reg);
-	aml_int(a, 0x80);
-	aml_nowhere(a);
-	aml_return(a);
-	aml_int(a, 0x9);
-	aml_end(a, c);
-	aml_return(a);
-	aml_int(a, 0xb);
-	aml_end(a, m);
-
-	m = aml_method(a, "_DIS", 0);
-	aml_store(a);
-	aml_int(a, 0x80);
-	aml_ref(a, reg);
-	aml_end(a, m);
-
-	m = aml_method(a, "_CRS", 0);
-	aml_dword_field(a);
-	aml_ref(a, "CUR");
-	aml_int(a, AML_RES_IRQ_AT);
-	aml_named(a, "IRQN");
-	aml_and(a);
-	aml_ref(a, reg);
-	aml_int(a, 0xf);
-	aml_ref(a, "IRQN");
-	aml_return(a);
-	aml_ref(a, "CUR");
-	aml_end(a, m);
-
-	m = aml_method(a, "_SRS", 1);
-	aml_dword_field(a);
-	aml_arg(a, 0);
-	aml_int(a, AML_RES_IRQ_AT);
-	aml_named(a, "IRQN");
-	aml_store(a);
-	aml_ref(a, "IRQN");
-	aml_ref(a, reg);
-	aml_end(a, m);
-	aml_end(a, dev);
-}
-
-static void dsdt_pci(struct aml *a, const struct acpi_places *places, unsigned has)
-{
-	size_t dev = aml_device(a, "PCI0");
-
-	aml_name(a, "_HID");
-	aml_eisaid(a, "PNP0A08");
-	aml_name(a, "_CID");
-	aml_eisaid(a, "PNP0A03");
-	aml_name(a, "_UID");
-	aml_int(a, 0);
-	aml_name(a, "_SEG");
-	aml_int(a, 0);
-	aml_name(a, "_BBN");
-	aml_int(a, 0);
-
-	aml_name(a, "_CRS");
-	size_t res = aml_resources(a);
-	aml_res_bus_window(a, 0, LAYOUT_PCI_LAST_BUS);
-	aml_res_io(a, LAYOUT_PCI_CFG, 8);
-	aml_res_io_window(a, 0, LAYOUT_PCI_CFG - 1);
-	aml_res_io_window(a, LAYOUT_PCI_CFG + 8, 0xffff);
-	if (has & MACHINE_SCREEN)
-		aml_res_mem_window(a, (u32)LAYOUT_VGA, (u32)LAYOUT_VGA_END - 1);
-	if (places) {
-		aml_res_mem_window(a, (u32)places->low_end, (u32)places->ecam - 1);
-		aml_res_mem_window(a, (u32)places->ecam + ECAM_ALL_BYTES, (u32)LAYOUT_IOAPIC - 1);
-	} else {
-		aml_res_mem_window(a, (u32)LAYOUT_PCI_MMIO, (u32)LAYOUT_PCI_MMIO_END);
-	}
-	aml_end_resources(a, res);
-
-	dsdt_routing(a);
-	dsdt_lpc(a);
-	aml_end(a, dev);
-}
-
-static void dsdt_keyboard(struct aml *a)
-{
-	size_t dev, res;
-
-	pnp_device(a, &dev, &res, "KBD", "PNP0303", 0);
-	aml_res_io(a, LAYOUT_KEYBOARD_DATA, 1);
-	aml_res_io(a, LAYOUT_KEYBOARD, 1);
-	aml_res_irq(a, LAYOUT_GSI_KEYBOARD);
-	aml_end_resources(a, res);
-	aml_end(a, dev);
-
-	pnp_device(a, &dev, &res, "MOU", "PNP0F13", 0);
-	aml_res_irq(a, LAYOUT_GSI_MOUSE);
-	aml_end_resources(a, res);
-	aml_end(a, dev);
-}
-
-/* Microsoft, "Virtual Machine Generation ID", 2012: _CID and _DDN are what systems look for. */
-static void dsdt_generation(struct aml *a)
-{
-	size_t dev = aml_device(a, "VGEN");
-
-	aml_name(a, "_HID");
-	aml_string(a, "MICA0001");
-	aml_name(a, "_CID");
-	aml_string(a, "VM_Gen_Counter");
-	aml_name(a, "_DDN");
-	aml_string(a, "VM_Gen_Counter");
-	aml_name(a, "ADDR");
-	size_t at = aml_package(a, 2);
-	aml_int(a, (u32)LAYOUT_GENERATION);
-	aml_int(a, LAYOUT_GENERATION >> 32);
-	aml_end(a, at);
-	aml_end(a, dev);
-}
-
-/* 5.6.4.1.1: _Exx, the event's number in hex, for one that is an edge. */
-static void dsdt_generation_event(struct aml *a)
-{
-	size_t gpe = aml_scope(a, "\\_GPE");
-	char name[5];
-
-	snprintf(name, sizeof(name), "_E%02X", LAYOUT_GPE_GENERATION & 0xff);
-	size_t m = aml_method(a, name, 0);
-	aml_notify(a);
-	aml_ref(a, "\\_SB.VGEN");
-	aml_int(a, 0x80);
-	aml_end(a, m);
-	aml_end(a, gpe);
-}
-
-static void dsdt_body(struct aml *a, unsigned ncpus, const struct acpi_places *places, unsigned has)
-{
-	size_t dev, res;
-
-	/* 7.4.2: the value that PM1a control takes for S5 (PM1b: the same, there is none) */
-	aml_name(a, "\\_S5");
-	size_t pkg = aml_package(a, 4);
-	aml_int(a, LAYOUT_SLP_TYP_S5);
-	aml_int(a, LAYOUT_SLP_TYP_S5);
-	aml_int(a, 0);
-	aml_int(a, 0);
-	aml_end(a, pkg);
-
-	/* 5.8.1: 0, the 8259s, until the guest says otherwise */
-	aml_name(a, "\\PICM");
-	aml_int(a, 0);
-	size_t pic = aml_method(a, "\\_PIC", 1);
-	aml_store(a);
-	aml_arg(a, 0);
-	aml_ref(a, "\\PICM");
-	aml_end(a, pic);
-
-	size_t sb = aml_scope(a, "\\_SB");
-
-	for (unsigned i = 0; i < ncpus; i++) {
-		char name[5];
-
-		snprintf(name, sizeof(name), "C%03X", i & 0xfff);
-		size_t cpu = aml_device(a, name);
-		aml_name(a, "_HID");
-		aml_string(a, "ACPI0007");
-		aml_name(a, "_UID");
-		aml_int(a, i);
-		aml_end(a, cpu);
-	}
-
-	dsdt_pci(a, places, has);
-	for (unsigned wire = 0; wire < 8; wire++)
-		dsdt_link(a, wire);
-
-	/* Guests believe MCFG only when a motherboard device claims its range (PCI Firmware 3.3, 4.1.2). */
-	pnp_device(a, &dev, &res, "MBRD", "PNP0C02", 0);
-	if (places)
-		aml_res_mem_fixed(a, (u32)places->ecam, ECAM_ALL_BYTES);
-	else
-		aml_res_mem_fixed(a, (u32)LAYOUT_ECAM, (u32)LAYOUT_ECAM_BYTES);
-	aml_end_resources(a, res);
-	aml_end(a, dev);
-
-	pnp_device(a, &dev, &res, "RTC", "PNP0B00", 0);
-	aml_res_io(a, LAYOUT_RTC, 2);
-	aml_res_irq(a, LAYOUT_GSI_RTC);
-	aml_end_resources(a, res);
-	aml_end(a, dev);
-
-	pnp_device(a, &dev, &res, "COM1", "PNP0501", 1);
-	aml_res_io(a, LAYOUT_UART1, 8);
-	aml_res_irq(a, LAYOUT_GSI_UART1);
-	aml_end_resources(a, res);
-	aml_end(a, dev);
-
-	if (has & MACHINE_HPET) {
-		pnp_device(a, &dev, &res, "HPET", "PNP0103", 0);
-		aml_res_mem_fixed(a, (u32)LAYOUT_HPET, (u32)LAYOUT_HPET_BYTES);
-		aml_end_resources(a, res);
-		aml_end(a, dev);
-	}
-	if (has & MACHINE_TPM) {
-		/* TCG ACPI Specification 1.3, chapter 8 */
-		pnp_device(a, &dev, &res, "TPM", "MSFT0101", 0);
-		aml_res_mem_fixed(a, (u32)LAYOUT_TPM, (u32)LAYOUT_TPM_BYTES);
-		aml_end_resources(a, res);
-		aml_end(a, dev);
-	}
-	if (has & MACHINE_KEYBOARD)
-		dsdt_keyboard(a);
-	if (has & MACHINE_GENERATION)
-		dsdt_generation(a);
-	aml_end(a, sb);
-	if (has & MACHINE_GENERATION)
-		dsdt_generation_event(a);
-}
-
-static u32 write_dsdt(struct area *ar, unsigned ncpus)
+static u32 write_dsdt(struct area *ar)
 {
 	size_t off = take(ar, 0, 16);
 	u8 *t = ar->buf + off;
@@ -431,7 +119,7 @@ static u32 write_dsdt(struct area *ar, unsigned ncpus)
 
 	aml_init(&a, t + HEADER_BYTES, AREA_BYTES - off - HEADER_BYTES);
 	header(t, "DSDT", 2); /* 2: integers of 64 bits */
-	dsdt_body(&a, ncpus, ar->places, ar->has);
+	acpi_dsdt(&a, ar->board, ar->places);
 	must(aml_ok(&a));
 	take(ar, HEADER_BYTES + a.len, 1);
 	finish(ar, t, HEADER_BYTES + a.len);
@@ -487,7 +175,8 @@ static void write_fadt(struct area *ar, u32 facs, u32 dsdt)
 	st_le16(t + 98, 0xfff); /* no C3 */
 	t[108] = 0x32;          /* century in CMOS */
 	/* ISA devices are there; is an 8042; is no VGA */
-	st_le16(t + 109, (u16)(1 | (ar->has & MACHINE_KEYBOARD ? 2 : 0) | (ar->has & MACHINE_SCREEN ? 0 : 4)));
+	st_le16(t + 109,
+		(u16)(1 | (ar->board->has & MACHINE_KEYBOARD ? 2 : 0) | (ar->board->has & MACHINE_SCREEN ? 0 : 4)));
 	st_le32(t + 112, 1 << 0 |      /* WBINVD works */
 			     1 << 2 |  /* C1 on all CPUs */
 			     1 << 5 |  /* no fixed sleep button (bit 4 clear: a power button) */
@@ -525,8 +214,9 @@ static void madt_override(u8 **p, u8 irq, u32 gsi, u16 flags)
 }
 
 /* 5.2.12 */
-static void write_madt(struct area *ar, unsigned ncpus)
+static void write_madt(struct area *ar)
 {
+	unsigned ncpus = ar->board->ncpus;
 	size_t bytes =
 	    HEADER_BYTES + 8 + 8 * ncpus + 12 + (2 + (unsigned)__builtin_popcount(LAYOUT_PIRQ_IRQS)) * 10 + 6;
 	size_t off = take(ar, bytes, 16);
@@ -626,46 +316,47 @@ static void write_rsdp(u8 *t, u32 rsdt, u32 xsdt)
 	fix_checksum(t, 36, 32);
 }
 
-static void build(struct area *a, unsigned ncpus)
+static void build(struct area *a)
 {
 	u32 facs = write_facs(a);
 
-	write_fadt(a, facs, write_dsdt(a, ncpus));
-	write_madt(a, ncpus);
-	write_mcfg(a);
-	if (a->has & MACHINE_HPET)
+	write_fadt(a, facs, write_dsdt(a));
+	write_madt(a);
+	if (a->board->kind->ecam)
+		write_mcfg(a);
+	if (a->board->has & MACHINE_HPET)
 		write_hpet(a);
-	if (a->has & MACHINE_TPM)
+	if (a->board->has & MACHINE_TPM)
 		write_tpm2(a);
 	u32 rsdt = write_sdt(a, "RSDT", 4);
 	write_rsdp(a->buf, rsdt, write_sdt(a, "XSDT", 8));
 }
 
-int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned has, struct err *e)
+int acpi_write_tables(struct ram *ram, const struct acpi_board *b, struct err *e)
 {
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
-	struct area a = { .buf = buf, .base = LAYOUT_RSDP, .has = has, .next = LAYOUT_ACPI - LAYOUT_RSDP };
+	struct area a = { .buf = buf, .base = LAYOUT_RSDP, .board = b, .next = LAYOUT_ACPI - LAYOUT_RSDP };
 
-	if (ncpus == 0 || ncpus > ACPI_CPUS_MAX)
-		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", ncpus,
+	if (b->ncpus == 0 || b->ncpus > ACPI_CPUS_MAX)
+		return err_set(e, EINVAL, "cannot describe %u CPUs to the guest: 1 to %d are possible", b->ncpus,
 			       ACPI_CPUS_MAX);
-	build(&a, ncpus);
+	build(&a);
 	/* What follows them was never written since power-on. */
 	if (ram_put(ram, LAYOUT_RSDP, buf, a.next) < 0)
 		return err_set(e, EINVAL, "guest memory is too small for the ACPI tables: 1 MiB at least");
 	return 0;
 }
 
-void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const struct acpi_places *where)
+void acpi_build(struct acpi_parts *out, const struct acpi_board *b, const struct acpi_places *where)
 {
 	enum { FIRST = LAYOUT_ACPI - LAYOUT_RSDP };
 	auto_free u8 *buf = xcalloc(1, AREA_BYTES);
 	/* The first table's address is 0. */
-	struct area a = { .buf = buf, .base = -(u64)FIRST, .next = FIRST, .has = has, .places = where, .parts = out };
+	struct area a = { .buf = buf, .base = -(u64)FIRST, .next = FIRST, .board = b, .places = where, .parts = out };
 
-	must(ncpus >= 1 && ncpus <= ACPI_CPUS_MAX);
+	must(b->ncpus >= 1 && b->ncpus <= ACPI_CPUS_MAX);
 	memset(out, 0, sizeof(*out));
-	build(&a, ncpus);
+	build(&a);
 	/* Whoever places them computes checksums: UEFI's sum takes in what stands in the field, so there is nothing. */
 	for (unsigned i = 0; i < out->ntables; i++)
 		buf[FIRST + out->table[i].at + 9] = 0;

@@ -6,18 +6,27 @@
 #include "base/err.h"
 #include "base/ram.h"
 
+struct board_kind; /* machine/board_kind.h */
+
 #define ACPI_CPUS_MAX 255 /* APIC id 255 is broadcast; more would take x2APIC entries */
 
-/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. has: which
- * of enum machine_part there are (machine.h). */
-int acpi_write_tables(struct ram *ram, unsigned ncpus, unsigned has, struct err *e);
+/* What there is to be told. */
+struct acpi_board {
+	const struct board_kind *kind;
+	unsigned ncpus;  /* 1 to ACPI_CPUS_MAX */
+	unsigned has;    /* enum machine_part (machine.h) */
+	unsigned nslots; /* slots.h */
+};
+
+/* Write RSDP (at LAYOUT_RSDP), RSDT, XSDT, FADT, FACS, DSDT, MADT and MCFG into guest RAM below 1 MiB. */
+int acpi_write_tables(struct ram *ram, const struct acpi_board *b, struct err *e);
 
 /* ---- for firmware, which places them (acpi_loader.h) ---- */
 
 /* What firmware has decided. */
 struct acpi_places {
 	u64 low_end; /* BARs may be from here on, below 4 GiB */
-	u64 ecam;    /* where config space is, of 256 buses */
+	u64 ecam;    /* where config space is, of 256 buses; 0: nowhere */
 };
 
 /* The same tables, all but the RSDP in one piece. Addresses are offsets into that piece. */
@@ -35,7 +44,6 @@ struct acpi_parts {
 	} table[8]; /* what has a checksum */
 	unsigned ntables;
 };
-/* ncpus: 1 to ACPI_CPUS_MAX. */
-void acpi_build(struct acpi_parts *out, unsigned ncpus, unsigned has, const struct acpi_places *where);
+void acpi_build(struct acpi_parts *out, const struct acpi_board *b, const struct acpi_places *where);
 
 #endif

@@ -51,12 +51,12 @@ static void add_checksum(struct acpi_files *f, const char *file, u32 at, u32 fir
 	st_le32(p + 68, bytes);
 }
 
-void acpi_files_build(struct acpi_files *f, unsigned ncpus, unsigned has, const struct acpi_places *where)
+void acpi_files_build(struct acpi_files *f, const struct acpi_board *b, const struct acpi_places *where)
 {
 	struct acpi_parts parts;
 
 	memset(f, 0, sizeof(*f));
-	acpi_build(&parts, ncpus, has, where);
+	acpi_build(&parts, b, where);
 	f->tables = parts.tables;
 	f->tables_bytes = parts.bytes;
 	memcpy(f->rsdp, parts.rsdp, sizeof(f->rsdp));

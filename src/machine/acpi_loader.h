@@ -20,7 +20,7 @@ struct acpi_files {
 };
 
 /* The same lengths for all places. ncpus: at most ACPI_CPUS_MAX. */
-void acpi_files_build(struct acpi_files *f, unsigned ncpus, unsigned has, const struct acpi_places *where);
+void acpi_files_build(struct acpi_files *f, const struct acpi_board *b, const struct acpi_places *where);
 void acpi_files_free(struct acpi_files *f);
 
 #endif

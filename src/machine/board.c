@@ -32,11 +32,13 @@
 #include "machine/lpc.h"
 #include "machine/pci.h"
 #include "machine/pic.h"
+#include "machine/piix_pm.h"
 #include "machine/pit.h"
 #include "machine/pv.h"
 #include "machine/reset_ports.h"
 #include "machine/rom.h"
 #include "machine/rtc.h"
+#include "machine/slots.h"
 
 /* ---- wiring ---- */
 
@@ -71,7 +73,7 @@ static void gsi_set(void *opaque, unsigned gsi, bool level)
 {
 	struct machine *m = opaque;
 
-	if (lpc_shares(gsi))
+	if (m->lpc && lpc_shares(gsi))
 		lpc_line(m->lpc, gsi, level);
 	else
 		pin_set(m, gsi, level);
@@ -105,7 +107,8 @@ static void pci_wire(void *opaque, unsigned gsi, bool level)
 {
 	struct machine *m = opaque;
 
-	pin_set(m, gsi, level);
+	if (m->kind->ioapic)
+		pin_set(m, gsi, level);
 	if (m->lpc)
 		lpc_wire(m->lpc, gsi - LAYOUT_GSI_PCI, level);
 }
@@ -183,16 +186,23 @@ static int add_chips(struct machine *m, struct err *e)
 	m->lapics = lapic_new(m->cfg.loop, m->cfg.ncpus, &hooks);
 	m->pv = pv_new(m->cfg.ram, m->lapics, m->cfg.ncpus);
 	struct msi_target msi = { .send = lapic_msi_send, .opaque = m->lapics };
-	m->pci = pci_bus_new(m->bus, &msi, pci_wire, m);
-	pci_bus_set_memory_end(m->pci, image ? memory_pc_low_end(m->cfg.ram) : memory_low_end(m->cfg.ram));
+	if (m->kind->pci) {
+		m->pci = pci_bus_new(m->kind, m->bus, &msi, pci_wire, m);
+		pci_bus_set_memory_end(m->pci, image ? memory_pc_low_end(m->cfg.ram) : memory_low_end(m->cfg.ram));
+	} else {
+		m->slots = slots_new(pin_set, m);
+	}
 	/* Wires end in the interrupt controllers and the bridge: they come before who drives them. */
 	if ((rc = ioapic_new(&m->ioapic, m->bus, m->lapics)) < 0 ||
-	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 || (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0 ||
+	    (rc = pic_new(&m->pic, m->bus, pic_output, m)) < 0 ||
+	    (m->pci && (rc = lpc_new(&m->lpc, m->pci, pin_set, m)) < 0) ||
 	    (rc = pit_new(&m->pit, m->bus, m->cfg.loop, irq0, clock_mono_ns)) < 0 ||
 	    (rc = rtc_new(&m->rtc, m->bus, m->cfg.loop, irq8, clock_real_ns)) < 0 ||
 	    (rc = acpi_pm_new(&m->acpi, m->bus, &acpi)) < 0 || (rc = reset_new(&m->reset, m->bus, &reset)) < 0 ||
 	    (!image && (rc = rom_new(&m->rom, m->bus)) < 0))
 		return err_sys(e, -rc, "cannot put the board together");
+	if (m->kind->isa_more)
+		piix_pm_add(m->pci);
 	return image ? firmware_new(&m->firmware, m, image, e) : 0;
 }
 
@@ -219,6 +229,8 @@ int machine_new(struct machine **out, const struct machine_config *cfg, struct e
 	must(m);
 	memset(m, 0, sizeof(*m));
 	m->cfg = *cfg;
+	m->kind = board_kind(cfg->kind);
+	must(m->kind->pci || !cfg->firmware);
 	m->cpu_bus = board_cpu_bus;
 	m->cpu_bus.opaque = m;
 	m->last = &m->devices;
@@ -247,6 +259,7 @@ void machine_free(struct machine *m)
 	firmware_free(m->firmware);
 	free(m->smbios.tables);
 	pci_bus_free(m->pci);
+	slots_free(m->slots);
 	rom_free(m->rom);
 	reset_free(m->reset);
 	acpi_pm_free(m->acpi);
@@ -289,7 +302,7 @@ void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 	m->vm = vm;
 	if (cpu_vm_has_lapic(vm))
 		lapic_use_engine(m->lapics, vm);
-	if (cpu_vm_has_routes(vm)) {
+	if (m->pci && cpu_vm_has_routes(vm)) {
 		struct msi_router routes = { .set = set_route, .opaque = vm, .max = CPU_ROUTES };
 		pci_bus_use_routes(m->pci, &routes);
 	}
@@ -304,6 +317,11 @@ void machine_attach_cpus(struct machine *m, struct cpu_vm *vm)
 struct pci_bus *machine_pci(struct machine *m)
 {
 	return m->pci;
+}
+
+struct slots *machine_slots(struct machine *m)
+{
+	return m->slots;
 }
 
 struct bus *machine_bus(struct machine *m)
@@ -331,6 +349,18 @@ unsigned machine_ncpus(struct machine *m)
 	return m->cfg.ncpus;
 }
 
+enum machine_kind machine_kind(struct machine *m)
+{
+	return m->cfg.kind;
+}
+
+struct acpi_board board_acpi(struct machine *m)
+{
+	return (struct acpi_board){
+		.kind = m->kind, .ncpus = m->cfg.ncpus, .has = m->parts, .nslots = m->slots ? slots_taken(m->slots) : 0
+	};
+}
+
 /* ---- devices ---- */
 
 void machine_add_device(struct machine *m, struct device *d)
@@ -338,6 +368,19 @@ void machine_add_device(struct machine *m, struct device *d)
 	d->next = NULL;
 	*m->last = d;
 	m->last = &d->next;
+}
+
+struct device *machine_find(struct machine *m, const char *name)
+{
+	for (unsigned i = 0; m->pci && i < 256; i++) {
+		struct pci_dev *p = pci_bus_function(m->pci, (u8)i);
+		if (p && !strcmp(p->dev.name, name))
+			return &p->dev;
+	}
+	for (struct device *d = m->devices; d; d = d->next)
+		if (!strcmp(d->name, name))
+			return d;
+	return NULL;
 }
 
 void machine_use(struct machine *m, enum machine_part part)
@@ -366,7 +409,7 @@ void machine_ask_reset(struct machine *m)
 
 bool machine_quiesce(struct machine *m)
 {
-	bool all = pci_bus_quiesce(m->pci);
+	bool all = !m->pci || pci_bus_quiesce(m->pci);
 
 	for (struct device *d = m->devices; d; d = d->next)
 		all &= device_quiesce(d);
@@ -375,7 +418,8 @@ bool machine_quiesce(struct machine *m)
 
 void machine_resume(struct machine *m)
 {
-	pci_bus_resume(m->pci);
+	if (m->pci)
+		pci_bus_resume(m->pci);
 	for (struct device *d = m->devices; d; d = d->next)
 		device_resume(d);
 }
@@ -398,17 +442,19 @@ void machine_nmi(struct machine *m)
 /* What firmware does to the board before it boots a kernel. */
 int machine_firmware(struct machine *m, struct err *e)
 {
-	int rc = pci_bus_assign(m->pci);
+	int rc = m->pci ? pci_bus_assign(m->pci) : 0;
 
 	if (rc < 0)
 		return err_set(e, -rc, "the PCI devices need more address space than the 32-bit window has");
-	lpc_set_routes(m->lpc);
+	if (m->lpc)
+		lpc_set_routes(m->lpc);
 	/* BARs that show memory are where they were put. */
 	if ((rc = ram_commit(m->cfg.ram, e)) < 0)
 		return rc;
-	if ((rc = acpi_write_tables(m->cfg.ram, m->cfg.ncpus, m->parts, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
+	const struct acpi_board b = board_acpi(m);
+	if ((rc = acpi_write_tables(m->cfg.ram, &b, e)) < 0 || (rc = rom_write(m->cfg.ram, e)) < 0)
 		return rc;
-	rc = irq_tables_write(m->cfg.ram, m->cfg.ncpus, e);
+	rc = irq_tables_write(m->cfg.ram, m->kind, m->cfg.ncpus, e);
 	return rc < 0 ? rc : smbios_write(&m->smbios, m->cfg.ram, e);
 }
 
@@ -417,8 +463,10 @@ void machine_reset(struct machine *m)
 	/* Devices first: they let go of their wires. Local APICs last: what arrived on the way is gone. */
 	for (struct device *d = m->devices; d; d = d->next)
 		device_reset(d);
-	pci_bus_reset(m->pci);
-	lpc_reset(m->lpc);
+	if (m->pci) {
+		pci_bus_reset(m->pci);
+		lpc_reset(m->lpc);
+	}
 	pit_reset(m->pit);
 	rtc_reset(m->rtc);
 	acpi_pm_reset(m->acpi);

@@ -3,6 +3,8 @@
 #ifndef MICA_BOARD_INT_H
 #define MICA_BOARD_INT_H
 
+#include "machine/acpi.h"
+#include "machine/board_kind.h"
 #include "machine/machine.h"
 #include "machine/smbios.h"
 
@@ -10,6 +12,7 @@
 
 struct machine {
 	struct machine_config cfg;
+	const struct board_kind *kind;
 	struct cpu_bus cpu_bus;
 	struct cpu_vm *vm;
 	struct bus *bus;
@@ -23,8 +26,9 @@ struct machine {
 	struct rom *rom;
 	struct firmware *firmware; /* NULL: none */
 	struct pv *pv;
-	struct pci_bus *pci;
+	struct pci_bus *pci; /* NULL: no PCI, and no bridge */
 	struct lpc *lpc;
+	struct slots *slots; /* NULL: PCI */
 	struct smbios smbios;
 	struct {
 		pthread_mutex_t lock;
@@ -38,6 +42,9 @@ struct machine {
 		_Alignas(64) u64 n;
 	} taken[CPU_MAX];
 };
+
+/* What ACPI tables say of it. */
+struct acpi_board board_acpi(struct machine *m);
 
 extern const struct cpu_bus board_cpu_bus; /* board_cpu.c; opaque: struct machine */
 

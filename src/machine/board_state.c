@@ -208,18 +208,19 @@ static int chip_sections(struct machine *m, struct state_file *s, struct err *e)
 int machine_state(struct machine *m, struct state_file *s, struct err *e)
 {
 	auto_free struct board_state *b = xcalloc(1, sizeof(*b));
-	int r = pci_bus_devices_state(m->pci, s, e);
+	int r = m->pci ? pci_bus_devices_state(m->pci, s, e) : 0;
 
 	for (struct device *d = m->devices; r == 0 && d; d = d->next)
 		r = device_state(d, s, e);
-	if (r == 0)
+	if (r == 0 && m->pci)
 		r = pci_bus_state(m->pci, s, e);
 	if (r == 0 && m->firmware)
 		r = firmware_state(m->firmware, s, e);
 	if (r == 0 && state_loading(s))
 		r = ram_commit(m->cfg.ram, e); /* what BARs show, and what else moved memory */
 	if (r == 0) {
-		lpc_loaded(m->lpc);
+		if (m->lpc)
+			lpc_loaded(m->lpc);
 		r = chip_sections(m, s, e);
 	}
 	if (r < 0)
@@ -231,24 +232,29 @@ int machine_state(struct machine *m, struct state_file *s, struct err *e)
 	return r == 0 && state_loading(s) ? set_board(m, b, e) : r;
 }
 
-int machine_board_section(struct state_file *s, struct err *e)
+int machine_board_section(struct state_file *s, enum machine_kind kind, struct err *e)
 {
-	static const struct state_kind kind = { "board", 1, 0, "it is version 1" };
-	char name[16] = MACHINE_BOARD_NAME;
-	u32 version = MACHINE_BOARD_VERSION;
-	int r = state_section_of(s, &kind, 0, e);
+	static const struct state_kind section = { "board", 1, 0, "it is version 1" };
+	const struct board_kind *k = board_kind(kind);
+	char name[16];
+	u32 version = k->version;
+	int r = state_section_of(s, &section, 0, e);
 
+	snprintf(name, sizeof(name), "%s", k->saved);
+
+	if (r > 0 && kind != MACHINE_Q35)
+		return err_set(e, EINVAL, "the VM was saved on another board: it is --machine q35");
 	if (r)
 		return MIN(r, 0);
 	state_text(s, name, sizeof(name));
 	state_u32(s, &version);
 	if ((r = state_end(s, e)) < 0)
 		return r;
-	if (strcmp(name, MACHINE_BOARD_NAME) || !version || version > MACHINE_BOARD_VERSION)
+	if (strcmp(name, k->saved) || !version || version > k->version)
 		return err_set(
 		    e, EPROTONOSUPPORT,
 		    "the VM was saved on board '%s' version %u; this version of Mica has '%s' up to %u; use the "
 		    "version that saved it",
-		    name, version, MACHINE_BOARD_NAME, MACHINE_BOARD_VERSION);
+		    name, version, k->saved, k->version);
 	return 0;
 }

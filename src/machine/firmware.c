@@ -81,6 +81,8 @@ static struct acpi_places places(struct firmware *f)
 {
 	u64 ecam = pam_ecam(f->pam);
 
+	if (!f->m->kind->ecam)
+		return (struct acpi_places){ .low_end = LAYOUT_FW_RAM_LOW_MAX };
 	/* There is room for BARs on both sides. */
 	if (ecam <= LAYOUT_FW_RAM_LOW_MAX || ecam >= LAYOUT_IOAPIC - PAM_ECAM_BYTES)
 		ecam = LAYOUT_ECAM;
@@ -94,9 +96,10 @@ static void make_tables(void *opaque)
 {
 	struct firmware *f = opaque;
 	struct acpi_places where = places(f);
+	const struct acpi_board b = board_acpi(f->m);
 	struct acpi_files files;
 
-	acpi_files_build(&files, f->m->cfg.ncpus, f->m->parts, &where);
+	acpi_files_build(&files, &b, &where);
 	fw_cfg_make_file(f->cfg, ACPI_FILE_TABLES, files.tables, files.tables_bytes);
 	fw_cfg_make_file(f->cfg, ACPI_FILE_RSDP, files.rsdp, sizeof(files.rsdp));
 	fw_cfg_make_file(f->cfg, ACPI_FILE_LOADER, files.loader, files.loader_bytes);
@@ -106,9 +109,10 @@ static void make_tables(void *opaque)
 static int add_tables(struct firmware *f, struct err *e)
 {
 	struct acpi_places where = places(f);
+	const struct acpi_board b = board_acpi(f->m);
 	struct acpi_files files;
 
-	acpi_files_build(&files, f->m->cfg.ncpus, f->m->parts, &where);
+	acpi_files_build(&files, &b, &where);
 	int r = fw_cfg_file(f->cfg, ACPI_FILE_TABLES, files.tables, files.tables_bytes, e);
 	if (r == 0)
 		r = fw_cfg_file(f->cfg, ACPI_FILE_RSDP, files.rsdp, sizeof(files.rsdp), e);
@@ -130,7 +134,6 @@ void firmware_parts_changed(struct firmware *f)
 static int tell(struct firmware *f, struct err *e)
 {
 	const struct machine_config *c = &f->m->cfg;
-	u8 port[8];
 
 	fw_cfg_number(f->cfg, FW_CFG_RAM_SIZE, c->ram->bytes, 8);
 	fw_cfg_number(f->cfg, FW_CFG_NB_CPUS, c->ncpus, 2);
@@ -140,10 +143,6 @@ static int tell(struct firmware *f, struct err *e)
 	int r = add_memory_map(f, e);
 	if (r == 0)
 		r = add_tables(f, e);
-	/* A BIOS writes its text screen there as well. */
-	st_le64(port, LAYOUT_UART1);
-	if (r == 0)
-		r = fw_cfg_file(f->cfg, "etc/sercon-port", port, sizeof(port), e);
 	if (r == 0)
 		r = fw_cfg_file(f->cfg, "etc/smbios/smbios-anchor", f->m->smbios.anchor, SMBIOS_ANCHOR_BYTES, e);
 	return r == 0 ? fw_cfg_file(f->cfg, "etc/smbios/smbios-tables", f->m->smbios.tables, f->m->smbios.bytes, e) : r;

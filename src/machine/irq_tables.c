@@ -2,6 +2,7 @@
 /* irq_tables.c - see irq_tables.h. */
 #include "machine/irq_tables.h"
 
+#include "machine/board_kind.h"
 #include "machine/layout.h"
 #include "machine/lpc.h"
 
@@ -30,30 +31,33 @@ static void fix_checksum(u8 *p, size_t bytes, size_t at)
 	p[at] = (u8)-sum;
 }
 
-static bool has_pins(unsigned slot)
+static bool has_pins(const struct board_kind *k, unsigned slot)
 {
-	return slot != 0 && slot != LAYOUT_LPC_SLOT;
+	return slot != 0 && slot != k->isa_slot;
 }
 
 /* ---- $PIR ---- */
 
-static size_t build_pir(u8 *t)
+static size_t build_pir(u8 *t, const struct board_kind *k)
 {
 	u8 *p = t + PIR_HEADER;
+	u16 lines = 0;
 
 	memcpy(t, "$PIR", 4);
 	st_le16(t + 4, 0x0100);
-	t[9] = LAYOUT_LPC_SLOT << 3;                                                 /* the router, on bus 0 */
-	st_le16(t + 10, (u16)(1u << LAYOUT_PIRQ_IRQ(0) | 1u << LAYOUT_PIRQ_IRQ(1))); /* lines for PCI alone */
+	for (unsigned w = 0; w < k->wires; w++)
+		lines |= (u16)(1u << k->irq[w]);
+	t[9] = (u8)(k->isa_slot << 3); /* the router, on bus 0 */
+	st_le16(t + 10, lines);        /* for PCI alone */
 	st_le16(t + 12,
-		0x8086); /* a router that this one is like: the 82371SB (PIIX3), which guests of that time know */
+		0x8086); /* a router that this one is or is like: the 82371SB (PIIX3), which guests of that time know */
 	st_le16(t + 14, 0x7000);
 	for (unsigned slot = 0; slot < SLOTS; slot++) {
-		if (!has_pins(slot))
+		if (!has_pins(k, slot))
 			continue;
 		p[1] = (u8)(slot << 3);
 		for (unsigned pin = 0; pin < 4; pin++) {
-			unsigned wire = LAYOUT_PCI_WIRE(slot, pin);
+			unsigned wire = board_wire(k, slot, pin);
 
 			p[2 + 3 * pin] = (u8)LPC_ROUTE(wire); /* "link": as that router wants it, its register */
 			st_le16(p + 3 + 3 * pin, LAYOUT_PIRQ_IRQS);
@@ -103,7 +107,7 @@ static void interrupt(struct mp *m, u8 entry_type, u8 type, u16 flags, u8 from, 
 	n[7] = (u8)pin;
 }
 
-static size_t build_mp(u8 *t, unsigned ncpus)
+static size_t build_mp(u8 *t, const struct board_kind *k, unsigned ncpus)
 {
 	struct mp m = { .table = t, .p = t + MP_HEADER };
 
@@ -116,7 +120,8 @@ static size_t build_mp(u8 *t, unsigned ncpus)
 		st_le32(n + 4, 0x600);             /* family 6: who wants to know more asks CPUID */
 		st_le32(n + 8, 0x201);             /* it has an FPU and an APIC */
 	}
-	bus(&m, BUS_PCI, "PCI   ");
+	if (k->pci)
+		bus(&m, BUS_PCI, "PCI   ");
 	bus(&m, BUS_ISA, "ISA   ");
 	u8 *n = entry(&m, 2, 8); /* I/O APIC, id 0 */
 	n[2] = 0x11;
@@ -129,10 +134,17 @@ static size_t build_mp(u8 *t, unsigned ncpus)
 			interrupt(&m, 3, TYPE_INT, level ? FLAGS_LEVEL : FLAGS_BUS, BUS_ISA, irq, 0,
 				  irq == LAYOUT_GSI_PIT ? 2 : irq);
 	}
-	for (unsigned slot = 0; slot < SLOTS; slot++)
-		for (unsigned pin = 0; pin < 4 && has_pins(slot); pin++)
-			interrupt(&m, 3, TYPE_INT, FLAGS_BUS, BUS_PCI, (u8)(slot << 2 | pin), 0,
-				  LAYOUT_GSI_PCI + LAYOUT_PCI_WIRE(slot, pin));
+	/* Kernels number ISA's interrupts as they are told: so slots (slots.h) have those of their pins. */
+	for (u8 i = 0; !k->pci && i < LAYOUT_SLOT_PINS; i++)
+		interrupt(&m, 3, TYPE_INT, FLAGS_LEVEL, BUS_ISA, (u8)(LAYOUT_GSI_PCI + i), 0, LAYOUT_GSI_PCI + i);
+	for (unsigned slot = 0; k->pci && slot < SLOTS; slot++)
+		for (unsigned pin = 0; pin < 4 && has_pins(k, slot); pin++) {
+			unsigned wire = board_wire(k, slot, pin);
+
+			/* Steered ones are level-triggered, active high, as the lines are. */
+			interrupt(&m, 3, TYPE_INT, k->ioapic ? FLAGS_BUS : FLAGS_LEVEL, BUS_PCI, (u8)(slot << 2 | pin),
+				  0, k->ioapic ? LAYOUT_GSI_PCI + wire : k->irq[wire]);
+		}
 	interrupt(&m, 4, TYPE_EXTINT, FLAGS_BUS, BUS_ISA, 0, 0, 0); /* the 8259s, at the boot processor's LINT0 */
 	interrupt(&m, 4, TYPE_NMI, FLAGS_BUS, BUS_ISA, 0, ALL_LAPICS, 1);
 
@@ -158,14 +170,15 @@ static void build_pointer(u8 *p)
 	fix_checksum(p, MP_POINTER, 10);
 }
 
-int irq_tables_write(struct ram *ram, unsigned ncpus, struct err *e)
+int irq_tables_write(struct ram *ram, const struct board_kind *kind, unsigned ncpus, struct err *e)
 {
 	auto_free u8 *buf = xcalloc(1, LAYOUT_MP_END - LAYOUT_PIR);
 	u8 *mp = buf + (LAYOUT_MP - LAYOUT_PIR);
 
-	must(build_pir(buf) <= LAYOUT_MP - LAYOUT_PIR);
+	if (kind->pci)
+		must(build_pir(buf, kind) <= LAYOUT_MP - LAYOUT_PIR);
 	build_pointer(mp);
-	size_t bytes = build_mp(mp + MP_POINTER, ncpus) + MP_POINTER;
+	size_t bytes = build_mp(mp + MP_POINTER, kind, ncpus) + MP_POINTER;
 	must(bytes <= LAYOUT_MP_END - LAYOUT_MP);
 	if (ram_put_rom(ram, LAYOUT_PIR, buf, LAYOUT_MP - LAYOUT_PIR + bytes) < 0)
 		return err_set(e, EINVAL, "guest memory is too small for the interrupt tables: 1 MiB at least");

@@ -9,7 +9,9 @@
 #include "base/err.h"
 #include "base/ram.h"
 
+struct board_kind; /* machine/board_kind.h */
+
 /* ncpus: at most 255. */
-int irq_tables_write(struct ram *ram, unsigned ncpus, struct err *e);
+int irq_tables_write(struct ram *ram, const struct board_kind *kind, unsigned ncpus, struct err *e);
 
 #endif

@@ -18,6 +18,10 @@
 #define LAYOUT_MP_END 0xf2000ull
 #define LAYOUT_SMBIOS 0xf2000ull /* entry point, tables */
 #define LAYOUT_SMBIOS_END 0xf4000ull
+#define LAYOUT_SLOTS 0xd0000000ull /* of the board `micro` (slots.h) */
+#define LAYOUT_SLOT_BYTES 0x1000u
+#define LAYOUT_SLOTS_MAX 64u
+#define LAYOUT_SLOT_PINS 8u
 #define LAYOUT_PCI_MMIO 0xc0000000ull /* 32-bit BAR window */
 #define LAYOUT_PCI_MMIO_END 0xdfffffffull
 #define LAYOUT_ECAM 0xe0000000ull /* 1 MiB a bus */
@@ -52,6 +56,7 @@
 #define LAYOUT_DISPI 0x1ce /* the Bochs display interface */
 #define LAYOUT_VGA_PORTS 0x3b0
 #define LAYOUT_VGA_PORTS_N 0x30
+#define LAYOUT_UART2 0x2f8
 #define LAYOUT_UART1 0x3f8
 #define LAYOUT_RESET 0xcf9
 #define LAYOUT_PCI_CFG 0xcf8
@@ -68,6 +73,7 @@
 /* GSIs */
 #define LAYOUT_GSI_PIT 0 /* arrives at I/O APIC pin 2 (MADT override) */
 #define LAYOUT_GSI_KEYBOARD 1
+#define LAYOUT_GSI_UART2 3
 #define LAYOUT_GSI_UART1 4
 #define LAYOUT_GSI_HPET1 6 /* a PC's floppy drives and printer, which this board has not */
 #define LAYOUT_GSI_HPET2 7
@@ -76,14 +82,15 @@
 #define LAYOUT_GSI_MOUSE 12
 #define LAYOUT_GSI_IDE1 14
 #define LAYOUT_GSI_IDE2 15
-#define LAYOUT_GSI_PCI 16 /* the eight PCI wires */
+#define LAYOUT_GSI_PCI 16 /* the PCI wires, eight at most; without PCI, slots' */
 #define LAYOUT_GSI_COUNT 24
 
 /* PCI. Slot 0 is the host bridge. */
 #define LAYOUT_LPC_SLOT 31
-#define LAYOUT_PCI_WIRE(slot, pin) (((slot) + (pin)) & 7) /* PIRQA..H of INTA..D; PCI bridges 1.2, 2.4 */
-/* The 8259 line that firmware steers a wire to, and those that a guest may steer it to as well. */
-#define LAYOUT_PIRQ_IRQ(wire) ((wire)&1 ? 11 : 10)
+#define LAYOUT_PIIX_SLOT 1 /* of the board `pc` */
+#define LAYOUT_PIIX_IDE (LAYOUT_PIIX_SLOT << 3 | 1)
+#define LAYOUT_PIIX_PM (LAYOUT_PIIX_SLOT << 3 | 3)
+/* The 8259 lines that a guest may steer a wire to. */
 #define LAYOUT_PIRQ_IRQS (1u << 5 | 1u << 10 | 1u << 11)
 
 #endif

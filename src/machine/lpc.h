@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lpc.h - the LPC bridge, PCI function 00:1f.0 (Intel ICH9, data sheet 13.1): it steers the PCI interrupt wires PIRQA
- * to PIRQH to lines of the 8259s, for guests that have no I/O APIC or do not use it.
+ * lpc.h - the bridge to ISA: the LPC bridge, PCI function 00:1f.0 (Intel ICH9, data sheet 13.1), or on the board `pc`
+ * function 00:01.0 (Intel 82371SB, PIIX3, 2.2), which has the wires PIRQA to PIRQD only. It steers the PCI interrupt
+ * wires PIRQA to PIRQH to lines of the 8259s, for guests that have no I/O APIC or do not use it.
  *
  * Config space: PIRQ[A-D]_ROUT at 60H-63H, PIRQ[E-H]_ROUT at 68H-6BH. Bit 7 set: not steered; else bits 0-3 are the
  * line, one of 3-7, 9-12, 14, 15. Several wires may have one line, together with a device of the line's own. The other
@@ -25,7 +26,7 @@ void lpc_has_firmware(struct lpc *l);
 void lpc_free(struct lpc *l);
 /* Power-on: nothing is steered. */
 void lpc_reset(struct lpc *l);
-/* Steer as firmware would, by LAYOUT_PIRQ_IRQ(). */
+/* Steer as firmware would. */
 void lpc_set_routes(struct lpc *l);
 /* Config space was loaded from a saved state. */
 void lpc_loaded(struct lpc *l);

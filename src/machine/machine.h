@@ -21,12 +21,20 @@
 struct machine;
 struct pci_bus;
 struct fw_cfg; /* machine/fw_cfg.h */
+struct slots;  /* machine/slots.h */
 
 enum machine_event {
 	MACHINE_POWEROFF,   /* ACPI S5 */
 	MACHINE_RESET,      /* keyboard controller, 0xcf9, ACPI reset register */
 	MACHINE_DEBUG_EXIT, /* port 0xf4; value is the byte written */
 	MACHINE_PAUSE,      /* a device wants somebody to look */
+};
+
+/* --machine: what the kinds are is in board_kind.h. */
+enum machine_kind {
+	MACHINE_Q35,   /* Intel Q35 and ICH9: PCI Express's config space, an I/O APIC pin for each PCI wire */
+	MACHINE_PC,    /* Intel 440FX and PIIX3, for systems from before those */
+	MACHINE_MICRO, /* no PCI and no firmware: devices in slots (slots.h) */
 };
 
 /* What is at the processor's reset vector (firmware.h). */
@@ -47,6 +55,7 @@ struct smbios_identity; /* machine/smbios.h */
 struct machine_config {
 	struct ram *ram;
 	struct loop *loop;
+	enum machine_kind kind;
 	unsigned ncpus;
 	bool debug_exit;
 	const struct firmware_image *firmware;  /* during machine_new(); NULL: none, machine_boot() boots a kernel */
@@ -58,13 +67,11 @@ struct machine_config {
 
 /*
  * What a guest finds on the board: which chips, where, with which interrupts. A saved VM goes on on the board it was
- * saved on, so this number goes up when any of that changes, and what older ones were is kept.
- *   1  PIC, I/O APIC, PIT, RTC, ACPI PM, PCI with virtio functions from slot 1 on
+ * saved on, so each kind of board has a number (board_kind.c) that goes up when any of that changes, and what older
+ * ones were is kept. 1  PIC, I/O APIC, PIT, RTC, ACPI PM, PCI with virtio functions from slot 1 on
  */
-#define MACHINE_BOARD_NAME "mica"
-#define MACHINE_BOARD_VERSION 1
-/* The section that names it; loading: this version of Mica has that board. */
-int machine_board_section(struct state_file *s, struct err *e);
+/* The section that names it; loading: this version of Mica has that board, and the VM is to be on it. */
+int machine_board_section(struct state_file *s, enum machine_kind kind, struct err *e);
 
 int machine_new(struct machine **out, const struct machine_config *cfg, struct err *e);
 void machine_free(struct machine *m); /* and its devices: loop, memory and vCPUs are still there */
@@ -73,16 +80,20 @@ void machine_free(struct machine *m); /* and its devices: loop, memory and vCPUs
 const struct cpu_bus *machine_cpu_bus(struct machine *m);
 /* Before vCPUs run: the interrupt controllers need them. */
 void machine_attach_cpus(struct machine *m, struct cpu_vm *vm);
-struct pci_bus *machine_pci(struct machine *m);
+struct pci_bus *machine_pci(struct machine *m); /* NULL: it has none, but slots */
+struct slots *machine_slots(struct machine *m);
 struct ram *machine_ram(struct machine *m);
 struct loop *machine_loop(struct machine *m);
 unsigned machine_ncpus(struct machine *m);
+enum machine_kind machine_kind(struct machine *m);
 /* The bus and the interrupt wires, for devices that sit at fixed addresses. gsi < LAYOUT_GSI_COUNT. */
 struct bus *machine_bus(struct machine *m);
 struct irq_line machine_irq(struct machine *m, unsigned gsi);
 /* A device at a fixed address joins the board, which walks it for each step of its life (device.h), and ends it in
  * machine_free(). Those at a PCI slot join by pci_register(). Before vCPUs run. */
 void machine_add_device(struct machine *m, struct device *d);
+/* The first device on the board, at a PCI slot or a fixed address, whose class has that name; NULL: there is none. */
+struct device *machine_find(struct machine *m, const char *name);
 /*
  * What firmware tables say of the board, where it depends on which devices there are. Of its own the board has a
  * keyboard controller that answers for its reset line only; one that is used instead takes its ports, and asks for the
@@ -93,7 +104,8 @@ enum machine_part {
 	MACHINE_KEYBOARD = 2,
 	MACHINE_HPET = 4,
 	MACHINE_GENERATION = 8,
-	MACHINE_TPM = 16
+	MACHINE_TPM = 16,
+	MACHINE_SERIAL2 = 32
 };
 void machine_use(struct machine *m, enum machine_part part);
 /* The wires of the 8254 and of the RTC end nowhere while it is on: who says so drives GSI 0 and 8. Any thread. */

@@ -13,8 +13,7 @@
 #include "machine/pci_internal.h"
 
 #define PCIEXBAR 0x60
-#define PAM0 0x90
-#define PAM_END 0x97
+#define PAMS 7u
 #define READ_RAM 1
 #define WRITE_RAM 2
 
@@ -47,9 +46,9 @@ static u64 length(unsigned i)
 
 static u8 wanted(const struct pam *p, unsigned i)
 {
-	const u8 *cfg = p->pci->bridge.cfg;
+	const u8 *pam = p->pci->bridge.cfg + p->pci->kind->pam;
 
-	return i == PIECE_LAST ? cfg[PAM0] >> 4 & 3 : cfg[PAM0 + 1 + i / 2] >> 4 * (i & 1) & 3;
+	return i == PIECE_LAST ? pam[0] >> 4 & 3 : pam[1 + i / 2] >> 4 * (i & 1) & 3;
 }
 
 static void show(struct pam *p, unsigned i, u8 how)
@@ -76,6 +75,8 @@ static void show(struct pam *p, unsigned i, u8 how)
 static void update_ecam(struct pam *p)
 {
 	struct pci_bus *b = p->pci;
+	if (!b->kind->ecam)
+		return;
 	u32 low = ld_le32(b->bridge.cfg + PCIEXBAR), high = ld_le32(b->bridge.cfg + PCIEXBAR + 4);
 	u64 at = (u64)high << 32 | (low & ~(u32)(PAM_ECAM_BYTES - 1));
 
@@ -103,7 +104,9 @@ static void update(struct pam *p)
 
 static void cfg_written(struct pci_dev *d, unsigned off, unsigned bytes)
 {
-	if (off < PAM_END && off + bytes > PCIEXBAR)
+	const struct board_kind *k = d->bus->kind;
+
+	if ((off < k->pam + PAMS && off + bytes > k->pam) || (k->ecam && off < PCIEXBAR + 8 && off + bytes > PCIEXBAR))
 		update(d->bus->pam);
 }
 
@@ -142,8 +145,9 @@ void pam_reset(struct pam *p)
 	u8 *cfg = p->pci->bridge.cfg;
 
 	pthread_mutex_lock(&p->pci->lock);
-	memset(cfg + PCIEXBAR, 0, 8);
-	memset(cfg + PAM0, 0, PAM_END - PAM0);
+	if (p->pci->kind->ecam)
+		memset(cfg + PCIEXBAR, 0, 8);
+	memset(cfg + p->pci->kind->pam, 0, PAMS);
 	update(p);
 	pthread_mutex_unlock(&p->pci->lock);
 }
@@ -164,14 +168,17 @@ int pam_new(struct pam **out, struct pci_bus *pci, struct ram *ram, u64 rom_off,
 		free(p);
 		return err_sys(e, -rc, "host bridge");
 	}
-	bus_unmap_mmio(pci->bus, &pci->ecam);
+	if (pci->kind->ecam)
+		bus_unmap_mmio(pci->bus, &pci->ecam);
 	/* Which machine this is: its virtual devices' subsystem numbers say so. */
 	st_le16(d->cfg + 0x2c, 0x1af4);
 	st_le16(d->cfg + 0x2e, 0x1100);
-	st_le32(d->wmask + PCIEXBAR, ~(u32)(PAM_ECAM_BYTES - 1) | 7);
-	d->wmask[PCIEXBAR + 4] = 0xf;
-	d->wmask[PAM0] = 0x30;
-	memset(d->wmask + PAM0 + 1, 0x33, PAM_END - PAM0 - 1);
+	if (pci->kind->ecam) {
+		st_le32(d->wmask + PCIEXBAR, ~(u32)(PAM_ECAM_BYTES - 1) | 7);
+		d->wmask[PCIEXBAR + 4] = 0xf;
+	}
+	d->wmask[pci->kind->pam] = 0x30;
+	memset(d->wmask + pci->kind->pam + 1, 0x33, PAMS - 1);
 	d->ops = &bridge_ops;
 	pci->pam = p;
 	for (unsigned i = 0; i < PIECES; i++)

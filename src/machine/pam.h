@@ -3,6 +3,8 @@
  * pam.h - the registers of the host bridge that firmware programs (Intel 3 Series Express Chipset Family data sheet,
  * "DRAM controller registers"). A machine without firmware has none of them.
  *
+ * (and 440FX data sheet, 82441FX, 3.2.18, which has no PCIEXBAR, and PAM0-PAM6 at 59H-5FH).
+ *
  *   PAM0-PAM6 (90H-96H)   what is at c0000-fffff: the ROM or RAM, to read and to write apart, in twelve pieces of
  *                         16 KiB and one of 64
  *   PCIEXBAR (60H)        where ECAM is, and whether

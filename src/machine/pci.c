@@ -18,7 +18,7 @@
 
 unsigned pci_wire_of(const struct pci_dev *d)
 {
-	return LAYOUT_PCI_WIRE(d->devfn >> 3, 0);
+	return board_wire(d->bus->kind, d->devfn >> 3, 0);
 }
 
 /* Under msix_lock: bring the wire in line with what the function wants. */
@@ -63,22 +63,28 @@ void pci_update_interrupts(struct pci_dev *d)
 
 /* ---- the bus ---- */
 
-int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
+static u8 usual_line(const struct pci_dev *d)
 {
-	int rc = slot < PCI_SLOTS ? 0 : -EINVAL;
+	return d->line ? d->line : d->bus->kind->irq[pci_wire_of(d)];
+}
+
+/* devfn -1: the next free slot. */
+static int put(struct pci_bus *b, struct pci_dev *d, int devfn)
+{
+	int rc = devfn < 256 ? 0 : -EINVAL;
 
 	must(!d->bus);
 	pthread_mutex_lock(&b->lock);
-	if (slot < 0) {
-		for (slot = 0; slot < PCI_SLOTS && b->dev[slot << 3]; slot++)
+	if (devfn < 0) {
+		for (devfn = 0; devfn < 256 && b->dev[devfn]; devfn += 8)
 			;
-		if (slot == PCI_SLOTS)
+		if (devfn == 256)
 			rc = -ENOSPC;
 	}
-	if (rc == 0 && b->dev[slot << 3])
+	if (rc == 0 && b->dev[devfn])
 		rc = -EBUSY;
 	if (rc == 0) {
-		d->devfn = (u8)(slot << 3);
+		d->devfn = (u8)devfn;
 		d->bus = b;
 		b->dev[d->devfn] = d;
 		for (unsigned i = 0; i < 6; i++)
@@ -88,10 +94,20 @@ int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
 		if (b->router.set)
 			pci_msix_use_routes(d, &b->router, b->routes);
 		if (d->cfg[PCI_INT_PIN])
-			d->cfg[PCI_INT_LINE] = LAYOUT_PIRQ_IRQ(pci_wire_of(d));
+			d->cfg[PCI_INT_LINE] = usual_line(d);
 	}
 	pthread_mutex_unlock(&b->lock);
 	return rc;
+}
+
+int pci_register(struct pci_bus *b, struct pci_dev *d, int slot)
+{
+	return put(b, d, slot < 0 ? -1 : slot << 3);
+}
+
+int pci_register_at(struct pci_bus *b, struct pci_dev *d, u8 devfn)
+{
+	return put(b, d, devfn);
 }
 
 /* Leave the bus: nothing is decoded, no wire held. */
@@ -155,11 +171,12 @@ void pci_msix_kick_locked(struct pci_dev *d)
 		pci_msix_flush_locked(d, &d->bus->msi);
 }
 
-struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
+struct pci_bus *pci_bus_new(const struct board_kind *kind, struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque)
 {
 	struct pci_bus *b = xcalloc(1, sizeof(*b));
 
+	b->kind = kind;
 	b->bus = bus;
 	b->msi = *msi;
 	b->intx = intx;
@@ -170,10 +187,10 @@ struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
 	b->ports = (struct io_region){ .ops = &pci_ports_ops, .dev = b, .name = "pci-ports" };
 	b->ecam = (struct io_region){ .ops = &pci_ecam_ops, .dev = b, .name = "pci-ecam" };
 	must(bus_map_pio(bus, &b->ports, LAYOUT_PCI_CFG, 8) == 0);
-	must(bus_map_mmio(bus, &b->ecam, LAYOUT_ECAM, LAYOUT_ECAM_BYTES) == 0);
+	if (kind->ecam)
+		must(bus_map_mmio(bus, &b->ecam, LAYOUT_ECAM, LAYOUT_ECAM_BYTES) == 0);
 
-	/* Intel's Q35 family, so that guests know what they see */
-	pci_dev_init(&b->bridge, NULL, "host-bridge", 0x8086, 0x29c0, 0x060000 << 8);
+	pci_dev_init(&b->bridge, NULL, "host-bridge", 0x8086, kind->bridge_id, 0x060000 << 8 | kind->bridge_revision);
 	b->bridge.cfg[PCI_INT_PIN] = 0;
 	must(pci_register(b, &b->bridge, 0) == 0);
 	return b;
@@ -223,8 +240,13 @@ static struct pci_dev *next_function(struct pci_bus *b, unsigned *devfn)
 struct pci_dev *pci_bus_slot(struct pci_bus *b, unsigned slot)
 {
 	must(slot < PCI_SLOTS);
+	return pci_bus_function(b, (u8)(slot << 3));
+}
+
+struct pci_dev *pci_bus_function(struct pci_bus *b, u8 devfn)
+{
 	pthread_mutex_lock(&b->lock);
-	struct pci_dev *d = b->dev[slot << 3];
+	struct pci_dev *d = b->dev[devfn];
 	pthread_mutex_unlock(&b->lock);
 	return d;
 }
@@ -238,7 +260,7 @@ static void reset_locked(struct pci_bus *b, struct pci_dev *d)
 	for (unsigned i = 0; i < 4; i++)
 		d->cfg[PCI_ROM + i] &= (u8)~d->wmask[PCI_ROM + i];
 	if (d->cfg[PCI_INT_PIN])
-		d->cfg[PCI_INT_LINE] = LAYOUT_PIRQ_IRQ(pci_wire_of(d));
+		d->cfg[PCI_INT_LINE] = usual_line(d);
 	pci_msi_reset(d);
 	pci_update_bars_locked(b, d);
 	pthread_mutex_lock(&d->msix_lock);

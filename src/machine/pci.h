@@ -21,6 +21,7 @@
 #define PCI_BARS 7
 #define PCI_SLOTS 32
 
+struct board_kind; /* machine/board_kind.h */
 struct pci_bus;
 struct pci_dev;
 struct ram;
@@ -59,6 +60,7 @@ struct pci_dev {
 			gpa_t at;
 		} memory; /* pci_add_memory_bar() */
 	} bar[PCI_BARS];
+	u8 line;           /* the 8259 line that its pin is on; 0: as the board's wires are steered */
 	unsigned cap_next; /* where the next capability goes */
 	unsigned cap_last;
 
@@ -131,9 +133,11 @@ void pci_intx(struct pci_dev *d, bool level);
  * the BARs have addresses: pci_bus_assign() gives them some, as firmware would. A device whose ops have free() is the
  * bus's from then on: pci_unplug() and pci_bus_free() end it. */
 int pci_register(struct pci_bus *b, struct pci_dev *d, int slot);
+/* The same, as a function of a slot that has several. */
+int pci_register_at(struct pci_bus *b, struct pci_dev *d, u8 devfn);
 
 /* ---- for the board ---- */
-struct pci_bus *pci_bus_new(struct bus *bus, const struct msi_target *msi,
+struct pci_bus *pci_bus_new(const struct board_kind *kind, struct bus *bus, const struct msi_target *msi,
 			    void (*intx)(void *opaque, unsigned gsi, bool level), void *intx_opaque);
 void pci_bus_free(struct pci_bus *b); /* and the functions that have free() */
 /* Where RAM below 4 GiB ends, and memory BARs may begin (at LAYOUT_PCI_MMIO, if nothing is said). Before vCPUs run. */
@@ -142,6 +146,7 @@ void pci_bus_set_memory_end(struct pci_bus *b, u64 end);
 void pci_bus_use_routes(struct pci_bus *b, const struct msi_router *r);
 /* The function in a slot; NULL: none. */
 struct pci_dev *pci_bus_slot(struct pci_bus *b, unsigned slot);
+struct pci_dev *pci_bus_function(struct pci_bus *b, u8 devfn);
 /*
  * The steps of device.h for every function, in slot order; the same threads as there. Reset: BARs, command register
  * and MSI-X as after power-on as well. Quiesce: true when all functions said so.

@@ -3,6 +3,7 @@
 #ifndef MICA_PCI_INTERNAL_H
 #define MICA_PCI_INTERNAL_H
 
+#include "machine/board_kind.h"
 #include "machine/pci.h"
 
 #define PCI_VENDOR 0x00
@@ -11,6 +12,8 @@
 #define PCI_STATUS 0x06
 #define PCI_CLASS_REV 0x08
 #define PCI_CACHE_LINE 0x0c
+#define PCI_HEADER 0x0e
+#define PCI_HEADER_MORE 0x80 /* functions beside function 0 */
 #define PCI_BAR0 0x10
 #define PCI_ROM 0x30
 #define PCI_ROM_ENABLE 1u
@@ -28,10 +31,10 @@
 #define PCI_MSI_CTL 2 /* in the capabilities */
 #define PCI_MSIX_CTL 2
 
-#define PCI_WIRES 8 /* GSIs LAYOUT_GSI_PCI and up */
 #define PCI_ROUTES_MAX 1024u
 
 struct pci_bus {
+	const struct board_kind *kind;
 	struct bus *bus;
 	struct msi_target msi;
 	void (*intx)(void *opaque, unsigned gsi, bool level);
@@ -44,7 +47,7 @@ struct pci_bus {
 	u32 latch; /* port 0xcf8 */
 
 	pthread_mutex_t intx_lock;
-	unsigned wire[PCI_WIRES]; /* how many functions assert it */
+	unsigned wire[BOARD_WIRES_MAX]; /* how many functions assert it */
 
 	u64 memory_end; /* of RAM below 4 GiB */
 	struct io_region ports, ecam;

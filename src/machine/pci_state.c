@@ -55,7 +55,7 @@ int pci_bus_state(struct pci_bus *b, struct state_file *s, struct err *e)
 		state_u32(s, &b->latch);
 		b->latch &= 0x80fffffc;
 		/* The board of version 1 had no LPC bridge. */
-		had_lpc = state_version(s) >= 2;
+		had_lpc = state_version(s) >= 2 || b->kind->isa_slot != LAYOUT_LPC_SLOT;
 		if (!had_lpc)
 			present[LAYOUT_LPC_SLOT * 8 / 32] &= ~(1u << LAYOUT_LPC_SLOT * 8 % 32);
 		for (unsigned i = 0; i < ARRAY_LEN(present); i++)

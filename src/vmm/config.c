@@ -24,6 +24,7 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, name),
 	FIELD(vmm_config, F_STR, engine),
 	FIELDV(vmm_config, engine_options, nengine_options),
+	FIELD(vmm_config, F_STR, machine),
 	FIELD(vmm_config, F_STR, irqchip),
 	FIELD(vmm_config, F_STR, cpu),
 	FIELD(vmm_config, F_UINT, cpus),
@@ -46,6 +47,9 @@ static const struct field config_fields[] = {
 	FIELD(vmm_config, F_STR, virtio_console),
 	FIELD(vmm_config, F_STR, virtio_console_path),
 	FIELD(vmm_config, F_INT, virtio_console_fd),
+	FIELD(vmm_config, F_STR, serial2),
+	FIELD(vmm_config, F_STR, serial2_path),
+	FIELD(vmm_config, F_INT, serial2_fd),
 	FIELD(vmm_config, F_STR, screen),
 	FIELD(vmm_config, F_STR, vnc),
 	FIELD(vmm_config, F_STR, vnc_password_file),
@@ -318,7 +322,8 @@ int vmm_config_from_json(struct vmm_config *c, const json_t *j, struct err *e)
 
 unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX])
 {
-	const int all[] = { c->console_fd, c->virtio_console_fd, c->control_fd, c->restore_fd, c->restore_head_fd };
+	const int all[] = { c->console_fd, c->virtio_console_fd, c->serial2_fd,
+			    c->control_fd, c->restore_fd,        c->restore_head_fd };
 	unsigned n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -337,6 +342,7 @@ void vmm_config_init(struct vmm_config *c)
 	*c = (struct vmm_config){
 		.name = xstrdup("vm"),
 		.engine = xstrdup("auto"),
+		.machine = xstrdup("q35"),
 		.irqchip = xstrdup("split"),
 		.cpu = xstrdup("mica-v2"),
 		.cpus = 1,
@@ -347,6 +353,8 @@ void vmm_config_init(struct vmm_config *c)
 		.console_fd = -1,
 		.virtio_console = xstrdup("none"),
 		.virtio_console_fd = -1,
+		.serial2 = xstrdup("none"),
+		.serial2_fd = -1,
 		.screen = xstrdup("none"),
 		.control_fd = -1,
 		.restore_fd = -1,

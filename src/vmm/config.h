@@ -66,6 +66,7 @@ struct vmm_config {
 	char *engine;          /* "auto", "kvm", "soft" */
 	char **engine_options; /* of "soft": vmm/engine_options.h */
 	unsigned nengine_options;
+	char *machine; /* "q35", "pc", "micro" */
 	char *irqchip; /* of the KVM engine: "split" or "kernel" */
 	char *cpu;     /* model name */
 	unsigned cpus;
@@ -97,6 +98,8 @@ struct vmm_config {
 	int console_fd;
 	char *virtio_console, *virtio_console_path;
 	int virtio_console_fd;
+	char *serial2, *serial2_path; /* COM2, likewise; "none": there is none */
+	int serial2_fd;
 	char *screen; /* "none", or what shows the guest's picture: "vga" */
 	char *vnc;    /* where VNC clients come to it: "unix:PATH", "ADDRESS:PORT"; NULL: nowhere */
 	char *vnc_password_file;
@@ -125,11 +128,14 @@ struct vmm_fw_cfg {
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e);
 void vmm_fw_cfg_fini(struct vmm_fw_cfg *f);
 
+/* The board: what machine_config.kind is. */
+int vmm_machine_parse(unsigned *kind, const char *name, struct err *e);
+
 /* "auto", "none", "bios", "uefi": not a file's name. */
 bool vmm_firmware_is_word(const char *s);
 
 /* The descriptors that c names, for who starts the VM and for it to keep. */
-#define VMM_FDS_MAX (5 + VMM_NETS_MAX)
+#define VMM_FDS_MAX (6 + VMM_NETS_MAX)
 unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX]);
 /* New reference; NULL when a string is not UTF-8 (JSON cannot carry it). */
 json_t *vmm_config_to_json(const struct vmm_config *c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_check.c - bounds of a configuration, and what excludes what; see config.h. */
 #include "cpu/cpu.h"
+#include "machine/machine.h"
 #include "net/net.h"
 #include "vmm/boot_order.h"
 #include "vmm/config.h"
@@ -37,6 +38,19 @@ static int check_chardev(const char *key, const char *type, const char *path, in
 	if (!strcmp(type, "unix"))
 		return path && *path ? 0 : err_set(e, EINVAL, "configuration: %s: no socket path given", key);
 	return err_set(e, EINVAL, "configuration: %s: '%s' is not none, fd or unix", key, type);
+}
+
+int vmm_machine_parse(unsigned *kind, const char *name, struct err *e)
+{
+	static const char *const names[] = { [MACHINE_Q35] = "q35", [MACHINE_PC] = "pc", [MACHINE_MICRO] = "micro" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(name, names[i])) {
+			if (kind)
+				*kind = i;
+			return 0;
+		}
+	return err_set(e, EINVAL, "'%s' is not known; write q35, pc or micro", name);
 }
 
 int vmm_fw_cfg_parse(struct vmm_fw_cfg *out, const char *text, struct err *e)
@@ -122,6 +136,13 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		return err_prefix(e, "engine");
 	if (so.check && c->cpus > 1)
 		return err_set(e, EINVAL, "engine: check= compares one CPU only; %u will not do", c->cpus);
+	if ((r = vmm_machine_parse(NULL, c->machine, e)) < 0)
+		return err_prefix(e, "machine");
+	if (!strcmp(c->machine, "micro") && !c->kernel)
+		return err_set(
+		    e, EINVAL,
+		    "machine: micro has no firmware, which would boot from a disk; give a kernel with --kernel "
+		    "FILE, or take another machine");
 	if (strcmp(c->irqchip, "split") && strcmp(c->irqchip, "kernel"))
 		return err_set(e, EINVAL, "irqchip: '%s' is not known; write split or kernel", c->irqchip);
 	if ((r = check_firmware(c, e)) < 0)
@@ -194,5 +215,7 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 	r = check_chardev("console", c->console, c->console_path, c->console_fd, e);
 	if (r == 0)
 		r = check_chardev("virtio_console", c->virtio_console, c->virtio_console_path, c->virtio_console_fd, e);
+	if (r == 0)
+		r = check_chardev("serial2", c->serial2, c->serial2_path, c->serial2_fd, e);
 	return r;
 }

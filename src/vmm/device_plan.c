@@ -115,6 +115,7 @@ int vmm_id_check(const char *id, struct err *e)
 /* ---- the plan ---- */
 
 struct plan {
+	bool pci; /* has the board got that */
 	struct vmm_planned *v;
 	unsigned n, of_class[64]; /* how many there are of each class that has no list in the configuration */
 };
@@ -150,6 +151,10 @@ static int add(struct plan *p, const struct device_class *cls, const char *id, u
 		.cls = cls, .index = index, .params = (const char *const *)params, .nparams = nparams
 	};
 	name_it(p, d, number);
+	if (r == 0 && cls->pci && !p->pci)
+		r = err_set(e, EINVAL,
+			    "%s is a PCI device, and --machine micro has no PCI; take a virtio one, or another machine",
+			    cls->name);
 	if (r == 0 && id)
 		snprintf(d->id, sizeof(d->id), "%s", id);
 	for (unsigned i = 0; r == 0 && i < nparams; i++) {
@@ -214,13 +219,15 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 		r = add(p, device_class_of(DEVICE_VSOCK, NULL), NULL, 0, 0, NULL, 0, e);
 	if (r == 0 && c->tpm)
 		r = add(p, device_class_of(DEVICE_TPM, NULL), NULL, 0, 0, NULL, 0, e);
+	if (r == 0 && strcmp(c->serial2, "none"))
+		r = add(p, device_class_of(DEVICE_SERIAL, NULL), NULL, 1, 1, NULL, 0, e);
 	return r;
 }
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 6 + c->nshares + c->ndisks + c->nnets + c->ndevices;
-	struct plan p = { 0 };
+	unsigned most = 7 + c->nshares + c->ndisks + c->nnets + c->ndevices;
+	struct plan p = { .pci = strcmp(c->machine, "micro") != 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)
 		most += device_table[i]->standard;

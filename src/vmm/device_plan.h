@@ -3,7 +3,7 @@
  * device_plan.h - which devices a configuration asks for: each with its class, its id and its parameters, checked, in
  * the order in which they get their places. A guest numbers by places (vda, vdb, ...), and a saved state names them, so
  * the order never changes: serial port, disks, network cards, virtio console, what every machine has, --device,
- * screen, keyboard, folders, sockets.
+ * screen, keyboard, folders, sockets, TPM, second serial port.
  */
 #ifndef MICA_DEVICE_PLAN_H
 #define MICA_DEVICE_PLAN_H

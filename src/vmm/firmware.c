@@ -4,12 +4,14 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "machine/fw_cfg.h"
+#include "machine/layout.h"
 #include "vmm/boot_look.h"
 #include "vmm/boot_order.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#define SERIAL_FILE "etc/sercon-port" /* SeaBIOS: an I/O port, 64 bits */
 #define BIOS_FILE "/usr/share/seabios/bios-256k.bin"
 
 /* ---- which ---- */
@@ -217,6 +219,12 @@ int firmware_add_files(struct machine *m, const struct vmm_config *c, struct err
 				r = fw_cfg_file(cfg, item.name, data, bytes, e);
 		}
 		vmm_fw_cfg_fini(&item);
+	}
+	/* Without a screen a BIOS writes its text to the serial port: with one, boot loaders would be seen twice. */
+	if (r == 0 && !strcmp(c->screen, "none") && !fw_cfg_has(cfg, SERIAL_FILE)) {
+		u8 port[8];
+		st_le64(port, LAYOUT_UART1);
+		r = fw_cfg_file(cfg, SERIAL_FILE, port, sizeof(port), e);
 	}
 	return r;
 }

@@ -40,6 +40,9 @@ static void strip(json_t *o, const char *cwd)
 					    "virtio_console",
 					    "virtio_console_path",
 					    "virtio_console_fd",
+					    "serial2",
+					    "serial2_path",
+					    "serial2_fd",
 					    "vnc",
 					    "vnc_password_file",
 					    "vnc_tls_cert",
@@ -91,8 +94,9 @@ int saved_config_save(struct state_file *s, const struct vmm_config *cfg, const 
 
 	if (r == 0) {
 		strip(o, cwd);
-		json_t *whole = json_pack("{s:s s:b s:O}", "version", MICA_VERSION, "virtio_console",
-					  strcmp(cfg->virtio_console, "none") != 0, "config", o);
+		json_t *whole = json_pack("{s:s s:b s:b s:O}", "version", MICA_VERSION, "virtio_console",
+					  strcmp(cfg->virtio_console, "none") != 0, "serial2",
+					  strcmp(cfg->serial2, "none") != 0, "config", o);
 		auto_free char *text = whole ? json_dumps(whole, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 		json_decref(whole);
 		must(text);
@@ -151,6 +155,7 @@ static int from_json(struct saved_config *c, const json_t *whole, struct err *e)
 	if (!json_is_object(o) || !json_is_boolean(vcon))
 		return err_set(e, EBADMSG, "the saved state has no configuration");
 	c->virtio_console = json_is_true(vcon);
+	c->serial2 = json_is_true(json_object_get(whole, "serial2")); /* older ones do not say: they had none */
 	int r = vmm_config_from_json(&c->cfg, o, e);
 	if (r == 0)
 		r = check_names(&c->cfg, e);
@@ -192,10 +197,11 @@ static bool same_device(const struct vmm_planned *a, const struct vmm_planned *b
 	return same;
 }
 
-/* Where the console is is not in the saved configuration, only that it is: see above. */
+/* Where consoles are is not in the saved configuration, only that they are: see above. */
 static const struct vmm_planned *next_device(const struct vmm_planned *plan, unsigned n, unsigned *at)
 {
-	while (*at < n && plan[*at].cls->role == DEVICE_CONSOLE)
+	while (*at < n &&
+	       (plan[*at].cls->role == DEVICE_CONSOLE || (plan[*at].cls->role == DEVICE_SERIAL && plan[*at].index)))
 		++*at;
 	return *at < n ? &plan[(*at)++] : NULL;
 }
@@ -234,6 +240,8 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 			       (unsigned long long)(cfg->memory_bytes / MIB));
 	if (strcmp(was->cpu, cfg->cpu))
 		return err_set(e, EINVAL, "the saved VM has the CPU model %s, not %s", was->cpu, cfg->cpu);
+	if (strcmp(was->machine, cfg->machine))
+		return err_set(e, EINVAL, "the saved VM is a --machine %s, not %s", was->machine, cfg->machine);
 	if (was->ndisks != cfg->ndisks)
 		return err_set(e, EINVAL, "the saved VM has %u disks, not %u", was->ndisks, cfg->ndisks);
 	if (was->nnets != cfg->nnets)
@@ -243,6 +251,11 @@ int saved_config_fits(const struct saved_config *c, const struct vmm_config *cfg
 			       c->virtio_console
 				   ? N_("the saved VM has a virtio console; say where it goes with --virtio-console")
 				   : N_("the saved VM has no virtio console"));
+	if (c->serial2 != (strcmp(cfg->serial2, "none") != 0))
+		return err_set(e, EINVAL,
+			       c->serial2
+				   ? N_("the saved VM has a second serial port; say where it goes with --serial2")
+				   : N_("the saved VM has no second serial port"));
 	if (strcmp(was->firmware, cfg->firmware) && !was->kernel)
 		return err_set(e, EINVAL, "the saved VM has firmware '%s', not '%s'", was->firmware, cfg->firmware);
 	for (unsigned i = 0; i < MIN(was->nshares, cfg->nshares); i++)

@@ -12,6 +12,7 @@
 struct saved_config {
 	struct vmm_config cfg; /* no consoles, sockets, descriptors; paths absolute */
 	bool virtio_console;   /* is there one */
+	bool serial2;          /* the same */
 };
 
 /* cwd: what relative paths are relative to. */

@@ -136,7 +136,11 @@ static int build(struct vm *v, int *status, struct err *e)
 	int r;
 
 	struct smbios_identity identity;
+	unsigned kind;
 
+	if ((r = vmm_machine_parse(&kind, c->machine, e)) < 0)
+		return r;
+	mc.kind = (enum machine_kind)kind;
 	if ((r = identity_parse(&identity, c->smbios, c->nsmbios, e)) < 0)
 		return r;
 	mc.identity = &identity;

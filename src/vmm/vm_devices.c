@@ -140,8 +140,12 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 	case DEVICE_NIC:
 		return open_net(v, p->index, p->cls, a, e);
 	case DEVICE_SERIAL:
-		r = open_chardev(&v->console, v->loop, c->console, c->console_fd, c->console_path, e);
-		a->chr = v->console;
+		a->port = p->index;
+		if (a->port)
+			r = open_chardev(&v->serial2, v->loop, c->serial2, c->serial2_fd, c->serial2_path, e);
+		else
+			r = open_chardev(&v->console, v->loop, c->console, c->console_fd, c->console_path, e);
+		a->chr = a->port ? v->serial2 : v->console;
 		break;
 	case DEVICE_CONSOLE:
 		r = open_chardev(&v->virtio_console, v->loop, c->virtio_console, c->virtio_console_fd,
@@ -214,12 +218,12 @@ void vm_free_devices(struct vm *v)
 {
 	if (v->machine)
 		machine_free(v->machine); /* ends its devices; may still move an interrupt line of a vCPU */
-	if (v->console)
-		chr_flush(v->console, FLUSH_MS);
-	if (v->virtio_console)
-		chr_flush(v->virtio_console, FLUSH_MS);
-	chr_free(v->console);
-	chr_free(v->virtio_console);
+	struct chr *const chrs[] = { v->console, v->serial2, v->virtio_console };
+	for (size_t i = 0; i < ARRAY_LEN(chrs); i++) {
+		if (chrs[i])
+			chr_flush(chrs[i], FLUSH_MS);
+		chr_free(chrs[i]);
+	}
 	free(v->devices);
 	vm_media_free(v);
 }
@@ -229,8 +233,10 @@ void vm_free_devices(struct vm *v)
 void vm_break(struct vm *v)
 {
 	for (unsigned i = 0; i < v->ndevices; i++)
-		if (v->devices[i].cls->line_break)
+		if (v->devices[i].cls->line_break) { /* the first: the console */
 			v->devices[i].cls->line_break(v->devices[i].dev);
+			return;
+		}
 }
 
 bool vm_balloon(struct vm *v, u64 bytes)

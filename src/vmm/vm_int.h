@@ -60,7 +60,7 @@ struct vm {
 	struct cpu_model *model;
 	struct machine *machine;
 	struct cpu_vm *cpus;
-	struct chr *console, *virtio_console;
+	struct chr *console, *serial2, *virtio_console;
 	struct vm_device {
 		struct vm *vm;
 		const struct device_class *cls;

@@ -112,7 +112,7 @@ int snapshot_begin(struct state_file **out, const struct snapshot_vm *v, const s
 	if (r == 0)
 		r = cpu_promise_section(s, &p, e);
 	if (r == 0)
-		r = machine_board_section(s, e);
+		r = machine_board_section(s, machine_kind(v->machine), e);
 	if (r == 0)
 		r = disks(v, s, e);
 	if (r < 0) {
@@ -160,8 +160,11 @@ int snapshot_open(struct state_file **out, int fd, const u8 *head, size_t bytes,
 	}
 	if (r == 0)
 		r = cpu_promise_section(s, p, e);
+	unsigned kind = MACHINE_Q35;
 	if (r == 0)
-		r = machine_board_section(s, e);
+		r = vmm_machine_parse(&kind, cfg->machine, e);
+	if (r == 0)
+		r = machine_board_section(s, (enum machine_kind)kind, e);
 	if (r < 0) {
 		state_free(s);
 		return r;

@@ -85,8 +85,9 @@ def test_bios_boots_a_disk(run, bios_disk):
 
 @needs_bios
 def test_bios_is_saved_and_goes_on(run, gone_on, bios_disk, tmp_path):
-    """In the middle of the firmware, which waits for a key; and when it is done, before it comes again."""
-    vm = run(bios_disk + ",bus=nvme", "--engine", ENGINE, "--control", str(tmp_path / "control"), "--boot", "disk,menu=on",
+    """In the middle of the firmware, which waits for a key; and when it is done, before it comes again. On the board
+    that old systems know."""
+    vm = run(bios_disk + ",bus=nvme", "--machine", "pc", "--engine", ENGINE, "--control", str(tmp_path / "control"), "--boot", "disk,menu=on",
              "--fw-cfg", "name=etc/boot-menu-wait,string=\x10\x0e")
     vm.expect("Press ESC for boot menu", BOOT)
     vm = gone_on(vm)

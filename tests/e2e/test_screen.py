@@ -160,6 +160,8 @@ def screen(mica, image, tiny, tmp_path_factory):
     bootdisk.file_system(folder / "root.img", files, 24)
     bootdisk.bios(folder / "disk.img", folder / "root.img")
     s = Screen(mica, folder, ["--disk", str(folder / "disk.img")])
+    s.vm.expect("@grub", BOOT)  # which is told to use the serial port; the BIOS is not, where there is a screen
+    assert "SeaBIOS" not in s.vm.log
     s.expect(r"(?m)^@ask", BOOT)
     yield s
     s.vm.close()

@@ -14,6 +14,7 @@
 #include "device/ata/ahci.h"
 #include "device/ata/ide.h"
 #include "device/nvme/nvme.h"
+#include "machine/board_kind.h"
 #include "machine/layout.h"
 #include "machine/pci.h"
 
@@ -200,7 +201,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memcpy(ram->host, data + 4 + 4 * script, MIN(size - 4 - 4 * script, RAM_BYTES));
 
 	struct bus *bus = bus_new();
-	struct pci_bus *pci = pci_bus_new(bus, &msi, no_wire, NULL);
+	struct pci_bus *pci = pci_bus_new(board_kind(MACHINE_Q35), bus, &msi, no_wire, NULL);
 	struct device *d = controller(kind, bus, pci);
 	u32 regs = bar(bus, kind == 0 ? 5 : kind == 1 ? 4 : 0);
 	for (size_t i = 0; i < script; i++, at += 4) {

@@ -14,6 +14,7 @@
 #include "base/state.h"
 #include "device/e1000/e1000.h"
 #include "device/i6300esb.h"
+#include "machine/board_kind.h"
 #include "device/input/key.h"
 #include "device/usb/xhci.h"
 #include "machine/layout.h"
@@ -267,7 +268,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memcpy(ram->host, data + rest, MIN(size - rest, RAM_BYTES));
 
 	struct bus *bus = bus_new();
-	struct pci_bus *pci = pci_bus_new(bus, &msi, no_wire, NULL);
+	struct pci_bus *pci = pci_bus_new(board_kind(MACHINE_Q35), bus, &msi, no_wire, NULL);
 	k->make(pci);
 	must(pci_bus_assign(pci) == 0);
 	struct device *d = &pci_bus_slot(pci, 1)->dev;

@@ -70,7 +70,7 @@ static int everything(struct state_file *s, struct err *e)
 
 	cpu_model_promise(model, &p);
 	if (r == 0)
-		r = machine_board_section(s, e);
+		r = machine_board_section(s, MACHINE_Q35, e);
 	if (!state_loading(s))
 		cpu_get_state(cpu_vm_cpu(cpus, 0), &c);
 	if (r == 0 && state_loading(s))
@@ -109,7 +109,7 @@ static void learn(void)
 	must(state_save_new(&s, fd, &e) == 0);
 	struct cpu_model_promise p = { 0 };
 	static struct cpu_state c __attribute__((aligned(64)));
-	must(cpu_promise_section(s, &p, &e) == 0 && machine_board_section(s, &e) == 0 &&
+	must(cpu_promise_section(s, &p, &e) == 0 && machine_board_section(s, MACHINE_Q35, &e) == 0 &&
 	     ram_save(ram, s, &nonzero, &e) == 0);
 	cpu_get_state(cpu_vm_cpu(cpus, 0), &c);
 	must(cpu_state_section(s, 0, &c, &e) == 0 && machine_quiesce(machine) && machine_state(machine, s, &e) == 0);

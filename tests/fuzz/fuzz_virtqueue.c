@@ -11,6 +11,7 @@
 #include "block/block.h"
 #include "device/virtio/virtio.h"
 #include "device/virtio/virtio_devices.h"
+#include "device/virtio/virtio_mmio.h"
 
 #include "unit/machine/pci_rig.h"
 
@@ -28,6 +29,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 static struct ram *ram;
 static struct loop *loop;
 static struct pci_rig rig;
+static struct device *in_memory; /* virtio over MMIO, beside them */
 static struct virtio_dev *dev[NDEV];
 static struct blk *disk[2];
 
@@ -69,9 +71,13 @@ static void prepare(void)
 		close(fd);
 	}
 	must(virtio_rng_new(&dev[2], ram, loop, &e) == 0);
+	dev[1]->transitional = dev[2]->transitional = true;
 	for (int i = 0; i < NDEV; i++)
 		must(virtio_pci_add(rig.pci, dev[i], i + 1, NULL, &e) == 0);
 	must(pci_bus_assign(rig.pci) == 0);
+	struct slot slot = { .at = LAYOUT_SLOTS };
+	struct virtio_dev *d;
+	must(virtio_rng_new(&d, ram, loop, &e) == 0 && virtio_mmio_new(&in_memory, rig.bus, &slot, d, &e) == 0);
 }
 
 static gpa_t ring_base(unsigned q)
@@ -174,6 +180,39 @@ static void put_request(struct input *in, unsigned q)
 	avail_add(q, 0);
 }
 
+/* Over MMIO: a sound start of a queue, or anything. */
+static void mmio(struct input *in, u8 op)
+{
+	static const u32 sound[][2] = { { 0x70, 0 }, { 0x70, 3 },     { 0x24, 1 }, { 0x20, 1 },      { 0x70, 11 },
+					{ 0x30, 0 }, { 0x38, QUEUE }, { 0x80, 0 }, { 0x90, 0x1000 }, { 0xa0, 0x2000 },
+					{ 0x44, 1 }, { 0x70, 15 },    { 0x50, 0 } };
+
+	for (size_t i = 0; op & 0x80 && i < ARRAY_LEN(sound); i++)
+		bus_mmio_write(rig.bus, LAYOUT_SLOTS + sound[i][0], 4, sound[i][1]);
+	if (!(op & 0x80)) {
+		u32 at = word(in) & 0x1ff, width = 1u << (byte(in) & 3);
+		bus_mmio_write(rig.bus, LAYOUT_SLOTS + at, width, (u64)word(in) << (byte(in) & 15));
+		bus_mmio_read(rig.bus, LAYOUT_SLOTS + at, width);
+	}
+}
+
+/* The legacy interface: a sound start of a queue, or anything. */
+static void legacy(struct input *in, u16 io, u8 op)
+{
+	if (op & 0x80) {
+		bus_pio_write(rig.bus, io + 18, 1, 3);
+		bus_pio_write(rig.bus, io + 4, 4, word(in) << 16 | word(in));
+		bus_pio_write(rig.bus, io + 14, 2, 0);
+		bus_pio_write(rig.bus, io + 8, 4, 0);
+		bus_pio_write(rig.bus, io + 8, 4, byte(in) & 63); /* a page of memory, or behind it */
+		bus_pio_write(rig.bus, io + 16, 2, 0);
+	} else {
+		u16 at = byte(in) & 63, width = (u16)(1u << byte(in) % 3);
+		bus_pio_write(rig.bus, io + at, width, word(in));
+		bus_pio_read(rig.bus, io + at, width);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct input in = { data, data + MIN(size, 4096) };
@@ -183,7 +222,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(ram->host, 0, RAM_BYTES);
 	u8 feat = byte(&in);
 	unsigned d = (feat >> 4) % NDEV;
-	gpa_t bar = cfg_get(rig.bus, d + 1, 0x10, 4) & ~15u;
+	gpa_t bar = cfg_bar(rig.bus, d + 1, dev[d]->transitional ? 2 : 0);
+	u16 io = dev[d]->transitional ? (u16)cfg_bar(rig.bus, d + 1, 0) : 0;
 	start(d, bar, feat);
 	while (in.p < in.end) {
 		u8 op = byte(&in);
@@ -246,11 +286,15 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		case 15:
 			if (op & 0x40)
 				start(d, bar, op);
+			else if (op & 0x20)
+				io ? legacy(&in, io, op) : mmio(&in, op);
 			else
 				bus_mmio_write(rig.bus, bar + 0x14, 1, op & 0x80 ? byte(&in) : 0);
 			break;
 		}
 	}
+	bus_mmio_write(rig.bus, LAYOUT_SLOTS + 0x70, 4, 0);
+	must(bus_mmio_read(rig.bus, LAYOUT_SLOTS + 0x70, 4) == 0);
 	/* Whatever it did, a reset heals. */
 	bus_mmio_write(rig.bus, bar + 0x14, 1, 0);
 	must(bus_mmio_read(rig.bus, bar + 0x14, 1) == 0);

@@ -33,6 +33,7 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 }
 
 const struct device_class ahci_disk_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "ahci-disk",
 	.field = "ahci",
@@ -42,6 +43,7 @@ const struct device_class ahci_disk_device_class = {
 };
 
 const struct device_class ahci_cdrom_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "ahci-cdrom",
 	.field = "ahci",

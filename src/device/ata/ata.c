@@ -48,7 +48,7 @@ static void fail_medium(struct ata_cmd *c, int res)
 		if (res == -ENOMEDIUM || res == -ECANCELED)
 			atapi_fail(c, SENSE_NOT_READY, ASC_NO_MEDIUM, 0);
 		else
-			atapi_fail(c, SENSE_MEDIUM_ERROR, 0x11, 0); /* unrecovered read error */
+			atapi_fail(c, SENSE_MEDIUM_ERROR, c->dir == ATA_TO_HOST ? 0x11 : 0x0c, 0); /* unrecovered */
 		return;
 	}
 	if (res == -EROFS || res == -ECANCELED)

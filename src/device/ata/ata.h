@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ata.h - a drive as ATA controllers see it: ATA disks (ACS-3) and ATAPI CD-ROMs (ACS-3 PACKET, MMC-6, SPC-3) on a
- * struct blk. AHCI (ahci.h) and IDE (ide.h) sit over it.
+ * ata.h - a drive as controllers see it: ATA disks (ACS-3), ATAPI CD-ROMs (ACS-3 PACKET, MMC-6, SPC-3) and SCSI disks
+ * (SBC-3, SPC-4) on a struct blk. AHCI (ahci.h), IDE (ide.h) and virtio-scsi sit over it.
  *
  * Theory: a controller brings a command's registers (and packet), and a way to the host's memory; the drive knows what
  * the command is and does it. A command goes through these steps, each of which may be the controller's next line or a
@@ -98,7 +98,8 @@ struct ata_cmd {
 struct ata_drive {
 	struct device dev;
 	bool atapi;
-	bool pata; /* on a parallel cable */
+	bool pata;      /* on a parallel cable */
+	bool scsi_disk; /* a disk that takes packets, and nothing else; not atapi */
 	struct blk *blk;
 	struct fair_lock *lock; /* the controller's */
 	char serial[ATA_SERIAL_BYTES + 1];

@@ -328,7 +328,7 @@ static const struct ata_command commands[] = {
 const struct ata_command *ata_command_find(const struct ata_drive *d, u8 code)
 {
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (commands[i].code == code && commands[i].flags & (d->atapi ? ON_CD : ON_DISK))
+		if (commands[i].code == code && commands[i].flags & (d->atapi || d->scsi_disk ? ON_CD : ON_DISK))
 			return &commands[i];
 	return NULL;
 }

@@ -52,7 +52,26 @@ void ata_identify_packet(struct ata_cmd *c);
 void ata_smart(struct ata_cmd *c);
 void ata_read_log(struct ata_cmd *c);
 
+/* A row of a table of packets. */
+enum {
+	PACKET_ALWAYS = 1 << 0, /* a unit attention does not stop it */
+	PACKET_MEDIUM = 1 << 1, /* needs one */
+	PACKET_SHORT = 1 << 2,  /* an answer in reply[], up to the allocation length */
+};
+struct packet {
+	u8 code, flags;
+	u8 room_at, room_bytes; /* SHORT: where the packet has the allocation length; 1, 2 or 4, 0: it has none */
+	unsigned (*reply)(struct ata_cmd *c);
+	void (*begin)(struct ata_cmd *c);
+	void (*finish)(struct ata_cmd *c);
+};
+
+/* ---- scsi_disk.c ---- */
+const struct packet *scsi_disk_packet(u8 code);
+
 /* ---- atapi.c ---- */
+unsigned atapi_request_sense(struct ata_cmd *c);
+unsigned atapi_report_luns(struct ata_cmd *c);
 void atapi_begin(struct ata_cmd *c);
 void atapi_finish(struct ata_cmd *c);
 /* Is it a packet there is? */
@@ -63,9 +82,11 @@ void atapi_fail(struct ata_cmd *c, u8 key, u8 asc, u8 ascq);
 #define SENSE_MEDIUM_ERROR 3
 #define SENSE_ILLEGAL 5
 #define SENSE_ATTENTION 6
+#define SENSE_PROTECT 7
 #define ASC_BAD_OPCODE 0x20
 #define ASC_OUT_OF_RANGE 0x21
 #define ASC_BAD_FIELD 0x24
+#define ASC_PROTECTED 0x27
 #define ASC_CHANGED 0x28
 #define ASC_RESET 0x29
 #define ASC_NO_MEDIUM 0x3a
@@ -97,6 +118,7 @@ static inline bool atapi_has_medium(const struct ata_drive *d)
 /* ---- atapi_reply.c: answers to packets that ask what there is; bytes of the answer, 0: a field is bad ---- */
 unsigned atapi_inquiry(struct ata_cmd *c);
 unsigned atapi_mode_sense(struct ata_cmd *c);
+unsigned atapi_mode_sense6(struct ata_cmd *c);
 unsigned atapi_toc(struct ata_cmd *c);
 unsigned atapi_configuration(struct ata_cmd *c);
 unsigned atapi_event_status(struct ata_cmd *c);

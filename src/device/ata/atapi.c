@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * atapi.c - the packets of a CD-ROM (MMC-6, SPC-3): what each does. Answers that are tables are in atapi_reply.c.
+ * atapi.c - packets, how they run and fail; and what each of a CD-ROM's does (MMC-6, SPC-3). Answers that are tables
+ * are in atapi_reply.c, a SCSI disk's packets in scsi_disk.c.
  *
  * A packet that fails leaves its reason in the drive, for REQUEST SENSE to tell. After a reset or another medium the
  * next packet that is not one of those that may always be asked ends with a unit attention, once (SAM-3, 5.14).
  */
 #include "device/ata/ata_int.h"
-
-enum {
-	ALWAYS = 1 << 0, /* a unit attention does not stop it */
-	MEDIUM = 1 << 1, /* needs one */
-	SHORT = 1 << 2,  /* an answer in reply[], up to the allocation length */
-};
-
-struct packet {
-	u8 code, flags;
-	u8 room_at, room_bytes; /* SHORT: where the packet has the allocation length */
-	unsigned (*reply)(struct ata_cmd *c);
-	void (*begin)(struct ata_cmd *c);
-	void (*finish)(struct ata_cmd *c);
-};
 
 /* ---- ending ---- */
 
@@ -37,7 +24,7 @@ void atapi_fail(struct ata_cmd *c, u8 key, u8 asc, u8 ascq)
 
 /* ---- packets ---- */
 
-static unsigned request_sense(struct ata_cmd *c)
+unsigned atapi_request_sense(struct ata_cmd *c)
 {
 	struct ata_drive *d = c->drive;
 	u8 *p = c->reply;
@@ -55,6 +42,14 @@ static unsigned request_sense(struct ata_cmd *c)
 	p[13] = d->ascq;
 	d->sense = d->asc = d->ascq = 0;
 	return 18;
+}
+
+/* SPC-4, 6.33: there is LUN 0 and no other. */
+unsigned atapi_report_luns(struct ata_cmd *c)
+{
+	memset(c->reply, 0, 16);
+	c->reply[3] = 8;
+	return 16;
 }
 
 static unsigned read_capacity(struct ata_cmd *c)
@@ -121,28 +116,34 @@ static void finish_start_stop(struct ata_cmd *c)
 }
 
 static const struct packet packets[] = {
-	{ 0x00, MEDIUM, 0, 0, NULL, NULL, NULL }, /* TEST UNIT READY */
-	{ 0x03, ALWAYS | SHORT, 4, 1, request_sense, NULL, NULL },
-	{ 0x12, ALWAYS | SHORT, 3, 2, atapi_inquiry, NULL, NULL },
+	{ 0x00, PACKET_MEDIUM, 0, 0, NULL, NULL, NULL }, /* TEST UNIT READY */
+	{ 0x03, PACKET_ALWAYS | PACKET_SHORT, 4, 1, atapi_request_sense, NULL, NULL },
+	{ 0x12, PACKET_ALWAYS | PACKET_SHORT, 3, 2, atapi_inquiry, NULL, NULL },
+	{ 0x1a, PACKET_SHORT, 4, 1, atapi_mode_sense6, NULL, NULL },
 	{ 0x1b, 0, 0, 0, NULL, NULL, finish_start_stop },
 	{ 0x1e, 0, 0, 0, NULL, NULL, finish_lock },
-	{ 0x25, MEDIUM | SHORT, 0, 0, read_capacity, NULL, NULL },
-	{ 0x28, MEDIUM, 0, 0, NULL, begin_read, NULL },
-	{ 0x2b, MEDIUM, 0, 0, NULL, NULL, finish_seek },
-	{ 0x43, MEDIUM | SHORT, 7, 2, atapi_toc, NULL, NULL },
-	{ 0x46, ALWAYS | SHORT, 7, 2, atapi_configuration, NULL, NULL },
-	{ 0x4a, ALWAYS | SHORT, 7, 2, atapi_event_status, NULL, NULL },
-	{ 0x51, MEDIUM | SHORT, 7, 2, atapi_disc_information, NULL, NULL },
-	{ 0x52, MEDIUM | SHORT, 7, 2, atapi_track_information, NULL, NULL },
-	{ 0x5a, SHORT, 7, 2, atapi_mode_sense, NULL, NULL },
-	{ 0xa8, MEDIUM, 0, 0, NULL, begin_read, NULL },
+	{ 0x25, PACKET_MEDIUM | PACKET_SHORT, 0, 0, read_capacity, NULL, NULL },
+	{ 0x28, PACKET_MEDIUM, 0, 0, NULL, begin_read, NULL },
+	{ 0x2b, PACKET_MEDIUM, 0, 0, NULL, NULL, finish_seek },
+	{ 0x43, PACKET_MEDIUM | PACKET_SHORT, 7, 2, atapi_toc, NULL, NULL },
+	{ 0x46, PACKET_ALWAYS | PACKET_SHORT, 7, 2, atapi_configuration, NULL, NULL },
+	{ 0x4a, PACKET_ALWAYS | PACKET_SHORT, 7, 2, atapi_event_status, NULL, NULL },
+	{ 0x51, PACKET_MEDIUM | PACKET_SHORT, 7, 2, atapi_disc_information, NULL, NULL },
+	{ 0x52, PACKET_MEDIUM | PACKET_SHORT, 7, 2, atapi_track_information, NULL, NULL },
+	{ 0x5a, PACKET_SHORT, 7, 2, atapi_mode_sense, NULL, NULL },
+	{ 0xa0, PACKET_ALWAYS | PACKET_SHORT, 6, 4, atapi_report_luns, NULL, NULL },
+	{ 0xa8, PACKET_MEDIUM, 0, 0, NULL, begin_read, NULL },
 	{ 0xbb, 0, 0, 0, NULL, NULL, NULL }, /* SET CD SPEED */
-	{ 0xbd, SHORT, 8, 2, atapi_mechanism, NULL, NULL },
-	{ 0xbe, MEDIUM, 0, 0, NULL, begin_read, NULL },
+	{ 0xbd, PACKET_SHORT, 8, 2, atapi_mechanism, NULL, NULL },
+	{ 0xbe, PACKET_MEDIUM, 0, 0, NULL, begin_read, NULL },
 };
 
-static const struct packet *find(u8 code)
+static const struct packet *find(const struct ata_cmd *c)
 {
+	u8 code = c->cdb[0];
+
+	if (c->drive->scsi_disk)
+		return scsi_disk_packet(code);
 	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
 		if (packets[i].code == code)
 			return &packets[i];
@@ -151,7 +152,7 @@ static const struct packet *find(u8 code)
 
 bool atapi_known(const struct ata_cmd *c)
 {
-	return find(c->cdb[0]);
+	return find(c);
 }
 
 static void short_reply(struct ata_cmd *c, const struct packet *p)
@@ -163,13 +164,15 @@ static void short_reply(struct ata_cmd *c, const struct packet *p)
 		return;
 	}
 	if (p->room_bytes)
-		room = p->room_bytes == 1 ? c->cdb[p->room_at] : ld_be16(c->cdb + p->room_at);
+		room = p->room_bytes == 1   ? c->cdb[p->room_at]
+		       : p->room_bytes == 2 ? ld_be16(c->cdb + p->room_at)
+					    : ld_be32(c->cdb + p->room_at);
 	ata_reply(c, MIN(n, room));
 }
 
 void atapi_begin(struct ata_cmd *c)
 {
-	const struct packet *p = find(c->cdb[0]);
+	const struct packet *p = find(c);
 	struct ata_drive *d = c->drive;
 
 	c->dma = c->tf.feature & 1;
@@ -177,18 +180,18 @@ void atapi_begin(struct ata_cmd *c)
 		atapi_fail(c, SENSE_ILLEGAL, ASC_BAD_OPCODE, 0);
 		return;
 	}
-	if (d->attention && !(p->flags & ALWAYS)) {
+	if (d->attention && !(p->flags & PACKET_ALWAYS)) {
 		atapi_fail(c, SENSE_ATTENTION, d->attention, 0);
 		d->attention = 0;
 		return;
 	}
-	if (p->flags & MEDIUM && !atapi_has_medium(d)) {
+	if (p->flags & PACKET_MEDIUM && !atapi_has_medium(d)) {
 		atapi_fail(c, SENSE_NOT_READY, ASC_NO_MEDIUM, d->open ? 2 : 1);
 		return;
 	}
 	if (c->cdb[0] != 0x03)
 		d->sense = d->asc = d->ascq = 0;
-	if (p->flags & SHORT)
+	if (p->flags & PACKET_SHORT)
 		short_reply(c, p);
 	else if (p->begin)
 		p->begin(c);
@@ -196,11 +199,11 @@ void atapi_begin(struct ata_cmd *c)
 
 void atapi_finish(struct ata_cmd *c)
 {
-	const struct packet *p = find(c->cdb[0]);
+	const struct packet *p = find(c);
 
 	if (p->finish)
 		p->finish(c);
-	if (c->ended)
+	if (c->ended || c->flushing) /* a flush ends it */
 		return;
 	ata_ok(c);
 	c->tf.status = ATA_S_DRDY;

@@ -85,6 +85,22 @@ unsigned atapi_mode_sense(struct ata_cmd *c)
 	return n;
 }
 
+/* The same behind a header of four bytes. */
+unsigned atapi_mode_sense6(struct ata_cmd *c)
+{
+	unsigned n = atapi_mode_sense(c);
+	u8 *p = c->reply, type = p[2];
+
+	if (!n)
+		return 0;
+	memmove(p + 4, p + 8, n - 8);
+	n -= 4;
+	memset(p, 0, 4);
+	p[0] = (u8)(n - 1);
+	p[1] = type;
+	return n;
+}
+
 /* ---- the medium ---- */
 
 static void put_address(u8 *p, u32 sector, bool msf)

@@ -18,6 +18,7 @@ struct ide_board {
 	struct bus *bus;
 	struct ram *ram;
 	struct irq_line irq[2]; /* of the channels */
+	u8 devfn;               /* where a PIIX3 has it; 0: the board has none, and it is a card's */
 };
 
 /* Put the drive (owned, also when it fails) at the first free place. slot: as pci_register(), of a new controller. */

@@ -13,6 +13,7 @@ static int new_drive(struct device **out, struct machine *m, const char *name, b
 		.bus = machine_bus(m),
 		.ram = machine_ram(m),
 		.irq = { machine_irq(m, LAYOUT_GSI_IDE1), machine_irq(m, LAYOUT_GSI_IDE2) },
+		.devfn = machine_kind(m) == MACHINE_PC ? LAYOUT_PIIX_IDE : 0,
 	};
 	struct ata_drive *d;
 	int r = ata_drive_new(&d, name, atapi, true, a, e);
@@ -36,11 +37,15 @@ static int new_cdrom(struct device **out, struct machine *m, const struct device
 
 static void boot_path(struct device *d, char *path, size_t bytes)
 {
-	snprintf(path, bytes, "/pci@i0cf8/ide@%x/drive@%x/disk@%x", pci_dev_of(d->on)->devfn >> 3, d->unit >> 1,
-		 d->unit & 1);
+	unsigned devfn = pci_dev_of(d->on)->devfn;
+	char at[8];
+
+	snprintf(at, sizeof(at), devfn & 7 ? "%x,%x" : "%x", devfn >> 3, devfn & 7);
+	snprintf(path, bytes, "/pci@i0cf8/ide@%s/drive@%x/disk@%x", at, d->unit >> 1, d->unit & 1);
 }
 
 const struct device_class ide_disk_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "ide-disk",
 	.field = "ide",
@@ -50,6 +55,7 @@ const struct device_class ide_disk_device_class = {
 };
 
 const struct device_class ide_cdrom_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "ide-cdrom",
 	.field = "ide",

@@ -281,7 +281,7 @@ static int ide_new(struct ide **out, const struct ide_board *b, int slot, struct
 			rc = map_channel(ch);
 	}
 	if (rc == 0)
-		rc = pci_register(b->pci, &h->pci, slot);
+		rc = b->devfn ? pci_register_at(b->pci, &h->pci, b->devfn) : pci_register(b->pci, &h->pci, slot);
 	if (rc < 0) {
 		life_free(&h->pci.dev);
 		return err_sys(e, -rc, "cannot put an IDE controller on the board");
@@ -292,8 +292,8 @@ static int ide_new(struct ide **out, const struct ide_board *b, int slot, struct
 
 static struct ide *find(struct pci_bus *bus)
 {
-	for (unsigned i = 0; i < PCI_SLOTS; i++) {
-		struct pci_dev *d = pci_bus_slot(bus, i);
+	for (unsigned i = 0; i < 256; i++) {
+		struct pci_dev *d = pci_bus_function(bus, (u8)i);
 		if (d && d->ops == &ops)
 			return container_of(d, struct ide, pci);
 	}

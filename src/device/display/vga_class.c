@@ -171,6 +171,7 @@ static int class_boot_mode(struct device *d, unsigned mode, struct boot_screen *
 }
 
 const struct device_class vga_device_class = {
+	.pci = true,
 	.rom = "/usr/share/seabios/vgabios-stdvga.bin",
 	.name = "vga",
 	.field = "vga",

@@ -336,6 +336,7 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 }
 
 const struct device_class e1000e_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.rom = "/usr/lib/ipxe/qemu/pxe-e1000e.rom",
 	.rom_uefi = "/usr/lib/ipxe/qemu/efi-e1000e.rom",
@@ -348,6 +349,7 @@ const struct device_class e1000e_device_class = {
 };
 
 const struct device_class e1000_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.rom = "/usr/lib/ipxe/qemu/pxe-e1000.rom",
 	.rom_uefi = "/usr/lib/ipxe/qemu/efi-e1000.rom",

@@ -410,6 +410,7 @@ static void boot_path(struct device *d, char *path, size_t bytes)
 }
 
 const struct device_class nvme_device_class = {
+	.pci = true,
 	.boot_path = boot_path,
 	.name = "nvme",
 	.field = "nvme",

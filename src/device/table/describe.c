@@ -45,8 +45,9 @@ static void class(unsigned i, const struct device_class *c)
 	text(c->field);
 	printf(",\n\t.help = ");
 	text(c->help);
-	printf(",\n\t.role = (enum device_role)%d,\n\t.standard = %d,\n\t.single = %d,\n\t.params = params%u,\n};\n",
-	       (int)c->role, c->standard, c->single, i);
+	printf(",\n\t.role = (enum device_role)%d,\n\t.standard = %d,\n\t.single = %d,\n\t.pci = %d,\n\t.params = "
+	       "params%u,\n};\n",
+	       (int)c->role, c->standard, c->single, c->pci, i);
 }
 
 int main(void)

@@ -14,6 +14,8 @@
 	DEVICE(nvme,           "nvme/nvme.c") \
 	DEVICE(ide_disk,       "ata/ide_class.c") \
 	DEVICE(ide_cdrom,      "ata/ide_class.c") \
+	DEVICE(virtio_scsi_disk, "virtio/virtio_scsi_class.c") \
+	DEVICE(virtio_scsi_cdrom, "virtio/virtio_scsi_class.c") \
 	DEVICE(virtio_net,     "virtio/virtio_net.c") \
 	DEVICE(e1000e,         "e1000/e1000.c") \
 	DEVICE(e1000,          "e1000/e1000.c") \

@@ -320,6 +320,7 @@ static const struct device_param params[] = {
 };
 
 const struct device_class xhci_device_class = {
+	.pci = true,
 	.name = "xhci",
 	.help = N_("USB 3 controller with a keyboard and a tablet, for systems without virtio drivers"),
 	.params = params,

@@ -40,12 +40,15 @@ void virtio_set_status(struct virtio_dev *d, u8 status)
 	}
 	/* NEEDS_RESET is ours to set; a driver may only add bits. */
 	status = (u8)(old | (status & ~VIRTIO_S_NEEDS_RESET));
+	/* 3.1.2: the legacy interface has no FEATURES_OK. */
+	if (d->legacy)
+		status &= (u8)~VIRTIO_S_FEATURES_OK;
 	if ((status & ~old) & VIRTIO_S_FEATURES_OK) {
 		/* 2.2.2: refuse what was not offered; 6.1: modern drivers only */
 		if ((d->features & ~d->features_offered) || !virtio_has(d, VIRTIO_F_VERSION_1))
 			status &= (u8)~VIRTIO_S_FEATURES_OK;
 	}
-	if (((status & ~old) & VIRTIO_S_DRIVER_OK) && !(status & VIRTIO_S_FEATURES_OK)) {
+	if (((status & ~old) & VIRTIO_S_DRIVER_OK) && !d->legacy && !(status & VIRTIO_S_FEATURES_OK)) {
 		virtio_broken(d, N_("DRIVER_OK before FEATURES_OK"));
 		return;
 	}
@@ -61,6 +64,7 @@ void virtio_reset(struct virtio_dev *d)
 		d->cls->reset(d);
 	d->resetting--;
 	d->status = 0;
+	d->legacy = false;
 	d->features = 0;
 	d->again = 0;
 	for (unsigned q = 0; q < d->nqueues; q++)

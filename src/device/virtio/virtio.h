@@ -37,6 +37,7 @@
 #define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_RNG 4
 #define VIRTIO_ID_BALLOON 5
+#define VIRTIO_ID_SCSI 8
 #define VIRTIO_ID_GPU 16
 #define VIRTIO_ID_INPUT 18
 #define VIRTIO_ID_VSOCK 19
@@ -110,6 +111,7 @@ struct virtio_dev {
 	u8 status;
 	unsigned resetting; /* in cls->reset */
 	bool frozen;        /* quiesced: no chains are given */
+	bool legacy;        /* its driver uses the interface from before VIRTIO 1.0, until it resets the device */
 	unsigned nqueues;   /* at most 64 */
 	struct virtio_queue *queue;
 	u32 cfg_generation;
@@ -132,8 +134,9 @@ struct virtio_dev {
 		const u8 *image; /* NULL: none on this host */
 		size_t bytes;
 		u64 room;
-	} rom;      /* of its PCI function, room 0: none; for virtio_pci_add(), the caller's */
-	void *impl; /* the device's own */
+	} rom;             /* of its PCI function, room 0: none; for virtio_pci_add(), the caller's */
+	bool transitional; /* the same: it has the legacy interface, too (virtio_legacy.c) */
+	void *impl;        /* the device's own */
 };
 
 /* Begins a visit. A vCPU's thread uses the second, and waits while the loop waits. */

@@ -237,12 +237,12 @@ static int new_balloon(struct device **out, struct machine *m, const struct devi
 	struct virtio_dev *d;
 	int r = virtio_balloon_new(&d, machine_ram(m), machine_loop(m), e);
 
-	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return r < 0 ? r : virtio_add(m, d, a, out, e);
 }
 
 static void target(struct device *d, u64 bytes)
 {
-	virtio_balloon_target(virtio_pci_dev(d), bytes);
+	virtio_balloon_target(virtio_of(d), bytes);
 }
 
 const struct device_class virtio_balloon_device_class = {

@@ -195,11 +195,12 @@ static int new_disk(struct device **out, struct machine *m, const struct device_
 	struct virtio_dev *d;
 	int r = virtio_blk_new(&d, machine_ram(m), machine_loop(m), a->blk, queues, a->serial, e);
 
-	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return r < 0 ? r : virtio_add(m, d, a, out, e);
 }
 
 static const struct device_param params[] = {
 	{ "queues", "N", N_("request queues; default one for each CPU, at most 4"), DEVICE_NUMBER, 1, QUEUES_MAX },
+	VIRTIO_PARAM_LEGACY(N_("systems and firmware from before VIRTIO 1.0 can use it, too")),
 	{ NULL },
 };
 

@@ -136,7 +136,7 @@ static int new_console(struct device **out, struct machine *m, const struct devi
 	struct virtio_dev *d;
 	int r = virtio_console_new(&d, machine_ram(m), machine_loop(m), a->chr, e);
 
-	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return r < 0 ? r : virtio_add(m, d, a, out, e);
 }
 
 const struct device_class virtio_console_device_class = {

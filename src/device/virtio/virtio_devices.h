@@ -12,14 +12,27 @@
 struct blk;             /* block/block.h */
 struct chr;             /* device/chr.h */
 struct device;          /* machine/device.h */
+struct device_args;     /* device/class.h */
 struct device_listener; /* device/class.h */
+struct machine;         /* machine/machine.h */
 struct loop;            /* base/loop.h */
 struct pci_bus;         /* machine/pci.h */
 struct ram;             /* base/ram.h */
 struct virtio_dev;
 
+/* Puts d, which it owns from then on, also on failure, onto the board, which ends it: with what a says of that. */
+int virtio_add(struct machine *m, struct virtio_dev *d, const struct device_args *a, struct device **out,
+	       struct err *e);
+/* What virtio_add() put there. */
+struct virtio_dev *virtio_of(struct device *d);
+/* A parameter of classes whose kind is as old as the legacy interface (virtio_legacy.c). */
+#define VIRTIO_PARAM_LEGACY(help) \
+	{ \
+		"legacy", "on|off", help, DEVICE_SWITCH, 0, 0 \
+	}
+
 /*
- * Virtio over PCI, modern only (virtio_pci.c). Owns d from then on, also on failure; the bus owns the function. slot
+ * Virtio over PCI (virtio_pci.c). Owns d from then on, also on failure; the bus owns the function. slot
  * -1: the next free one. *out, which may be NULL: the function.
  */
 int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct device **out, struct err *e);

@@ -308,7 +308,7 @@ static int new_fs(struct device **out, struct machine *m, const struct device_ar
 {
 	struct virtio_dev *d = virtio_fs_new(machine_ram(m), machine_loop(m), a->fd, a->tag);
 
-	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return virtio_add(m, d, a, out, e);
 }
 
 const struct device_class virtio_fs_device_class = {

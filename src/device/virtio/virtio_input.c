@@ -317,13 +317,12 @@ int virtio_input_point(struct virtio_dev *d, unsigned x, unsigned y, int wheel, 
 
 static int new_keyboard(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
 {
-	return virtio_pci_add(machine_pci(m), virtio_input_new(machine_ram(m), machine_loop(m), false), a->slot, out,
-			      e);
+	return virtio_add(m, virtio_input_new(machine_ram(m), machine_loop(m), false), a, out, e);
 }
 
 static int new_tablet(struct device **out, struct machine *m, const struct device_args *a, struct err *e)
 {
-	return virtio_pci_add(machine_pci(m), virtio_input_new(machine_ram(m), machine_loop(m), true), a->slot, out, e);
+	return virtio_add(m, virtio_input_new(machine_ram(m), machine_loop(m), true), a, out, e);
 }
 
 static int class_keys(struct device *d, const u16 *keys, unsigned n)

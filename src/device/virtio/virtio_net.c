@@ -54,13 +54,14 @@ enum { RXQ, TXQ };
 #define HDR_F_DATA_VALID 2
 #define HDR_GSO_NONE 0
 
-/* 5.1.6; num_buffers is always there in a modern device. */
+/* 5.1.6; num_buffers is always there in a modern device, and in an old one with MRG_RXBUF. */
 struct hdr {
 	u8 flags, gso_type;
 	u16 hdr_len, gso_size, csum_start, csum_offset, num_buffers;
 };
 _Static_assert(sizeof(struct hdr) == 12, "virtio_net_hdr");
 
+#define HDR_BYTES_LEGACY offsetof(struct hdr, num_buffers)
 #define ETHERNET_MAX 18                        /* of a frame beside its payload: the header, with a tag */
 #define RX_BATCH 64                            /* frames a turn of the loop */
 #define FRAME_WORK(bytes) (100 + (bytes) / 16) /* a system call, a copy or two, perhaps a checksum */
@@ -90,6 +91,12 @@ struct vnet {
 	struct virtio_chain rx[MERGE_MAX];
 	u32 written[MERGE_MAX];
 };
+
+static size_t hdr_bytes(const struct vnet *n)
+{
+	return virtio_has(n->d, VIRTIO_F_VERSION_1) || virtio_has(n->d, F_MRG_RXBUF) ? sizeof(struct hdr)
+										     : HDR_BYTES_LEGACY;
+}
 
 static void forget_frame(struct vnet *n)
 {
@@ -171,7 +178,7 @@ static bool finish_checksum(struct vnet *n, const struct hdr *h, size_t bytes)
 
 	if (start >= bytes || at + 2 > bytes)
 		return false;
-	virtio_chain_read(&n->tx, sizeof(*h), n->tx_copy, bytes);
+	virtio_chain_read(&n->tx, hdr_bytes(n), n->tx_copy, bytes);
 	u16 sum = checksum(n->tx_copy + start, bytes - start);
 	/* 0 means "none" to UDP, and all ones are the same number. */
 	st_le16(n->tx_copy + at, sum ? sum : 0xffff);
@@ -184,11 +191,11 @@ static bool send_chain(struct vnet *n)
 	struct iovec iov[VIRTIO_CHAIN_MAX];
 	struct msghdr mh = { .msg_iov = iov };
 	struct hdr h;
-	size_t skip = sizeof(h);
+	size_t head = hdr_bytes(n), skip = head;
 
-	if (!(n->cfg[6] & STATUS_LINK_UP) || virtio_chain_read(&n->tx, 0, &h, sizeof(h)) != sizeof(h))
+	if (!(n->cfg[6] & STATUS_LINK_UP) || virtio_chain_read(&n->tx, 0, &h, head) != head)
 		return true;
-	u64 bytes = n->tx.out_bytes - sizeof(h);
+	u64 bytes = n->tx.out_bytes - head;
 	if (bytes < NET_FRAME_MIN || bytes > NET_FRAME_MAX || h.gso_type != HDR_GSO_NONE)
 		return true;
 	if (h.flags & HDR_F_NEEDS_CSUM && virtio_has(n->d, F_CSUM)) {
@@ -249,7 +256,7 @@ static enum deliver deliver(struct vnet *n)
 
 	while (done < bytes) {
 		struct virtio_chain *ch = &n->rx[nch];
-		size_t head = nch ? 0 : sizeof(h);
+		size_t head = nch ? 0 : hdr_bytes(n);
 
 		if (nch == most || !virtio_pop(n->d, RXQ, ch)) {
 			bool small = nch == most;
@@ -267,7 +274,7 @@ static enum deliver deliver(struct vnet *n)
 		n->written[nch++] = (u32)(head + k);
 	}
 	h.num_buffers = (u16)nch;
-	virtio_chain_write(&n->rx[0], 0, &h, sizeof(h));
+	virtio_chain_write(&n->rx[0], 0, &h, hdr_bytes(n));
 	virtio_push_batch(n->d, RXQ, n->rx, n->written, nch);
 	return DELIVERED;
 }
@@ -490,13 +497,18 @@ static int new_card(struct device **out, struct machine *m, const struct device_
 	virtio_net_set_checked(d, a->checked);
 	virtio_net_listen(d, &a->listener);
 	d->rom = (struct virtio_rom){ a->rom, a->rom_bytes, a->rom_room };
-	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return virtio_add(m, d, a, out, e);
 }
 
 static void boot_path(struct device *d, char *path, size_t bytes)
 {
 	snprintf(path, bytes, "/pci@i0cf8/ethernet@%x/ethernet-phy@0", pci_dev_of(d)->devfn >> 3);
 }
+
+static const struct device_param params[] = {
+	VIRTIO_PARAM_LEGACY(N_("systems and firmware from before VIRTIO 1.0 can use it, too")),
+	{ NULL },
+};
 
 const struct device_class virtio_net_device_class = {
 	.boot_path = boot_path,
@@ -505,5 +517,6 @@ const struct device_class virtio_net_device_class = {
 	.field = "virtio",
 	.help = N_("paravirtual network card"),
 	.role = DEVICE_NIC,
+	.params = params,
 	.new = new_card,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio_pci.c - virtio over PCI, modern only (VIRTIO 1.1, 4.1), MSI-X with a vector a queue.
+ * virtio_pci.c - virtio over PCI (VIRTIO 1.1, 4.1), MSI-X with a vector a queue.
  *
  * Theory: BAR 0 holds the four register blocks, a page each; BAR 1 the MSI-X table. Vendor
  * capabilities point at the blocks; one more, VIRTIO_PCI_CAP_PCI_CFG, lets firmware reach them
@@ -8,6 +8,8 @@
  *
  *   BAR 0   0x0000 common configuration    0x1000 ISR
  *           0x2000 device configuration    0x3000 notifications, 4 bytes a queue
+ *
+ * A transitional function has the legacy interface in BAR 0 (virtio_legacy.c), and those blocks in BAR 2.
  *
  * What the fields of the common configuration do is in virtio_pci_common.c.
  *
@@ -64,7 +66,17 @@ static void irq_config(struct virtio_dev *d)
 	raise_irq(v, v->msix_config, ISR_CONFIG);
 }
 
-/* ---- BAR 0 ---- */
+u8 virtio_pci_isr_read(struct virtio_pci *v)
+{
+	u8 isr = v->isr;
+
+	v->isr = 0;
+	if (isr)
+		pci_intx(&v->pci, false);
+	return isr;
+}
+
+/* ---- the register blocks ---- */
 
 static u64 bar_read(void *dev, u64 off, unsigned bytes)
 {
@@ -78,13 +90,8 @@ static u64 bar_read(void *dev, u64 off, unsigned bytes)
 		val = virtio_pci_common_read(v, in, bytes);
 		break;
 	case OFF_ISR:
-		if (in == 0) { /* 4.1.4.5: reading clears and lowers the wire */
-			val = v->isr;
-			if (v->isr) {
-				v->isr = 0;
-				pci_intx(&v->pci, false);
-			}
-		}
+		if (in == 0)
+			val = virtio_pci_isr_read(v);
 		break;
 	case OFF_DEVICE:
 		if (in < d->cls->cfg_bytes && d->cls->cfg_read) {
@@ -132,14 +139,14 @@ static const struct io_ops bar_ops = { bar_read, bar_write };
 
 /* ---- configuration space ---- */
 
-/* What the PCI_CFG capability asks for (4.1.4.7): false when it is not a sound access to BAR 0. */
+/* What the PCI_CFG capability asks for (4.1.4.7): false when it is not a sound access to those blocks. */
 static bool pci_cfg_window(const struct virtio_pci *v, u64 *off, unsigned *bytes)
 {
 	const u8 *c = v->pci.cfg + v->pci_cfg_cap;
 
 	*off = ld_le32(c + 8);
 	*bytes = ld_le32(c + 12);
-	return c[4] == 0 && (*bytes == 1 || *bytes == 2 || *bytes == 4) && *off % *bytes == 0 && *off < BAR_BYTES;
+	return c[4] == v->bar && (*bytes == 1 || *bytes == 2 || *bytes == 4) && *off % *bytes == 0 && *off < BAR_BYTES;
 }
 
 static bool covers_data(const struct virtio_pci *v, unsigned off, unsigned bytes)
@@ -199,7 +206,17 @@ static void life_resume(struct device *dev)
 static int life_state(struct device *dev, struct state_file *s, struct err *e)
 {
 	struct virtio_pci *v = of(dev);
-	int r = state_section(s, "virtio", v->pci.devfn, 1, e);
+	int r = 0;
+
+	if (v->vdev->transitional) {
+		r = state_section(s, "virtio-legacy", v->pci.devfn, 1, e);
+		if (r < 0)
+			return r;
+		state_bool(s, &v->vdev->legacy);
+		r = state_end(s, e);
+	}
+	if (r == 0)
+		r = state_section(s, "virtio", v->pci.devfn, 1, e);
 
 	if (r < 0)
 		return r;
@@ -210,6 +227,8 @@ static int life_state(struct device *dev, struct state_file *s, struct err *e)
 	state_u16(s, &v->q_sel);
 	state_u8(s, &v->isr);
 	virtio_state(v->vdev, s);
+	if (v->vdev->legacy)
+		v->vdev->features &= virtio_legacy_features(v->vdev);
 	virtio_unlock(v->vdev);
 	return state_end(s, e);
 }
@@ -244,7 +263,7 @@ static unsigned add_vcap(struct virtio_pci *v, u8 type, u32 off, u32 len, unsign
 
 	c[2] = (u8)(16 + extra);
 	c[3] = type;
-	c[4] = 0; /* BAR */
+	c[4] = (u8)v->bar;
 	st_le32(c + 8, off);
 	st_le32(c + 12, len);
 	return at;
@@ -256,6 +275,7 @@ static u32 class_of(u16 id)
 	case VIRTIO_ID_NET:
 		return 0x020000;
 	case VIRTIO_ID_BLOCK:
+	case VIRTIO_ID_SCSI:
 		return 0x010000;
 	case VIRTIO_ID_CONSOLE:
 		return 0x078000;
@@ -268,28 +288,45 @@ static u32 class_of(u16 id)
 	}
 }
 
+/* A power of two; PCI allows 256 (3.0, 6.2.5.1). */
+static u64 legacy_bytes(const struct virtio_dev *d)
+{
+	u64 n = 32;
+
+	while (n < VIRTIO_LEGACY_BYTES + d->cls->cfg_bytes)
+		n *= 2;
+	return n;
+}
+
 int virtio_pci_add(struct pci_bus *bus, struct virtio_dev *d, int slot, struct device **out, struct err *e)
 {
 	struct virtio_pci *v = xcalloc(1, sizeof(*v));
 
-	must(d->nqueues < BLOCK_BYTES / NOTIFY_MULT);
+	must(d->nqueues < BLOCK_BYTES / NOTIFY_MULT && (!d->transitional || virtio_legacy_id(d->cls->id)));
 	v->vdev = d;
 	v->vectors = MIN(d->nqueues + 1, PCI_MSIX_MAX);
 	v->msix_config = VIRTIO_NO_VECTOR;
-	pci_dev_init(&v->pci, &pci_ops, d->cls->name, PCI_VENDOR_VIRTIO, (u16)(PCI_DEVICE_MODERN + d->cls->id),
-		     class_of(d->cls->id) << 8 | 1);
+	/* 4.1.2.1: a transitional function's revision is 0, and its subsystem says what it is. */
+	u16 modern = (u16)(PCI_DEVICE_MODERN + d->cls->id);
+	pci_dev_init(&v->pci, &pci_ops, d->cls->name, PCI_VENDOR_VIRTIO,
+		     d->transitional ? virtio_legacy_id(d->cls->id) : modern,
+		     class_of(d->cls->id) << 8 | !d->transitional);
 	st_le16(v->pci.cfg + 0x2c, PCI_VENDOR_VIRTIO);
-	st_le16(v->pci.cfg + 0x2e, (u16)(PCI_DEVICE_MODERN + d->cls->id));
+	st_le16(v->pci.cfg + 0x2e, d->transitional ? d->cls->id : modern);
 	v->pci.cfg[0x3d] = 1; /* INTA */
-	pci_add_bar(&v->pci, 0, BAR_BYTES, false, &bar_ops, v);
-	pci_add_doorbells(&v->pci, 0, OFF_NOTIFY, NOTIFY_MULT, d->nqueues);
+	if (d->transitional) {
+		v->bar = 2;
+		pci_add_io_bar(&v->pci, 0, legacy_bytes(d), &virtio_legacy_ops, v);
+	}
+	pci_add_bar(&v->pci, v->bar, BAR_BYTES, false, &bar_ops, v);
+	pci_add_doorbells(&v->pci, v->bar, OFF_NOTIFY, NOTIFY_MULT, d->nqueues);
 	/* The selectors; what they select is only seen through other fields. */
 	static const struct io_latch selects[] = { { .off = 0, .bytes = 4 },
 						   { .off = 8, .bytes = 4 },
 						   { .off = 22, .bytes = 2 } };
 	for (unsigned i = 0; i < ARRAY_LEN(selects); i++) {
 		v->selects[i] = selects[i];
-		pci_add_latch(&v->pci, 0, &v->selects[i]);
+		pci_add_latch(&v->pci, v->bar, &v->selects[i]);
 	}
 	pci_add_msix(&v->pci, 1, v->vectors);
 	add_vcap(v, VCAP_COMMON, OFF_COMMON, VIRTIO_PCI_COMMON_BYTES, 0);

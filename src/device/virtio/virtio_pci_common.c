@@ -104,8 +104,7 @@ static u32 field_read(struct virtio_pci *v, enum field f)
 	}
 }
 
-/* 4.1.5.1.2.1: a vector that cannot be mapped reads back as NO_VECTOR */
-static u16 vector_for(const struct virtio_pci *v, u32 val)
+u16 virtio_pci_vector_for(const struct virtio_pci *v, u32 val)
 {
 	return (u16)(val < v->vectors ? val : VIRTIO_NO_VECTOR);
 }
@@ -123,10 +122,7 @@ void virtio_pci_status_write(struct virtio_pci *v, u8 status)
 	v->dev_feat_sel = v->drv_feat_sel = 0;
 	v->msix_config = VIRTIO_NO_VECTOR;
 	v->q_sel = 0;
-	if (v->isr) {
-		v->isr = 0;
-		pci_intx(&v->pci, false);
-	}
+	virtio_pci_isr_read(v);
 }
 
 static void field_write(struct virtio_pci *v, enum field f, u32 val)
@@ -147,7 +143,7 @@ static void field_write(struct virtio_pci *v, enum field f, u32 val)
 			set_half(&d->features, v->drv_feat_sel, val);
 		return;
 	case F_MSIX_CONFIG:
-		v->msix_config = vector_for(v, val);
+		v->msix_config = virtio_pci_vector_for(v, val);
 		return;
 	case F_STATUS:
 		virtio_pci_status_write(v, (u8)val);
@@ -161,7 +157,7 @@ static void field_write(struct virtio_pci *v, enum field f, u32 val)
 	if (!vq)
 		return;
 	if (f == F_Q_VECTOR) {
-		vq->vector = vector_for(v, val);
+		vq->vector = virtio_pci_vector_for(v, val);
 		return;
 	}
 	if (vq->ready) /* the rest is fixed once the queue runs */

@@ -63,7 +63,8 @@ static void store16(u8 *p, u16 v)
 static bool queue_live(struct virtio_dev *d, unsigned q, struct rings *r)
 {
 	must(q < d->nqueues);
-	if (!(d->status & VIRTIO_S_DRIVER_OK) || (d->status & (VIRTIO_S_NEEDS_RESET | VIRTIO_S_FAILED)) ||
+	/* 3.1.2: the legacy interface's drivers may begin before DRIVER_OK. */
+	if (!(d->status & VIRTIO_S_DRIVER_OK || d->legacy) || (d->status & (VIRTIO_S_NEEDS_RESET | VIRTIO_S_FAILED)) ||
 	    d->resetting || !d->queue[q].ready)
 		return false;
 	if (rings_get(d, &d->queue[q], r))

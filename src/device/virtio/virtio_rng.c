@@ -65,12 +65,18 @@ static int new_rng(struct device **out, struct machine *m, const struct device_a
 	struct virtio_dev *d;
 	int r = virtio_rng_new(&d, machine_ram(m), machine_loop(m), e);
 
-	return r < 0 ? r : virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return r < 0 ? r : virtio_add(m, d, a, out, e);
 }
+
+static const struct device_param params[] = {
+	VIRTIO_PARAM_LEGACY(N_("systems and firmware from before VIRTIO 1.0 can use it, too")),
+	{ NULL },
+};
 
 const struct device_class virtio_rng_device_class = {
 	.name = "virtio-rng",
 	.help = N_("random numbers from the host; every machine has one, more can be added"),
 	.standard = true,
+	.params = params,
 	.new = new_rng,
 };

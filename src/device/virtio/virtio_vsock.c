@@ -225,7 +225,7 @@ static int new_vsock(struct device **out, struct machine *m, const struct device
 {
 	struct virtio_dev *d = virtio_vsock_new(machine_ram(m), machine_loop(m), a->cid, a->listen_fd, a->fd);
 
-	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
+	return virtio_add(m, d, a, out, e);
 }
 
 const struct device_class virtio_vsock_device_class = {

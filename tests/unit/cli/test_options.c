@@ -15,7 +15,7 @@ static char dir[] = "/tmp/mica-test-options-XXXXXX";
 /* Parse words separated by '|', so that a word may have blanks. */
 static int parse(struct run_opts *o, const char *line, struct err *e)
 {
-	char *argv[40] = { xstrdup("run") }, *save = NULL;
+	char *argv[48] = { xstrdup("run") }, *save = NULL;
 	auto_free char *copy = xstrdup(line);
 	int argc = 1;
 
@@ -38,7 +38,7 @@ static void test_all(void **state)
 	    "serial=x|--disk|d,snapshot=on,queues=2,direct=on,format=raw,bus=virtio,id=data|"
 	    "--net|user,hostfwd=tcp::2222-:22,mac=02:00:00:00:00:01,model=virtio|--device|virtio-rng,id=dice|"
 	    "--cpus|4|--memory|64m|--cpu|host|--engine|soft,translate=exact,heat=7,cache=300K,direct=off|--irqchip|"
-	    "kernel|--console|unix:/tmp/c|--virtio-console|pty|"
+	    "kernel|--console|unix:/tmp/c|--serial2|unix:/tmp/s|--virtio-console|pty|--machine|pc|"
 	    "--no-reboot|--debug-exit|--name|web|--control|/tmp/ctl|--trace|exc,intr|--stats|--verbose",
 	    &e);
 
@@ -64,6 +64,7 @@ static void test_all(void **state)
 	assert_string_equal(o.cfg.devices[0].id, "dice");
 	assert_string_equal(o.cfg.nets[0].mac, "02:00:00:00:00:01");
 	assert_int_equal(o.cfg.cpus, 4);
+	assert_string_equal(o.cfg.machine, "pc");
 	assert_int_equal(o.cfg.memory_bytes, 64 * MIB);
 	assert_string_equal(o.cfg.cpu, "host");
 	assert_string_equal(o.cfg.engine, "soft");
@@ -73,6 +74,8 @@ static void test_all(void **state)
 	assert_int_equal(o.console, CONSOLE_UNIX);
 	assert_string_equal(o.cfg.console_path, "/tmp/c");
 	assert_int_equal(o.virtio_console, CONSOLE_PTY);
+	assert_int_equal(o.serial2, CONSOLE_UNIX);
+	assert_string_equal(o.cfg.serial2_path, "/tmp/s");
 	assert_true(o.cfg.no_reboot && o.cfg.debug_exit && o.cfg.stats && o.cfg.verbose);
 	assert_string_equal(o.cfg.name, "web");
 	assert_string_equal(o.cfg.control_path, "/tmp/ctl");
@@ -153,11 +156,11 @@ static void test_refused(void **state)
 		{ "--disk|d,serial=012345678901234567890", "--disk: serial=012345678901234567890 is too long" },
 		{ "--disk|d,bus=sata", "--disk: bus=sata is not known; there is: virtio" },
 		{ "--disk|d,queues=33", "--disk: queues=33: write a number from 1 to 32" },
-		{ "--disk|d,cache=none", "serial=, id=, bus=, queues= (a comma" },
+		{ "--disk|d,cache=none", "serial=, id=, bus=, queues=, legacy= (a comma" },
 		{ "--disk|d,id=0", "--disk: id=0: write a letter" },
 		{ "--net|user,model=rtl", "--net: model=rtl is not known; there is: virtio" },
 		{ "--device|tape", "--device: 'tape' is no device that can be added; there is: virtio-rng" },
-		{ "--device|virtio-rng,rate=1", "--device: 'rate=1' is not known; virtio-rng takes nothing" },
+		{ "--device|virtio-rng,rate=1", "--device: 'rate=1' is not known; virtio-rng takes legacy=on|off" },
 		{ "--device|virtio-rng,id=a|--device|virtio-rng,id=a", "two devices are called 'a'" },
 		{ "--net|tap", "--net: 'tap' is not known" },
 		{ "--net|user,foo=1", "--net: 'foo=1' is not known" },
@@ -165,6 +168,8 @@ static void test_refused(void **state)
 		{ "--net|none|--net|user", "--net: none and user exclude" },
 		{ "--console|tty", "--console: 'tty' is not known; write stdio" },
 		{ "--console|unix:", "--console: 'unix:' is not known" },
+		{ "--machine|apple2", "--machine: 'apple2' is not known; write q35, pc or micro" },
+		{ "--serial2|stdio", "--serial2: 'stdio' is not known; write pty" },
 		{ "--virtio-console|stdio", "--virtio-console: 'stdio' is not known; write pty" },
 		{ "--trace|all", "--trace: 'all' is not known" },
 		{ "--name|", "--name: needs a value" },

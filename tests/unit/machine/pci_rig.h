@@ -6,6 +6,7 @@
 #ifndef MICA_TEST_PCI_RIG_H
 #define MICA_TEST_PCI_RIG_H
 
+#include "machine/board_kind.h"
 #include "machine/bus.h"
 #include "machine/layout.h"
 #include "machine/pci.h"
@@ -43,13 +44,18 @@ static inline void pci_rig_wire(void *opaque, unsigned gsi, bool level)
 		r->on_wire(r->opaque, gsi, level);
 }
 
-static inline void pci_rig_up(struct pci_rig *r)
+static inline void pci_rig_up_on(struct pci_rig *r, enum machine_kind kind)
 {
 	struct msi_target msi = { .send = pci_rig_msi, .opaque = r };
 
 	memset(r, 0, sizeof(*r));
 	r->bus = bus_new();
-	r->pci = pci_bus_new(r->bus, &msi, pci_rig_wire, r);
+	r->pci = pci_bus_new(board_kind(kind), r->bus, &msi, pci_rig_wire, r);
+}
+
+static inline void pci_rig_up(struct pci_rig *r)
+{
+	pci_rig_up_on(r, MACHINE_Q35);
 }
 
 static inline void pci_rig_down(struct pci_rig *r)

@@ -10,6 +10,7 @@
 
 #include "machine/acpi.h"
 #include "machine/aml.h"
+#include "machine/board_kind.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
 
@@ -17,26 +18,36 @@
 
 static struct ram *ram;
 
+static int write_board(enum machine_kind kind, unsigned ncpus, unsigned has, struct err *e)
+{
+	const struct acpi_board b = {
+		.kind = board_kind(kind), .ncpus = ncpus, .has = has, .nslots = kind == MACHINE_MICRO ? 3 : 0
+	};
+
+	return acpi_write_tables(ram, &b, e);
+}
+
 static int setup(void **unused)
 {
 	struct err e;
 
 	if (ram_new(&ram, 4 * MIB, &e) < 0)
 		return -1;
-	return acpi_write_tables(ram, NCPUS, 0, &e);
+	return write_board(MACHINE_Q35, NCPUS, 0, &e);
 }
 
 /* With all that a machine may have besides. */
 static int setup_all(void **unused)
 {
-	const unsigned all = MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION | MACHINE_TPM;
+	const unsigned all =
+	    MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION | MACHINE_TPM | MACHINE_SERIAL2;
 
-	return acpi_write_tables(ram, NCPUS, all, NULL);
+	return write_board(MACHINE_Q35, NCPUS, all, NULL);
 }
 
 static int teardown_all(void **unused)
 {
-	return acpi_write_tables(ram, NCPUS, 0, NULL);
+	return write_board(MACHINE_Q35, NCPUS, 0, NULL);
 }
 
 static int teardown(void **unused)
@@ -173,10 +184,10 @@ static void test_limits(void **unused)
 {
 	struct err e;
 
-	assert_int_equal(acpi_write_tables(ram, 0, 0, &e), -EINVAL);
-	assert_int_equal(acpi_write_tables(ram, 256, 0, &e), -EINVAL);
-	assert_int_equal(acpi_write_tables(ram, 255, 0, &e), 0);
-	assert_int_equal(acpi_write_tables(ram, NCPUS, 0, &e), 0);
+	assert_int_equal(write_board(MACHINE_Q35, 0, 0, &e), -EINVAL);
+	assert_int_equal(write_board(MACHINE_Q35, 256, 0, &e), -EINVAL);
+	assert_int_equal(write_board(MACHINE_Q35, 255, 0, &e), 0);
+	assert_int_equal(write_board(MACHINE_Q35, NCPUS, 0, &e), 0);
 }
 
 /* PkgLength at each border of its encodings, decoded as the specification says. */
@@ -239,14 +250,15 @@ static void test_parts(void **unused)
 }
 
 /* Disassemble, compile again: iasl must find no fault and the bytes must be the same. */
-static void test_iasl(void **unused)
+/* Its text; the caller's to free. */
+static char *disassemble(void)
 {
 	char dir[] = "/tmp/mica-acpi-XXXXXX", cmd[256], path[64];
 	gpa_t dsdt = ld_le64(at(find_table("FACP", true) + 140));
 	u32 bytes = ld_le32(at(dsdt + 4));
 
 	if (system("command -v iasl >/dev/null 2>&1") != 0)
-		skip();
+		skip(); /* does not return */
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/dsdt.aml", dir);
 	{
@@ -262,11 +274,18 @@ static void test_iasl(void **unused)
 	snprintf(path, sizeof(path), "%s/log", dir);
 	auto_free char *log = slurp(path);
 	snprintf(path, sizeof(path), "%s/dsdt.dsl", dir);
-	auto_free char *dsl = slurp(path);
+	char *dsl = slurp(path);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	must(system(cmd) == 0);
 	if (rc != 0 || strstr(dsl, "Error"))
 		fail_msg("iasl is not content:\n%s", log);
+	return dsl;
+}
+
+static void test_iasl(void **unused)
+{
+	auto_free char *dsl = disassemble();
+
 	assert_non_null(strstr(dsl, "Name (\\_S5, Package (0x04)"));
 	assert_non_null(strstr(dsl, "Device (PCI0)"));
 	assert_non_null(strstr(dsl, "EisaId (\"PNP0501\")"));
@@ -283,6 +302,43 @@ static void test_iasl(void **unused)
 	}
 }
 
+/* The board for old systems: a bus without PCI Express, four wires, steered to lines in any case. */
+static void test_pc(void **unused)
+{
+	const unsigned all = MACHINE_SCREEN | MACHINE_KEYBOARD | MACHINE_HPET | MACHINE_GENERATION | MACHINE_SERIAL2;
+
+	assert_int_equal(write_board(MACHINE_PC, NCPUS, all, NULL), 0);
+	auto_free char *dsl = disassemble();
+	assert_int_equal(teardown_all(NULL), 0);
+	assert_non_null(strstr(dsl, "EisaId (\"PNP0A03\")"));
+	assert_null(strstr(dsl, "PNP0A08"));
+	assert_null(strstr(dsl, "PNP0C02")); /* who claims the range of MCFG */
+	assert_non_null(strstr(dsl, "Device (ISA)"));
+	assert_non_null(strstr(dsl, "OperationRegion (RTS, PCI_Config, 0x60, 0x04)"));
+	assert_non_null(strstr(dsl, "Device (LNKD)"));
+	assert_null(strstr(dsl, "LNKE"));
+	assert_null(strstr(dsl, "PRTA"));
+	assert_non_null(strstr(dsl, "Device (COM2)"));
+}
+
+/* No PCI: devices in slots. */
+static void test_micro(void **unused)
+{
+	assert_int_equal(write_board(MACHINE_MICRO, NCPUS, 0, NULL), 0);
+	auto_free char *dsl = disassemble();
+	assert_int_equal(teardown_all(NULL), 0);
+	assert_null(strstr(dsl, "PCI0"));
+	assert_null(strstr(dsl, "LNKA"));
+	assert_non_null(strstr(dsl, "EisaId (\"PNP0501\")"));
+	char *last = strstr(dsl, "Device (VR02)");
+	assert_non_null(last);
+	assert_non_null(strstr(last, "\"LNRO0005\""));
+	assert_non_null(strstr(last, "0xD0002000,"));
+	assert_non_null(strstr(last, "Interrupt (ResourceConsumer, Level, ActiveHigh, Shared"));
+	assert_non_null(strstr(last, "0x00000012,"));
+	assert_null(strstr(dsl, "VR03"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +349,8 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_pkg_length),
 		cmocka_unit_test(test_iasl),
+		cmocka_unit_test(test_pc),
+		cmocka_unit_test(test_micro),
 		cmocka_unit_test_setup_teardown(test_iasl, setup_all, teardown_all),
 		cmocka_unit_test_setup_teardown(test_parts, setup_all, teardown_all),
 	};

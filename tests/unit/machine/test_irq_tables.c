@@ -3,6 +3,7 @@
  * test_irq_tables.c - $PIR and the MultiProcessor table: found as a guest finds them, and what they say of each slot
  * and pin is where the interrupt really arrives.
  */
+#include "machine/board_kind.h"
 #include "machine/irq_tables.h"
 #include "machine/layout.h"
 #include "machine/lpc.h"
@@ -24,7 +25,7 @@ static int setup(void **unused)
 
 	if (ram_new(&ram, 4 * MIB, &e) < 0)
 		return -1;
-	return irq_tables_write(ram, NCPUS, &e);
+	return irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, &e);
 }
 
 static int teardown(void **unused)
@@ -168,22 +169,24 @@ static void on_line(void *opaque, unsigned irq, bool level)
 }
 
 /* A card in each slot raises pin A. */
-static void test_tables_are_true(void **unused)
+static void tables_are_true(enum machine_kind kind)
 {
+	const struct board_kind *k = board_kind(kind);
 	static struct pci_dev card[SLOTS];
 	struct pci_rig g;
 	struct lpc *l;
 
-	pci_rig_up(&g);
+	assert_int_equal(irq_tables_write(ram, k, NCPUS, NULL), 0);
+	pci_rig_up_on(&g, kind);
 	g.on_wire = on_wire;
 	g.opaque = &l;
 	assert_int_equal(lpc_new(&l, g.pci, on_line, NULL), 0);
-	for (unsigned slot = 1; slot < 31; slot++) {
+	for (unsigned slot = 2; slot < 31; slot++) {
 		pci_dev_init(&card[slot], NULL, "card", 1, 2, 3);
 		assert_int_equal(pci_register(g.pci, &card[slot], (int)slot), 0);
 	}
 	assert_int_equal(pci_bus_assign(g.pci), 0);
-	for (unsigned slot = 1; slot < 31; slot++) {
+	for (unsigned slot = 2; slot < 31; slot++) {
 		const u8 *s = pir_slot(slot);
 		u16 flags;
 
@@ -191,8 +194,14 @@ static void test_tables_are_true(void **unused)
 		lpc_reset(l);
 		line_irq = -1;
 		pci_intx(&card[slot], true);
-		assert_int_equal(wire_gsi, mp_pin(0, (u8)(slot << 2), &flags));
-		assert_int_equal(flags, 0);
+		int pin = mp_pin(0, (u8)(slot << 2), &flags);
+		if (k->ioapic) {
+			assert_int_equal(wire_gsi, pin);
+			assert_int_equal(flags, 0);
+		} else { /* the line it is steered to */
+			assert_int_equal(card[slot].cfg[0x3c], pin);
+			assert_int_equal(flags, 0xd);
+		}
 		assert_int_equal(line_irq, -1);
 		/* As firmware: the line that the function's interrupt line register tells. */
 		lpc_set_routes(l);
@@ -202,9 +211,9 @@ static void test_tables_are_true(void **unused)
 		for (unsigned irq = 0; irq < 16; irq++) {
 			if (!(ld_le16(s + 3) >> irq & 1))
 				continue;
-			cfg_put(g.bus, 31, s[2], 1, 0x80);
+			cfg_put(g.bus, k->isa_slot, s[2], 1, 0x80);
 			assert_int_equal(line_irq, -1);
-			cfg_put(g.bus, 31, s[2], 1, irq);
+			cfg_put(g.bus, k->isa_slot, s[2], 1, irq);
 			assert_int_equal(line_irq, irq);
 		}
 		pci_intx(&card[slot], false);
@@ -212,25 +221,61 @@ static void test_tables_are_true(void **unused)
 	}
 	pci_rig_down(&g);
 	lpc_free(l);
-	for (unsigned slot = 1; slot < 31; slot++)
+	for (unsigned slot = 2; slot < 31; slot++)
 		pci_dev_fini(&card[slot]);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, NULL), 0);
+}
+
+static void test_tables_are_true(void **unused)
+{
+	tables_are_true(MACHINE_Q35);
+}
+
+/* SeaBIOS gives slot 3 the lines 11, 11, 10, 10: (slot + pin - 1) & 3 of 10, 10, 11, 11. */
+static void test_pc(void **unused)
+{
+	static const u8 irq[4] = { 10, 10, 11, 11 };
+	u16 flags;
+
+	tables_are_true(MACHINE_PC);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_PC), NCPUS, NULL), 0);
+	for (unsigned slot = 2; slot < 32; slot++)
+		for (unsigned pin = 0; pin < 4; pin++)
+			assert_int_equal(mp_pin(0, (u8)(slot << 2 | pin), &flags), irq[(slot + pin - 1) & 3]);
+	assert_null(pir_slot(1));
+	assert_int_equal(find("$PIR")[9], 1 << 3);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, NULL), 0);
+}
+
+/* Pins of slots are ISA's of the same number; there is no PCI, and no $PIR. */
+static void test_micro(void **unused)
+{
+	u16 flags;
+
+	memset(ram->host + LAYOUT_PIR, 0, 4);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_MICRO), NCPUS, NULL), 0);
+	for (u8 i = 16; i < 24; i++) {
+		assert_int_equal(mp_pin(1, i, &flags), i);
+		assert_int_equal(flags, 0xd);
+	}
+	assert_int_equal(mp_pin(0, 2 << 2, &flags), -1);
+	assert_memory_not_equal(at(LAYOUT_PIR), "$PIR", 4);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, NULL), 0);
 }
 
 static void test_limits(void **unused)
 {
 	struct err e;
 
-	assert_int_equal(irq_tables_write(ram, 255, &e), 0);
-	assert_int_equal(irq_tables_write(ram, NCPUS, &e), 0);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), 255, &e), 0);
+	assert_int_equal(irq_tables_write(ram, board_kind(MACHINE_Q35), NCPUS, &e), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pir),
-		cmocka_unit_test(test_mp),
-		cmocka_unit_test(test_tables_are_true),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_pir), cmocka_unit_test(test_mp),    cmocka_unit_test(test_tables_are_true),
+		cmocka_unit_test(test_pc),  cmocka_unit_test(test_micro), cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

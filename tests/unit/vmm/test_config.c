@@ -18,11 +18,13 @@ static int load(struct vmm_config *c, const char *text, struct err *e)
 
 /* Every key with a value that is not its default. */
 static const char full[] =
-    "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"irqchip\":\"kernel\","
+    "{\"name\":\"n\",\"engine\":\"soft\",\"engine_options\":[\"translate=exact\",\"heat=9\"],\"machine\":\"pc\","
+    "\"irqchip\":\"kernel\","
     "\"cpu\":\"host\",\"cpus\":4,\"memory_bytes\":8589934592,\"kernel\":\"/k\","
     "\"initrd\":\"/i\",\"append\":\"a b\",\"modules\":[\"m 1\",\"m2\"],\"console\":\"unix\",\"console_path\":\"/c\","
     "\"console_fd\":7,\"virtio_console\":\"fd\",\"virtio_console_path\":\"/"
-    "v\",\"virtio_console_fd\":8,\"shares\":[{\"path\":\"/s\",\"tag\":\"t\",\"readonly\":true}],\"vsock\":\"/"
+    "v\",\"virtio_console_fd\":8,\"serial2\":\"fd\",\"serial2_fd\":14,\"serial2_path\":\"/t\",\"shares\":[{\"path\":\"/"
+    "s\",\"tag\":\"t\",\"readonly\":true}],\"vsock\":\"/"
     "v.sock\",\"vsock_cid\":9,\"tpm\":\"/tmp\",\"screen\":\"vga\",\"vnc\":\"unix:/"
     "s\",\"vnc_password_file\":\"/p\","
     "\"control_fd\":9,\"detached\":true,\"control_path\":\"/"
@@ -111,6 +113,11 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":1048577}", "memory: 1048577 bytes" },
 		{ "{\"kernel\":\"/k\",\"memory_bytes\":9223372036854775807}", "memory: " },
 		{ "{\"kernel\":\"/k\",\"engine\":\"hvf\"}", "engine: 'hvf'" },
+		{ "{\"kernel\":\"/k\",\"machine\":\"amiga\"}", "machine: 'amiga'" },
+		{ "{\"machine\":\"micro\",\"disks\":[{\"path\":\"/d\"}]}", "micro has no firmware" },
+		{ "{\"machine\":\"micro\",\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"bus\":\"nvme\"}]}",
+		  "disk: /d: nvme is a PCI device, and --machine micro" },
+		{ "{\"machine\":\"micro\",\"kernel\":\"/k\",\"screen\":\"vga\"}", "vga is a PCI device" },
 		{ "{\"kernel\":\"/k\",\"engine\":\"soft\",\"engine_options\":[\"heat=0\"]}", "engine: heat=0: write" },
 		{ "{\"kernel\":\"/k\",\"engine\":\"kvm\",\"engine_options\":[\"heat=2\"]}",
 		  "engine: kvm takes nothing" },
@@ -169,7 +176,7 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"model\":\"e2000\"}]}",
 		  "net: model=e2000 is not known" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"params\":[\"x=1\"]}]}",
-		  "virtio-net takes nothing of its own" },
+		  "virtio-net takes legacy=on|off" },
 		{ "{\"kernel\":\"/k\",\"nets\":[{\"type\":\"user\",\"fd\":12,\"id\":\"net1\"},{\"type\":\"user\"}]}",
 		  "two devices are called 'net1'" },
 		{ "{\"kernel\":\"/k\",\"devices\":[{}]}", "device: '' is no device" },
@@ -203,7 +210,8 @@ static void test_plan(void **state)
 					    "virtio-rng0 virtio-rng",
 					    "virtio-balloon0 virtio-balloon",
 					    "virtio-rng1 virtio-rng",
-					    "dice virtio-rng" };
+					    "dice virtio-rng",
+					    "serial1 uart" };
 	struct vmm_config c;
 	struct vmm_planned *plan;
 	struct err e;
@@ -212,7 +220,7 @@ static void test_plan(void **state)
 	assert_int_equal(load(&c,
 			      "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/a\",\"id\":\"system\","
 			      "\"params\":[\"queues=3\"]},{\"path\":\"/b\"}],\"nets\":[{\"type\":\"user\"}],"
-			      "\"virtio_console\":\"fd\",\"virtio_console_fd\":3,"
+			      "\"virtio_console\":\"fd\",\"virtio_console_fd\":3,\"serial2\":\"fd\",\"serial2_fd\":4,"
 			      "\"devices\":[{\"class\":\"virtio-rng\"},{\"class\":\"virtio-rng\",\"id\":\"dice\"}]}",
 			      &e),
 			 0);
