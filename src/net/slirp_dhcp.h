@@ -3,8 +3,8 @@
  * slirp_dhcp.h - what libslirp's DHCP does not say: the words by which UEFI boots by HTTP (UEFI 2.10, 24.7.2). A client
  * that asks as "HTTPClient" (option 60) takes answers only of a server that says so, too, with a URL to boot.
  *
- * libslirp says so where it was told a URL. Where it was told a file, which it gives by TFTP, its answer to such a question
- * gets two options more here: the word, and that file by HTTP (slirp_http.h).
+ * libslirp says so where it was told a URL. Where it was told a file, which it gives by TFTP, its answer to such a
+ * question gets two options more here: the word, and that file by HTTP (slirp_http.h).
  */
 #ifndef MICA_SLIRP_DHCP_H
 #define MICA_SLIRP_DHCP_H

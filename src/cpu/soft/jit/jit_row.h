@@ -84,7 +84,8 @@ jit_emit fl_jcc, fl_jmp, fl_call, fl_ret, fl_indirect;
 /* ---- jit_legacy.c ---- */
 jit_takes lg_takes_jcc, lg_takes_loop, lg_takes_jmp, lg_takes_call, lg_takes_ret, lg_takes_indirect, lg_takes_push,
     lg_takes_push_mem, lg_takes_push_sreg, lg_takes_pop, lg_takes_pop_sp, lg_takes_pushf, lg_takes_leave;
-jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_push_sreg, lg_pop, lg_pushf, lg_leave;
+jit_emit lg_jcc, lg_loop, lg_jmp, lg_call, lg_ret, lg_indirect, lg_push, lg_push_mem, lg_push_sreg, lg_pop, lg_pushf,
+    lg_leave;
 /* ---- jit_translate.c ---- */
 jit_emit ji_leave;
 
