@@ -192,6 +192,14 @@ static void sent_back(void **state)
 	while (!stats(r)->barred) {
 		if (clock_mono_ns() > until)
 			fail_msg("%llu page faults, and it is not sent back", (unsigned long long)n);
+		if (!cpu_of(r, 0)->direct.now) {
+			/* So few of its pages were left that it was taken for another process: once more. */
+			f->rip = user(u_spin);
+			until_let_in(r, stats(r)->let_in);
+			f = r->frame[0];
+			f->rip = user(u_rmw);
+			f->rdi = DATA;
+		}
 		f = go(r, 0);
 		if (f->vec == EXC_PF) {
 			u64 page = n++ % PAGES;
