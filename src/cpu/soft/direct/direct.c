@@ -12,6 +12,8 @@
 #include "cpu/soft/memory/mmu.h"
 #include "cpu/soft/raise.h"
 
+#include <sys/mman.h>
+
 enum verdict {
 	GO_ON,    /* continue in the runner */
 	LEAVE,    /* continue in translated code */
@@ -285,6 +287,15 @@ void direct_kick(struct soft_cpu *c)
 
 /* ---- beginning and end ---- */
 
+/* Whole pages in it are not the zygote's: it has no use for them, and each would cost us a page fault. */
+static void not_inherited(void *p, size_t bytes)
+{
+	uintptr_t from = ROUND_UP((uintptr_t)p, PAGE_BYTES), to = ((uintptr_t)p + bytes) & PAGE_MASK;
+
+	if (to > from)
+		madvise((void *)from, to - from, MADV_DONTFORK);
+}
+
 void direct_init(struct soft_vm *vm)
 {
 	struct direct *d = &vm->direct;
@@ -306,6 +317,10 @@ void direct_init(struct soft_vm *vm)
 	}
 	/* Without FSGSBASE the host's kernel sets the bases, and refuses addresses in its own half. */
 	d->base_end = runner_host_fsgsbase() ? 0 : USER_TOP;
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		not_inherited(vm->cpu[i], sizeof(*vm->cpu[i]));
+		not_inherited(vm->cpu[i]->tables, sizeof(*vm->cpu[i]->tables));
+	}
 	if (!direct_zygote_new(&d->zygote, vm->ram->memfd)) {
 		d->why = runner_birth_text(BIRTH_NO_MEMORY);
 		return;

@@ -346,8 +346,10 @@ bool runner_adopt(struct runner *r, struct runner_birth *b)
 
 struct runner *runner_new(int ram_fd)
 {
-	struct runner *r = xcalloc(1, sizeof(*r));
+	/* Nothing of it is touched before it has a process. */
+	struct runner *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	must(r != MAP_FAILED);
 	r->pidfd = r->listener = -1;
 	r->space = DIRECT_NOWHERE;
 	r->ram_fd = (u32)ram_fd;
@@ -374,6 +376,6 @@ void runner_free(struct runner *r)
 {
 	if (r) {
 		release(r);
-		free(r);
+		munmap(r, sizeof(*r));
 	}
 }
