@@ -122,7 +122,7 @@ static int write_bios_screen(struct ram *ram, const struct boot_screen *s)
 
 	st_le16(low + 1, (u16)s->columns);
 	st_le16(low + 3, 4096);
-	st_le16(low + 0x63 - 0x49, 0x3d4);
+	st_le16(low + (0x63 - 0x49), 0x3d4);
 	st_le16(high + 1, (u16)s->glyph_lines);
 	int r = ram_put(ram, 0x449, low, sizeof(low));
 	return r < 0 ? r : ram_put(ram, 0x484, high, sizeof(high));

@@ -81,7 +81,7 @@ static void write_frame(struct runner *r)
 	memcpy(uc, r->clean.uc, sizeof(r->clean.uc));
 	memcpy(uc->uc_mcontext.gregs, r->uc->uc_mcontext.gregs, REG_CSGSFS * sizeof(greg_t));
 	if (r->code32)
-		uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | USER_CS32;
+		uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~(greg_t)0xffff) | USER_CS32;
 	memcpy(fp, r->fp, RUNNER_FP_KERNEL);
 	memcpy(fp + RUNNER_FP_KERNEL, r->clean.fp, sizeof(r->clean.fp));
 	memcpy(fp + RUNNER_FP_HEADER, header, sizeof(header));
