@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 
-/* Loads what it takes; before the sandbox. */
+/* Loads what it takes, while files can be opened: before the sandbox. */
 int picture_begin(struct err *e);
 /* After that. pixels: 0x00RRGGBB, `width` of them a line. fd: a regular file, written from where it is. */
 int picture_write(int fd, const u32 *pixels, unsigned width, unsigned height, struct err *e);

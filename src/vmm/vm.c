@@ -10,6 +10,7 @@
 #include "vmm/boot_order.h"
 #include "vmm/exit_status.h"
 #include "base/i18n.h"
+#include "vmm/picture.h"
 #include "vmm/vm_int.h"
 #include "vmm/vm_screen.h"
 
@@ -215,6 +216,8 @@ int vm_new(struct vm **out, struct loop *loop, struct vmm_config *cfg, const str
 	v->proc_status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	*status = STATUS_HOST;
 	int r = build(v, status, e);
+	if (r == 0 && vm_screen(v))
+		r = picture_begin(e);
 	if (r < 0) {
 		destroy(v);
 		return r;

@@ -120,13 +120,12 @@ static void fini(struct vm_screen *v)
 int vm_screen_start(struct vm_screen **out, const struct vm_screen_config *cfg, struct err *e)
 {
 	struct vm_screen *v = xcalloc(1, sizeof(*v));
-	int r;
+	int r = 0;
 
 	v->cfg = *cfg;
 	v->shot.fd = -1;
 	init_locks(v);
-	r = picture_begin(e);
-	if (r == 0 && cfg->vnc->fd >= 0)
+	if (cfg->vnc->fd >= 0)
 		r = vm_vnc_listen(v, e);
 	if (r == 0 && (r = -pthread_create(&v->thread, NULL, run, v)) < 0)
 		err_sys(e, -r, "cannot start the screen's thread");
