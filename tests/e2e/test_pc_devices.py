@@ -133,7 +133,14 @@ def type_and_point(mica, vm, control, vnc, keyboard, tablet):
         pass
     client = rfb.Client(vnc)
     client.ask()
-    while not client.update():  # the first one has no picture
+    while not client.update():  # the first ones have no picture
+        client.ask()
+    # What was asked for once more than needed has to be read, or the server waits for that and hears nothing.
+    client.s.settimeout(1)
+    try:
+        while client.update():
+            pass
+    except TimeoutError:
         pass
     client.pointer(client.width - 1, client.height // 2)
     while not (x := says(vm, tablet)).startswith("3 0 "):
