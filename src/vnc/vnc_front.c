@@ -26,6 +26,13 @@ int vnc_front_load(struct vnc_front *f, const char *cert, const char *key, struc
 	return 0;
 }
 
+void vnc_front_unload(struct vnc_front *f)
+{
+	if (f->cred)
+		gnutls_certificate_free_credentials(f->cred);
+	f->cred = NULL;
+}
+
 /* ---- TLS ---- */
 
 static bool secure(struct vnc_guest *g)
@@ -188,6 +195,7 @@ static bool go_on(struct vnc_guest *g, u64 now)
 		return false;
 	if (g->step == VNC_AT_FIRST && !begin(g, now))
 		return false;
+	g->busy = false;
 	for (unsigned i = 0; i < ROUNDS && g->step != VNC_AT_FIRST; i++) {
 		bool more = false;
 		ssize_t out = go_out(g), in = 0;
@@ -213,6 +221,7 @@ static bool go_on(struct vnc_guest *g, u64 now)
 			}
 			more |= a || b;
 		}
+		g->busy = more;
 		if (!more)
 			break;
 	}
@@ -274,7 +283,7 @@ static int patience(const struct vnc_guest *g, u64 now)
 {
 	u64 until = g->step == VNC_AT_FIRST ? g->until_ns - ADMIT_NS + FIRST_NS : g->until_ns;
 
-	if (g->tls && g->up.n < sizeof(g->up.b) && gnutls_record_check_pending(g->tls))
+	if (g->busy || (g->tls && g->up.n < sizeof(g->up.b) && gnutls_record_check_pending(g->tls)))
 		return 0;
 	if (!until)
 		return 60 * 1000;

@@ -29,6 +29,8 @@ struct vnc_front {
 
 /* Certificate (with those between it and the root) and key, PEM; key NULL: in the same file. */
 int vnc_front_load(struct vnc_front *f, const char *cert, const char *key, struct err *e);
+/* Also after a load that failed, or none. */
+void vnc_front_unload(struct vnc_front *f);
 /* Until the door closes. Locked in already. */
 int vnc_front_serve(const struct vnc_front *f);
 
@@ -59,6 +61,7 @@ struct vnc_guest {
 	enum vnc_step step;
 	gnutls_session_t tls; /* NULL: not yet */
 	bool web, stuck;      /* stuck: the last record is not out yet */
+	bool busy;            /* its turn ended before its work */
 	u64 until_ns;         /* 0: as long as it likes */
 	unsigned swallow;     /* bytes from inner that are for nobody */
 	u32 subtype;

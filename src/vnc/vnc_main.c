@@ -71,7 +71,7 @@ static int child(const char *name, const char *password, struct vnc_front *tls)
 			return 1;
 		}
 		close(VNC_LISTEN_FD);
-		gnutls_certificate_free_credentials(tls->cred);
+		vnc_front_unload(tls);
 	}
 	const u32 *pixels = mmap(NULL, VNC_PIXELS_BYTES, PROT_READ, MAP_SHARED | MAP_NORESERVE, VNC_PIXELS_FD, 0);
 	if (pixels == MAP_FAILED || vnc_sandbox(&e) < 0) {
@@ -92,12 +92,37 @@ static bool read_password(char *password, size_t bytes, const char *path)
 	return *password;
 }
 
+/* The process that serves, and whenever it has died the next one, until the VM is gone. */
+static void keep_serving(const char *name, const char *password, struct vnc_front *tls)
+{
+	int wait_ms = WAIT_FIRST_MS, status = 0;
+
+	while (!vmm_gone(0)) {
+		u64 began = clock_mono_ns();
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(child(name, password, tls));
+		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			return;
+		if (pid > 0 && WIFSIGNALED(status))
+			log_warn(_("the VNC server's process (mica-vnc) was ended by signal %d and is started again"),
+				 WTERMSIG(status));
+		if (clock_mono_ns() - began > 10 * NSEC_PER_SEC)
+			wait_ms = WAIT_FIRST_MS;
+		if (vmm_gone(wait_ms))
+			return;
+		wait_ms = MIN(2 * wait_ms, WAIT_MAX_MS);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char password[256] = "";
-	int wait_ms = WAIT_FIRST_MS, status = 0;
 	struct vnc_front front = { .password = password };
 	struct err e;
+	int r = 0;
 
 	helper_begin("mica-vnc", VNC_PIXELS_FD - VNC_LINK_FD);
 	if (argc < 2)
@@ -111,25 +136,10 @@ int main(int argc, char **argv)
 	bool tls = argc > 3;
 	if (tls && vnc_front_load(&front, argv[3], argc > 4 ? argv[4] : NULL, &e) < 0) {
 		log_error("mica-vnc: %s", err_local(&e));
-		return 1;
+		r = 1;
+	} else {
+		keep_serving(argv[1], password, tls ? &front : NULL);
 	}
-	while (!vmm_gone(0)) {
-		u64 began = clock_mono_ns();
-		pid_t pid = fork();
-		if (pid == 0)
-			_exit(child(argv[1], password, tls ? &front : NULL));
-		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-			return 0;
-		if (pid > 0 && WIFSIGNALED(status))
-			log_warn(_("the VNC server's process (mica-vnc) was ended by signal %d and is started again"),
-				 WTERMSIG(status));
-		if (clock_mono_ns() - began > 10 * NSEC_PER_SEC)
-			wait_ms = WAIT_FIRST_MS;
-		if (vmm_gone(wait_ms))
-			return 0;
-		wait_ms = MIN(2 * wait_ms, WAIT_MAX_MS);
-	}
-	return 0;
+	vnc_front_unload(&front);
+	return r;
 }

@@ -50,8 +50,9 @@ done
 told() { # NAME WORD: what happens at the input device of that name
 	for e in /sys/class/input/event*; do
 		[ "$(cat $e/device/name)" = "$1" ] || continue
-		(exec 3</dev/input/${e##*/}
-		while dd bs=24 count=1 <&3 2>/dev/null | tail -c 8 | hexdump -v -e '"@'$2' " 1/2 "%u" " " 1/2 "%u" " " 1/4 "%d" "\n"'; do :; done) &
+		exec 3</dev/input/${e##*/}
+		(while dd bs=24 count=1 <&3 2>/dev/null | tail -c 8 | hexdump -v -e '"@'$2' " 1/2 "%u" " " 1/2 "%u" " " 1/4 "%d" "\n"'; do :; done) &
+		exec 3<&-
 		return
 	done
 	echo "@missing $1"
@@ -133,15 +134,9 @@ def type_and_point(mica, vm, control, vnc, keyboard, tablet):
         pass
     client = rfb.Client(vnc)
     client.ask()
-    while not client.update():  # the first ones have no picture
+    while not client.update() or client.width != 720:  # the first ones are of no picture; that is text mode's width
         client.ask()
-    # What was asked for once more than needed has to be read, or the server waits for that and hears nothing.
-    client.s.settimeout(1)
-    try:
-        while client.update():
-            pass
-    except TimeoutError:
-        pass
+    client.look_away()
     client.pointer(client.width - 1, client.height // 2)
     while not (x := says(vm, tablet)).startswith("3 0 "):
         pass

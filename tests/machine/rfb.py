@@ -2,6 +2,7 @@
 """rfb.py - a VNC client for tests (RFC 6143): no authentication, encodings raw and zlib, QEMU's extended key events."""
 import socket
 import struct
+import threading
 import zlib
 
 RAW, ZLIB, DESKTOP_SIZE, KEY_CODES, SIZES = 0, 6, -223, -258, -308
@@ -68,6 +69,17 @@ class Client:
             rects.append((x, y, w, h))
             self.received += w * h
         return rects
+
+    def look_away(self):
+        """Whatever still comes is read and thrown away from now on: a server that cannot write does not listen."""
+        def read_on():
+            try:
+                while self.s.recv(1 << 16):
+                    pass
+            except OSError:
+                pass
+        self.s.settimeout(None)
+        threading.Thread(target=read_on, daemon=True).start()
 
     def resize(self, width, height):
         self.s.sendall(struct.pack(">BxHHBxIHHHHI", 251, width, height, 1, 1, 0, 0, width, height, 0))
