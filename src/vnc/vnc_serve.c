@@ -261,6 +261,22 @@ static int make(struct server *s, const char *name, const char *password, const 
 	return 0;
 }
 
+/* Who has just said that it follows the screen's size is told it: that may be another than when it came, and
+ * rfbNewFramebuffer() tells only those who had said so by then. */
+static bool tell_sizes(struct server *s)
+{
+	rfbClientIteratorPtr it = rfbGetClientIterator(s->screen);
+	bool any = false;
+
+	for (rfbClientPtr cl; (cl = rfbClientIteratorNext(it));)
+		if (cl->useNewFBSize && !cl->clientData) {
+			cl->clientData = s; /* told */
+			cl->newFBSizePending = any = TRUE;
+		}
+	rfbReleaseClientIterator(it);
+	return any;
+}
+
 static void wait_for_any(struct server *s)
 {
 	struct pollfd p[2 + VNC_CLIENTS_MAX] = { { .fd = VNC_LINK_FD, .events = POLLIN },
@@ -288,5 +304,7 @@ int vnc_serve(const char *name, const char *password, const u32 *pixels, int doo
 		wait_for_any(&s);
 		from_vm(&s, pixels);
 		rfbProcessEvents(s.screen, 0);
+		if (tell_sizes(&s))
+			rfbProcessEvents(s.screen, 0);
 	}
 }

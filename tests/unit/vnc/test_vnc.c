@@ -203,6 +203,30 @@ static void test_pictures_and_keys(void **state)
 	assert_int_equal(hears(VNC_LOOK).a, 0);
 }
 
+/* The size changes between a client's coming and its word that it follows sizes. */
+static void test_size_changes_early(void **state)
+{
+	struct vnc_msg m = { .type = VNC_PICTURE, .a = 16, .b = 8, .nrects = 1, .rect = { { 0, 0, 16, 8 } } };
+	u8 update[4 + 12];
+	int fd = looks_on();
+
+	assert_int_equal(hears(VNC_LOOK).a, 1);
+	assert_true(send(l.fd, &m, VNC_MSG_BYTES(1), 0) > 0);
+	hears(VNC_SEEN);
+	assert_int_equal(send(fd, "\2\0\0\1\xff\xff\xff\x21", 8, 0), 8); /* DesktopSize (RFC 6143 7.8.2) */
+	for (;;) {
+		assert_int_equal(send(fd, "\3\1\0\0\0\0\2\x80\1\x90", 10, 0), 10); /* what changes, of 640x400 */
+		reads(fd, update, sizeof(update));
+		if (update[12])
+			break;
+		auto_free u8 *pixels = xcalloc(16 * 8, 4); /* it may be asked before that word is heard */
+		reads(fd, pixels, 16ul * 8 * 4);
+	}
+	assert_memory_equal(update, "\0\0\0\1\0\0\0\0\0\x10\0\x08\xff\xff\xff\x21", 16);
+	close(fd);
+	assert_int_equal(hears(VNC_LOOK).a, 0);
+}
+
 static void cuts(int fd, const char *s, size_t n)
 {
 	u8 head[8] = { 6 };
@@ -272,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test_setup_teardown(test_pictures_and_keys, up, down),
+		cmocka_unit_test_setup_teardown(test_size_changes_early, up, down),
 		cmocka_unit_test_setup_teardown(test_clipboard, up, down),
 		cmocka_unit_test_setup_teardown(test_nonsense_ends_a_client, up, down),
 		cmocka_unit_test(test_password),
