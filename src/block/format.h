@@ -57,6 +57,8 @@ int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format
 extern const struct blk_format blk_format_raw, blk_format_overlay;
 /* Not in the table: what a drive has that has no medium. */
 extern const struct blk_format blk_format_empty;
+/* Nor is this: a disk on the network, known by its address (netdisk/netdisk.h). */
+extern const struct blk_format blk_format_netdisk;
 /* raw.c: an unlinked, sparse temporary file of that size, all zeros. */
 int raw_open_temp(struct blk_node **out, struct blk_queue *q, struct hostio *io, u64 bytes, struct err *e);
 

@@ -4,9 +4,15 @@
 #include "block/blk.h"
 #include "block/format.h"
 #include "block/hostio.h"
+#include "netdisk/netdisk.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+
+bool blk_is_url(const char *path)
+{
+	return netdisk_is_url(path);
+}
 
 static const char *name_of(const struct blk_params *p)
 {
@@ -42,6 +48,13 @@ static int choose(const struct blk_format **out, const struct blk_params *p, str
 	char known[128];
 
 	blk_format_names(known, sizeof(known), false);
+	if (netdisk_is_url(p->path) && p->fd <= 0) {
+		if (p->format && strcmp(p->format, "raw"))
+			return err_set(e, ENOTSUP, "disk '%s': over the network only raw images are used, not format=%s",
+				       name_of(p), p->format);
+		*out = &blk_format_netdisk;
+		return 0;
+	}
 	if (p->format) {
 		f = blk_format_find(p->format);
 		if (!f || f->layer)

@@ -33,6 +33,8 @@ struct vmm_disk {
 	char *bus;  /* NULL: the default */
 	char **params;
 	unsigned nparams;
+	char **options; /* "name=value", of the image's format, or of a disk on a server */
+	unsigned noptions;
 };
 
 struct vmm_net {
