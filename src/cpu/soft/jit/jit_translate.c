@@ -423,6 +423,7 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.misses = 0;
 		__atomic_store_n(&k->nindex, k->nindex + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
+		cache_reaches(vm, b);
 		jit_perf_name(k, k->rx + k->used, j->n, "guest %s %016llx", mode == TLB_USER ? "user" : "kernel",
 			      (unsigned long long)c->gpr[GPR_BLK]);
 		k->used = ROUND_UP(k->used + j->n, 16);
