@@ -231,13 +231,30 @@ static void keep_spare(struct soft_vm *vm, const struct block *b)
 		*spare_of(k, b->phys, b->mode) = (u32)(((const u8 *)b - k->arena) / 16);
 }
 
-/* A dead block whose memory `made` may have; 0: none. */
-static u32 take_spare(struct code_cache *k, const struct block *made)
+/* The dead block that was decoded from there; 0: none. */
+static u32 find_spare(struct code_cache *k, u64 phys, u32 mode)
 {
-	u32 *spare = spare_of(k, made->phys, made->mode), ref = *spare;
+	u32 ref = *spare_of(k, phys, mode);
 	const struct block *b = at(k, ref);
 
-	if (!ref || b->phys != made->phys || b->mode != made->mode || block_bytes(b) < block_bytes(made))
+	return ref && b->phys == phys && b->mode == mode ? ref : 0;
+}
+
+bool cache_is_patched(struct code_cache *k, u64 phys, u32 mode)
+{
+	u32 ref = find_spare(k, phys, mode);
+
+	return ref && at(k, ref)->patches.n >= BLOCK_PATCHES_MANY && at(k, ref)->patches.n != BLOCK_PATCHES_NEVER;
+}
+
+/* A dead block whose memory `made` may have; 0: none. *patches: what is known of that place. */
+static u32 take_spare(struct code_cache *k, const struct block *made, struct block_patches *patches)
+{
+	u32 *spare = spare_of(k, made->phys, made->mode), ref = find_spare(k, made->phys, made->mode);
+	const struct block *b = at(k, ref);
+
+	*patches = ref ? b->patches : (struct block_patches){ 0 };
+	if (!ref || block_bytes(b) < block_bytes(made))
 		return 0;
 	*spare = 0;
 	k->generation++;
@@ -250,6 +267,34 @@ struct written {
 	unsigned killed;
 };
 
+/* b dies of that write. Counted are writes in a row to the same few bytes. */
+static void note_patch(struct block *b, const struct written *w)
+{
+	struct block_patches *p = &b->patches;
+	u64 at = w->off - b->phys, end = at + w->bytes;
+
+	p->bytes = 0; /* and what it was of b's uops that died with it */
+	if (w->off < b->phys || end > b->bytes || w->bytes > BLOCK_PATCH_MAX) {
+		p->n = 0; /* it is made anew, or more than a constant */
+		return;
+	}
+	u16 first = (u16)MIN(p->first, at), last = (u16)MAX(p->last, end - 1);
+	if (p->n == 0 || last - first >= BLOCK_PATCH_MAX)
+		*p = (struct block_patches){ .n = 1, .first = (u16)at, .last = (u16)(end - 1) };
+	else if (p->n != BLOCK_PATCHES_NEVER)
+		*p = (struct block_patches){ .n = (u8)MIN(p->n + 1, BLOCK_PATCHES_NEVER - 1),
+					     .first = first,
+					     .last = last };
+}
+
+/* Is it only what its translation reads from there at each execution? */
+static bool constant_only(const struct block *b, const struct written *w)
+{
+	u64 at = b->phys + b->patches.at;
+
+	return b->patches.bytes && w->off >= at && w->off + w->bytes <= at + b->patches.bytes;
+}
+
 /* Takes the dead from a list, and those who die now. */
 static void sweep(struct soft_vm *vm, u32 *head, unsigned side, struct written *w)
 {
@@ -259,7 +304,7 @@ static void sweep(struct soft_vm *vm, u32 *head, unsigned side, struct written *
 		struct block *b = at(k, *p);
 		u32 *next = &b->next_on_page[side];
 
-		if (!b->dead && !cache_overlaps(b, w->off, w->bytes)) {
+		if (!b->dead && (!cache_overlaps(b, w->off, w->bytes) || constant_only(b, w))) {
 			p = next;
 			continue;
 		}
@@ -267,6 +312,7 @@ static void sweep(struct soft_vm *vm, u32 *head, unsigned side, struct written *
 		w->chunks |= cache_block_chunks(b, w->off >> PAGE_SHIFT);
 		if (b->dead)
 			continue;
+		note_patch(b, w);
 		kill_block(vm, b);
 		if (side == 0)
 			keep_spare(vm, b);
@@ -444,7 +490,8 @@ struct block *cache_add(struct soft_vm *vm, const struct block *made)
 	if (atomic_load(&k->full) || k->used + block_bytes(made) + 2 * sizeof(struct page_blocks) > k->arena_bytes)
 		return NULL;
 	struct page_blocks *p = make_blocks_on(k, page);
-	u32 ref = take_spare(k, made);
+	struct block_patches patches;
+	u32 ref = take_spare(k, made, &patches);
 	if (!ref) {
 		ref = (u32)(k->used / 16);
 		k->used += block_bytes(made);
@@ -452,6 +499,7 @@ struct block *cache_add(struct soft_vm *vm, const struct block *made)
 	struct block *b = at(k, ref);
 
 	memcpy(b, made, bytes);
+	b->patches = patches;
 	page_blocks_add(p, b, ref, cache_block_chunks(b, page));
 	if (b->phys2 != UINT64_MAX) {
 		p = make_blocks_on(k, page2);

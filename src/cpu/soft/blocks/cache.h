@@ -61,7 +61,7 @@ struct code_cache {
 	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
 	u8 *quiet;                /* by RAM page: writes since it had a block */
 	u32 *page_blocks;         /* arena offset / 16 of the page's struct page_blocks, 0 none */
-	u32 *spare;               /* by hash of where they were decoded from: arena offset / 16, dead blocks to be reused */
+	u32 *spare; /* by hash of where they were decoded from: arena offset / 16, dead blocks to be reused */
 	u64 npages;
 	u64 generation;    /* of the arena: bumped at every reset, and when the memory of a dead block is reused */
 	_Atomic bool full; /* there is no more room for translations: reset at the next block */
@@ -82,6 +82,8 @@ void cache_free(struct soft_vm *vm);
 struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
 /* Keep a copy of a block that was made from its bytes under the lock, which is held; NULL: no room. */
 struct block *cache_add(struct soft_vm *vm, const struct block *made);
+/* Has what was decoded from there died often of writes to it? Under the lock. */
+bool cache_is_patched(struct code_cache *k, u64 phys, u32 mode);
 /* Drop everything, in an exclusive section; the translations are the caller's. */
 void cache_reset(struct soft_vm *vm);
 /* After a reset, in the same section: the host gets the memory back. */
