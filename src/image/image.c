@@ -63,9 +63,11 @@ static int open_below(struct image *m, const struct image_open *o, struct err *e
 			     m->file->name, name);
 	if (rc == 0)
 		rc = open_one(&m->below, f, false, &b, e);
-	if (rc < 0)
+	if (rc < 0) {
 		image_file_close(b.file);
-	return rc;
+		return rc;
+	}
+	return m->ops->backed ? m->ops->backed(m, e) : 0; /* m->below is closed with the chain */
 }
 
 static int close_chain(struct image *m)
