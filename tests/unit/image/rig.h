@@ -71,4 +71,23 @@ struct image_file *rig_load(unsigned id, const char *name);
 /* Runs the command line in the folder; returns its exit status. Its output is kept in file "out" there. */
 int rig_run(const char *fmt, ...) printf_like(1, 2);
 
+/* ---- what every format is put through (rig_tries.c) ---- */
+
+struct rig_try {
+	const char *format;
+	const char *const *options; /* of ours, ended by NULL */
+	const char *qemu_options;   /* "-o ...", of qemu-img; NULL: none */
+	u64 bytes;                  /* of the disk; those of the image may be more */
+	bool qemu_checks;           /* qemu-img check knows the format */
+	u32 metadata;               /* mutations: the first bytes of the file that matter most */
+	u64 seed;
+};
+void rig_try_chance(const struct rig_try *t);
+void rig_try_crashes(const struct rig_try *t);
+void rig_try_qemu_reads(const struct rig_try *t);  /* what we wrote */
+void rig_try_qemu_writes(const struct rig_try *t); /* what we read, and write on */
+void rig_try_mutations(const struct rig_try *t, unsigned n);
+/* open() fails with a message that has `words` in it. */
+void rig_refused(struct image_file *f, const char *format, struct rig_opener *o, const char *words);
+
 #endif
