@@ -83,7 +83,11 @@ static unsigned nbd_poll_fds(struct nd *d, struct pollfd p[ND_POLL_MAX], int *ti
 	struct nbd *n = d->own;
 	unsigned dir = nbd_aio_get_direction(n->h);
 
-	(void)timeout_ms;
+	/* libnbd goes on inside of any call as far as it can: something may have happened that no descriptor tells of.
+	 */
+	if (n->ndone || (!n->up && nbd_aio_is_ready(n->h) > 0) || nbd_aio_is_dead(n->h) > 0 ||
+	    nbd_aio_is_closed(n->h) > 0)
+		*timeout_ms = 0;
 	p[0] = (struct pollfd){ .fd = nbd_aio_get_fd(n->h) };
 	p[0].events |= dir & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0;
 	p[0].events |= dir & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0;
