@@ -151,7 +151,7 @@ static int give(const struct image_policy *p, int link, const struct image_ask *
 	memcpy(g.format, a->format, sizeof(g.format));
 	const struct iovec iov[] = { { &g, sizeof(g) }, { path, strlen(path) + 1 } };
 	rc = image_link_sendv(link, IMAGE_MSG_GIVEN, (u32)id, iov, ARRAY_LEN(iov), &theirs, 1);
-	return rc < 0 ? err_sys(e, -rc, "mica-image") : 0;
+	return rc < 0 ? err_sys(e, -rc, "cannot speak with mica-image") : 0;
 }
 
 int image_policy_answer(const struct image_policy *p, int link, struct image_msg *m, struct image_link_files *files,
