@@ -4,7 +4,7 @@
  *   random_qcow2 [OPERATIONS [SEED]]
  * Each shape of image (version, clusters, widths, what is below ...) gets that many.
  */
-#include "image_rig.h"
+#include "qcow2_rig.h"
 
 #define DISK_MAX (6 * MIB)
 #define SNAPSHOTS 3
