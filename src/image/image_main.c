@@ -47,7 +47,7 @@ static int lock_in(struct err *e)
 
 int image_main_tighten(struct err *e)
 {
-	static const int gone[] = { SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(sendmsg), SCMP_SYS(accept4),
+	static const int gone[] = { SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(accept4),
 				    SCMP_SYS(fcntl),   SCMP_SYS(prctl),    SCMP_SYS(seccomp) };
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW); /* the first one stays, and refuses the rest */
 	int r = f ? 0 : -ENOMEM;
