@@ -131,6 +131,8 @@ struct image_format {
 /* A format fills in what it can; NULL where nothing is said otherwise. Offsets are below bytes, all multiples of 512.
  */
 struct image_ops {
+	/* m->below was opened by the name that the image gave: is it the one it was made on? NULL: any is. */
+	int (*backed)(struct image *m, struct err *e);
 	int (*map)(struct image *m, u64 off, u64 bytes, struct image_run *run);
 	/* DATA and where to write, or COOKED: write() does it all. */
 	int (*prepare)(struct image *m, u64 off, u64 bytes, struct image_run *run);
@@ -221,5 +223,7 @@ int image_option_switch(const char *const *options, const char *name, bool *v, s
 
 /* ---- rows: each is at the end of the file that opens it ---- */
 extern const struct image_format image_raw;
+extern const struct image_format image_qcow2;
+extern const struct image_format image_vdi, image_vpc;
 
 #endif
