@@ -515,7 +515,7 @@ static int probe(struct blk_node *n, const char *name, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "disk '%s': cannot read it", name);
 	memcpy(head, netdisk_window(d->link.ring, slot), sizeof(head));
-	const struct blk_format *seen = blk_format_probe(head, sizeof(head));
+	const struct blk_format *seen = blk_format_probe(name, head, sizeof(head), NULL);
 	if (!seen)
 		return 0;
 	return err_set(
