@@ -552,6 +552,10 @@ static const struct blk_format_option netdisk_options[] = {
 	{ "tls-ca", "FILE", "certificates to trust instead of the host's" },
 	{ "tls-cert", "FILE", "a certificate to show to an NBD server" },
 	{ "tls-key", "FILE", "its key" },
+	{ "user", "NAME", "who you are, for https" },
+	{ "password-file", "FILE", "a file with the password for that" },
+	{ "cache", "DIR|off", "keep what was read by http in files there; off" },
+	{ "cache-size", "SIZE", "of that, at most; 8G" },
 	{ 0 },
 };
 

@@ -22,7 +22,8 @@
 #include <poll.h>
 
 #define ND_POLL_MAX 16u
-#define ND_CONNECT_S 15u /* for a connection to be whole */
+#define ND_CACHE_BYTES (8 * GIB) /* cache-size=, when nobody says another */
+#define ND_CONNECT_S 15u         /* for a connection to be whole */
 #define ND_RETRY_MIN_NS 250000000ull
 #define ND_RETRY_MAX_NS 15000000000ull
 

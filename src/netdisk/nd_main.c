@@ -50,8 +50,8 @@ static int internet(void *f)
 
 static int put_walls(struct err *e)
 {
-	static const int calls[] = { SCMP_SYS(connect),   SCMP_SYS(pread64),   SCMP_SYS(pwrite64),
-				     SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(uname) };
+	static const int calls[] = { SCMP_SYS(connect),   SCMP_SYS(pread64),   SCMP_SYS(pwrite64), SCMP_SYS(fdatasync),
+				     SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(uname) };
 	const struct walls w = {
 		.name = "mica-netdisk",
 		.host_network = true,
@@ -77,6 +77,18 @@ static const char *value_of(const char *item, const char *name)
 	return !strncmp(item, name, n) && item[n] == '=' ? item + n + 1 : NULL;
 }
 
+static int read_size(u64 *out, const char *v, struct err *e)
+{
+	char *end;
+	unsigned long long n = strtoull(v, &end, 10);
+	u64 unit = *end == 'M' ? MIB : *end == 'G' ? GIB : *end == 'T' ? 1024 * GIB : 0;
+
+	if (*v < '0' || *v > '9' || !unit || end[1] || n > (1ull << 60) / unit || n * unit < 16 * MIB)
+		return err_set(e, EINVAL, "cache-size=%s: write a size as 500M or 8G, at least 16M", v);
+	*out = n * unit;
+	return 0;
+}
+
 static int read_option(struct nd *d, struct files *f, const char *item, struct err *e)
 {
 	const char *v;
@@ -94,7 +106,15 @@ static int read_option(struct nd *d, struct files *f, const char *item, struct e
 		d->timeout_ns = s * NSEC_PER_SEC;
 		return 0;
 	}
-	if ((v = value_of(item, "tls-ca")))
+	if ((v = value_of(item, "cache-size")))
+		return read_size(&d->cache_bytes, v, e);
+	if ((v = value_of(item, "cache")))
+		d->cache = strcmp(v, "off") ? v : NULL;
+	else if ((v = value_of(item, "user")))
+		d->user = v;
+	else if ((v = value_of(item, "password-file")))
+		d->password_file = v;
+	else if ((v = value_of(item, "tls-ca")))
 		f->ca = v;
 	else if ((v = value_of(item, "tls-cert")))
 		f->cert = v;
@@ -119,6 +139,12 @@ static int prepare(struct nd *d, int argc, char **argv, struct err *e)
 		return r;
 	if (!(d->proto = protos[d->url.kind]))
 		return err_set(e, ENOTSUP, "this Mica was built without %s, and cannot use it", libraries[d->url.kind]);
+	if ((d->cache || d->cache_bytes) && d->url.kind != NETDISK_HTTP)
+		return err_set(e, EINVAL, "cache= is for http:// and https://");
+	if ((d->user || d->password_file) && d->url.kind == NETDISK_NBD)
+		return err_set(e, EINVAL, "NBD knows no password: write tls-cert= to show who you are");
+	if (!d->cache_bytes)
+		d->cache_bytes = ND_CACHE_BYTES;
 	if ((f.ca || f.cert || f.key) && !d->url.tls)
 		return err_set(
 		    e, EINVAL,

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks on servers, as the VM's process has them (netdisk_io), against servers that others wrote and such as misbehave."""
+import http.server
 import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -239,6 +241,7 @@ class Nbd(Base):
         self.assertEqual(d.ask("write 0 4096 1;read 0 4096;wait 100;cancel"), ["-125", "-125", "reconnecting"])
         self.serve("memory", "1M", sock=sock)
         self.assertEqual(d.ask("read 0 4096"), ["0:" + checksum(bytes(4096)), "ok"])
+        d.close()
 
     def test_a_cancelled_write_lands_before_the_next_one(self):
         sock = os.path.join(self.dir, "s")
@@ -299,6 +302,195 @@ class Nbd(Base):
                 start = time.monotonic()
                 self.assertIn("error", self.disk(f"nbd://127.0.0.1:{port}/", "rw", "timeout=1").first)
                 self.assertLess(time.monotonic() - start, LIMIT)
+
+
+class Web:
+    """A web server with one image, which can be made to misbehave."""
+
+    def __init__(self, data, tls=None):
+        self.data, self.etag, self.modified = data, '"1"', None
+        self.how, self.to, self.asked, self.auth = "", None, [], []
+        web = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                web.answer(self)
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(os.path.join(tls, "server-cert.pem"), os.path.join(tls, "server-key.pem"))
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def answer(self, r):
+        self.asked.append(r.headers.get("Range"))
+        self.auth.append(r.headers.get("Authorization"))
+        if self.how == "stall":
+            time.sleep(60)
+        if self.to:
+            r.send_response(302)
+            r.send_header("Location", self.to)
+            r.send_header("Content-Length", "0")
+            r.end_headers()
+            return
+        status, a, b = 206, *map(int, r.headers["Range"][6:].split("-"))
+        body = self.data[a:b + 1]
+        if self.how == "status":
+            status, body = 503, b""
+        elif self.how == "no ranges":
+            status, body = 200, self.data
+        elif r.headers.get("If-Match", self.etag) != self.etag:
+            status, body = 412, b""
+        r.send_response(status)
+        if status == 206:
+            r.send_header("Content-Range", self.how if self.how.startswith("bytes") else f"bytes {a}-{b}/{len(self.data)}")
+        if self.etag:
+            r.send_header("ETag", self.etag)
+        if self.modified:
+            r.send_header("Last-Modified", self.modified)
+        if self.how == "too much":
+            body += b"x" * 100000
+        r.send_header("Content-Length", str(len(body)))
+        r.end_headers()
+        try:
+            r.wfile.write(body[:len(body) // 2] if self.how == "half" else body)
+        except OSError:
+            pass
+        if self.how == "half":
+            r.close_connection = True
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Http(Base):
+    def web(self, data, tls=None):
+        w = Web(data, tls)
+        self.addCleanup(w.close)
+        return w, f"{'https://localhost' if tls else 'http://127.0.0.1'}:{w.port}/disk.img"
+
+    def test_read_by_parts(self):
+        data = content(0, MIB, 4) + b"end"
+        w, url = self.web(data)
+        self.assertIn("can only be read", self.disk(url).first)
+        d = self.disk(url, "ro")
+        self.assertEqual(d.first, f"open {MIB + 512}")
+        self.assertEqual(d.ask("read 512 700416;read 0 512"),
+                         ["0:" + checksum(data[512:700928]), "0:" + checksum(data[:512]), "ok"])
+        self.assertEqual(d.ask(f"read {MIB - 512} 1024"), ["0:" + checksum(data[MIB - 512:] + bytes(509)), "ok"])
+        line = ";".join(f"read {i * 8192} 8192" for i in range(100))
+        self.assertEqual(d.ask(line), ["0:" + checksum(data[i * 8192:(i + 1) * 8192]) for i in range(100)] + ["ok"])
+
+    def test_servers_that_cannot_be_used(self):
+        w, url = self.web(content(0, MIB, 4))
+        for how, said in ("no ranges", "does not serve parts"), ("status", "HTTP 503"), \
+                ("bytes 5-5/1048576", "other bytes"), ("bytes 0-0/99999999999999999999999", "other bytes"), \
+                ("too much", ""), ("stall", "not answer"):
+            with self.subTest(how):
+                w.how = how
+                first = self.disk(url, "ro", "timeout=1").first
+                self.assertTrue(first.startswith("error"), first)
+                self.assertIn(said, first)
+
+    def test_redirections(self):
+        data = content(0, MIB, 4)
+        w, url = self.web(data)
+        v, other = self.web(b"")
+        v.to = url
+        self.assertEqual(self.disk(other, "ro").ask("read 0 4096"), ["0:" + checksum(data[:4096]), "ok"])
+        v.to = other
+        self.assertIn("on and on", self.disk(other, "ro").first)
+        v.to = "file:///etc/passwd"
+        self.assertIn("none for us", self.disk(other, "ro").first)
+
+    def test_a_file_that_changes_ends_the_disk(self):
+        for etag, modified in ('"1"', None), (None, "Mon, 30 Nov 2026 10:00:00 GMT"):
+            with self.subTest(etag):
+                w, url = self.web(content(0, MIB, 4))
+                w.etag, w.modified = etag, modified
+                d = self.disk(url, "ro")
+                self.assertEqual(d.ask("read 0 4096")[1], "ok")
+                w.data = content(0, MIB, 5)
+                w.etag, w.modified = etag and '"2"', modified and "Mon, 30 Nov 2026 11:00:00 GMT"
+                self.assertEqual(d.ask("read 0 4096"), ["-5", "failed"])
+                self.assertEqual(d.ask("read 4096 4096"), ["-5", "failed"])
+                self.assertIn("another one now", d.close())
+
+    def test_trouble_passes(self):
+        data = content(0, MIB, 4)
+        w, url = self.web(data)
+        d = self.disk(url, "ro", "timeout=2")
+        for how in "status", "half", "too much", "bytes 0-9/1048576":
+            with self.subTest(how):
+                w.how = how
+                d.send("read 0 65536")
+                time.sleep(0.4)
+                w.how = ""
+                self.assertEqual(d.answer(), ["0:" + checksum(data[:65536]), "ok"])
+
+    def test_a_cache(self):
+        data = content(0, 2 * MIB, 4) + b"end"
+        cache = os.path.join(self.dir, "cache")
+        w, url = self.web(data)
+        whole = f"read 0 {2 * MIB + 512}"
+        got = ["0:" + checksum(data + bytes(509)), "ok"]
+        d = self.disk(url, "ro", f"cache={cache}")
+        self.assertEqual(d.ask(whole), got)
+        self.assertEqual(d.ask("wait 6500;" + whole), got)
+        d.close()
+        n = len(w.asked)
+        self.assertEqual(self.disk(url, "ro", f"cache={cache}").ask(whole), got)
+        self.assertEqual(len(w.asked), n + 1)  # which version it is
+        # Of another version nothing is used.
+        w.data, w.etag = content(0, 2 * MIB, 5) + b"END", '"2"'
+        got = ["0:" + checksum(w.data + bytes(509)), "ok"]
+        self.assertEqual(self.disk(url, "ro", f"cache={cache}").ask(whole), got)
+        # Two at a time have a file each; what is in the folder besides stays.
+        self.assertEqual(self.disk(url, "ro", f"cache={cache}").ask(whole), got)
+        self.assertIn("500M or 8G", self.disk(url, "ro", f"cache={cache}", "cache-size=1M").first)
+
+    def test_a_cache_that_is_full(self):
+        data = content(0, 40 * MIB, 4)
+        cache = os.path.join(self.dir, "cache")
+        w, url = self.web(data)
+        d = self.disk(url, "ro", f"cache={cache}", "cache-size=16M")
+        for _ in range(2):
+            for at in range(0, 40, 8):
+                self.assertEqual(d.ask(f"read {at * MIB} {8 * MIB}"),
+                                 ["0:" + checksum(data[at * MIB:(at + 8) * MIB]), "ok"])
+        used = sum(os.stat(os.path.join(cache, f)).st_blocks * 512 for f in os.listdir(cache))
+        self.assertLess(used, 18 * MIB)
+
+    @unittest.skipUnless(shutil.which("certtool"), "certtool (gnutls-bin) is not installed")
+    def test_tls_and_a_password(self):
+        certificates(self.dir)
+        data = content(0, MIB, 4)
+        w, url = self.web(data, tls=self.dir)
+        with open(os.path.join(self.dir, "password"), "w") as f:
+            f.write("secret\n")
+        me = ["user=me", f"password-file={self.dir}/password", f"tls-ca={self.dir}/ca-cert.pem"]
+        d = self.disk(url, "ro", *me)
+        self.assertEqual(d.ask("read 0 65536"), ["0:" + checksum(data[:65536]), "ok"])
+        self.assertEqual(set(w.auth), {"Basic bWU6c2VjcmV0"})
+        self.assertTrue(self.disk(url, "ro").first.startswith("error"))  # whom this host trusts did not sign it
+        # The password goes to no other place, and nothing from https to http.
+        v, other = self.web(data, tls=self.dir)
+        w.to = other
+        self.assertEqual(self.disk(url, "ro", *me).first, f"open {MIB}")
+        self.assertEqual(set(v.auth), {None})
+        u, plain = self.web(data)
+        w.to = plain
+        self.assertIn("none for us", self.disk(url, "ro", *me).first)
+        self.assertIn("everybody to read", self.disk(plain, "ro", *me[:2]).first)
 
 
 class Liar:
