@@ -233,7 +233,7 @@ static int refused(struct fetch *f, CURLcode code, long status, struct err *e)
 		err_set(e, ENOENT, "the server has no such file (HTTP %ld)", status);
 	else if (status && status != 206)
 		err_set(e, EIO, "the server answers HTTP %ld", status);
-	else if (code != CURLE_OK)
+	else if (code != CURLE_OK && code != CURLE_WRITE_ERROR) /* on_data() wanted no more */
 		err_set(e, EIO, "%s", f->error[0] ? f->error : curl_easy_strerror(code));
 	else
 		err_set(e, EPROTO, "the server sends other bytes than those asked for");
@@ -268,7 +268,7 @@ static int probed(struct http *h, struct fetch *f, CURLcode code, struct err *e)
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 301 && status <= 308 && status != 304)
 		return redirected(h, f, e);
-	if (status != 206 || !v.ranged || v.first != 0 || v.last != 0)
+	if (code != CURLE_OK || status != 206 || !v.ranged || v.first != 0 || v.last != 0 || f->got != 1)
 		return refused(f, code, status, e);
 	release(h, f);
 	if (h->version.bytes && !same(h, &v))
