@@ -68,7 +68,7 @@ static void shape(u8 *buf, size_t n, unsigned long round)
 int main(int argc, char **argv)
 {
 	const struct mutate m = {
-		.rounds = 3000, .least = 300 * KIB, .most = 1 * MIB, .shape = shape, .what = "images"
+		.rounds = 1000, .least = 300 * KIB, .most = 1 * MIB, .shape = shape, .what = "images"
 	};
 
 	return mutate_main(&m, argc, argv);
