@@ -124,9 +124,9 @@ static void compare_flags(struct qcow2_check *k)
 				    qcow2_ref_get(q, host >> q->cluster_bits, &count) < 0)
 					continue;
 				if ((count == 1) != !!(v & QCOW2_COPIED))
-					qcow2_found_corrupt(k,
-							    _("the cluster at 0x%llx: counted %llu times, which its flag denies"),
-							    (unsigned long long)host, (unsigned long long)count);
+					qcow2_found_corrupt(
+					    k, _("the cluster at 0x%llx: counted %llu times, which its flag denies"),
+					    (unsigned long long)host, (unsigned long long)count);
 			}
 		}
 	}
