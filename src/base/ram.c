@@ -113,17 +113,20 @@ static bool make_tmpfs(struct tmpfs *t)
 }
 
 /* The mapping is as large as the file, all of it a hole: address space, not memory. */
-int ram_new_with_room(struct ram **out, u64 bytes, u64 room, struct err *e)
+static int new (struct ram **out, u64 bytes, u64 room, bool share, struct err *e)
 {
 	must(bytes && bytes % PAGE_BYTES == 0);
 	u64 capacity = ROUND_UP(bytes, RAM_PIECE_ALIGN) + RAM_PIECE_ALIGN + ROUND_UP(room, RAM_PIECE_ALIGN);
-	struct tmpfs t;
-	bool large = make_tmpfs(&t);
-	auto_close int context = t.context, fd = large ? t.file : memfd_create(FILE_NAME, MFD_CLOEXEC);
+	struct tmpfs t = { .context = -1 };
+	bool large = !share && make_tmpfs(&t); /* only a memfd can be sealed */
+	auto_close int context = t.context,
+		       fd = large ? t.file : memfd_create(FILE_NAME, MFD_CLOEXEC | (share ? MFD_ALLOW_SEALING : 0));
 	if (fd < 0)
 		return err_sys(e, errno, "cannot create guest memory (memfd)");
 	if (ftruncate(fd, (off_t)capacity) < 0)
 		return err_sys(e, errno, "cannot size guest memory to %llu MiB", (unsigned long long)(bytes / MIB));
+	if (share && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return err_sys(e, errno, "cannot seal guest memory");
 	u8 *p = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (p == MAP_FAILED)
 		return err_sys(e, errno, "cannot map %llu MiB of guest memory", (unsigned long long)(bytes / MIB));
@@ -137,6 +140,16 @@ int ram_new_with_room(struct ram **out, u64 bytes, u64 room, struct err *e)
 	ram_init(r);
 	*out = r;
 	return 0;
+}
+
+int ram_new_with_room(struct ram **out, u64 bytes, u64 room, struct err *e)
+{
+	return new (out, bytes, room, false, e);
+}
+
+int ram_new_to_share(struct ram **out, u64 bytes, u64 room, struct err *e)
+{
+	return new (out, bytes, room, true, e);
 }
 
 int ram_new(struct ram **out, u64 bytes, struct err *e)

@@ -107,6 +107,9 @@ struct ram {
  * shows all of the RAM from address 0 on: as whoever has no board wants it, and for a board to lay out anew. */
 int ram_new_with_room(struct ram **out, u64 bytes, u64 room, struct err *e);
 int ram_new(struct ram **out, u64 bytes, struct err *e);
+/* The same in a file that may be given to other processes: sealed, so that nobody can make it shorter under us. It has
+ * no ram_load_begin(). */
+int ram_new_to_share(struct ram **out, u64 bytes, u64 room, struct err *e);
 void ram_free(struct ram *r);
 /* For tests that bring a file and a mapping of their own (memfd, host, bytes, capacity: set). */
 void ram_init(struct ram *r);

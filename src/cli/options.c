@@ -384,17 +384,16 @@ static const struct opt table[] = {
 	  N_("a file for firmware and guest to read by fw_cfg; repeatable") },
 	{ "smbios", "KEY=VALUE[,KEY=VALUE]...", set_smbios, 0,
 	  N_("what SMBIOS says of the VM: manufacturer, product, version, serial, sku, family, uuid") },
-	{ "disk", "FILE[,KEY=VALUE]...", options_set_disk, 0,
+	{ "disk", "FILE|vhost-user=SOCKET[,KEY=VALUE]...", options_set_disk, 0,
 	  N_("disk image: format=raw|qcow2|vmdk|... (default: as it looks), backing=any (files that it names may lie "
 	     "anywhere), readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, id=NAME, "
-	     "bus=BUS; "
-	     "repeatable") },
+	     "bus=BUS; vhost-user: a disk that another process serves there; repeatable") },
 	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
 	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
-	{ "net", "user[,KEY=VALUE]...|none", options_set_net, 0,
+	{ "net", "user|vhost-user=SOCKET[,KEY=VALUE]...|none", options_set_net, 0,
 	  N_("network card behind NAT: hostfwd=tcp:ADDR:PORT-:PORT, tftp=FOLDER, bootfile=NAME, mac=ADDRESS, id=NAME, "
-	     "model=MODEL; repeatable; "
-	     "default none") },
+	     "model=MODEL; vhost-user: a network that another process serves there: queues=N, mac=ADDRESS, id=NAME; "
+	     "repeatable; default none") },
 	{ "device", "NAME[,KEY=VALUE]...", options_set_device, 0,
 	  N_("another device: id=NAME and what it takes, see below; repeatable") },
 	{ "share", "DIR,tag=NAME[,ro=on]", options_set_share, 0,

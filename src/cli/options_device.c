@@ -119,12 +119,33 @@ static int read_disk(struct vmm_disk *d, char *const *items, struct err *e)
 	return r;
 }
 
+/* "vhost-user=SOCKET": a disk of another kind, whose file is none of ours. */
+static int add_vhost_disk(struct run_opts *o, const char *path, char *const *items, struct err *e)
+{
+	if (o->cfg.nvhost_disks == VMM_DISKS_MAX)
+		return err_set(e, EINVAL, "too many disks; at most %d", VMM_DISKS_MAX);
+	o->cfg.vhost_disks = xrealloc(o->cfg.vhost_disks, (o->cfg.nvhost_disks + 1) * sizeof(*o->cfg.vhost_disks));
+	struct vmm_vhost_disk *d = &o->cfg.vhost_disks[o->cfg.nvhost_disks++];
+	*d = (struct vmm_vhost_disk){ .path = xstrdup(path) };
+	struct front x = { &d->id, NULL, NULL, DEVICE_VHOST_DISK, &d->params, &d->nparams };
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && items[i]; i++)
+		r = front_item(&x, items[i], e);
+	return r < 0 ? r
+		     : front_check(&x, device_class_of(DEVICE_VHOST_DISK, NULL),
+				   _("'%s' is not known; write id=%s: the rest is for who serves the disk"), e);
+}
+
 static int add_disk(struct run_opts *o, const struct vmm_disk *like, const char *arg, struct err *e)
 {
 	char **v = optarg_split(arg);
+	const char *socket = like->cdrom ? NULL : optarg_key(v[0], "vhost-user");
 	int r = 0;
 
-	if (o->cfg.ndisks == VMM_DISKS_MAX) {
+	if (socket) {
+		r = add_vhost_disk(o, socket, v + 1, e);
+	} else if (o->cfg.ndisks == VMM_DISKS_MAX) {
 		r = err_set(e, EINVAL, "too many disks; at most %d", VMM_DISKS_MAX);
 	} else if (!v[0][0]) {
 		r = err_set(e, EINVAL,
@@ -153,12 +174,34 @@ int options_set_cdrom(struct run_opts *o, const char *arg, struct err *e)
 	return add_disk(o, &(struct vmm_disk){ .cdrom = true, .readonly = true }, arg, e);
 }
 
+static int read_vhost_net(struct vmm_net *n, char *const *items, struct err *e)
+{
+	struct front x = { &n->id, NULL, NULL, DEVICE_VHOST_NIC, &n->params, &n->nparams };
+	const char *val;
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && items[i]; i++) {
+		if ((val = optarg_key(items[i], "mac")))
+			options_put(&n->mac, val);
+		else
+			r = front_item(&x, items[i], e);
+	}
+	return r < 0 ? r
+		     : front_check(&x, device_class_of(DEVICE_VHOST_NIC, NULL),
+				   _("'%s' is not known; write mac=ADDRESS, id=%s: the rest is for who serves the "
+				     "network"),
+				   e);
+}
+
 static int read_net(struct vmm_net *n, char *const *items, struct err *e)
 {
 	struct front x = { &n->id, &n->model, "model", DEVICE_NIC, &n->params, &n->nparams };
 	const struct device_class *cls;
 	struct net_hostfwd f;
 	int r = 0;
+
+	if (n->path)
+		return read_vhost_net(n, items, e);
 
 	for (unsigned i = 0; r >= 0 && items[i]; i++) {
 		const char *val;
@@ -192,24 +235,26 @@ static int read_net(struct vmm_net *n, char *const *items, struct err *e)
 int options_set_net(struct run_opts *o, const char *arg, struct err *e)
 {
 	char **v = optarg_split(arg);
+	const char *socket = optarg_key(v[0], "vhost-user");
 	int r = 0;
 
 	if (!strcmp(v[0], "none")) {
 		o->net_none = true;
 		if (v[1])
 			r = err_set(e, EINVAL, "none takes nothing after it");
-	} else if (strcmp(v[0], "user")) {
-		r = err_set(e, EINVAL, "'%s' is not known; write user or none", v[0]);
+	} else if (strcmp(v[0], "user") && !socket) {
+		r = err_set(e, EINVAL, "'%s' is not known; write user, vhost-user=SOCKET or none", v[0]);
 	} else if (o->cfg.nnets == VMM_NETS_MAX) {
 		r = err_set(e, EINVAL, "too many network cards; at most %d", VMM_NETS_MAX);
 	} else {
 		o->cfg.nets = xrealloc(o->cfg.nets, (o->cfg.nnets + 1) * sizeof(*o->cfg.nets));
 		struct vmm_net *n = &o->cfg.nets[o->cfg.nnets++];
-		*n = (struct vmm_net){ .type = xstrdup("user") };
+		*n = (struct vmm_net){ .type = xstrdup(socket ? "vhost-user" : "user"),
+				       .path = socket ? xstrdup(socket) : NULL };
 		r = read_net(n, v + 1, e);
 	}
 	if (r == 0 && o->net_none && o->cfg.nnets)
-		r = err_set(e, EINVAL, "none and user exclude each other");
+		r = err_set(e, EINVAL, "none and another network exclude each other");
 	optarg_split_free(v);
 	return r;
 }
@@ -254,13 +299,20 @@ void options_help_devices(FILE *f)
 		[DEVICE_PLAIN] = "device ",  [DEVICE_DISK] = "disk bus=",   [DEVICE_CDROM] = "cdrom bus=",
 		[DEVICE_NIC] = "net model=", [DEVICE_DISPLAY] = "display ",
 	};
+	/* Those that are chosen by their back end. */
+	static const char *const whole[] = {
+		[DEVICE_VHOST_DISK] = "disk vhost-user=SOCKET",
+		[DEVICE_VHOST_NIC] = "net vhost-user=SOCKET",
+	};
 
 	fprintf(f, "%s", _("\nDevices, and what each takes as KEY=VALUE:\n"));
 	for (unsigned i = 0; device_table[i]; i++) {
 		const struct device_class *c = device_table[i];
-		if (!c->field && !device_class_addable(c))
+		const char *by_back_end = c->role < ARRAY_LEN(whole) ? whole[c->role] : NULL;
+		if (!c->field && !by_back_end && !device_class_addable(c))
 			continue;
-		auto_free char *what = xasprintf("%s%s", kinds[c->role], c->field ? c->field : c->name);
+		auto_free char *what = by_back_end ? xstrdup(by_back_end)
+						   : xasprintf("%s%s", kinds[c->role], c->field ? c->field : c->name);
 		options_help_line(f, what, _(c->help));
 		for (const struct device_param *p = c->params; p && p->name; p++) {
 			auto_free char *one = xasprintf("    %s=%s", p->name, p->shown);

@@ -89,7 +89,13 @@ static unsigned show_wanted(const struct run_opts *o, const struct vmm_config *w
 				  : was->disks[i].readonly ? _("read, a disk")
 							   : _("read and write, a disk"),
 				  was->disks[i].path);
+	for (unsigned i = 0; !o->cfg.nvhost_disks && i < was->nvhost_disks; i++)
+		show_file(&n, _("give the guest's memory to who serves a disk"), was->vhost_disks[i].path);
 	for (unsigned i = 0; !o->cfg.nnets && i < was->nnets; i++) {
+		if (was->nets[i].path) {
+			show_file(&n, _("give the guest's memory to who serves a network"), was->nets[i].path);
+			continue;
+		}
 		show(&n, _("network"), was->nets[i].type, _("(all that this host reaches, and its own services)"));
 		for (unsigned k = 0; k < was->nets[i].nhostfwd; k++)
 			show(&n, _("open a port"), was->nets[i].hostfwd[k], "");
@@ -173,6 +179,10 @@ static void take_machine(struct run_opts *o, struct vmm_config *was)
 		TAKE(disks);
 		TAKE(ndisks);
 	}
+	if (!cfg->nvhost_disks) {
+		TAKE(vhost_disks);
+		TAKE(nvhost_disks);
+	}
 	if (!cfg->nnets && !o->net_none) {
 		TAKE(nets);
 		TAKE(nnets);
@@ -210,6 +220,11 @@ static int fits(const struct run_opts *o, const struct saved_config *was, struct
 	if (o->cfg.ndisks && o->cfg.ndisks != was->cfg.ndisks)
 		return err_set(e, EINVAL, "--disk: the saved VM has %u disks; give as many, in the same order, or none",
 			       was->cfg.ndisks);
+	if (o->cfg.nvhost_disks && o->cfg.nvhost_disks != was->cfg.nvhost_disks)
+		return err_set(
+		    e, EINVAL,
+		    "--disk: the saved VM has %u disks of vhost-user; give as many, in the same order, or none",
+		    was->cfg.nvhost_disks);
 	if ((o->cfg.nnets || o->net_none) && o->cfg.nnets != was->cfg.nnets)
 		return err_set(e, EINVAL, "--net: the saved VM has %u network cards; give as many, or say nothing",
 			       was->cfg.nnets);

@@ -39,7 +39,10 @@ enum device_role {
 	DEVICE_INPUT,   /* what is in front of every screen: --display; it has keys() and pointer() */
 	DEVICE_VSOCK,   /* args.listen_fd, fd (vsock/vsock.h), cid: --vsock */
 	DEVICE_SHARE,   /* args.fd (share/share.h), tag: --share */
-	DEVICE_TPM,     /* args.fd (tpm/tpm.h: data), control_fd: --tpm */
+	/* args.fd: a connected vhost-user back end, control_fd: mica-vsock for it (vsock/vsock.h), or -1 */
+	DEVICE_VHOST_DISK, /* --disk vhost-user=SOCKET */
+	DEVICE_VHOST_NIC,  /* mac: --net vhost-user=SOCKET */
+	DEVICE_TPM,        /* args.fd (tpm/tpm.h: data), control_fd: --tpm */
 };
 
 enum device_value {

@@ -18,7 +18,10 @@ static void add_kind(const struct vm *v, enum device_role role, char *list, size
 		size_t n = strlen(list);
 		char path[PATH_BYTES] = "";
 
-		if (d->cls->role != role || !d->cls->boot_path)
+		/* One of vhost-user boots as any other of its kind. */
+		bool other = (role == DEVICE_DISK && d->cls->role == DEVICE_VHOST_DISK) ||
+			     (role == DEVICE_NIC && d->cls->role == DEVICE_VHOST_NIC);
+		if ((d->cls->role != role && !other) || !d->cls->boot_path)
 			continue;
 		d->cls->boot_path(d->dev, path, sizeof(path));
 		snprintf(list + n, bytes - n, "%s%s", n ? "\n" : "", path);

@@ -84,12 +84,25 @@ static const struct field disk_fields[] = {
 	{ NULL },
 };
 
+static const struct field vhost_disk_fields[] = {
+	FIELD(vmm_vhost_disk, F_STR, path),
+	FIELD(vmm_vhost_disk, F_STR, id),
+	FIELDV(vmm_vhost_disk, params, nparams),
+	{ NULL },
+};
+
 static const struct field net_fields[] = {
-	FIELD(vmm_net, F_STR, type),      FIELD(vmm_net, F_INT, fd),
-	FIELD(vmm_net, F_STR, mac),       FIELDV(vmm_net, hostfwd, nhostfwd),
-	FIELD(vmm_net, F_STR, tftp),      FIELD(vmm_net, F_STR, bootfile),
-	FIELD(vmm_net, F_STR, id),        FIELD(vmm_net, F_STR, model),
-	FIELDV(vmm_net, params, nparams), { NULL },
+	FIELD(vmm_net, F_STR, type),
+	FIELD(vmm_net, F_STR, path),
+	FIELD(vmm_net, F_INT, fd),
+	FIELD(vmm_net, F_STR, mac),
+	FIELDV(vmm_net, hostfwd, nhostfwd),
+	FIELD(vmm_net, F_STR, tftp),
+	FIELD(vmm_net, F_STR, bootfile),
+	FIELD(vmm_net, F_STR, id),
+	FIELD(vmm_net, F_STR, model),
+	FIELDV(vmm_net, params, nparams),
+	{ NULL },
 };
 
 static const struct field device_fields[] = {
@@ -114,6 +127,8 @@ static const struct {
 } lists[] = {
 	{ "disks", "disks: ", disk_fields, sizeof(struct vmm_disk), offsetof(struct vmm_config, disks),
 	  offsetof(struct vmm_config, ndisks) },
+	{ "vhost_disks", "vhost_disks: ", vhost_disk_fields, sizeof(struct vmm_vhost_disk),
+	  offsetof(struct vmm_config, vhost_disks), offsetof(struct vmm_config, nvhost_disks) },
 	{ "nets", "nets: ", net_fields, sizeof(struct vmm_net), offsetof(struct vmm_config, nets),
 	  offsetof(struct vmm_config, nnets) },
 	{ "devices", "devices: ", device_fields, sizeof(struct vmm_device), offsetof(struct vmm_config, devices),
@@ -334,6 +349,14 @@ unsigned vmm_config_fds(const struct vmm_config *c, int fds[VMM_FDS_MAX])
 		if (!strcmp(c->nets[i].type, "fd"))
 			fds[n++] = c->nets[i].fd;
 	return n;
+}
+
+bool vmm_config_shares_memory(const struct vmm_config *c)
+{
+	for (unsigned i = 0; i < c->nnets; i++)
+		if (!strcmp(c->nets[i].type, "vhost-user"))
+			return true;
+	return c->nvhost_disks > 0;
 }
 
 /* ---- life ---- */

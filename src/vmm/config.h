@@ -36,8 +36,17 @@ struct vmm_disk {
 	unsigned nparams;
 };
 
+/* A disk that a process of the host's serves at a socket, by vhost-user. */
+struct vmm_vhost_disk {
+	char *path;
+	char *id; /* NULL: chosen */
+	char **params;
+	unsigned nparams;
+};
+
 struct vmm_net {
-	char *type; /* "user", or "fd" */
+	char *type; /* "user", "vhost-user", or "fd" */
+	char *path; /* of "vhost-user": the socket of who serves it */
 	int fd;     /* of "fd": a connected back end (net/net.h) */
 	char *mac;  /* NULL: chosen */
 	char **hostfwd;
@@ -85,6 +94,8 @@ struct vmm_config {
 	unsigned nmodules;
 	struct vmm_disk *disks;
 	unsigned ndisks;
+	struct vmm_vhost_disk *vhost_disks;
+	unsigned nvhost_disks;
 	struct vmm_net *nets;
 	unsigned nnets;
 	struct vmm_device *devices;
@@ -119,6 +130,8 @@ struct vmm_config {
 /* Defaults: 1 CPU, 512 MiB, no console, no network. */
 void vmm_config_init(struct vmm_config *c);
 void vmm_config_fini(struct vmm_config *c);
+/* Do processes of the host's get the guest's memory? */
+bool vmm_config_shares_memory(const struct vmm_config *c);
 /* Append a copy of s to a list of strings. */
 void vmm_strv_add(char ***v, unsigned *n, const char *s);
 

@@ -95,7 +95,7 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 			       "firmware: it boots what is on a disk, and the kernel %s would not be booted; give one "
 			       "of them",
 			       c->kernel);
-	if (!c->kernel && (none || (automatic && !c->ndisks && !boot_from_net(c))))
+	if (!c->kernel && (none || (automatic && !c->ndisks && !c->nvhost_disks && !boot_from_net(c))))
 		return err_set(e, EINVAL,
 			       "nothing to boot: give a disk that can be booted from with --disk FILE, or a kernel "
 			       "with --kernel FILE (and --initrd FILE, --append 'root=/dev/vda1 console=ttyS0')");
@@ -116,6 +116,20 @@ static int check_firmware(const struct vmm_config *c, struct err *e)
 			vmm_fw_cfg_fini(&item);
 	}
 	return r;
+}
+
+static int check_vhost_net(const struct vmm_net *n, struct err *e)
+{
+	if (strcmp(n->type, "vhost-user"))
+		return n->path ? err_set(e, EINVAL, "net: only vhost-user has a path") : 0;
+	if (!n->path || !*n->path)
+		return err_set(e, EINVAL, "net: vhost-user has no socket; write --net vhost-user=SOCKET");
+	if (n->nhostfwd || n->tftp || n->bootfile || n->model)
+		return err_set(e, EINVAL,
+			       "net: vhost-user=%s takes no hostfwd, tftp, bootfile or model: what serves it is its "
+			       "network",
+			       n->path);
+	return 0;
 }
 
 int vmm_config_check(const struct vmm_config *c, struct err *e)
@@ -160,6 +174,11 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 			return err_set(e, EINVAL, "disk: %s: serial '%s' is too long; at most %d bytes", d->path,
 				       d->serial, VMM_SERIAL_MAX);
 	}
+	if (c->nvhost_disks > VMM_DISKS_MAX)
+		return err_set(e, EINVAL, "disks: %u are too many; at most %d", c->nvhost_disks, VMM_DISKS_MAX);
+	for (unsigned i = 0; i < c->nvhost_disks; i++)
+		if (!c->vhost_disks[i].path || !*c->vhost_disks[i].path)
+			return err_set(e, EINVAL, "disk: vhost-user has no socket; write --disk vhost-user=SOCKET");
 	if (c->nnets > VMM_NETS_MAX)
 		return err_set(e, EINVAL, "nets: %u are too many; at most %d", c->nnets, VMM_NETS_MAX);
 	for (unsigned i = 0; i < c->nnets; i++) {
@@ -172,9 +191,12 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		if (c->nets[i].bootfile && strlen(c->nets[i].bootfile) > NET_BOOTFILE_MAX)
 			return err_set(e, EINVAL, "net: bootfile=%s is too long; at most %d bytes", c->nets[i].bootfile,
 				       NET_BOOTFILE_MAX);
-		if (!c->nets[i].type || (strcmp(c->nets[i].type, "user") && strcmp(c->nets[i].type, "fd")))
-			return err_set(e, EINVAL, "net: '%s' is not known; write user or none",
+		if (!c->nets[i].type || (strcmp(c->nets[i].type, "user") && strcmp(c->nets[i].type, "fd") &&
+					 strcmp(c->nets[i].type, "vhost-user")))
+			return err_set(e, EINVAL, "net: '%s' is not known; write user, vhost-user=SOCKET or none",
 				       c->nets[i].type ? c->nets[i].type : "");
+		if ((r = check_vhost_net(&c->nets[i], e)) < 0)
+			return r;
 		if (c->nets[i].mac && (r = vmm_mac_parse(mac, c->nets[i].mac, e)) < 0)
 			return r;
 	}

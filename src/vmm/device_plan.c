@@ -46,6 +46,10 @@ int vmm_class_addable(const struct device_class **out, const char *name, struct 
 		return err_set(e, EINVAL, "%s is a disk; write --disk FILE,bus=%s", name, c->field);
 	if (c && c->role == DEVICE_CDROM)
 		return err_set(e, EINVAL, "%s is a CD-ROM; write --cdrom FILE,bus=%s", name, c->field);
+	if (c && (c->role == DEVICE_VHOST_DISK || c->role == DEVICE_VHOST_NIC))
+		return err_set(e, EINVAL,
+			       "%s is what is in front of a vhost-user back end; write --%s vhost-user=SOCKET", name,
+			       c->role == DEVICE_VHOST_NIC ? "net" : "disk");
 	if (c && c->role == DEVICE_NIC)
 		return err_set(e, EINVAL, "%s is a network card; write --net user,model=%s", name, c->field);
 	for (unsigned i = 0; (c = device_class_next(DEVICE_PLAIN, &i));)
@@ -124,10 +128,10 @@ struct plan {
 static void name_it(struct plan *p, struct vmm_planned *d, unsigned number)
 {
 	static const char *const names[] = {
-		[DEVICE_DISK] = "disk",      [DEVICE_CDROM] = "cdrom",     [DEVICE_NIC] = "net",
-		[DEVICE_SERIAL] = "serial",  [DEVICE_CONSOLE] = "console", [DEVICE_DISPLAY] = "screen",
-		[DEVICE_INPUT] = "keyboard", [DEVICE_VSOCK] = "vsock",     [DEVICE_SHARE] = "share",
-		[DEVICE_TPM] = "tpm",
+		[DEVICE_DISK] = "disk",      [DEVICE_CDROM] = "cdrom",      [DEVICE_NIC] = "net",
+		[DEVICE_SERIAL] = "serial",  [DEVICE_CONSOLE] = "console",  [DEVICE_DISPLAY] = "screen",
+		[DEVICE_INPUT] = "keyboard", [DEVICE_VSOCK] = "vsock",      [DEVICE_SHARE] = "share",
+		[DEVICE_TPM] = "tpm",        [DEVICE_VHOST_DISK] = "vhost", [DEVICE_VHOST_NIC] = "net",
 	};
 	const char *name = d->cls->role == DEVICE_PLAIN ? d->cls->name : names[d->cls->role];
 
@@ -184,9 +188,18 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 		if (r < 0)
 			return err_prefix(e, "disk: %s", d->path);
 	}
+	for (unsigned i = 0; r == 0 && i < c->nvhost_disks; i++) {
+		const struct vmm_vhost_disk *d = &c->vhost_disks[i];
+		r = add(p, device_class_of(DEVICE_VHOST_DISK, NULL), d->id, i, i, d->params, d->nparams, e);
+		if (r < 0)
+			return err_prefix(e, "disk: %s", d->path);
+	}
 	for (unsigned i = 0; r == 0 && i < c->nnets; i++) {
 		const struct vmm_net *d = &c->nets[i];
-		r = vmm_class_of(&cls, DEVICE_NIC, d->model, e);
+		if (!strcmp(d->type, "vhost-user"))
+			cls = device_class_of(DEVICE_VHOST_NIC, NULL);
+		else
+			r = vmm_class_of(&cls, DEVICE_NIC, d->model, e);
 		if (r == 0)
 			r = add(p, cls, d->id, i, i, d->params, d->nparams, e);
 		if (r < 0)
@@ -226,7 +239,7 @@ static int plan(struct plan *p, const struct vmm_config *c, struct err *e)
 
 int vmm_device_plan(struct vmm_planned **out, unsigned *n, const struct vmm_config *c, struct err *e)
 {
-	unsigned most = 7 + c->nshares + c->ndisks + c->nnets + c->ndevices;
+	unsigned most = 7 + c->nshares + c->ndisks + c->nvhost_disks + c->nnets + c->ndevices;
 	struct plan p = { .pci = strcmp(c->machine, "micro") != 0 };
 
 	for (unsigned i = 0; device_table[i]; i++)

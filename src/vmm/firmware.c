@@ -41,6 +41,10 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	if (!c->kernel && !c->ndisks && c->nvhost_disks && !boot_from_net(c))
+		return err_set(e, ENOENT,
+			       "what is on a vhost-user disk cannot be looked at before the VM runs; choose with "
+			       "--firmware bios or uefi");
 	if (!c->kernel && found == BOOT_NOTHING && !boot_from_net(c))
 		return err_set(e, ENOENT,
 			       "no disk can be booted from: looked for an EFI system partition, and for boot code in "

@@ -34,3 +34,19 @@ int unix_listen(const char *path, struct err *e)
 		return err_sys(e, -r, "cannot listen at %s", path);
 	return steal_fd(&fd);
 }
+
+int unix_connect(const char *path, struct err *e)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot make a socket");
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return err_set(e, ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,
+			       sizeof(sa.sun_path) - 1);
+	strcpy(sa.sun_path, path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return err_sys(e, errno, "%s: cannot connect; does the back end run?", path);
+	return steal_fd(&fd);
+}

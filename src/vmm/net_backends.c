@@ -6,6 +6,10 @@
 
 static int open_one(struct net_backend *b, const struct vmm_net *n, struct err *e)
 {
+	if (!strcmp(n->type, "vhost-user")) { /* opened with the device, which greets it */
+		*b = (struct net_backend){ .fd = -1 };
+		return 0;
+	}
 	if (!strcmp(n->type, "fd"))
 		return net_backend_open(b, n->fd, HELLO_MS, e);
 	struct net_hostfwd *fwd = xcalloc(n->nhostfwd + 1, sizeof(*fwd));

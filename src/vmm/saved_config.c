@@ -143,6 +143,10 @@ static int check_names(const struct vmm_config *c, struct err *e)
 		r = check_path(c->modules[i], e);
 	for (unsigned i = 0; i < c->nnets && r == 0; i++)
 		r = check_path(c->nets[i].tftp, e);
+	for (unsigned i = 0; i < c->nnets && r == 0; i++)
+		r = check_path(c->nets[i].path, e);
+	for (unsigned i = 0; i < c->nvhost_disks && r == 0; i++)
+		r = check_path(c->vhost_disks[i].path, e);
 	for (unsigned i = 0; i < c->ndisks && r == 0; i++)
 		r = check_path(c->disks[i].path, e);
 	return r;

@@ -160,7 +160,9 @@ static int build(struct vm *v, int *status, struct err *e)
 		return err_prefix(e, "restore");
 	if ((r = vm_choose_engine(v, status, e)) < 0)
 		return r;
-	if ((r = ram_new_with_room(&v->ram, c->memory_bytes, MEMORY_ROOM, e)) < 0)
+	r = vmm_config_shares_memory(c) ? ram_new_to_share(&v->ram, c->memory_bytes, MEMORY_ROOM, e)
+					: ram_new_with_room(&v->ram, c->memory_bytes, MEMORY_ROOM, e);
+	if (r < 0)
 		return r;
 	mc.ram = v->ram;
 	if ((r = machine_new(&v->machine, &mc, e)) < 0 || (r = vm_add_cpus(v, status, e)) < 0 ||

@@ -126,6 +126,18 @@ static int open_vsock(struct vm *v, struct device_args *a, struct err *e)
 	return 0;
 }
 
+static int open_vhost(const char *path, struct device_args *a, struct err *e)
+{
+	auto_close int fd = unix_connect(path, e);
+	int helper = fd < 0 ? fd : vsock_start_itself(path, e);
+
+	if (helper < 0)
+		return err_prefix(e, "vhost-user");
+	a->fd = steal_fd(&fd);
+	a->control_fd = helper;
+	return 0;
+}
+
 static int open_back_end(struct vm *v, const struct vmm_planned *p, struct device_args *a, struct err *e)
 {
 	const struct vmm_config *c = v->cfg;
@@ -140,6 +152,11 @@ static int open_back_end(struct vm *v, const struct vmm_planned *p, struct devic
 		return open_disk(v, p->index, a, e);
 	case DEVICE_NIC:
 		return open_net(v, p->index, p->cls, a, e);
+	case DEVICE_VHOST_DISK:
+		return open_vhost(c->vhost_disks[p->index].path, a, e);
+	case DEVICE_VHOST_NIC:
+		r = open_net(v, p->index, p->cls, a, e);
+		return r < 0 ? r : open_vhost(c->nets[p->index].path, a, e);
 	case DEVICE_SERIAL:
 		a->port = p->index;
 		if (a->port)
@@ -190,6 +207,10 @@ static int add(struct vm *v, const struct vmm_planned *p, struct err *e)
 
 	if (r == 0)
 		r = p->cls->new (&d->dev, v->machine, &a, e);
+	if (r < 0 && p->cls->role == DEVICE_VHOST_DISK)
+		err_prefix(e, "disk: %s", v->cfg->vhost_disks[p->index].path);
+	else if (r < 0 && p->cls->role == DEVICE_VHOST_NIC)
+		err_prefix(e, "net: %s", v->cfg->nets[p->index].path);
 	free((u8 *)(uintptr_t)a.rom);
 	if (r < 0)
 		return r;
@@ -314,7 +335,7 @@ json_t *vm_devices_json(struct vm *v)
 			json_object_set_new(o, "unit", json_integer(d->unit));
 		if (pci)
 			json_object_set_new(o, "slot", json_integer(pci->devfn >> 3));
-		if (v->devices[i].cls->role == DEVICE_NIC)
+		if (v->devices[i].cls->role == DEVICE_NIC || v->devices[i].cls->role == DEVICE_VHOST_NIC)
 			json_object_set_new(o, "link", json_string(vm_link_up(&v->devices[i]) ? "up" : "down"));
 		vm_media_json(v, &v->devices[i], o);
 		json_array_append_new(a, o);

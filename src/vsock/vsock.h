@@ -12,6 +12,8 @@
 #include "base/base.h"
 #include "base/err.h"
 
+#define VSOCK_ITSELF "itself" /* mica-vsock's second argument, for vsock_start_itself() */
+
 /* What mica-vmm asks for. */
 struct vsock_ask {
 	u32 port;
@@ -25,6 +27,11 @@ struct vsock_answer {
 
 /* Start mica-vsock for the sockets beside `path`; returns our end, on which struct vsock_ask is sent. */
 int vsock_start(const char *path, struct err *e);
+/* The same for the socket `path` itself: each question, whatever its port, is answered with a connection to it. */
+int vsock_start_itself(const char *path, struct err *e);
+/* At our end, without waiting. 1: an answer, and *fd, owned, or -1; 0: there is none yet; -EPROTO: mica-vsock has
+ * ended. */
+int vsock_answer_read(int link_fd, struct vsock_answer *a, int *fd);
 /* May `path` be one? With the longest port it must still be a socket's path. */
 int vsock_check(const char *path, struct err *e);
 

@@ -15,14 +15,16 @@
 #include <sys/un.h>
 
 /* connect(2) to a socket whose backlog is full waits, so it must not block: that is a refusal, too. */
-static int connect_to(const char *name, u32 port)
+static int connect_to(const char *name, bool itself, u32 port)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
-	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s_%u", name, port) >= (int)sizeof(sa.sun_path))
+	int n = itself ? snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", name)
+		       : snprintf(sa.sun_path, sizeof(sa.sun_path), "%s_%u", name, port);
+	if (n >= (int)sizeof(sa.sun_path))
 		return -ENAMETOOLONG;
 	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : steal_fd(&fd);
 }
@@ -95,13 +97,14 @@ int main(int argc, char **argv)
 	ssize_t n;
 
 	helper_begin("mica-vsock", 0);
-	if (argc != 2)
+	bool itself = argc == 3 && !strcmp(argv[2], VSOCK_ITSELF);
+	if (argc != 2 && !itself)
 		return 2;
 	helper_hello(prepare(argv[1], &name, &e) < 0 ? &e : NULL);
 	while ((n = recv(HELPER_FD, &ask, sizeof(ask), 0)) == sizeof(ask) || (n < 0 && errno == EINTR)) {
 		if (n < 0)
 			continue;
-		int fd = connect_to(name, ask.port);
+		int fd = connect_to(name, itself, ask.port);
 		if (!answer(ask.ticket, fd))
 			break;
 		if (fd >= 0)

@@ -3,6 +3,7 @@
 #include "vsock/vsock.h"
 #include "base/helper.h"
 
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #define LONGEST_PORT "_4294967295"
@@ -24,4 +25,36 @@ int vsock_start(const char *path, struct err *e)
 	char *argv[] = { "mica-vsock", (char *)(uintptr_t)path, NULL };
 
 	return helper_start(argv, NULL, 0, e);
+}
+
+int vsock_start_itself(const char *path, struct err *e)
+{
+	char *argv[] = { "mica-vsock", (char *)(uintptr_t)path, VSOCK_ITSELF, NULL };
+
+	return helper_start(argv, NULL, 0, e);
+}
+
+int vsock_answer_read(int link_fd, struct vsock_answer *a, int *fd)
+{
+	struct iovec iov = { a, sizeof(*a) };
+	union {
+		struct cmsghdr h;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl;
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int))
+	};
+	ssize_t n = recvmsg(link_fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*fd = -1;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -EPROTO;
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(h), sizeof(*fd));
+	if (n == sizeof(*a))
+		return 1;
+	if (*fd >= 0)
+		close(steal_fd(fd));
+	return -EPROTO;
 }

@@ -7,7 +7,9 @@ fetched once and kept beside the image; without a package archive that test is s
 import hashlib
 import os
 import re
+import shutil
 import subprocess
+import time
 
 import debian_kernel
 import pytest
@@ -128,3 +130,27 @@ def test_disks_and_a_medium(request, mica, run, image, tmp_path, kernel, buses, 
     assert "@insmod-failed" not in vm.log and "@no-trim" not in vm.log
     for i, now in enumerate(after):
         assert (tmp_path / f"disk{i}").read_bytes() == now
+
+
+@pytest.mark.skipif(not shutil.which("qemu-storage-daemon"), reason="there is no qemu-storage-daemon")
+def test_disk_of_a_vhost_user_back_end(run, tiny, tmp_path):
+    """Read and written by another process; the guest has another disk beside it."""
+    first, second = os.urandom(1 << 20), os.urandom(3 << 20)
+    (tmp_path / "a").write_bytes(first)
+    (tmp_path / "b").write_bytes(second)
+    with subprocess.Popen(["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=f,filename={tmp_path}/b", "--export",
+                           f"vhost-user-blk,id=e,node-name=f,addr.type=unix,addr.path={tmp_path}/s,writable=on,num-queues=2"]) as daemon:
+        try:
+            for _ in range(500):
+                if (tmp_path / "s").exists():
+                    break
+                time.sleep(0.02)
+            vm = run(*tiny("disks=1", "256M", 2), "--disk", f"{tmp_path}/a,readonly=on", "--disk", f"vhost-user={tmp_path}/s", "--no-reboot")
+            for name, data in (("vda", first), ("vdb", second)):
+                assert says(vm, "sum") == f"{name} {len(data)} {hashlib.md5(data).hexdigest()}"
+            assert says(vm, "wrote") == "yes"
+            says(vm, "done")
+            ends(vm)
+        finally:
+            daemon.terminate()
+    assert (tmp_path / "b").read_bytes() == second[:1 << 20] + b"M" * (1 << 20) + second[2 << 20:]

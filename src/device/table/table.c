@@ -19,6 +19,8 @@
 	DEVICE(virtio_net,     "virtio/virtio_net.c") \
 	DEVICE(e1000e,         "e1000/e1000.c") \
 	DEVICE(e1000,          "e1000/e1000.c") \
+	DEVICE(vhost_user_blk, "virtio/vhost_user_blk.c") \
+	DEVICE(vhost_user_net, "virtio/vhost_user_net.c") \
 	DEVICE(virtio_console, "virtio/virtio_console.c") \
 	DEVICE(virtio_fs,      "virtio/virtio_fs.c") \
 	DEVICE(virtio_vsock,   "virtio/virtio_vsock.c") \

@@ -98,6 +98,7 @@ struct virtio_queue {
 	u16 vector; /* MSI-X vector or 0xffff */
 	/* the device's place */
 	u16 last_avail, used_idx;
+	u16 hidden; /* virtio_push_part(): used, and not shown yet */
 	u16 signalled_used;
 	bool signalled_valid;
 	bool notify_off; /* virtio_notify_disable() */
@@ -135,6 +136,7 @@ struct virtio_dev {
 		size_t bytes;
 		u64 room;
 	} rom;             /* of its PCI function, room 0: none; for virtio_pci_add(), the caller's */
+	bool modern;       /* it is never to be: for virtio_add() */
 	bool transitional; /* the same: it has the legacy interface, too (virtio_legacy.c) */
 	void *impl;        /* the device's own */
 };
@@ -160,12 +162,16 @@ void virtio_free(struct virtio_dev *d); /* calls cls->free */
  * bad rings end in NEEDS_RESET and 0. Zero-length segments are left out of the chain. Finding the queue empty asks for
  * the next notification, unless virtio_notify_disable() was called. */
 int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch);
-/* Undo the last virtio_pop of q (no buffers for this packet yet). */
-void virtio_unpop(struct virtio_dev *d, unsigned q);
+/* Undo the last virtio_pop of q, which gave ch (no buffers for this packet yet); then the one before it may be. */
+void virtio_unpop(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch);
 /* Give a chain back; written: bytes put into its in-segments from the start (reported as used, and
  * ram_wrote() is called for them). Does not interrupt. */
 void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written);
-/* As virtio_push() for n chains that the driver must come to see all at once. */
+/* virtio_push() in two steps, for chains that the driver must come to see all at once: parts, and their end. No other
+ * push of the queue comes between them. */
+void virtio_push_part(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written);
+void virtio_push_end(struct virtio_dev *d, unsigned q);
+/* The two for n chains. */
 void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n);
 /* Interrupt the driver for the pushes since the last call, unless it asked not to be. */
 void virtio_signal(struct virtio_dev *d, unsigned q);

@@ -179,7 +179,7 @@ static bool balloon_quiesce(struct virtio_dev *d)
 	struct balloon *b = d->impl;
 
 	if (b->busy)
-		virtio_unpop(d, b->q);
+		virtio_unpop(d, b->q, &b->ch);
 	b->busy = false;
 	return true;
 }

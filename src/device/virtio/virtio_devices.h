@@ -52,6 +52,12 @@ void virtio_net_set_mtu(struct virtio_dev *d, unsigned mtu);
 void virtio_net_set_checked(struct virtio_dev *d, bool checked);
 /* Who hears of the link's ups and downs; *l is copied. Before virtio_pci_add(). */
 void virtio_net_listen(struct virtio_dev *d, const struct device_listener *l);
+/* Disks and network cards that vhost-user back ends serve. fd, helper_fd: owned, also on failure: a connected stream
+ * socket, and one to mica-vsock that finds another (vsock_start_itself()), or -1. nqueues, at most; pairs, at least. */
+int vhost_user_blk_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd, int helper_fd,
+		       unsigned nqueues, struct err *e);
+int vhost_user_net_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, int fd, int helper_fd,
+		       unsigned pairs, const u8 mac[6], const struct device_listener *l, struct err *e);
 int virtio_console_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct chr *chr /* borrowed */,
 		       struct err *e);
 int virtio_rng_new(struct virtio_dev **out, struct ram *ram, struct loop *loop, struct err *e);

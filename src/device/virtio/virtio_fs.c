@@ -160,7 +160,7 @@ static void serve(struct vfs *v, unsigned q)
 		if (!ask(v, s)) {
 			s->used = false;
 			v->flying--;
-			virtio_unpop(v->d, q);
+			virtio_unpop(v->d, q, &s->ch);
 			break;
 		}
 		virtio_charge(v->d, WORK(s->ch.out_bytes));

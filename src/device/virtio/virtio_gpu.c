@@ -92,7 +92,7 @@ static bool gpu_quiesce(struct virtio_dev *d)
 	struct gpu *g = d->impl;
 
 	if (g->busy)
-		virtio_unpop(d, g->q);
+		virtio_unpop(d, g->q, &g->ch);
 	g->busy = false;
 	return true;
 }

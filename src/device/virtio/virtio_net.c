@@ -229,7 +229,7 @@ static void transmit(struct vnet *n)
 {
 	while (!n->tx_stalled && virtio_pop(n->d, TXQ, &n->tx)) {
 		if (!send_chain(n)) {
-			virtio_unpop(n->d, TXQ);
+			virtio_unpop(n->d, TXQ, &n->tx);
 			n->tx_stalled = true;
 			break;
 		}
@@ -261,7 +261,7 @@ static enum deliver deliver(struct vnet *n)
 		if (nch == most || !virtio_pop(n->d, RXQ, ch)) {
 			bool small = nch == most;
 			while (nch--)
-				virtio_unpop(n->d, RXQ);
+				virtio_unpop(n->d, RXQ, &n->rx[nch]);
 			return small ? DROPPED : NO_BUFFERS;
 		}
 		if (ch->in_bytes < MAX(head, 1)) {

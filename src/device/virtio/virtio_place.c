@@ -31,7 +31,8 @@ int virtio_add(struct machine *m, struct virtio_dev *d, const struct device_args
 {
 	if (!machine_pci(m))
 		return add_in_slot(m, d, a, out, e);
-	d->transitional = virtio_legacy_id(d->cls->id) && device_switch(a, "legacy", machine_kind(m) == MACHINE_PC);
+	d->transitional =
+	    !d->modern && virtio_legacy_id(d->cls->id) && device_switch(a, "legacy", machine_kind(m) == MACHINE_PC);
 	return virtio_pci_add(machine_pci(m), d, a->slot, out, e);
 }
 

@@ -85,7 +85,7 @@ void virtio_queue_enable(struct virtio_dev *d, unsigned q)
 		virtio_broken(d, N_("a queue is enabled with rings outside guest memory or misaligned"));
 		return;
 	}
-	vq->last_avail = vq->used_idx = vq->signalled_used = 0;
+	vq->last_avail = vq->used_idx = vq->signalled_used = vq->hidden = 0;
 	vq->signalled_valid = vq->notify_off = false;
 	vq->ready = true;
 }
@@ -210,40 +210,53 @@ int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
 	return 1;
 }
 
-void virtio_unpop(struct virtio_dev *d, unsigned q)
+void virtio_unpop(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch)
 {
-	must(q < d->nqueues);
+	must(q < d->nqueues && ch);
 	d->queue[q].last_avail--;
 }
 
 /* ---- giving them back ---- */
 
-void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n)
+void virtio_push_part(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written)
 {
+	u64 bytes = MIN(written, ch->in_bytes), left = bytes;
 	struct rings r;
 
 	/* Bytes are in RAM even if the queue is gone meanwhile. */
-	for (unsigned c = 0; c < n; c++) {
-		u64 left = MIN(written[c], ch[c].in_bytes);
-		for (unsigned i = ch[c].nout; left && i < ch[c].nout + ch[c].nin; i++) {
-			u64 k = MIN(left, ch[c].iov[i].iov_len);
-			ram_wrote(d->ram, ch[c].gpa[i], k);
-			left -= k;
-		}
+	for (unsigned i = ch->nout; left && i < ch->nout + ch->nin; i++) {
+		u64 k = MIN(left, ch->iov[i].iov_len);
+		ram_wrote(d->ram, ch->gpa[i], k);
+		left -= k;
 	}
-	if (!n || !queue_live(d, q, &r))
+	if (!queue_live(d, q, &r))
 		return;
 	struct virtio_queue *vq = &d->queue[q];
-	for (unsigned c = 0; c < n; c++) {
-		unsigned slot = (u16)(vq->used_idx + c) & (vq->size - 1);
-		u8 *el = r.used + 4 + 8 * slot;
-		st_le32(el, ch[c].head);
-		st_le32(el + 4, (u32)MIN(written[c], ch[c].in_bytes));
-		ram_wrote(d->ram, vq->used + 4 + 8 * slot, 8);
-	}
-	vq->used_idx = (u16)(vq->used_idx + n);
+	unsigned slot = (u16)(vq->used_idx + vq->hidden++) & (vq->size - 1);
+	u8 *el = r.used + 4 + 8 * slot;
+	st_le32(el, ch->head);
+	st_le32(el + 4, (u32)bytes);
+	ram_wrote(d->ram, vq->used + 4 + 8 * slot, 8);
+}
+
+void virtio_push_end(struct virtio_dev *d, unsigned q)
+{
+	struct rings r;
+
+	if (!d->queue[q].hidden || !queue_live(d, q, &r))
+		return;
+	struct virtio_queue *vq = &d->queue[q];
+	vq->used_idx = (u16)(vq->used_idx + vq->hidden);
+	vq->hidden = 0;
 	store16(r.used + 2, vq->used_idx);
 	ram_wrote(d->ram, vq->used + 2, 2);
+}
+
+void virtio_push_batch(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, const u32 *written, unsigned n)
+{
+	for (unsigned c = 0; c < n; c++)
+		virtio_push_part(d, q, &ch[c], written[c]);
+	virtio_push_end(d, q);
 }
 
 void virtio_push(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch, u32 written)

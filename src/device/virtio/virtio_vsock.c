@@ -97,7 +97,7 @@ void vsock_pump(struct vsock *v)
 		}
 		u64 n = fill(v);
 		if (!n) {
-			virtio_unpop(v->d, RXQ);
+			virtio_unpop(v->d, RXQ, &v->ch);
 			break;
 		}
 		virtio_push(v->d, RXQ, &v->ch, (u32)n);

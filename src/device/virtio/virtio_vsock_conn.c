@@ -273,29 +273,11 @@ static void opened(struct vsock *v, const struct vsock_answer *a, int fd)
 static bool answer(struct vsock *v)
 {
 	struct vsock_answer a;
-	struct iovec iov = { &a, sizeof(a) };
-	union {
-		struct cmsghdr h;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int))
-	};
-	int fd = -1;
-	ssize_t n = recvmsg(v->link_fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fd, r = vsock_answer_read(v->link_fd, &a, &fd);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(h), sizeof(fd));
-	if (n != sizeof(a)) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	opened(v, &a, fd);
-	return true;
+	if (r > 0)
+		opened(v, &a, fd);
+	return r >= 0;
 }
 
 static void on_link(void *opaque, u32 events)

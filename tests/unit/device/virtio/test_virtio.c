@@ -130,7 +130,7 @@ static void test_unpop(void **state)
 	assert_int_equal(virtio_pop(F.v.dev, 0, &F.ch), 1);
 	assert_int_equal(virtio_pop(F.v.dev, 0, &F.ch), 1);
 	assert_int_equal(F.ch.out_bytes, 5);
-	virtio_unpop(F.v.dev, 0);
+	virtio_unpop(F.v.dev, 0, &F.ch);
 	assert_int_equal(virtio_pop(F.v.dev, 0, &F.ch), 1);
 	assert_int_equal(F.ch.out_bytes, 5);
 	assert_int_equal(virtio_pop(F.v.dev, 0, &F.ch), 0);
