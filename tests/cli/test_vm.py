@@ -182,10 +182,10 @@ class Vm(unittest.TestCase):
     def test_images_and_what_they_name(self):
         """A backing image in the folder or below; elsewhere only when a person says so; and none at all for an image that
         only looks like one, which a guest may have written."""
-        def image(name, *how):
+        def image(name, *how, format="qcow2"):
             path = os.path.join(self.dir, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *how, path, "1M"], check=True, cwd=self.dir)
+            subprocess.run(["qemu-img", "create", "-q", "-f", format, *how, path, "1M"], check=True, cwd=self.dir)
             return path
 
         def run(disk, error=None, *more):
@@ -195,6 +195,8 @@ class Vm(unittest.TestCase):
             if not error:
                 self.assertEqual(r.stderr, b"")
 
+        for format, ending in ("vdi", "vdi"), ("vmdk", "vmdk"), ("vpc", "vhd"):
+            run(image(f"other.{ending}", format=format))
         image("low/base.qcow2")
         os.makedirs(os.path.join(self.dir, "vm"), exist_ok=True)
         run(image("top.qcow2", "-b", "low/base.qcow2", "-F", "qcow2"))
