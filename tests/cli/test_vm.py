@@ -213,6 +213,26 @@ class Vm(unittest.TestCase):
         os.symlink(os.path.join(self.dir, "low/base.qcow2"), os.path.join(self.dir, "vm/link.qcow2"))
         run(image("vm/linked.qcow2", "-b", "link.qcow2", "-F", "qcow2", "-u"), "is outside of its folder")
 
+    @unittest.skipUnless(shutil.which("qemu-img"), "qemu-img is not installed")
+    def test_a_process_that_read_an_image_is_gone(self):
+        """Its disk gives errors, the VM goes on: it is in its sandbox by then, and starts nothing."""
+        image = os.path.join(self.dir, "killed.qcow2")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+        p, vmm = self.start(HANG, "--disk", image)
+        found = []
+        with open(f"/proc/{vmm}/task/{vmm}/children") as f:
+            for pid in f.read().split():
+                with open(f"/proc/{pid}/comm") as comm:
+                    found += [int(pid)] if comm.read() == "mica-image\n" else []
+        self.assertEqual(len(found), 1)
+        os.kill(found[0], signal.SIGKILL)
+        said = p.stderr.readline().decode()
+        self.assertIn(f"disk '{image}': the process that reads its image (mica-image) has ended", said)
+        time.sleep(0.2)
+        self.assertIsNone(p.poll())
+        p.terminate()
+        self.assertEqual(p.wait(LIMIT), 128 + signal.SIGTERM)
+
     # ---- disks beside QEMU's: the locks of both ----
     @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "QEMU is not installed")
     def test_disk_locks_are_qemus(self):
