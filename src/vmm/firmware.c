@@ -37,7 +37,7 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 	for (unsigned i = 0; !c->kernel && i < c->ndisks && found == BOOT_NOTHING; i++) {
 		if (!c->disks[i].path[0]) /* a drive without a medium */
 			continue;
-		int r = boot_look(&found, c->disks[i].path, e);
+		int r = boot_look(&found, &c->disks[i], e);
 		if (r < 0)
 			return r;
 	}
