@@ -301,6 +301,18 @@ static void run_threads(struct ring *r, struct verb_sink *sink)
 	r->stop = failed_before;
 }
 
+/* Asked for a range that cannot be: EINVAL comes from a file system that shares, any other error from before that. So
+ * no place has to be prepared only to find out. */
+static bool can_share(const struct image *from, const struct image *to)
+{
+	struct file_clone_range range = {
+		.src_fd = from->file->fd, .src_offset = 1, .src_length = 1, .dest_offset = 1
+	};
+
+	return from->file->fd >= 0 && to->file->fd >= 0 && ioctl(to->file->fd, FICLONERANGE, &range) < 0 &&
+	       errno == EINVAL;
+}
+
 /* What the target has behind the source's end. */
 static int clear_tail(struct ring *r, struct err *e)
 {
@@ -324,6 +336,7 @@ int convert_run(struct convert *c, struct verb_sink *sink, struct err *e)
 	if (rc == 0) {
 		pthread_mutex_init(&r->lock, NULL);
 		pthread_cond_init(&r->change, NULL);
+		r->no_sharing = !can_share(c->from, c->to);
 		slots_init(r);
 		run_threads(r, sink);
 		slots_fini(r);
