@@ -13,7 +13,7 @@ ARGS    ?=
 SETUP = out=$$(meson setup $(B) .) || { echo "$$out"; exit 1; }
 
 # The programs and their translations: what a person waits for, without the tests.
-PROGRAMS = mica mica-vmm mica-net mica-share mica-slirp mica-vnc mica-vsock mica-gmo
+PROGRAMS = mica mica-vmm mica-image mica-net mica-share mica-slirp mica-vnc mica-vsock mica-gmo
 
 .PHONY: all help deps build run check analyse coverage compdb deb deb-check test compat gallery bench soak install clean distclean
 all: build

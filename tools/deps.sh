@@ -5,7 +5,7 @@
 set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
-	libjansson-dev libseccomp-dev libxxhash-dev libzstd-dev libpng-dev libvncserver-dev libgnutls28-dev libcmocka-dev'
+	libjansson-dev libseccomp-dev libxxhash-dev libzstd-dev zlib1g-dev libpng-dev libvncserver-dev libgnutls28-dev libcmocka-dev'
 # fakechroot and uidmap: mmdebstrap takes whichever way this host allows.
 run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
 test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg

@@ -61,11 +61,15 @@ static int open_below(struct image *m, const struct image_open *o, struct err *e
 	if (*name && !f)
 		rc = err_set(e, EINVAL, "%s: it says that its backing image is of format \"%s\", which is not known",
 			     m->file->name, name);
+	struct image *below = NULL;
 	if (rc == 0)
-		rc = open_one(&m->below, f, false, &b, e);
-	if (rc < 0)
+		rc = open_one(&below, f, false, &b, e);
+	if (rc < 0) {
 		image_file_close(b.file);
-	return rc;
+		return rc;
+	}
+	m->below = below;
+	return m->ops->backed ? m->ops->backed(m, e) : 0; /* m->below is closed with the chain */
 }
 
 static int close_chain(struct image *m)

@@ -29,6 +29,8 @@
 #include "base/err.h"
 #include "image/image_file.h"
 
+#include <sys/types.h>
+
 #define IMAGE_CHAIN_MAX 64u           /* images, each backed by the next */
 #define IMAGE_FILES_MAX 128u          /* files of all of them: extents, data files */
 #define IMAGE_BYTES_MAX (1ull << 60)  /* of a disk */
@@ -129,6 +131,8 @@ struct image_format {
 /* A format fills in what it can; NULL where nothing is said otherwise. Offsets are below bytes, all multiples of 512.
  */
 struct image_ops {
+	/* m->below was opened by the name that the image gave: is it the one it was made on? NULL: any is. */
+	int (*backed)(struct image *m, struct err *e);
 	int (*map)(struct image *m, u64 off, u64 bytes, struct image_run *run);
 	/* DATA and where to write, or COOKED: write() does it all. */
 	int (*prepare)(struct image *m, u64 off, u64 bytes, struct image_run *run);
@@ -138,6 +142,15 @@ struct image_ops {
 	int (*write)(struct image *m, u64 off, const void *buf, size_t n);
 	/* A whole cluster at once, compressed; -ENOTSUP: it does not get smaller, write it as it is. NULL: never. */
 	int (*write_compressed)(struct image *m, u64 off, const void *buf, size_t n);
+	/*
+	 * The same in two steps, for who compresses with several threads. compress() may run in any thread, many times
+	 * at once, while the image's own one works: it looks at nothing of the image that ever changes. A whole cluster
+	 * `buf` of n bytes into `out` of n bytes; returns how many it takes, 0: it does not get smaller, or -errno.
+	 * write_packed() is the image's own thread's: such a result becomes the cluster at `off`. NULL, both: only as
+	 * above.
+	 */
+	ssize_t (*compress)(const struct image *m, const void *buf, size_t n, void *out);
+	int (*write_packed)(struct image *m, u64 off, const void *packed, size_t bytes);
 	/* Reads as zeros afterwards. NULL: zeros are written. */
 	int (*zero)(struct image *m, u64 off, u64 bytes, bool unmap);
 	int (*discard)(struct image *m, u64 off, u64 bytes); /* NULL: nothing happens */
@@ -210,5 +223,7 @@ int image_option_switch(const char *const *options, const char *name, bool *v, s
 
 /* ---- rows: each is at the end of the file that opens it ---- */
 extern const struct image_format image_raw;
+extern const struct image_format image_qcow2;
+extern const struct image_format image_vdi, image_vpc;
 
 #endif

@@ -12,12 +12,26 @@
 
 #include <stdatomic.h>
 
+/* What has been written of a block, with those that were decoded from the same place before it; one vCPU. */
+struct block_patches {
+	u8 n;            /* how often; BLOCK_PATCHES_NEVER: and it is of no use to know */
+	u8 bytes;        /* > 0: the translation reads those at `at`, from the block's start (jit/jit_constant.h) */
+	bool wide;       /* ... for an operand of 64 bits */
+	u16 first, last; /* the bytes that were written lie between */
+	u16 at;
+	uop_fn *fn; /* of the uop whose constant that is */
+};
+#define BLOCK_PATCHES_MANY 8
+#define BLOCK_PATCH_MAX 8 /* bytes: the longest constant */
+#define BLOCK_PATCHES_NEVER 255
+
 /* What is looked at whenever a block is come to lies together: from jit.far on to op[0]. */
 struct block {
 	struct jit_block jit;
 	u64 phys;            /* of the first byte: offset into guest RAM */
 	u64 phys2;           /* of the first byte past the page border, UINT64_MAX: none */
 	u32 next_on_page[2]; /* arena offset / 16 of the next block that touches phys, phys2 */
+	struct block_patches patches;
 	u16 bytes;
 	u16 nops;
 	u8 mode;          /* soft_code_key() */

@@ -93,6 +93,7 @@ enum jx_opcode_0f {
 	X0F_GROUP15 = 0xae,
 	X0F_MOVZX8 = 0xb6,
 	X0F_MOVZX16 = 0xb7,
+	X0F_MOVSX8 = 0xbe,
 	X0F_MOVSX16 = 0xbf,
 	X0F_GROUP9 = 0xc7,
 };

@@ -330,6 +330,144 @@ static void strings(void)
 	}
 }
 
+/* ---- constants that are patched again and again, as inline caches are ---- */
+
+static const struct form {
+	u8 bytes[8];    /* up to the constant */
+	u8 n, constant; /* bytes of each */
+	u8 alu;         /* there are eight, by these bits of the last byte */
+	u8 reg;         /* the register that it is about */
+} forms[] = {
+	{ { 0x48, 0x81, 0xc0 }, 3, 4, 1, 0 }, /* op $imm, %rax */
+	{ { 0x81, 0xc0 }, 2, 4, 1, 0 },       /* op $imm, %eax */
+	{ { 0x48, 0x83, 0xc0 }, 3, 1, 1, 0 }, /* op $imm8, %rax */
+	{ { 0x83, 0xc0 }, 2, 1, 1, 0 },       /* op $imm8, %eax */
+	{ { 0x48, 0x05 }, 2, 4, 1, 0 },       /* op $imm, %rax, the short form */
+	{ { 0x05 }, 1, 4, 1, 0 },             /* op $imm, %eax, the short form */
+	{ { 0x66, 0x05 }, 2, 2, 1, 0 },       /* op $imm, %ax */
+	{ { 0x04 }, 1, 1, 1, 0 },             /* op $imm, %al */
+	{ { 0x49, 0x81, 0xc0 }, 3, 4, 1, 8 }, /* op $imm, %r8 */
+	{ { 0x49, 0x81, 0xc2 }, 3, 4, 1, 10 },
+	{ { 0x48, 0xb8 }, 2, 8, 0, 0 }, /* mov $imm, %rax */
+	{ { 0xb8 }, 1, 4, 0, 0 },       /* mov $imm, %eax */
+	{ { 0x48, 0xc7, 0xc0 }, 3, 4, 0, 0 },
+	{ { 0xc7, 0xc0 }, 2, 4, 0, 0 },
+	{ { 0x49, 0xb8 }, 2, 8, 0, 8 },
+	{ { 0x49, 0xba }, 2, 8, 0, 10 },
+	{ { 0x48, 0x69, 0xc0 }, 3, 4, 0, 0 }, /* imul $imm, %rax, %rax */
+	{ { 0x48, 0xc1, 0xc0 }, 3, 1, 0, 0 }, /* rol $imm8, %rax */
+	{ { 0x48, 0x8d, 0x80 }, 3, 4, 0, 0 }, /* lea imm(%rax), %rax: a displacement */
+	{ { 0xa9 }, 1, 4, 0, 0 },             /* test $imm, %eax */
+};
+
+static u8 *add(u8 *p, const void *from, u64 n)
+{
+	for (u64 i = 0; i < n; i++)
+		*p++ = ((const u8 *)from)[i];
+	return p;
+}
+
+/* A function of %rdi: the register and the flags after it. Returns where the constant lies. */
+static word put_constant(word at, const struct form *f, unsigned alu, u64 value)
+{
+	static const u8 before0[] = { 0x31, 0xc0, 0xf9, 0x48, 0x89, 0xf8 },
+			before8[] = { 0x31, 0xc0, 0xf9, 0x49, 0x89, 0xf8 },
+			before10[] = { 0x31, 0xc0, 0xf9, 0x49, 0x89, 0xfa }; /* xor %eax, %eax; stc; mov %rdi, REG */
+	static const u8 after8[] = { 0x4c, 0x89, 0xc0 }, after10[] = { 0x4c, 0x89, 0xd0 }; /* mov REG, %rax */
+	/* pushf; pop %rdx; and $0x8c5, %edx; shl $52, %rdx; xor %rdx, %rax; ret */
+	static const u8 end[] = { 0x9c, 0x5a, 0x81, 0xe2, 0xc5, 8, 0, 0, 0x48, 0xc1, 0xe2, 52, 0x48, 0x31, 0xd0, 0xc3 };
+	u8 *p = add((u8 *)at, f->reg == 10 ? before10 : f->reg ? before8 : before0, 6);
+
+	p = add(p, f->bytes, f->n);
+	p[-1] |= (u8)(alu << 3);
+	word constant = (word)p;
+	p = add(p, &value, f->constant);
+	if (f->reg)
+		p = add(p, f->reg == 10 ? after10 : after8, 3);
+	add(p, end, sizeof(end));
+	return constant;
+}
+
+static u64 call(word at, u64 x)
+{
+	return ((u64(*)(u64))at)(x);
+}
+
+static void patch(word at, unsigned bytes, u64 value, unsigned how)
+{
+	u64 v = value;
+
+	if (how % 11 == 10) {
+		const void *from = &v;
+		__asm__ volatile("rep movsb" : "+S"(from), "+D"(at), "=c"(v) : "c"((u64)bytes), "m"(v) : "memory");
+		return;
+	}
+	if (how % 7 == 6) /* through another page of linear addresses */
+		at += ALIAS - FRAME;
+	if (bytes == 8)
+		*(volatile u64 *)at = value;
+	else if (bytes == 4)
+		*(volatile u32 *)at = (u32)value;
+	else if (bytes == 2)
+		*(volatile u16 *)at = (u16)value;
+	else
+		*(volatile u8 *)at = (u8)value;
+}
+
+/* In ring 3: what was translated for ring 0 is not for there. */
+static struct {
+	word at, x, result;
+} for_user;
+extern char user_calls[];
+__asm__(".pushsection .text\n user_calls: push %rdi\n mov (%rdi),%rax\n mov 8(%rdi),%rdi\n call *%rax\n pop %rdi\n"
+	" mov %rax,16(%rdi)\n int $0x80\n .popsection");
+static u64 call_user(word at, u64 x)
+{
+	for_user.at = at;
+	for_user.x = x;
+	try_user(user_calls, (word)&for_user, 0);
+	return for_user.result;
+}
+
+/* What comes of it is compared with what the same code does in a place that was never patched. */
+static void constants(void)
+{
+	word fresh = FRAME + 0x8000, patched = FRAME + 0x6040;
+	u64 x = 0x123456789abcdef, wrong = 0;
+
+	t("constants that are patched often");
+	for (unsigned i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+		for (unsigned alu = 0; alu < (forms[i].alu ? 8 : 1); alu++) {
+			const struct form *f = &forms[i];
+			word constant = put_constant(patched, f, alu, 0);
+			u64 value = 0;
+			for (unsigned k = 0; k < 40; k++) {
+				x = x * 6364136223846793005 + 1442695040888963407;
+				if (k % 13 == 12) { /* a part of it */
+					((u8 *)&value)[f->constant - 1] = (u8)(x >> 40);
+					*(volatile u8 *)(constant + f->constant - 1) = (u8)(x >> 40);
+				} else {
+					value = x >> (k % 3 ? 0 : 31);
+					patch(constant, f->constant, value, k);
+				}
+				put_constant(fresh, f, alu, value);
+				for (unsigned n = 0; n < 3; n++) {
+					u64 with = x * (n + 1) ^ (k & 1 ? ~0ull : 0);
+					u64 got = k % 4 == 3 ? call_user(patched, with) : call(patched, with);
+					wrong += got != call(fresh, with);
+				}
+				fresh += 64;
+				if (fresh == FRAME + 0x40000)
+					fresh = FRAME + 0x8000;
+			}
+			/* And the rest of it: another function is there. */
+			put_constant(patched, &forms[0], 6, x);
+			put_constant(fresh, &forms[0], 6, x);
+			wrong += call(patched, x) != call(fresh, x);
+			eq(wrong, 0);
+		}
+}
+
 int main(void)
 {
 	memset(pdpt1, 0, 0x3000);
@@ -349,5 +487,6 @@ int main(void)
 	beside();
 	strings();
 	processor();
+	constants();
 	return 0;
 }

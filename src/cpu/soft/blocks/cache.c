@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cache.c - see cache.h. */
 #include "cpu/soft/blocks/cache.h"
+#include "cpu/soft/blocks/page_blocks.h"
 #include "cpu/soft/give_back.h"
 #include "cpu/soft/hooks.h"
 
@@ -28,11 +29,11 @@ int cache_new(struct soft_vm *vm, size_t arena_bytes, struct err *e)
 	k->arena = map(arena_bytes);
 	k->hash = map(HASH_BYTES);
 	k->page_flags = map(k->npages);
-	k->page_head = map(k->npages * sizeof(*k->page_head));
+	k->page_blocks = map(k->npages * sizeof(*k->page_blocks));
 	k->code_chunks = map(k->npages * sizeof(*k->code_chunks));
 	k->quiet = map(k->npages);
 	k->spare = map(SPARE_BYTES);
-	if (!k->arena || !k->hash || !k->spare || !k->page_flags || !k->page_head || !k->code_chunks || !k->quiet) {
+	if (!k->arena || !k->hash || !k->spare || !k->page_flags || !k->page_blocks || !k->code_chunks || !k->quiet) {
 		int code = errno;
 		cache_free(vm);
 		return err_sys(e, code, "cannot reserve memory for the code cache");
@@ -52,8 +53,8 @@ void cache_free(struct soft_vm *vm)
 		munmap(k->hash, HASH_BYTES);
 	if (k->page_flags)
 		munmap((void *)k->page_flags, k->npages);
-	if (k->page_head)
-		munmap(k->page_head, k->npages * sizeof(*k->page_head));
+	if (k->page_blocks)
+		munmap(k->page_blocks, k->npages * sizeof(*k->page_blocks));
 	if (k->code_chunks)
 		munmap((void *)k->code_chunks, k->npages * sizeof(*k->code_chunks));
 	if (k->quiet)
@@ -139,13 +140,42 @@ static const struct block *running(const struct soft_cpu *c, const struct uop *o
 	return b && (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops) ? b : NULL;
 }
 
+static struct page_blocks *blocks_on(const struct code_cache *k, u64 page)
+{
+	u32 ref = k->page_blocks[page];
+
+	return ref ? (struct page_blocks *)(void *)(k->arena + (size_t)ref * 16) : NULL;
+}
+
+/* Among the blocks of a list. */
+static const struct block *block_in(struct code_cache *k, u32 ref, unsigned side, const struct uop *op)
+{
+	while (ref) {
+		const struct block *b = at(k, ref);
+		if ((uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops))
+			return b;
+		ref = b->next_on_page[side];
+	}
+	return NULL;
+}
+
+/* The block on that page whose uop it is; it may be dead. NULL: it is on no list. */
+static const struct block *block_of(struct code_cache *k, u64 page, const struct uop *op)
+{
+	const struct page_blocks *p = blocks_on(k, page);
+	const struct block *b = p ? block_in(k, p->incoming, 1, op) : NULL;
+
+	for (u64 todo = p ? p->starts : 0; todo && !b; todo &= todo - 1)
+		b = block_in(k, p->head[__builtin_ctzll(todo)], 0, op);
+	return b;
+}
+
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 {
 	struct code_cache *k = c->vm->cache;
 	u64 page = off >> PAGE_SHIFT;
 	gva_t lin = c->mode & MODE_CODE64 ? c->gpr[GPR_BLK] : (u32)(c->eff_base[SEG_CS] + c->gpr[GPR_BLK]);
 	const struct tlb_entry *e = &c->tlbs[c->cpl == 3 ? TLB_USER : TLB_SUPER][tlb_hash(lin)];
-	bool found = false, hit = false;
 	const struct uop *op = c->op;
 
 	if (c->stepping)
@@ -154,14 +184,10 @@ bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes)
 	if (likely(r))
 		return cache_overlaps(r, off, bytes);
 	pthread_mutex_lock(&k->lock);
-	for (u32 ref = k->page_head[page]; ref && !found;) {
-		const struct block *b = at(k, ref);
-		ref = b->next_on_page[b->phys >> PAGE_SHIFT != page];
-		found = (uintptr_t)op >= (uintptr_t)b->op && (uintptr_t)op < (uintptr_t)(b->op + b->nops);
-		hit = found && cache_overlaps(b, off, bytes);
-	}
+	r = block_of(k, page, op);
+	bool hit = r && cache_overlaps(r, off, bytes);
 	pthread_mutex_unlock(&k->lock);
-	if (found)
+	if (r)
 		return hit;
 	/* It lies on another page, or is dead and on no list. */
 	u64 at_host = lin + e->addend - (u64)(uintptr_t)c->ram->host;
@@ -205,70 +231,188 @@ static void keep_spare(struct soft_vm *vm, const struct block *b)
 		*spare_of(k, b->phys, b->mode) = (u32)(((const u8 *)b - k->arena) / 16);
 }
 
-/* A dead block whose memory `made` may have; 0: none. */
-static u32 take_spare(struct code_cache *k, const struct block *made)
+/* The dead block that was decoded from there; 0: none. */
+static u32 find_spare(struct code_cache *k, u64 phys, u32 mode)
 {
-	u32 *spare = spare_of(k, made->phys, made->mode), ref = *spare;
+	u32 ref = *spare_of(k, phys, mode);
 	const struct block *b = at(k, ref);
 
-	if (!ref || b->phys != made->phys || b->mode != made->mode || block_bytes(b) < block_bytes(made))
+	return ref && b->phys == phys && b->mode == mode ? ref : 0;
+}
+
+bool cache_is_patched(struct code_cache *k, u64 phys, u32 mode)
+{
+	u32 ref = find_spare(k, phys, mode);
+
+	return ref && at(k, ref)->patches.n >= BLOCK_PATCHES_MANY && at(k, ref)->patches.n != BLOCK_PATCHES_NEVER;
+}
+
+/* A dead block whose memory `made` may have; 0: none. *patches: what is known of that place. */
+static u32 take_spare(struct code_cache *k, const struct block *made, struct block_patches *patches)
+{
+	u32 *spare = spare_of(k, made->phys, made->mode), ref = find_spare(k, made->phys, made->mode);
+	const struct block *b = at(k, ref);
+
+	*patches = ref ? b->patches : (struct block_patches){ 0 };
+	if (!ref || block_bytes(b) < block_bytes(made))
 		return 0;
 	*spare = 0;
 	k->generation++;
 	return ref;
 }
 
+/* Bytes that were written, and the chunks whose bits have to be found anew: those, and all of who died. */
+struct written {
+	u64 off, bytes, chunks;
+	unsigned killed;
+};
+
+/* b dies of that write. Counted are writes in a row to the same few bytes. */
+static void note_patch(struct block *b, const struct written *w)
+{
+	struct block_patches *p = &b->patches;
+	u64 at = w->off - b->phys, end = at + w->bytes;
+
+	p->bytes = 0; /* and what it was of b's uops that died with it */
+	if (w->off < b->phys || end > b->bytes || w->bytes > BLOCK_PATCH_MAX) {
+		p->n = 0; /* it is made anew, or more than a constant */
+		return;
+	}
+	u16 first = (u16)MIN(p->first, at), last = (u16)MAX(p->last, end - 1);
+	if (p->n == 0 || last - first >= BLOCK_PATCH_MAX)
+		*p = (struct block_patches){ .n = 1, .first = (u16)at, .last = (u16)(end - 1) };
+	else if (p->n != BLOCK_PATCHES_NEVER)
+		*p = (struct block_patches){ .n = (u8)MIN(p->n + 1, BLOCK_PATCHES_NEVER - 1),
+					     .first = first,
+					     .last = last };
+}
+
+/* Is it only what its translation reads from there at each execution? */
+static bool constant_only(const struct block *b, const struct written *w)
+{
+	u64 at = b->phys + b->patches.at;
+
+	return b->patches.bytes && w->off >= at && w->off + w->bytes <= at + b->patches.bytes;
+}
+
+/* Takes the dead from a list, and those who die now. */
+static void sweep(struct soft_vm *vm, u32 *head, unsigned side, struct written *w)
+{
+	struct code_cache *k = vm->cache;
+
+	for (u32 *p = head; *p;) {
+		struct block *b = at(k, *p);
+		u32 *next = &b->next_on_page[side];
+
+		if (!b->dead && (!cache_overlaps(b, w->off, w->bytes) || constant_only(b, w))) {
+			p = next;
+			continue;
+		}
+		*p = *next;
+		w->chunks |= cache_block_chunks(b, w->off >> PAGE_SHIFT);
+		if (b->dead)
+			continue;
+		note_patch(b, w);
+		kill_block(vm, b);
+		if (side == 0)
+			keep_spare(vm, b);
+		w->killed++;
+	}
+}
+
+static void sweep_all(struct soft_vm *vm, struct page_blocks *p, u64 lists, struct written *w)
+{
+	for (; lists; lists &= lists - 1) {
+		unsigned s = (unsigned)__builtin_ctzll(lists);
+
+		sweep(vm, &p->head[s], 0, w);
+		if (!p->head[s])
+			p->starts &= ~(1ull << s);
+	}
+	if (p->incoming)
+		sweep(vm, &p->incoming, 1, w);
+	if (!p->starts)
+		p->wide = false;
+}
+
+/* What the blocks need of these chunks. */
+static u64 chunks_in_use(struct code_cache *k, const struct page_blocks *p, u64 page, u64 chunks)
+{
+	u64 used = 0;
+
+	for (u64 lists = page_blocks_near(p, chunks); lists; lists &= lists - 1)
+		for (u32 ref = p->head[__builtin_ctzll(lists)]; ref; ref = at(k, ref)->next_on_page[0])
+			used |= at(k, ref)->dead ? 0 : cache_block_chunks(at(k, ref), page);
+	for (u32 ref = p->incoming; ref; ref = at(k, ref)->next_on_page[1])
+		used |= at(k, ref)->dead ? 0 : cache_block_chunks(at(k, ref), page);
+	return used & chunks;
+}
+
+/* After a write that killed whom it had to. A page that nothing is decoded from any more becomes free in the end. */
+static void settle(struct soft_vm *vm, const struct written *w)
+{
+	struct code_cache *k = vm->cache;
+	u64 page = w->off >> PAGE_SHIFT, chunks = w->chunks;
+	struct page_blocks *p = blocks_on(k, page);
+	u64 used = p ? chunks_in_use(k, p, page, chunks) : 0;
+
+	/* Bits may be set that nobody needs: of blocks that died otherwise, and of a page that was guarded. */
+	if ((!used && ++k->quiet[page] >= CACHE_QUIET) || w->bytes >= PAGE_BYTES / 2 ||
+	    (vm->direct.code && atomic_load_explicit(&vm->direct.code[page], memory_order_relaxed))) {
+		bool quiet = k->quiet[page] >= CACHE_QUIET || w->bytes >= PAGE_BYTES / 2;
+
+		chunks = ~0ull;
+		used = p ? chunks_in_use(k, p, page, chunks) : 0;
+		if (quiet && !used)
+			atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
+		if (quiet)
+			k->quiet[page] = 0;
+	}
+	atomic_store(&k->code_chunks[page], (atomic_load(&k->code_chunks[page]) & ~chunks) | used);
+}
+
 unsigned cache_invalidate_ram(struct soft_vm *vm, u64 off, u64 bytes)
 {
 	struct code_cache *k = vm->cache;
-	u64 page = off >> PAGE_SHIFT, chunks = 0;
-	unsigned killed = 0;
+	u64 page = off >> PAGE_SHIFT;
+	struct written w = { off, bytes, cache_chunks(off, bytes), 0 };
 
 	if (!(atomic_load(&k->page_flags[page]) & PAGE_CODE) || !cache_matters(vm, off, bytes))
 		return 0;
 	pthread_mutex_lock(&k->lock);
-	for (u32 *p = &k->page_head[page]; *p;) {
-		struct block *b = at(k, *p);
-		u32 *next = &b->next_on_page[b->phys >> PAGE_SHIFT != page];
-		if (b->dead) {
-			*p = *next;
-		} else if (cache_overlaps(b, off, bytes)) {
-			*p = *next;
-			kill_block(vm, b);
-			keep_spare(vm, b);
-			killed++;
-		} else {
-			chunks |= cache_block_chunks(b, page);
-			p = next;
-		}
-	}
-	atomic_store(&k->code_chunks[page], chunks);
-	if (!chunks && (++k->quiet[page] >= CACHE_QUIET || bytes >= PAGE_BYTES / 2))
-		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
+	struct page_blocks *p = blocks_on(k, page);
+	if (p)
+		sweep_all(vm, p, page_blocks_near(p, w.chunks), &w);
+	settle(vm, &w);
 	pthread_mutex_unlock(&k->lock);
 	if (unlikely(vm->direct.code && atomic_load_explicit(&vm->direct.code[page], memory_order_relaxed)))
 		vm->hooks->guarded_written(vm, page);
-	return killed;
+	return w.killed;
 }
 
 bool cache_release(struct soft_vm *vm, u64 page)
 {
 	struct code_cache *k = vm->cache;
+	struct written nothing = { page << PAGE_SHIFT, 0, 0, 0 };
 
 	pthread_mutex_lock(&k->lock);
-	for (u32 *p = &k->page_head[page]; *p;) {
-		struct block *b = at(k, *p);
-		if (!b->dead)
-			break;
-		*p = b->next_on_page[b->phys >> PAGE_SHIFT != page];
-	}
-	bool free = !k->page_head[page];
+	struct page_blocks *p = blocks_on(k, page);
+	if (p)
+		sweep_all(vm, p, p->starts, &nothing);
+	bool free = !p || (!p->starts && !p->incoming);
 	if (free) {
 		atomic_store(&k->code_chunks[page], 0);
 		atomic_fetch_and(&k->page_flags[page], (u8)~PAGE_CODE);
 	}
 	pthread_mutex_unlock(&k->lock);
 	return free;
+}
+
+void cache_reaches(struct soft_vm *vm, const struct block *b)
+{
+	u64 page = b->phys >> PAGE_SHIFT;
+
+	page_blocks_reach(blocks_on(vm->cache, page), page_blocks_chunk(b->phys), cache_block_chunks(b, page));
 }
 
 void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes)
@@ -298,8 +442,8 @@ void cache_reset(struct soft_vm *vm)
 
 	pthread_mutex_lock(&k->lock);
 	for (u64 i = 0; i < k->npages; i++) {
-		if (k->page_head[i])
-			k->page_head[i] = 0;
+		if (k->page_blocks[i])
+			k->page_blocks[i] = 0;
 		if (atomic_load_explicit(&k->page_flags[i], memory_order_relaxed) & PAGE_CODE) {
 			atomic_fetch_and(&k->page_flags[i], (u8)~PAGE_CODE);
 			atomic_store(&k->code_chunks[i], 0);
@@ -326,30 +470,41 @@ void cache_give_back(struct soft_vm *vm)
 		jc_give_back(vm->cpu[i]);
 }
 
+/* There is room for it. */
+static struct page_blocks *make_blocks_on(struct code_cache *k, u64 page)
+{
+	if (!k->page_blocks[page]) {
+		k->page_blocks[page] = (u32)(k->used / 16);
+		k->used += sizeof(struct page_blocks);
+		memset(blocks_on(k, page), 0, sizeof(struct page_blocks));
+	}
+	return blocks_on(k, page);
+}
+
 struct block *cache_add(struct soft_vm *vm, const struct block *made)
 {
 	struct code_cache *k = vm->cache;
 	size_t bytes = sizeof(*made) + made->nops * sizeof(made->op[0]);
-	u32 ref, *head = &k->page_head[made->phys >> PAGE_SHIFT];
+	u64 page = made->phys >> PAGE_SHIFT, page2 = made->phys2 >> PAGE_SHIFT;
 
-	if (atomic_load(&k->full))
+	if (atomic_load(&k->full) || k->used + block_bytes(made) + 2 * sizeof(struct page_blocks) > k->arena_bytes)
 		return NULL;
-	ref = take_spare(k, made);
+	struct page_blocks *p = make_blocks_on(k, page);
+	struct block_patches patches;
+	u32 ref = take_spare(k, made, &patches);
 	if (!ref) {
-		if (k->used + block_bytes(made) > k->arena_bytes)
-			return NULL;
 		ref = (u32)(k->used / 16);
 		k->used += block_bytes(made);
 	}
 	struct block *b = at(k, ref);
 
 	memcpy(b, made, bytes);
-	b->next_on_page[0] = *head;
-	*head = ref;
+	b->patches = patches;
+	page_blocks_add(p, b, ref, cache_block_chunks(b, page));
 	if (b->phys2 != UINT64_MAX) {
-		head = &k->page_head[b->phys2 >> PAGE_SHIFT];
-		b->next_on_page[1] = *head;
-		*head = ref;
+		p = make_blocks_on(k, page2);
+		b->next_on_page[1] = p->incoming;
+		p->incoming = ref;
 	}
 	hash_in(k, b, ref);
 	return b;

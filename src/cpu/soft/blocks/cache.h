@@ -6,7 +6,7 @@
  *
  * Blocks live in one bounded arena, filled from the front; when it is full, everything is dropped
  * at a moment when no vCPU runs translated code (exclusive section). A hash on (physical address,
- * code size) finds them; a list per RAM page finds those to drop when the page is written.
+ * code size) finds them; lists per RAM page (page_blocks.h) find those to drop when the page is written.
  *
  * Self-modifying code. page_flags[] has a byte for each RAM page:
  *   PAGE_CODE   some block was decoded from here: no vCPU may hold a fast write entry (wtag) for it,
@@ -60,8 +60,8 @@ struct code_cache {
 	_Atomic u8 *page_flags;   /* by RAM page index */
 	_Atomic u64 *code_chunks; /* by RAM page; changed under the lock */
 	u8 *quiet;                /* by RAM page: writes since it had a block */
-	u32 *page_head;           /* arena offset / 16 of the first block on the page, 0 none */
-	u32 *spare;               /* by hash of where they were decoded from: as page_head, dead blocks to be reused */
+	u32 *page_blocks;         /* arena offset / 16 of the page's struct page_blocks, 0 none */
+	u32 *spare; /* by hash of where they were decoded from: arena offset / 16, dead blocks to be reused */
 	u64 npages;
 	u64 generation;    /* of the arena: bumped at every reset, and when the memory of a dead block is reused */
 	_Atomic bool full; /* there is no more room for translations: reset at the next block */
@@ -82,6 +82,8 @@ void cache_free(struct soft_vm *vm);
 struct block *cache_find(struct code_cache *k, u64 phys, u64 phys2, u32 mode);
 /* Keep a copy of a block that was made from its bytes under the lock, which is held; NULL: no room. */
 struct block *cache_add(struct soft_vm *vm, const struct block *made);
+/* Has what was decoded from there died often of writes to it? Under the lock. */
+bool cache_is_patched(struct code_cache *k, u64 phys, u32 mode);
 /* Drop everything, in an exclusive section; the translations are the caller's. */
 void cache_reset(struct soft_vm *vm);
 /* After a reset, in the same section: the host gets the memory back. */
@@ -98,6 +100,8 @@ void cache_wrote(struct soft_vm *vm, u64 off, u64 bytes);
 /* The page is no code page any more, unless there are blocks from it; true: so. */
 bool cache_release(struct soft_vm *vm, u64 page);
 void cache_kill(struct soft_vm *vm, struct block *b);
+/* b's translation has been made, and may rely on more than b was made from. Under the lock. */
+void cache_reaches(struct soft_vm *vm, const struct block *b);
 /* May [off, off+bytes) of guest RAM, within a page, overlap the block that c->op belongs to? When that is
  * not sure (another vCPU has just dropped the block), yes. Decodes nothing, raises nothing. */
 bool cache_running_overlaps(struct soft_cpu *c, u64 off, u64 bytes);

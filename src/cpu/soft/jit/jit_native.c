@@ -7,6 +7,7 @@
  * pays, see native_home(); else they are loaded, and stored, around the instruction.
  */
 #include "cpu/soft/decode/decode.h"
+#include "cpu/soft/jit/jit_constant.h"
 #include "cpu/soft/jit/jit_encode.h"
 #include "cpu/soft/jit/jit_row.h"
 
@@ -151,6 +152,8 @@ bool ji_native(struct jit *j, struct jinsn *i)
 	unsigned opcode = i->in.opcode;
 
 	je_regs(i, &r);
+	if (i == j->constant)
+		return jit_constant_emit(j, i, &r);
 	if (r.high)
 		return native_high(j, i, &r);
 	if (native_home(j, i, &r))

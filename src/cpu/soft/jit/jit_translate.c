@@ -7,6 +7,7 @@
  *     E_NEAR      nop of 5 bytes (INV-JIT-2), body
  *     ...         slow ways, links
  */
+#include "cpu/soft/jit/jit_constant.h"
 #include "cpu/soft/jit/jit_row.h"
 #include "cpu/soft/jit/jit_run.h"
 #include "cpu/soft/interp/exec.h"
@@ -332,6 +333,10 @@ static bool make(struct jit *j)
 	j->nfaults = 0;
 	if (!decode(j))
 		return false;
+	if (!jit_constant_find(j)) {
+		j->b->patches.n = BLOCK_PATCHES_NEVER;
+		return false;
+	}
 	jit_liveness(j);
 	j->both = jit_was_hot(j->vm, j->b->phys);
 	jit_group(j);
@@ -423,6 +428,9 @@ bool jit_translate(struct soft_cpu *c, struct block *b)
 		b->jit.misses = 0;
 		__atomic_store_n(&k->nindex, k->nindex + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&b->jit.far, k->rx + k->used + j->far, __ATOMIC_RELEASE);
+		cache_reaches(vm, b);
+		if (j->constant)
+			jit_constant_keep(j);
 		jit_perf_name(k, k->rx + k->used, j->n, "guest %s %016llx", mode == TLB_USER ? "user" : "kernel",
 			      (unsigned long long)c->gpr[GPR_BLK]);
 		k->used = ROUND_UP(k->used + j->n, 16);

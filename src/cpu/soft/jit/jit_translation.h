@@ -123,6 +123,7 @@ struct jit {
 	unsigned nfaults;
 	struct jfault fault[JIT_FAULTS];
 	struct jinsn insn[JIT_INSNS];
+	struct jinsn *constant; /* jit_constant.h; NULL: none */
 	struct jstub none; /* what a follower's check returns */
 	struct jstub stub[JIT_STUBS];
 };

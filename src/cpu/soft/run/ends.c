@@ -97,13 +97,16 @@ static noinline_ const struct uop *hot(struct soft_cpu *c, const struct uop *op)
 		if (!ours)
 			return op;
 	}
+	bool patched = b->patches.n >= BLOCK_PATCHES_MANY && b->patches.n != BLOCK_PATCHES_NEVER;
 	bool ok = jit_translate(c, b);
 	c->jit.n.translate_ns += clock_mono_ns() - start;
 	if (ok) {
 		__atomic_store_n(&first->fn, op_jit_enter, __ATOMIC_RELEASE);
 		return op;
 	}
-	if (atomic_load(&c->vm->cache->full)) /* decoding it again makes room */
+	if (patched) /* it came before its time (jit_constant.h) */
+		first->imm = c->vm->jit->heat;
+	else if (atomic_load(&c->vm->cache->full)) /* decoding it again makes room */
 		cache_kill(c->vm, b);
 	else
 		first->fn = op_nop;

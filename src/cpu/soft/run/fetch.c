@@ -92,7 +92,8 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 		c->jit.beside.len = 0;
 		/* INV-CACHE-4: where it may reach, until it is known where it does. */
 		u64 had = atomic_fetch_or(&k->code_chunks[page], cache_chunks(phys, BLOCK_INSNS_MAX * 15)), had2 = 0;
-		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX, whole)) {
+		bool patched = cache_is_patched(k, phys, mode);
+		if (!decode_block(c, tmp, p, room, BLOCK_INSNS_MAX, whole || patched)) {
 			must(span);
 			atomic_store(&k->code_chunks[page], had);
 			/* One instruction over the border: its second page may fault. */
@@ -142,6 +143,8 @@ static struct block *get(struct soft_cpu *c, gva_t lin, bool whole)
 			make_room(c, generation);
 			continue;
 		}
+		if (patched && b->op[0].fn == c->vm->ends->first)
+			b->op[0].imm = 1; /* worth a translation at once (jit/jit_constant.h) */
 		c->st.blocks_decoded++;
 		c->st.uops_decoded += b->nops;
 		pthread_mutex_unlock(&k->lock);
