@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -54,7 +55,8 @@ static void set_limits(const struct walls *w)
 	unused_ const struct rlimit memory = { w->memory_bytes, w->memory_bytes };
 
 	setrlimit(RLIMIT_CORE, &nothing);
-	setrlimit(RLIMIT_NPROC, &nothing);
+	if (!w->threads) /* it would count them, too; the filter lets it make no process */
+		setrlimit(RLIMIT_NPROC, &nothing);
 #ifndef __SANITIZE_ADDRESS__ /* its shadow is terabytes of address space */
 	setrlimit(RLIMIT_AS, &memory);
 #endif
@@ -100,6 +102,18 @@ static int allow_some(scmp_filter_ctx f)
 				    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 }
 
+/* glibc takes clone(), whose flags a filter can see, when there is no clone3(). */
+static int allow_threads(scmp_filter_ctx f)
+{
+	static const int calls[] = { SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity) };
+	int r = allow(f, calls, ARRAY_LEN(calls));
+
+	if (!r)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD));
+	return r ? r : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
+
 static int put_filter(const struct walls *w)
 {
 	/* Refused calls fail: a library's harmless question must not end the process. */
@@ -110,6 +124,8 @@ static int put_filter(const struct walls *w)
 		r = allow(f, w->calls, w->ncalls);
 	if (!r)
 		r = allow_some(f);
+	if (!r && w->threads)
+		r = allow_threads(f);
 	if (!r && w->rules)
 		r = w->rules(f);
 	if (!r)

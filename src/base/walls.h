@@ -14,6 +14,7 @@
 struct walls {
 	const char *name;      /* of the process, for the log */
 	bool host_network;     /* it is there to use that; else its network is an empty one */
+	bool threads;          /* it makes some of its own, later; else it has one */
 	u64 memory_bytes;      /* of address space, the most it may have */
 	const int *calls;      /* system calls allowed beyond those that all need */
 	unsigned ncalls;       /* ... in any way they are called */

@@ -71,6 +71,7 @@ void blk_drain(struct blk *b)
 	while (blk_in_flight(b)) {
 		/* The time-out is for completions that another thread reaps. */
 		blk_queue_wait(&b->q, 2);
+		node_poll(b->top);
 		blk_queue_reap(&b->q, false);
 	}
 }
@@ -113,6 +114,11 @@ bool blk_readonly(const struct blk *b)
 bool blk_can_discard(const struct blk *b)
 {
 	return b->can_discard;
+}
+
+const char *blk_format_of(const struct blk *b)
+{
+	return b->format;
 }
 
 u64 blk_errors(const struct blk *b)

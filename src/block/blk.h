@@ -20,6 +20,7 @@ struct blk {
 	bool can_discard;
 	bool snapshot;
 	char *name;
+	const char *format; /* of the image at the bottom */
 	_Atomic u64 errors;
 	/*
 	 * How many requests are in flight (submitted, done() not yet returned), and BLK_PAUSED. A submitter counts
@@ -30,6 +31,7 @@ struct blk {
 	/* blk_change(): what takes the top's place; NULL: nothing does. The loop's thread */
 	struct blk_node *next;
 	char *next_name;
+	const char *next_format;
 	struct blk_pause changing;
 	void (*changed)(void *opaque);
 	void *changed_opaque;

@@ -40,10 +40,11 @@ struct blk_option {
 
 struct blk_params {
 	const char *path;
-	const char *format; /* one of format.h's table; NULL: raw, unless the image plainly is of another format */
+	const char *format; /* one of format.h's table; NULL: as the image looks, which is raw if it looks like none */
 	bool readonly;
 	bool removable; /* a drive's medium: without path and fd there is none, and the disk has no size */
 	bool locked;    /* whoever opened fd has locked it (image_lock.h) */
+	bool alone;     /* no process can be started (any more): an image that has to be parsed is refused */
 	bool snapshot;  /* writes go to an unlinked temporary file and are lost at close */
 	int fd;         /* > 0: the image, already open (borrowed; path is then only its name); 0 or -1: open path */
 	enum blk_engine engine; /* AUTO: io_uring, or the pool where that is refused */
@@ -66,6 +67,7 @@ u64 blk_bytes(const struct blk *b); /* 0: no medium */
 bool blk_readonly(const struct blk *b);
 bool blk_can_discard(const struct blk *b);
 const char *blk_name(const struct blk *b);        /* the image's path */
+const char *blk_format_of(const struct blk *b);   /* "raw", "qcow2", ...; "empty": no medium */
 u64 blk_errors(const struct blk *b);              /* requests that failed through no fault of who asked */
 const char *blk_engine_name(const struct blk *b); /* "io_uring", "threads" */
 void blk_submit(struct blk *b, struct blk_req *r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* format.c - see format.h. */
 #include "block/format.h"
+#include "image/image_policy.h"
 
 /* ---- known by sight: images that would be taken for raw ones otherwise ---- */
 
@@ -35,36 +36,85 @@ static bool probe_vhd(const u8 *head, size_t bytes)
 	return begins(head, bytes, "conectix", 8);
 }
 
-static const struct blk_format qcow2 = { .name = "qcow2", .title = "qcow2, of QEMU", .probe = probe_qcow };
-static const struct blk_format vmdk = { .name = "vmdk", .title = "VMDK, of VMware", .probe = probe_vmdk };
-static const struct blk_format vdi = { .name = "vdi", .title = "VDI, of VirtualBox", .probe = probe_vdi };
-static const struct blk_format vhdx = { .name = "vhdx", .title = "VHDX, of Hyper-V", .probe = probe_vhdx };
-static const struct blk_format vhd = { .name = "vpc", .title = "VHD, of Hyper-V", .probe = probe_vhd };
+static bool probe_parallels(const u8 *head, size_t bytes)
+{
+	return begins(head, bytes, "WithoutFreeSpace", 16) || begins(head, bytes, "WithouFreSpacExt", 16);
+}
 
-static const struct blk_format *const table[] = {
-	&blk_format_raw, &blk_format_overlay, &qcow2, &vmdk, &vdi, &vhdx, &vhd,
+static bool probe_vhd_tail(const u8 tail[BLK_PROBE_BYTES])
+{
+	return !memcmp(tail, "conectix", 8);
+}
+
+static const struct blk_format images[] = {
+	{ .name = "qcow2",
+	  .title = "qcow2, of QEMU",
+	  .probe = probe_qcow,
+	  .extensions = "qcow2,qcow",
+	  .options = image_node_options,
+	  .open = image_node_open },
+	{ .name = "vmdk",
+	  .title = "VMDK, of VMware",
+	  .probe = probe_vmdk,
+	  .extensions = "vmdk",
+	  .options = image_node_options,
+	  .open = image_node_open },
+	{ .name = "vdi",
+	  .title = "VDI, of VirtualBox",
+	  .probe = probe_vdi,
+	  .extensions = "vdi",
+	  .options = image_node_options,
+	  .open = image_node_open },
+	{ .name = "vhdx",
+	  .title = "VHDX, of Hyper-V",
+	  .probe = probe_vhdx,
+	  .extensions = "vhdx,avhdx",
+	  .options = image_node_options,
+	  .open = image_node_open },
+	{ .name = "vpc",
+	  .title = "VHD, of Hyper-V",
+	  .probe = probe_vhd,
+	  .probe_tail = probe_vhd_tail,
+	  .extensions = "vhd,vpc,avhd",
+	  .options = image_node_options,
+	  .open = image_node_open },
+	{ .name = "parallels",
+	  .title = "a disk of Parallels",
+	  .probe = probe_parallels,
+	  .extensions = "hdd,hds",
+	  .options = image_node_options,
+	  .open = image_node_open },
 };
-
 /* ---- looking up ---- */
+
+static const struct blk_format *const table[] = { &blk_format_raw, &blk_format_overlay };
 
 const struct blk_format *blk_format_at(unsigned i)
 {
-	return i < ARRAY_LEN(table) ? table[i] : NULL;
+	if (i < ARRAY_LEN(table))
+		return table[i];
+	i -= ARRAY_LEN(table);
+	return i < ARRAY_LEN(images) ? &images[i] : NULL;
 }
 
 const struct blk_format *blk_format_find(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		if (!strcmp(table[i]->name, name))
-			return table[i];
+	const struct blk_format *f;
+
+	for (unsigned i = 0; (f = blk_format_at(i)); i++)
+		if (!strcmp(f->name, name))
+			return f;
 	return NULL;
 }
 
-const struct blk_format *blk_format_probe(const u8 *head, size_t bytes)
+const struct blk_format *blk_format_probe(const char *path, const u8 *head, size_t bytes, const u8 *tail)
 {
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		if (table[i]->probe && table[i]->probe(head, bytes))
-			return table[i];
+	const struct blk_format *f;
+
+	for (unsigned i = 0; (f = blk_format_at(i)); i++)
+		if ((f->probe && f->probe(head, bytes)) ||
+		    (f->probe_tail && tail && image_name_fits(path, f->extensions) && f->probe_tail(tail)))
+			return f;
 	return NULL;
 }
 
@@ -73,9 +123,10 @@ void blk_format_names(char *buf, size_t room, bool layer)
 	size_t n = 0;
 
 	*buf = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(table) && n < room; i++)
-		if (table[i]->open && table[i]->layer == layer)
-			n += (size_t)snprintf(buf + n, room - n, "%s%s", n ? ", " : "", table[i]->name);
+	const struct blk_format *f;
+	for (unsigned i = 0; n < room && (f = blk_format_at(i)); i++)
+		if (f->layer == layer)
+			n += (size_t)snprintf(buf + n, room - n, "%s%s", n ? ", " : "", f->name);
 }
 
 /* ---- options ---- */
@@ -100,6 +151,14 @@ int blk_options_check(const struct blk_format *f, const struct blk_params *p, st
 			return err_set(e, EINVAL, "disk image '%s': format %s has no option '%s'; it has: %s",
 				       p->path ? p->path : "", f->name, p->options[i].name, known);
 	return 0;
+}
+
+const char *blk_option(const struct blk_params *p, const char *name)
+{
+	for (unsigned i = 0; i < p->noptions; i++)
+		if (!strcmp(p->options[i].name, name))
+			return p->options[i].value;
+	return NULL;
 }
 
 int blk_option_switch(const struct blk_params *p, const char *name, bool *v, struct err *e)

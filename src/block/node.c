@@ -84,6 +84,15 @@ void node_cancel(struct blk_node *n, bool on)
 			node_cancel(n->child[i], on);
 }
 
+void node_poll(struct blk_node *n)
+{
+	if (n->drv->poll)
+		n->drv->poll(n);
+	for (unsigned i = 0; i < BLK_CHILDREN; i++)
+		if (n->child[i])
+			node_poll(n->child[i]);
+}
+
 void node_close(struct blk_node *n)
 {
 	struct blk_node *child[BLK_CHILDREN];

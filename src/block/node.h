@@ -30,6 +30,9 @@ struct blk_driver {
 	int (*sync)(struct blk_node *n);
 	/* Optional. On: end what can be ended soon with -ECANCELED, also what comes, until off. */
 	void (*cancel)(struct blk_node *n, bool on);
+	/* Optional. Push what has ended and nobody has heard of (queue.h): somebody waits, and the loop may not run.
+	 * Any thread. */
+	void (*poll)(struct blk_node *n);
 	void (*close)(struct blk_node *n);   /* nothing is in flight. Its children are closed by who calls */
 	u64 (*mtime_ns)(struct blk_node *n); /* optional: when the image was last written; 0: not known */
 };
@@ -74,6 +77,7 @@ void node_ask(struct blk_node *n, struct blk_req *r, void (*complete)(struct blk
 unsigned node_depth(const struct blk_node *n); /* layers from there down */
 int node_sync(struct blk_node *n);             /* all of them; the first error */
 void node_cancel(struct blk_node *n, bool on);
+void node_poll(struct blk_node *n);
 void node_close(struct blk_node *n); /* and all below; NULL is none */
 bool node_is_temporary(const struct blk_node *n);
 

@@ -4,6 +4,7 @@
 #include "block/blk.h"
 #include "block/format.h"
 #include "block/hostio.h"
+#include "image/image_policy.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,7 +17,7 @@ static const char *name_of(const struct blk_params *p)
 /* What the image says it is, where nobody said. What cannot be looked at is for the format to complain of. */
 static const struct blk_format *look(const struct blk_params *p)
 {
-	u8 head[BLK_PROBE_BYTES];
+	u8 head[BLK_PROBE_BYTES], tail[BLK_PROBE_BYTES];
 	struct stat st;
 	auto_close int opened = -1;
 	int fd = p->fd;
@@ -28,48 +29,52 @@ static const struct blk_format *look(const struct blk_params *p)
 		fd = opened = open(p->path, O_RDONLY | O_CLOEXEC);
 	}
 	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
-	return n <= 0 ? NULL : blk_format_probe(head, (size_t)n);
+	if (n <= 0)
+		return NULL;
+	off_t end = lseek(fd, 0, SEEK_END);
+	bool ends = end >= (off_t)sizeof(tail) &&
+		    pread(fd, tail, sizeof(tail), end - (off_t)sizeof(tail)) == (ssize_t)sizeof(tail);
+	return blk_format_probe(name_of(p), head, (size_t)n, ends ? tail : NULL);
 }
 
 /*
- * The format, of which nobody needs to say anything when the image is raw. An image that looks like another is not
- * taken for raw: the guest would see the other format's tables. But neither is it opened as that, since a guest may
- * write any format's sign to the beginning of its raw disk: that is said, and a person decides.
+ * The format. Nobody needs to say anything: an image that bears a format's sign is of that format, and one that bears
+ * none is raw. But a guest may write any sign to the beginning of its raw disk, and has that opened as an image when it
+ * starts anew. So *sure says whether a person or the file's name vouches for it, and an image of which nobody is sure
+ * gets no other file (image_policy.h).
  */
-static int choose(const struct blk_format **out, const struct blk_params *p, struct err *e)
+static int choose(const struct blk_format **out, bool *sure, const struct blk_params *p, struct err *e)
 {
-	const struct blk_format *f, *seen;
+	const struct blk_format *f;
 	char known[128];
 
-	blk_format_names(known, sizeof(known), false);
+	*sure = true;
 	if (p->format) {
+		blk_format_names(known, sizeof(known), false);
 		f = blk_format_find(p->format);
 		if (!f || f->layer)
 			return err_set(e, EINVAL, "disk image '%s': format '%s' is not known; known: %s", name_of(p),
 				       p->format, known);
-		if (!f->open)
-			return err_set(e, ENOTSUP,
-				       "disk image '%s': format %s (%s) cannot be used yet; convert it: qemu-img "
-				       "convert -O raw '%s' NEW",
-				       name_of(p), f->name, f->title, name_of(p));
-		*out = f;
-		return 0;
+	} else {
+		f = look(p);
+		*sure = !f || image_name_fits(name_of(p), f->extensions);
+		f = f ? f : &blk_format_raw;
 	}
-	seen = look(p);
-	if (seen)
-		return err_set(e, EINVAL,
-			       "disk image '%s' looks like %s; if it is, convert it: qemu-img convert -O raw '%s' NEW; "
-			       "if the guest is meant to see these very bytes, write format=raw",
-			       name_of(p), seen->title, name_of(p));
-	*out = &blk_format_raw;
+	if (p->alone && f->open == image_node_open)
+		return err_set(
+		    e, ENOTSUP,
+		    "disk image '%s' is %s, which is not parsed while a VM runs; convert it (qemu-img convert -O "
+		    "raw '%s' NEW), or start the VM with it",
+		    name_of(p), f->title, name_of(p));
+	*out = f;
 	return 0;
 }
 
 /* A layer over `below`, which it takes over on success. */
 static int open_layer(struct blk_node **out, struct blk *b, struct blk_node *below, const struct blk_format *f,
-		      const struct blk_params *p, struct err *e)
+		      bool sure, const struct blk_params *p, struct err *e)
 {
-	const struct blk_open o = { .p = p, .q = &b->q, .io = b->io, .below = below };
+	const struct blk_open o = { .format = f, .sure = sure, .p = p, .q = &b->q, .io = b->io, .below = below };
 
 	if (below && node_depth(below) >= BLK_LAYERS_MAX)
 		return err_set(e, ENOSPC, "disk '%s' has %u layers already; merge some of them", b->name,
@@ -78,18 +83,18 @@ static int open_layer(struct blk_node **out, struct blk *b, struct blk_node *bel
 	return rc < 0 ? rc : f->open(out, &o, e);
 }
 
-static int open_stack(struct blk *b, const struct blk_format *f, const struct blk_params *p, struct err *e)
+static int open_stack(struct blk *b, const struct blk_format *f, bool sure, const struct blk_params *p, struct err *e)
 {
 	const struct blk_params none = { .path = p->path };
 	struct blk_node *base;
 	int rc = hostio_new(&b->io, &b->q, p->engine, e);
 
 	if (rc == 0)
-		rc = open_layer(&base, b, NULL, f, p, e);
+		rc = open_layer(&base, b, NULL, f, sure, p, e);
 	if (rc < 0)
 		return rc;
 	b->top = base;
-	return p->snapshot && !p->readonly ? open_layer(&b->top, b, base, &blk_format_overlay, &none, e) : 0;
+	return p->snapshot && !p->readonly ? open_layer(&b->top, b, base, &blk_format_overlay, true, &none, e) : 0;
 }
 
 /* What there is of it. */
@@ -103,8 +108,8 @@ static void destroy(struct blk *b)
 	free(b);
 }
 
-int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format *f, const struct blk_params *p,
-		    struct err *e)
+static int open_blk(struct blk **out, struct loop *loop, const struct blk_format *f, bool sure,
+		    const struct blk_params *p, struct err *e)
 {
 	struct blk *b = xcalloc(1, sizeof(*b));
 	int rc = blk_queue_init(&b->q, loop, e);
@@ -115,19 +120,26 @@ int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format
 	}
 	b->name = xstrdup(name_of(p));
 	blk_pause_init(b);
-	rc = open_stack(b, f, p, e);
+	rc = open_stack(b, f, sure, p, e);
 	if (rc < 0) {
 		destroy(b);
 		return rc;
 	}
+	b->format = f->name;
 	b->bytes = b->top->bytes;
 	b->readonly = p->readonly;
 	b->can_discard = b->top->can_discard && !b->readonly;
 	b->snapshot = node_is_temporary(b->top);
-	log_info("disk '%s': %llu MiB, %s%s%s", b->name, (unsigned long long)(b->bytes / MIB), blk_engine_name(b),
-		 b->readonly ? ", read-only" : "", b->snapshot ? ", snapshot" : "");
+	log_info("disk '%s': %s, %llu MiB, %s%s%s", b->name, b->format, (unsigned long long)(b->bytes / MIB),
+		 blk_engine_name(b), b->readonly ? ", read-only" : "", b->snapshot ? ", snapshot" : "");
 	*out = b;
 	return 0;
+}
+
+int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format *f, const struct blk_params *p,
+		    struct err *e)
+{
+	return open_blk(out, loop, f, true, p, e);
 }
 
 int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e)
@@ -138,8 +150,9 @@ int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, st
 		return blk_open_format(out, loop, &blk_format_empty, p, e);
 	if (!p->path && p->fd <= 0)
 		return err_set(e, EINVAL, "a disk needs an image: name a file or a block device");
-	int rc = choose(&f, p, e);
-	return rc < 0 ? rc : blk_open_format(out, loop, f, p, e);
+	bool sure;
+	int rc = choose(&f, &sure, p, e);
+	return rc < 0 ? rc : open_blk(out, loop, f, sure, p, e);
 }
 
 int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e)
@@ -153,7 +166,7 @@ int blk_push_layer(struct blk *b, const struct blk_params *p, struct err *e)
 		blk_format_names(known, sizeof(known), true);
 		return err_set(e, EINVAL, "disk '%s': '%s' is no layer; known: %s", b->name, p->format, known);
 	}
-	int rc = open_layer(&top, b, b->top, f, p, e);
+	int rc = open_layer(&top, b, b->top, f, true, p, e);
 	if (rc == 0)
 		blk_swap_top(b, top);
 	return rc;
@@ -174,6 +187,7 @@ static void swap(void *opaque)
 	free(b->name);
 	b->name = steal(&b->next_name);
 	b->top = steal(&b->next);
+	b->format = b->next_format;
 	b->bytes = b->top->bytes;
 	b->can_discard = b->top->can_discard && !b->readonly;
 	b->snapshot = false;
@@ -185,6 +199,7 @@ int blk_change(struct blk *b, const struct blk_params *p, void (*done)(void *opa
 {
 	const struct blk_format *f = &blk_format_empty;
 	struct blk_params mine = *p;
+	bool sure = true;
 	int rc = 0;
 
 	if (b->next)
@@ -192,12 +207,13 @@ int blk_change(struct blk *b, const struct blk_params *p, void (*done)(void *opa
 	mine.readonly = b->readonly;
 	mine.snapshot = false;
 	if (p->path || p->fd > 0)
-		rc = choose(&f, &mine, e);
+		rc = choose(&f, &sure, &mine, e);
 	if (rc == 0)
-		rc = open_layer(&b->next, b, NULL, f, &mine, e);
+		rc = open_layer(&b->next, b, NULL, f, sure, &mine, e);
 	if (rc < 0)
 		return rc;
 	b->next_name = xstrdup(name_of(p));
+	b->next_format = f->name;
 	b->changed = done;
 	b->changed_opaque = opaque;
 	b->changing = (struct blk_pause){ .drained = swap, .opaque = b };

@@ -23,9 +23,10 @@ static void clear_wake(struct blk_queue *q)
 
 void blk_queue_wait(struct blk_queue *q, int timeout_ms)
 {
-	struct pollfd p = { q->evfd, POLLIN, 0 };
+	int link = atomic_load(&q->link);
+	struct pollfd p[2] = { { q->evfd, POLLIN, 0 }, { link, POLLIN, 0 } };
 
-	if (poll(&p, 1, timeout_ms) > 0)
+	if (poll(p, link ? 2 : 1, timeout_ms) > 0 && p[0].revents)
 		clear_wake(q);
 }
 
@@ -41,7 +42,7 @@ void blk_queue_push(struct blk_queue *q, struct blk_done *d, int res)
 		blk_queue_wake(q);
 }
 
-static void loud(struct blk_queue *q)
+void blk_queue_loud(struct blk_queue *q)
 {
 	atomic_fetch_sub(&q->quiet, 1);
 	if (atomic_load(&q->ended)) /* INV-BQ-1 */
@@ -122,7 +123,7 @@ void blk_queue_unplug(struct blk_queue *q)
 	for (struct blk_source *s = q->sources; s; s = s->next)
 		if (s->ops->loud)
 			s->ops->loud(s);
-	loud(q);
+	blk_queue_loud(q);
 }
 
 void blk_queue_batch(struct blk_queue *q, bool begin)

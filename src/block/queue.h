@@ -59,6 +59,7 @@ struct blk_queue {
 	struct blk_source *sources;
 	_Atomic(struct blk_done *) ended; /* the last one first */
 	atomic_uint quiet;                /* how many will reap whatever is pushed */
+	atomic_int link;                  /* of a process that may say something soon, for who waits; 0: none */
 };
 
 int blk_queue_init(struct blk_queue *q, struct loop *loop, struct err *e);
@@ -67,6 +68,8 @@ void blk_queue_add(struct blk_queue *q, struct blk_source *s);
 
 /* d has ended with res; d->fn is set. */
 void blk_queue_push(struct blk_queue *q, struct blk_done *d, int res);
+/* Who adds himself to `quiet` reaps what is pushed from then on, and then calls this. */
+void blk_queue_loud(struct blk_queue *q);
 /* Have the loop reap soon. */
 void blk_queue_wake(struct blk_queue *q);
 

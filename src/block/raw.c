@@ -12,11 +12,10 @@
  * A file's last sector may be cut short: what it lacks is zeros (blk_io.zero_from). A write to it writes all of it and
  * so makes the file longer, as under QEMU. Reads of it never go through O_DIRECT, which could not go on in its middle.
  */
-#include "base/clock.h"
 #include "base/log.h"
 #include "block/format.h"
 #include "block/hostio.h"
-#include "block/image_lock.h"
+#include "block/open_file.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -171,11 +170,8 @@ static int raw_sync(struct blk_node *n)
 static u64 raw_mtime_ns(struct blk_node *n)
 {
 	struct raw *w = container_of(n, struct raw, n);
-	struct stat st;
 
-	if (fstat(w->fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return 0;
-	return (u64)st.st_mtim.tv_sec * NSEC_PER_SEC + (u64)st.st_mtim.tv_nsec;
+	return file_mtime_ns(w->fd);
 }
 
 static void raw_close(struct blk_node *n)
@@ -198,46 +194,6 @@ static const struct blk_driver raw_driver = {
 };
 
 /* ---- opening ---- */
-
-static int explain(struct err *e, int code, const char *path, bool readonly)
-{
-	switch (code) {
-	case ENOENT:
-		return err_set(e, code,
-			       "cannot open disk image '%s': there is no such file; check the path, or make "
-			       "one: truncate -s 10G '%s'",
-			       path, path);
-	case EACCES:
-	case EPERM:
-		if (readonly)
-			return err_set(
-			    e, code, "cannot open disk image '%s' for reading: permission denied; let user %u read it",
-			    path, (unsigned)geteuid());
-		return err_set(
-		    e, code,
-		    "cannot open disk image '%s' for writing: permission denied; let user %u read and write it, "
-		    "or add readonly=on or snapshot=on",
-		    path, (unsigned)geteuid());
-	case EROFS:
-		return err_set(e, code,
-			       "cannot open disk image '%s' for writing: its file system is read-only; add "
-			       "readonly=on or snapshot=on",
-			       path);
-	default:
-		return err_sys(e, code, "cannot open disk image '%s'", path);
-	}
-}
-
-static int check_kind(const struct stat *st, const char *path, struct err *e)
-{
-	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
-		return 0;
-	if (S_ISDIR(st->st_mode))
-		return err_set(e, EISDIR, "cannot use '%s' as a disk image: it is a directory; name a file in it",
-			       path);
-	return err_set(e, ENOTBLK, "cannot use '%s' as a disk image: it is neither a regular file nor a block device",
-		       path);
-}
 
 static int image_bytes(int fd, const struct stat *st, const char *path, u64 *bytes, struct err *e)
 {
@@ -306,30 +262,8 @@ static int raw_open(struct blk_node **out, const struct blk_open *o, struct err 
 
 	if (blk_option_switch(p, "direct", &direct, e) < 0)
 		return -EINVAL;
-	if (p->fd > 0) {
-		fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
-		int fl = fd < 0 ? -1 : fcntl(fd, F_GETFL);
-		if (fl < 0)
-			return err_sys(e, errno, "disk image '%s': descriptor %d is not open", path, p->fd);
-		if (!ro && (fl & O_ACCMODE) != O_RDWR)
-			return err_set(e, EACCES,
-				       "disk image '%s' was opened read-only; add readonly=on or snapshot=on", path);
-	} else {
-		/* Look before opening: to open a FIFO may wait for ever. */
-		if (stat(path, &st) < 0)
-			return explain(e, errno, path, ro);
-		int rc = check_kind(&st, path, e);
-		if (rc < 0)
-			return rc;
-		fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-		if (fd < 0)
-			return explain(e, errno, path, ro);
-	}
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, "cannot look at disk image '%s'", path);
-	int rc = check_kind(&st, path, e);
-	if (rc < 0 || (!p->locked && (rc = image_lock(fd, !ro, path, e)) < 0) ||
-	    (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
+	int rc = open_file(&fd, &st, p, ro, e);
+	if (rc < 0 || (rc = image_bytes(fd, &st, path, &bytes, e)) < 0)
 		return rc;
 	if (direct && (dfd = open_direct(fd, ro, path, e)) < 0)
 		return dfd;

@@ -3,8 +3,9 @@
  * request.h - a request to a disk, with all the space that it needs on its way down and up again.
  *
  * Nothing is allocated on the data path. A request carries one frame for each layer of the stack that wants to hear of
- * its end (node.h), one host I/O for the layer that touches a file (hostio.h), and one link for whoever completes it
- * (queue.h). So whoever has a struct blk_req can get an answer, whatever the host's memory.
+ * its end (node.h), one host I/O for the layer that touches a file (hostio.h), one question for the process that knows
+ * a format (image_ask.h), and one link for whoever completes it (queue.h). So whoever has a struct blk_req can get an
+ * answer, whatever the host's memory.
  */
 #ifndef MICA_BLOCK_REQUEST_H
 #define MICA_BLOCK_REQUEST_H
@@ -46,6 +47,30 @@ struct blk_io {
 	struct iovec part[BLK_IO_PART]; /* what is under way of them, where that is not whole vectors */
 };
 
+/* One question to the process that knows an image's format (image_ask.h, image/serve.h). */
+struct blk_ask {
+	struct blk_done done;
+	u8 op; /* enum serve_op */
+	bool unmap;
+	u64 off, bytes;
+	/* READ, WRITE: its data, `bytes` of these vectors from byte `skip` on. */
+	const struct iovec *iov;
+	unsigned niov;
+	u64 skip;
+	/* The answer to what asks for a run. */
+	u8 kind;
+	bool in_place;
+	u16 file;
+	u64 run_bytes, run_off;
+};
+
+/* Clusters of an image that a request needs alone, or with others of its kind (image_hold.h). */
+struct blk_hold {
+	struct blk_hold *next, **at, *granted;
+	u64 first, end;
+	u8 kind;
+};
+
 /* What a layer keeps of a request that is below it. */
 struct blk_frame {
 	struct blk_node *node;
@@ -75,6 +100,8 @@ struct blk_req {
 	unsigned depth;                               /* frames in use */
 	struct iovec one;
 	struct blk_io io;
+	struct blk_ask ask;
+	struct blk_hold hold;
 	struct blk_frame frame[BLK_LAYERS_MAX];
 };
 

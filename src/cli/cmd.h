@@ -14,6 +14,7 @@ int cmd_type(int argc, char **argv);
 int cmd_sendkey(int argc, char **argv);
 int cmd_insert(int argc, char **argv);
 int cmd_eject(int argc, char **argv);
+int cmd_image(int argc, char **argv);
 /* Their --help. */
 void doctor_help(FILE *f);
 void save_help(FILE *f);
@@ -22,5 +23,6 @@ void type_help(FILE *f);
 void sendkey_help(FILE *f);
 void insert_help(FILE *f);
 void eject_help(FILE *f);
+void image_help(FILE *f);
 
 #endif

@@ -19,6 +19,7 @@ static const struct {
 	{ "sendkey", cmd_sendkey, sendkey_help, N_("press keys of a virtual machine together") },
 	{ "save", cmd_save, save_help, N_("save the state of a running virtual machine") },
 	{ "insert", cmd_insert, insert_help, N_("put a medium into a CD-ROM of a running virtual machine") },
+	{ "image", cmd_image, image_help, N_("make disk images and look at them") },
 	{ "eject", cmd_eject, eject_help, N_("take the medium out of a CD-ROM of a running virtual machine") },
 };
 

@@ -385,8 +385,9 @@ static const struct opt table[] = {
 	{ "smbios", "KEY=VALUE[,KEY=VALUE]...", set_smbios, 0,
 	  N_("what SMBIOS says of the VM: manufacturer, product, version, serial, sku, family, uuid") },
 	{ "disk", "FILE|vhost-user=SOCKET[,KEY=VALUE]...", options_set_disk, 0,
-	  N_("disk image: format=raw, readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, "
-	     "id=NAME, bus=BUS; vhost-user: a disk that another process serves there; repeatable") },
+	  N_("disk image: format=raw|qcow2|vmdk|... (default: as it looks), backing=any (files that it names may lie "
+	     "anywhere), readonly=on, snapshot=on (writes are lost at the end), direct=on, serial=TEXT, id=NAME, "
+	     "bus=BUS; vhost-user: a disk that another process serves there; repeatable") },
 	{ "cdrom", "FILE|none[,KEY=VALUE]...", options_set_cdrom, 0,
 	  N_("CD-ROM with this medium, or an empty drive: id=NAME, bus=BUS; repeatable") },
 	{ "net", "user|vhost-user=SOCKET[,KEY=VALUE]...|none", options_set_net, 0,

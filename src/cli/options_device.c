@@ -4,6 +4,7 @@
  * is for the class of the front end, which the table of classes knows (device/class.h).
  */
 #include "cli/optarg.h"
+#include "block/format.h"
 #include "cli/options_int.h"
 #include "net/net.h"
 #include "vmm/device_plan.h"
@@ -71,9 +72,16 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 	int r = 0;
 
 	if ((v = optarg_key(item, "format"))) {
-		if (strcmp(v, "raw"))
-			return err_set(e, EINVAL, "format=%s is not known; write format=raw", v);
+		const struct blk_format *f = blk_format_find(v);
+		char known[128];
+		blk_format_names(known, sizeof(known), false);
+		if (!f || f->layer)
+			return err_set(e, EINVAL, "format=%s is not known; write one of %s", v, known);
 		options_put(&d->format, v);
+	} else if ((v = optarg_key(item, "backing"))) {
+		if (strcmp(v, "any") && strcmp(v, "folder"))
+			return err_set(e, EINVAL, "backing=%s: write folder or any", v);
+		options_put(&d->backing, v);
 	} else if ((v = optarg_key(item, "readonly"))) {
 		r = optarg_switch(&d->readonly, "readonly", v, e);
 	} else if ((v = optarg_key(item, "snapshot"))) {
@@ -101,13 +109,13 @@ static int read_disk(struct vmm_disk *d, char *const *items, struct err *e)
 		if (d->cdrom || (r = disk_item(d, items[i], e)) == 0)
 			r = front_item(&x, items[i], e);
 	if (r >= 0 && (r = vmm_class_of(&cls, role, d->bus, e)) == 0)
-		r = front_check(
-		    &x, cls,
-		    d->cdrom ? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
-				 "twice)")
-			     : _("'%s' is not known; write format=, readonly=, snapshot=, direct=, serial=, id=, "
-				 "bus=%s (a comma in a file name is written twice)"),
-		    e);
+		r = front_check(&x, cls,
+				d->cdrom
+				    ? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
+					"twice)")
+				    : _("'%s' is not known; write format=, backing=, readonly=, snapshot=, direct=, "
+					"serial=, id=, bus=%s (a comma in a file name is written twice)"),
+				e);
 	return r;
 }
 

@@ -7,8 +7,10 @@
 #include "base/helper.h"
 #include "base/walls.h"
 #include "image/serve.h"
+#include "image/verb_serve.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
 
@@ -16,6 +18,7 @@
 
 static const struct image_main_use uses[] = {
 	{ IMAGE_MSG_SERVE, serve_disk },
+	{ IMAGE_MSG_VERB, verb_serve },
 };
 
 /* Looks at what is open; no file has a name here in any case. And fewer calls may be asked for later. */
@@ -24,6 +27,9 @@ static int some_calls(void *f)
 	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
 				 SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
 
+	/* Blocks that two files share (convert.h). */
+	if (!r)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FICLONERANGE));
 	return r ? r
 		 : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
 				    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)PR_SET_NO_NEW_PRIVS));
@@ -36,6 +42,7 @@ static int lock_in(struct err *e)
 				     SCMP_SYS(fstat),     SCMP_SYS(setitimer), SCMP_SYS(seccomp) };
 	const struct walls w = {
 		.name = "mica-image",
+		.threads = true, /* of a verb that copies */
 		.memory_bytes = MEMORY_BYTES,
 		.calls = calls,
 		.ncalls = ARRAY_LEN(calls),
@@ -47,8 +54,9 @@ static int lock_in(struct err *e)
 
 int image_main_tighten(struct err *e)
 {
-	static const int gone[] = { SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(sendmsg), SCMP_SYS(accept4),
-				    SCMP_SYS(fcntl),   SCMP_SYS(prctl),    SCMP_SYS(seccomp) };
+	static const int gone[] = { SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(accept4),
+				    SCMP_SYS(fcntl),   SCMP_SYS(prctl),    SCMP_SYS(seccomp),
+				    SCMP_SYS(clone),   SCMP_SYS(clone3),   SCMP_SYS(ioctl) };
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW); /* the first one stays, and refuses the rest */
 	int r = f ? 0 : -ENOMEM;
 

@@ -17,7 +17,7 @@ struct image_main_use {
 	int (*run)(int link, struct image_msg *m);
 };
 
-/* From here on no descriptor can be got, and nothing be sent but bytes. */
+/* From here on no descriptor can be got any more. */
 int image_main_tighten(struct err *e);
 
 #endif

@@ -109,7 +109,7 @@ int image_policy_open(const struct image_policy *p, enum image_want want, const 
 		    of, what(want), at);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(e, EINVAL, "%s: %s, '%s', is no file and no block device", of, what(want), at);
-	int fd = image_reopen(seen, p->readonly || readonly || want == IMAGE_WANT_BACKING);
+	int fd = image_reopen(seen, p->readonly || readonly);
 	if (fd < 0)
 		return err_sys(e, -fd, "%s: cannot open %s, '%s'", of, what(want), at);
 	*path = steal(&at);
@@ -130,7 +130,8 @@ static int give(const struct image_policy *p, int link, const struct image_ask *
 		struct image_link_files *files, int (*locked)(int fd, bool write, const char *path, struct err *e),
 		struct err *e)
 {
-	bool ro = p->readonly || a->readonly || a->want == IMAGE_WANT_BACKING;
+	bool commits = p->write_backing && !strcmp(of, files->file[0].path);
+	bool ro = p->readonly || a->readonly || (a->want == IMAGE_WANT_BACKING && !commits);
 	struct image_given g;
 	auto_free char *path = NULL;
 
@@ -151,7 +152,7 @@ static int give(const struct image_policy *p, int link, const struct image_ask *
 	memcpy(g.format, a->format, sizeof(g.format));
 	const struct iovec iov[] = { { &g, sizeof(g) }, { path, strlen(path) + 1 } };
 	rc = image_link_sendv(link, IMAGE_MSG_GIVEN, (u32)id, iov, ARRAY_LEN(iov), &theirs, 1);
-	return rc < 0 ? err_sys(e, -rc, "mica-image") : 0;
+	return rc < 0 ? err_sys(e, -rc, "cannot speak with mica-image") : 0;
 }
 
 int image_policy_answer(const struct image_policy *p, int link, struct image_msg *m, struct image_link_files *files,

@@ -18,7 +18,9 @@
 struct image_policy {
 	bool any;      /* --disk ...,backing=any; --backing any of the verbs */
 	bool readonly; /* no file is opened for writing, whatever is asked for */
-	bool unsure;   /* nobody said of which format the first image is, and its name does not fit: it may name none */
+	/* What the first file is based on may be written: a commit. What that is based on in turn may not. */
+	bool write_backing;
+	bool unsure; /* nobody said of which format the first image is, and its name does not fit: it may name none */
 };
 
 /*

@@ -214,7 +214,8 @@ static int may(struct qcow2 *q, enum image_snapshot_verb verb, const char *name,
 		return err_set(e, EEXIST, "%s: it has a snapshot \"%s\" already", file, name);
 	if (!*name || strlen(name) >= sizeof(((struct image_snapshot *)0)->name))
 		return err_set(e, EINVAL, "%s: a snapshot's name has 1 to 255 bytes", file);
-	if (q->nsnapshots >= QCOW2_SNAPSHOTS_MAX || qcow2_ref_max(q) < q->nsnapshots + 2ull)
+	/* The disk, the new one, and one reference more while a snapshot is being applied. */
+	if (q->nsnapshots >= QCOW2_SNAPSHOTS_MAX || qcow2_ref_max(q) < q->nsnapshots + 3ull)
 		return narrow(q, e);
 	return 0;
 }

@@ -17,15 +17,17 @@
 
 /* Behind each kind: its numbers, then its texts, by the names below. */
 enum record_kind {
-	RECORD_IMAGE = 1,  /* one image of a chain, from the top down; its snapshots and facts follow it */
-	RECORD_SNAPSHOT,   /* of the image before */
-	RECORD_FACT,       /* of the image before: what only its format knows */
-	RECORD_RUN,        /* map */
-	RECORD_FINDING,    /* check: one line */
-	RECORD_CHECK,      /* check: counts, at the end */
-	RECORD_MEASURE,    /* measure */
-	RECORD_SIZES,      /* compare: the disks are of different sizes */
-	RECORD_DIFFERENCE, /* compare: where the first one is */
+	RECORD_IMAGE = 1,     /* one image of a chain, from the top down; its snapshots and facts follow it */
+	RECORD_SNAPSHOT,      /* of the image before */
+	RECORD_FACT,          /* of the image before: what only its format knows */
+	RECORD_RUN,           /* map */
+	RECORD_FINDING,       /* check: one line */
+	RECORD_CHECK,         /* check: counts, at the end */
+	RECORD_MEASURE,       /* measure */
+	RECORD_SIZES,         /* compare: the disks are of different sizes */
+	RECORD_DIFFERENCE,    /* compare: where the first one is */
+	RECORD_FORMAT,        /* formats */
+	RECORD_FORMAT_OPTION, /* of the format before */
 	RECORD_KINDS
 };
 
@@ -61,6 +63,11 @@ enum { MEASURE_N_REQUIRED, MEASURE_N_FULL };
 enum { SIZES_N_FIRST, SIZES_N_SECOND };
 enum { DIFFERENCE_N_OFFSET, DIFFERENCE_N_WHAT };
 enum { DIFFERENCE_CONTENT, DIFFERENCE_TAIL, DIFFERENCE_ALLOCATION };
+
+enum { FORMAT_N_CREATES };
+enum { FORMAT_S_NAME, FORMAT_S_TITLE, FORMAT_S_EXTENSIONS };
+enum { FORMAT_OPTION_N_CREATE }; /* 0: for reading an image */
+enum { FORMAT_OPTION_S_NAME, FORMAT_OPTION_S_VALUES, FORMAT_OPTION_S_HELP };
 
 struct record {
 	enum record_kind kind;

@@ -62,7 +62,9 @@ static int open_image(struct serve *s, struct image_msg *m, struct err *e)
 	if (so.version != SERVE_VERSION)
 		return err_set(e, EPROTO, "mica-image is of another version than mica; install both of the same");
 	if (*so.format && !(f = image_format_find(so.format)))
-		return err_set(e, EINVAL, "%s: format '%s' is not known", path, so.format);
+		return err_set(e, ENOTSUP,
+			       "%s: format %s cannot be used yet; convert it: qemu-img convert -O raw '%s' NEW", path,
+			       so.format, path);
 	int memory = image_msg_take_fd(m, 0), rc = map_memory(s, memory, e);
 	if (memory >= 0)
 		close(memory);

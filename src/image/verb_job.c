@@ -261,15 +261,39 @@ static int do_measure(struct job *j, struct err *e)
 	return rc;
 }
 
+static void options_of(struct job *j, const struct image_format_option *o, bool create)
+{
+	for (; o && o->name; o++)
+		j->sink->record(j->sink, &(struct record){ .kind = RECORD_FORMAT_OPTION,
+							   .n = { [FORMAT_OPTION_N_CREATE] = create },
+							   .s = { [FORMAT_OPTION_S_NAME] = o->name,
+								  [FORMAT_OPTION_S_VALUES] = o->values,
+								  [FORMAT_OPTION_S_HELP] = o->help } });
+}
+
+static int do_formats(struct job *j, struct err *e)
+{
+	const struct image_format *f;
+
+	for (unsigned i = 0; (f = image_format_at(i)); i++) {
+		j->sink->record(j->sink, &(struct record){ .kind = RECORD_FORMAT,
+							   .n = { [FORMAT_N_CREATES] = f->creates },
+							   .s = { [FORMAT_S_NAME] = f->name,
+								  [FORMAT_S_TITLE] = f->title,
+								  [FORMAT_S_EXTENSIONS] = f->extensions } });
+		options_of(j, f->open_options, false);
+		options_of(j, f->create_options, true);
+	}
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct job *j, struct err *e);
-} verbs[] = { { "info", do_info },           { "map", do_map },
-	      { "check", do_check },         { "resize", do_resize },
-	      { "snapshot", do_snapshot },   { "commit", do_commit },
-	      { "rebase", do_rebase },       { "compare", do_compare },
-	      { "measure", do_measure },     { "create", verb_do_create },
-	      { "convert", verb_do_convert } };
+} verbs[] = { { "formats", do_formats }, { "info", do_info },          { "map", do_map },
+	      { "check", do_check },     { "resize", do_resize },      { "snapshot", do_snapshot },
+	      { "commit", do_commit },   { "rebase", do_rebase },      { "compare", do_compare },
+	      { "measure", do_measure }, { "create", verb_do_create }, { "convert", verb_do_convert } };
 
 int verb_job_run(struct verb_request *q, struct image_opener *o, unsigned *which, struct verb_sink *sink, struct err *e)
 {

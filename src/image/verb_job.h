@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * verb_job.h - one verb of `mica image` from its parameters to its end: opens the images, runs it, closes them. For the
- * process that parses (verb_link.h), and for tests.
+ * process that parses (verb_serve.h), and for tests.
  */
 #ifndef MICA_IMAGE_VERB_JOB_H
 #define MICA_IMAGE_VERB_JOB_H
@@ -16,6 +16,7 @@
  * what is created, "i.NAME=VALUE" for files[0] and "j.NAME=VALUE" for files[1].
  *
  *	verb      files            parameters of its own
+ *	formats   none
  *	create    new              bytes, backing, backing_format, unchecked=on
  *	info      image            chain=on
  *	map       image            start, length

@@ -73,6 +73,7 @@ static const struct field disk_fields[] = {
 	FIELD(vmm_disk, F_STR, path),
 	FIELD(vmm_disk, F_STR, format),
 	FIELD(vmm_disk, F_STR, serial),
+	FIELD(vmm_disk, F_STR, backing),
 	FIELD(vmm_disk, F_BOOL, readonly),
 	FIELD(vmm_disk, F_BOOL, snapshot),
 	FIELD(vmm_disk, F_BOOL, direct),

@@ -27,6 +27,7 @@
 
 struct vmm_disk {
 	char *path, *format, *serial;
+	char *backing; /* NULL: "folder"; block/format.h */
 	bool readonly, snapshot, direct;
 	bool cdrom; /* readonly; path "": an empty drive */
 	char *id;   /* NULL: chosen */

@@ -167,9 +167,6 @@ int vmm_config_check(const struct vmm_config *c, struct err *e)
 		const struct vmm_disk *d = &c->disks[i];
 		if (!d->path || (!*d->path && !d->cdrom))
 			return err_set(e, EINVAL, "disk: no file given");
-		if (d->format && strcmp(d->format, "raw"))
-			return err_set(e, EINVAL, "disk: %s: format '%s' is not known; write format=raw", d->path,
-				       d->format);
 		if (d->cdrom && (!d->readonly || d->snapshot || d->direct))
 			return err_set(e, EINVAL, "disk: %s: a CD-ROM is readonly, without snapshot and direct",
 				       d->path);

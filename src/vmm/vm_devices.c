@@ -44,25 +44,26 @@ static int open_chardev(struct chr **out, struct loop *loop, const char *kind, i
 static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err *e)
 {
 	struct vmm_disk *d = &v->cfg->disks[i];
-	const struct blk_option direct = { "direct", "on" };
+	struct blk_option options[2];
 	struct blk_params p = {
 		.path = *d->path ? d->path : NULL,
 		.removable = d->cdrom,
-		.format = d->format  ? d->format
-			  : d->cdrom ? "raw"
-				     : NULL,
+		.format = d->format,
 		.readonly = d->readonly,
 		.snapshot = d->snapshot,
-		.options = &direct,
-		.noptions = d->direct,
+		.options = options,
 	};
+	if (d->direct)
+		options[p.noptions++] = (struct blk_option){ "direct", "on" };
+	if (d->backing)
+		options[p.noptions++] = (struct blk_option){ "backing", d->backing };
 	int r = blk_open(&a->blk, v->loop, &p, e);
 
 	if (r < 0)
 		return r;
 	/* A saved VM goes on with what was seen now, whatever the guest will have written at its beginning by then. */
-	if (!d->format)
-		d->format = xstrdup("raw");
+	if (!d->format && *d->path)
+		d->format = xstrdup(blk_format_of(a->blk));
 	v->disks[v->ndisks++] = a->blk;
 	a->serial = d->serial ? d->serial : "";
 	return 0;

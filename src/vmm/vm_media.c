@@ -50,7 +50,7 @@ static int change(struct vm *v, const char *id, bool force, int fd, const char *
 		return -ENOENT;
 	struct vm_medium **m = &v->media[d->disk];
 	const struct blk_params p = {
-		.path = *path ? path : NULL, .format = "raw", .fd = fd, .locked = true, .removable = true
+		.path = *path ? path : NULL, .fd = fd, .locked = true, .removable = true, .alone = true
 	};
 	if (!*m)
 		*m = xcalloc(1, sizeof(**m));
@@ -68,6 +68,8 @@ static int change(struct vm *v, const char *id, bool force, int fd, const char *
 	(*m)->ejected = !*path;
 	free(v->cfg->disks[d->disk].path);
 	v->cfg->disks[d->disk].path = xstrdup(path);
+	free(v->cfg->disks[d->disk].format); /* of the one before */
+	v->cfg->disks[d->disk].format = *path ? xstrdup("raw") : NULL;
 	return 0;
 }
 

@@ -174,9 +174,42 @@ class Vm(unittest.TestCase):
             f.write(b"QFI\xfb" + bytes(8188))
         r = self.run_vm(POWEROFF, "--disk", image)
         self.assertEqual((r.returncode, r.stdout), (1, b""))
-        self.assertIn(b"looks like qcow2, of QEMU; if it is, convert it: qemu-img convert -O raw", r.stderr)
+        self.assertIn(f"mica: {image}: version 0 of qcow2 is not known".encode(), r.stderr)
         r = self.run_vm(POWEROFF, "--disk", f"{image},format=raw")
         self.assertEqual((r.returncode, r.stderr), (0, b""))
+
+    @unittest.skipUnless(shutil.which("qemu-img"), "qemu-img is not installed")
+    def test_images_and_what_they_name(self):
+        """A backing image in the folder or below; elsewhere only when a person says so; and none at all for an image that
+        only looks like one, which a guest may have written."""
+        def image(name, *how):
+            path = os.path.join(self.dir, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *how, path, "1M"], check=True, cwd=self.dir)
+            return path
+
+        def run(disk, error=None, *more):
+            r = self.run_vm(POWEROFF, "--disk", disk, *more)
+            self.assertEqual(r.returncode, 1 if error else 0, r.stderr)
+            self.assertIn((error or "").encode(), r.stderr)
+            if not error:
+                self.assertEqual(r.stderr, b"")
+
+        image("low/base.qcow2")
+        os.makedirs(os.path.join(self.dir, "vm"), exist_ok=True)
+        run(image("top.qcow2", "-b", "low/base.qcow2", "-F", "qcow2"))
+        out = image("vm/out.qcow2", "-b", "../low/base.qcow2", "-F", "qcow2", "-u")
+        run(out, "is outside of its folder")
+        run(f"{out},backing=folder", "add backing=any")
+        run(f"{out},backing=any")
+        run(f"{out},backing=any,snapshot=on")
+        run(image("unsure.img", "-b", "low/base.qcow2", "-F", "qcow2", "-u"), "a guest could have written that")
+        run(os.path.join(self.dir, "unsure.img") + ",format=qcow2")
+        run(image("net.qcow2", "-b", "nbd:127.0.0.1:1", "-F", "raw", "-u"), "which is no file")
+        run(image("none.qcow2", "-b", "gone.qcow2", "-F", "qcow2", "-u"), "No such file")
+        run(f"{out},direct=on", "has no option 'direct'")
+        os.symlink(os.path.join(self.dir, "low/base.qcow2"), os.path.join(self.dir, "vm/link.qcow2"))
+        run(image("vm/linked.qcow2", "-b", "link.qcow2", "-F", "qcow2", "-u"), "is outside of its folder")
 
     # ---- disks beside QEMU's: the locks of both ----
     @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "QEMU is not installed")

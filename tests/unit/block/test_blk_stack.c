@@ -637,6 +637,7 @@ static void test_formats(void **state)
 		const char *magic, *name;
 	} signs[] = {
 		{ 0, 4, "QFI\xfb", "QEMU" },
+		{ 0, 16, "WithoutFreeSpace", "Parallels" },
 		{ 0, 4, "KDMV", "VMware" },
 		{ 0, 8, "vhdxfile", "Hyper-V" },
 		{ 0, 8, "conectix", "VHD" },
@@ -648,24 +649,37 @@ static void test_formats(void **state)
 	struct blk *b;
 
 	(void)state;
+	setenv("MICA_HELPER_DIR", "/nonexistent", 1);
 	for (size_t i = 0; i < ARRAY_LEN(signs); i++) {
 		make_image(4096, 0);
 		int fd = open(img, O_WRONLY);
 		assert_int_equal(pwrite(fd, signs[i].magic, signs[i].n, signs[i].at), signs[i].n);
 		close(fd);
+		/* A process is to open it, of which there is none here. */
+		struct err e = { 0 };
 		p.format = NULL;
-		refused(&p, EINVAL, signs[i].name);
-		refused(&p, EINVAL, "format=raw");
+		assert_int_equal(blk_open(&b, L, &p, &e), -ENOENT);
+		assert_non_null(strstr(e.msg, "mica-image"));
+		/* And in a VM that runs there can be none. */
+		p.alone = true;
+		refused(&p, ENOTSUP, signs[i].name);
 		fd = p.fd = open(img, O_RDWR);
-		refused(&p, EINVAL, signs[i].name);
+		refused(&p, ENOTSUP, signs[i].name);
 		close(fd);
 		p.fd = 0;
 		p.format = "raw"; /* meant as it is */
 		assert_int_equal(blk_open(&b, L, &p, NULL), 0);
+		assert_string_equal(blk_format_of(b), "raw");
 		blk_close(b);
+		p.alone = false;
 	}
-	p.format = "qcow2";
-	refused(&p, ENOTSUP, "qemu-img convert");
+	/* A sign at the end counts only with the name: the end of a raw disk is the guest's. */
+	u8 head[BLK_PROBE_BYTES] = { 0 }, tail[BLK_PROBE_BYTES] = "conectix";
+	assert_null(blk_format_probe("disk.img", head, sizeof(head), tail));
+	assert_null(blk_format_probe("disk.vhd", head, sizeof(head), NULL));
+	assert_ptr_equal(blk_format_probe("disk.VHD", head, sizeof(head), tail), blk_format_find("vpc"));
+	p.format = "qcow3";
+	refused(&p, EINVAL, "known: raw, qcow2, vmdk");
 	p.format = "overlay";
 	refused(&p, EINVAL, "known: raw");
 	p.format = "raw";

@@ -4,7 +4,7 @@
  *   random_qcow2 [OPERATIONS [SEED]]
  * Each shape of image (version, clusters, widths, what is below ...) gets that many.
  */
-#include "image_rig.h"
+#include "qcow2_rig.h"
 
 #define DISK_MAX (6 * MIB)
 #define SNAPSHOTS 3
@@ -269,7 +269,10 @@ static void last_look(struct test *t)
 			continue;
 		must((f = fopen(path, "w")) && fwrite(t->saved[i], 1, t->saved_bytes[i], f) == t->saved_bytes[i] &&
 		     fclose(f) == 0);
-		rig_qemu(&t->rig, 1, "snapshot -a s%u image", i);
+		/* Counts of 2 bits may be too narrow for compressed clusters that share a cluster. */
+		bool narrow = strstr(t->shape->options, "refcount_bits=2");
+		if (rig_qemu(&t->rig, narrow ? 3 : 1, "snapshot -a s%u image", i) != 0)
+			continue;
 		rig_qemu(&t->rig, 1, "compare -f qcow2 -F raw image plain");
 		rig_qemu(&t->rig, 1, "check image");
 	}

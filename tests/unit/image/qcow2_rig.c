@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* image_rig.c - see image_rig.h. */
-#include "image_rig.h"
+/* qcow2_rig.c - see qcow2_rig.h. */
+#include "qcow2_rig.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * image_rig.h - images for tests of formats: on files in a folder of their own, with names that an image may use for
+ * qcow2_rig.h - images for tests of formats: on files in a folder of their own, with names that an image may use for
  * its backing image and its data file; and qemu-img, where it is installed, asked what it thinks of them.
  */
-#ifndef MICA_TEST_IMAGE_RIG_H
-#define MICA_TEST_IMAGE_RIG_H
+#ifndef MICA_TEST_QCOW2_RIG_H
+#define MICA_TEST_QCOW2_RIG_H
 
 #include "image/image.h"
 
