@@ -56,6 +56,8 @@ struct blk_params {
  * that is no multiple of 512 is rounded up: the rest of the last sector reads as zeros, and a write to it makes the
  * file longer. */
 int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e);
+/* Is it an image that a process has to open, which takes longer and needs the right to start one? */
+bool blk_is_parsed(const struct blk_params *p);
 /* Waits for requests in flight, flushes. On the loop's thread, or when the loop does not run; not paused. */
 void blk_close(struct blk *b);
 /* Start the threads that open disks need. A process that gives up rights calls this after giving up those

@@ -84,6 +84,14 @@ static int choose(const struct blk_format **out, bool *sure, const struct blk_pa
 	return 0;
 }
 
+bool blk_is_parsed(const struct blk_params *p)
+{
+	const struct blk_format *f;
+	bool sure;
+
+	return (p->path || p->fd > 0) && choose(&f, &sure, p, NULL) == 0 && f->open == image_node_open;
+}
+
 /* A layer over `below`, which it takes over on success. */
 static int open_layer(struct blk_node **out, struct blk *b, struct blk_node *below, const struct blk_format *f,
 		      bool sure, const struct blk_params *p, struct err *e)

@@ -40,7 +40,7 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 		/* A drive without a medium; and what lies on a server is looked at by its own process only. */
 		if (!c->disks[i].path[0] || blk_is_url(c->disks[i].path))
 			continue;
-		int r = boot_look(&found, c->disks[i].path, e);
+		int r = boot_look(&found, &c->disks[i], e);
 		if (r < 0)
 			return r;
 	}
