@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * nd_nbd.c - NBD, by libnbd: it has the protocol (the NBD project's doc/proto.md) with structured replies and TLS, and
+ * nd_nbd.c - NBD, by libnbd: it has the protocol with structured replies and TLS, and
  * leaves waiting to its caller.
  *
  * A handle is one connection. When that dies, libnbd ends all commands with an error of its own; these go nowhere, as

@@ -13,7 +13,7 @@ struct vm {
 	bool no_screen, picture;
 	u64 balloon, disk_errors[2];
 	const char *disk_connection[2]; /* NULL: "connected" */
-	char medium[64]; /* "device path force" of the last one */
+	char medium[64];                /* "device path force" of the last one */
 	vm_listen_fn *listen;
 	void *listen_opaque;
 };
