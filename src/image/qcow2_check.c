@@ -85,8 +85,10 @@ static int put_right(struct qcow2_check *k, enum image_fix fix)
 	for (int down = fix != IMAGE_FIX_ALL; down < 2; down++) {
 		for (u64 i = 0; i < k->n; i++) {
 			u64 count;
-			int rc = qcow2_ref_get(q, k->first + i, &count);
-			if (rc == 0 && (down ? count > k->counts[i] : count < k->counts[i]))
+			if (qcow2_ref_get(q, k->first + i, &count) < 0)
+				continue; /* a block that cannot be: only a rebuild helps */
+			int rc = 0;
+			if (down ? count > k->counts[i] : count < k->counts[i])
 				rc = qcow2_ref_set(q, k->first + i, k->counts[i]);
 			if (rc < 0)
 				return rc;
@@ -122,9 +124,9 @@ static void compare_flags(struct qcow2_check *k)
 				    qcow2_ref_get(q, host >> q->cluster_bits, &count) < 0)
 					continue;
 				if ((count == 1) != !!(v & QCOW2_COPIED))
-					qcow2_found_corrupt(k,
-							    _("the cluster at 0x%llx: counted %llu times, which its flag denies"),
-							    (unsigned long long)host, (unsigned long long)count);
+					qcow2_found_corrupt(
+					    k, _("the cluster at 0x%llx: counted %llu times, which its flag denies"),
+					    (unsigned long long)host, (unsigned long long)count);
 			}
 		}
 	}

@@ -70,10 +70,19 @@ static const struct field config_fields[] = {
 };
 
 static const struct field disk_fields[] = {
-	FIELD(vmm_disk, F_STR, path),    FIELD(vmm_disk, F_STR, format),    FIELD(vmm_disk, F_STR, serial),
-	FIELD(vmm_disk, F_STR, backing), FIELD(vmm_disk, F_BOOL, readonly), FIELD(vmm_disk, F_BOOL, snapshot),
-	FIELD(vmm_disk, F_BOOL, direct), FIELD(vmm_disk, F_BOOL, cdrom),    FIELD(vmm_disk, F_STR, id),
-	FIELD(vmm_disk, F_STR, bus),     FIELDV(vmm_disk, params, nparams), { NULL },
+	FIELD(vmm_disk, F_STR, path),
+	FIELD(vmm_disk, F_STR, format),
+	FIELD(vmm_disk, F_STR, serial),
+	FIELD(vmm_disk, F_STR, backing),
+	FIELD(vmm_disk, F_BOOL, readonly),
+	FIELD(vmm_disk, F_BOOL, snapshot),
+	FIELD(vmm_disk, F_BOOL, direct),
+	FIELD(vmm_disk, F_BOOL, cdrom),
+	FIELD(vmm_disk, F_STR, id),
+	FIELD(vmm_disk, F_STR, bus),
+	FIELDV(vmm_disk, params, nparams),
+	FIELDV(vmm_disk, options, noptions),
+	{ NULL },
 };
 
 static const struct field vhost_disk_fields[] = {

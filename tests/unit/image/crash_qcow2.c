@@ -6,6 +6,7 @@
  * that is written is full of a number that no other write has; so each sector tells which write it is of.
  */
 #include "image_memory.h"
+#include "qcow2_rig.h"
 
 #include <fcntl.h>
 
@@ -224,10 +225,26 @@ static void no_contradiction(struct image *m, const struct shape *shape, size_t 
 	abort();
 }
 
+static struct rig rig;
+static bool ask_qemu;
+
+/* 0: whole; 3: only room is lost. An image that says itself that it is dirty is repaired by whoever opens it. */
+static void ask(const struct image_memory *f)
+{
+	char path[128];
+	FILE *out;
+
+	snprintf(path, sizeof(path), "%s/crashed", rig.dir);
+	must((out = fopen(path, "w")) && fwrite(f->bytes, 1, f->file.bytes, out) == f->file.bytes && fclose(out) == 0);
+	rig_qemu(&rig, 1u << 0 | 1u << 3, "check -f qcow2 crashed");
+}
+
 static void judge(struct work *w, const struct shape *shape, size_t n)
 {
 	struct image_memory *f = crash(w, n);
 	bool dirty = f->bytes[7] == 3 && f->bytes[79] & 1; /* "Header": incompatible_features, bit 0 */
+	if (ask_qemu && !dirty)
+		ask(f);
 	struct image *m = open_memory(f, !dirty, false);
 
 	no_contradiction(m, shape, n);
@@ -281,9 +298,12 @@ int main(int argc, char **argv)
 {
 	u64 rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
+	ask_qemu = argc > 3 && !strcmp(argv[3], "qemu");
+	rig_init(&rig);
 	for (u64 r = 0; r < rounds; r++)
 		for (unsigned i = 0; i < ARRAY_LEN(shapes); i++)
 			round_of(&shapes[i], seed + r * ARRAY_LEN(shapes) + i, CRASHES);
+	rig_fini(&rig);
 	printf("%llu crashes survived\n", (unsigned long long)(rounds * ARRAY_LEN(shapes) * CRASHES));
 	return 0;
 }

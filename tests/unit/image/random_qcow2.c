@@ -86,7 +86,7 @@ static void compare(struct test *t, u64 off, u64 n)
 static void reopen(struct test *t)
 {
 	rig_close(t->m);
-	if (rig_has_qemu() && !pick(t, 4))
+	if (rig_has_qemu() && !pick(t, 10))
 		rig_qemu(&t->rig, 1, "check image");
 	t->m = rig_open(&t->rig, "image", false);
 	must(t->m->bytes == t->bytes);
@@ -312,7 +312,7 @@ static void run(const struct shape *shape, u64 operations, u64 seed)
 
 int main(int argc, char **argv)
 {
-	u64 operations = argc > 1 ? strtoull(argv[1], NULL, 10) : 400,
+	u64 operations = argc > 1 ? strtoull(argv[1], NULL, 10) : 250,
 	    seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
 	for (unsigned i = 0; i < ARRAY_LEN(shapes); i++) {
