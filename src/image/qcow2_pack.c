@@ -89,8 +89,10 @@ ssize_t qcow2_compress(const struct image *m, const void *buf, size_t n, void *o
 {
 	const struct qcow2 *q = container_of(m, const struct qcow2, image);
 
-	if (qcow2_external(q) || n != q->cluster_bytes)
-		return -ENOTSUP;
+	if (n != q->cluster_bytes)
+		return -EINVAL;
+	if (qcow2_external(q)) /* "compressed clusters are not supported": it is to be written as it is */
+		return 0;
 	if (q->compression == QCOW2_ZSTD) {
 		size_t r = ZSTD_compress(out, n, buf, n, ZSTD_CLEVEL_DEFAULT);
 		return ZSTD_isError(r) || r >= n ? 0 : (ssize_t)r;
