@@ -131,6 +131,11 @@ const char *blk_name(const struct blk *b)
 	return b->name;
 }
 
+const char *blk_trouble(struct blk *b)
+{
+	return node_trouble(b->top);
+}
+
 const char *blk_engine_name(const struct blk *b)
 {
 	return b->io->ops->name;

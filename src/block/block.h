@@ -56,11 +56,15 @@ struct blk_params {
  * that is no multiple of 512 is rounded up: the rest of the last sector reads as zeros, and a write to it makes the
  * file longer. */
 int blk_open(struct blk **out, struct loop *loop, const struct blk_params *p, struct err *e);
+/* Is it an image that a process has to open, which takes longer and needs the right to start one? */
+bool blk_is_parsed(const struct blk_params *p);
 /* Waits for requests in flight, flushes. On the loop's thread, or when the loop does not run; not paused. */
 void blk_close(struct blk *b);
 /* Start the threads that open disks need. A process that gives up rights calls this after giving up those
  * that threads inherit and before it forbids itself new threads; otherwise the first request does it. */
 int blk_start_threads(struct err *e);
+/* Is this the address of a disk on a server, and no file? */
+bool blk_is_url(const char *path);
 /* Before the first request. */
 void blk_set_client(struct blk *b, const struct blk_client *c);
 u64 blk_bytes(const struct blk *b); /* 0: no medium */
@@ -69,6 +73,9 @@ bool blk_can_discard(const struct blk *b);
 const char *blk_name(const struct blk *b);        /* the image's path */
 const char *blk_format_of(const struct blk *b);   /* "raw", "qcow2", ...; "empty": no medium */
 u64 blk_errors(const struct blk *b);              /* requests that failed through no fault of who asked */
+/* Of a disk on the network: "reconnecting": requests wait; "failed": they fail, for good. NULL: neither. Not while
+ * its stack is changed. */
+const char *blk_trouble(struct blk *b);
 const char *blk_engine_name(const struct blk *b); /* "io_uring", "threads" */
 void blk_submit(struct blk *b, struct blk_req *r);
 /* Between these, submissions are only queued: one system call for a batch. blk_unplug() also calls

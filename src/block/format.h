@@ -67,6 +67,8 @@ int blk_open_format(struct blk **out, struct loop *loop, const struct blk_format
 extern const struct blk_format blk_format_raw, blk_format_overlay;
 /* Not in the table: what a drive has that has no medium. */
 extern const struct blk_format blk_format_empty;
+/* Nor is this: a disk on the network, known by its address (netdisk/netdisk.h). */
+extern const struct blk_format blk_format_netdisk;
 /* image_node.c: what all images that are parsed are opened by. */
 extern const struct blk_format_option image_node_options[];
 int image_node_open(struct blk_node **out, const struct blk_open *o, struct err *e);

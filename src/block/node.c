@@ -105,6 +105,15 @@ void node_close(struct blk_node *n)
 		node_close(child[i]);
 }
 
+const char *node_trouble(struct blk_node *n)
+{
+	const char *t = n->drv->trouble ? n->drv->trouble(n) : NULL;
+
+	for (unsigned i = 0; i < BLK_CHILDREN && !t; i++)
+		t = n->child[i] ? node_trouble(n->child[i]) : NULL;
+	return t;
+}
+
 bool node_is_temporary(const struct blk_node *n)
 {
 	bool any = n->temporary;

@@ -35,6 +35,8 @@ struct blk_driver {
 	void (*poll)(struct blk_node *n);
 	void (*close)(struct blk_node *n);   /* nothing is in flight. Its children are closed by who calls */
 	u64 (*mtime_ns)(struct blk_node *n); /* optional: when the image was last written; 0: not known */
+	/* Optional: why requests wait or fail, a word of blk_trouble(); NULL: they do not. Any thread. */
+	const char *(*trouble)(struct blk_node *n);
 };
 
 struct blk_node {
@@ -77,6 +79,7 @@ void node_ask(struct blk_node *n, struct blk_req *r, void (*complete)(struct blk
 unsigned node_depth(const struct blk_node *n); /* layers from there down */
 int node_sync(struct blk_node *n);             /* all of them; the first error */
 void node_cancel(struct blk_node *n, bool on);
+const char *node_trouble(struct blk_node *n);
 void node_poll(struct blk_node *n);
 void node_close(struct blk_node *n); /* and all below; NULL is none */
 bool node_is_temporary(const struct blk_node *n);

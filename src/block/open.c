@@ -5,9 +5,15 @@
 #include "block/format.h"
 #include "block/hostio.h"
 #include "image/image_policy.h"
+#include "netdisk/netdisk.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+
+bool blk_is_url(const char *path)
+{
+	return netdisk_is_url(path);
+}
 
 static const char *name_of(const struct blk_params *p)
 {
@@ -49,6 +55,14 @@ static int choose(const struct blk_format **out, bool *sure, const struct blk_pa
 	char known[128];
 
 	*sure = true;
+	if (netdisk_is_url(p->path) && p->fd <= 0) {
+		if (p->format && strcmp(p->format, "raw") && strcmp(p->format, blk_format_netdisk.name))
+			return err_set(e, ENOTSUP,
+				       "disk '%s': over the network only raw images are used, not format=%s",
+				       name_of(p), p->format);
+		*out = &blk_format_netdisk;
+		return 0;
+	}
 	if (p->format) {
 		blk_format_names(known, sizeof(known), false);
 		f = blk_format_find(p->format);
@@ -68,6 +82,14 @@ static int choose(const struct blk_format **out, bool *sure, const struct blk_pa
 		    name_of(p), f->title, name_of(p));
 	*out = f;
 	return 0;
+}
+
+bool blk_is_parsed(const struct blk_params *p)
+{
+	const struct blk_format *f;
+	bool sure;
+
+	return (p->path || p->fd > 0) && choose(&f, &sure, p, NULL) == 0 && f->open == image_node_open;
 }
 
 /* A layer over `below`, which it takes over on success. */

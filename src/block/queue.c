@@ -160,6 +160,17 @@ void blk_queue_add(struct blk_queue *q, struct blk_source *s)
 	q->sources = s;
 }
 
+void blk_queue_remove(struct blk_queue *q, struct blk_source *s)
+{
+	struct blk_source **at = &q->sources;
+
+	while (*at != s) {
+		must(*at);
+		at = &(*at)->next;
+	}
+	*at = s->next;
+}
+
 int blk_queue_init(struct blk_queue *q, struct loop *loop, struct err *e)
 {
 	*q = (struct blk_queue){ .loop = loop };

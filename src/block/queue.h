@@ -65,6 +65,8 @@ struct blk_queue {
 int blk_queue_init(struct blk_queue *q, struct loop *loop, struct err *e);
 void blk_queue_fini(struct blk_queue *q); /* nothing is in it, and nobody pushes any more */
 void blk_queue_add(struct blk_queue *q, struct blk_source *s);
+/* Nothing of it is in flight, and nobody reaps. */
+void blk_queue_remove(struct blk_queue *q, struct blk_source *s);
 
 /* d has ended with res; d->fn is set. */
 void blk_queue_push(struct blk_queue *q, struct blk_done *d, int res);

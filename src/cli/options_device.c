@@ -6,6 +6,7 @@
 #include "cli/optarg.h"
 #include "block/format.h"
 #include "cli/options_int.h"
+#include "block/format.h"
 #include "net/net.h"
 #include "vmm/device_plan.h"
 #include "base/i18n.h"
@@ -65,6 +66,22 @@ static int front_check(const struct front *x, const struct device_class *cls, co
 	return 0;
 }
 
+/* Of a disk on a server: kept as it is, but for the names of files, which another process will open. */
+static bool netdisk_option(struct vmm_disk *d, const char *item)
+{
+	for (const struct blk_format_option *o = blk_format_netdisk.options; blk_is_url(d->path) && o->name; o++) {
+		const char *v = optarg_key(item, o->name);
+		if (!v)
+			continue;
+		bool file = (!strncmp(o->values, "FILE", 4) || !strncmp(o->values, "DIR", 3)) && strcmp(v, "off");
+		auto_free char *cwd = file && *v != '/' ? getcwd(NULL, 0) : NULL;
+		auto_free char *kept = cwd ? xasprintf("%s=%s/%s", o->name, cwd, v) : xstrdup(item);
+		vmm_strv_add(&d->options, &d->noptions, kept);
+		return true;
+	}
+	return false;
+}
+
 /* 1: it was one of these. */
 static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 {
@@ -88,6 +105,8 @@ static int disk_item(struct vmm_disk *d, const char *item, struct err *e)
 		r = optarg_switch(&d->snapshot, "snapshot", v, e);
 	} else if ((v = optarg_key(item, "direct"))) {
 		r = optarg_switch(&d->direct, "direct", v, e);
+	} else if (netdisk_option(d, item)) {
+		/* it is kept */
 	} else if ((v = optarg_key(item, "serial"))) {
 		if (strlen(v) > VMM_SERIAL_MAX)
 			return err_set(e, EINVAL, "serial=%s is too long; at most %d bytes", v, VMM_SERIAL_MAX);
@@ -109,13 +128,16 @@ static int read_disk(struct vmm_disk *d, char *const *items, struct err *e)
 		if (d->cdrom || (r = disk_item(d, items[i], e)) == 0)
 			r = front_item(&x, items[i], e);
 	if (r >= 0 && (r = vmm_class_of(&cls, role, d->bus, e)) == 0)
-		r = front_check(&x, cls,
-				d->cdrom
-				    ? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
-					"twice)")
-				    : _("'%s' is not known; write format=, backing=, readonly=, snapshot=, direct=, "
-					"serial=, id=, bus=%s (a comma in a file name is written twice)"),
-				e);
+		r = front_check(
+		    &x, cls,
+		    d->cdrom
+			? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
+			    "twice)")
+			: _("'%s' is not known; write format=, backing=, readonly=, snapshot=, direct=, "
+			    "serial=, id=, bus=%s; of a disk on a server also on-error=, timeout=, tls-ca=, "
+			    "tls-cert=, tls-key=, user=, password-file=, cache=, cache-size= (a comma in a file name "
+			    "is written twice)"),
+		    e);
 	return r;
 }
 
@@ -157,7 +179,8 @@ static int add_disk(struct run_opts *o, const struct vmm_disk *like, const char 
 		*d = *like;
 		d->path = xstrdup(d->cdrom && !strcmp(v[0], "none") ? "" : v[0]);
 		r = read_disk(d, v + 1, e);
-		if (r == 0 && *d->path && access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
+		if (r == 0 && *d->path && !blk_is_url(d->path) &&
+		    access(d->path, d->readonly || d->snapshot ? R_OK : R_OK | W_OK) < 0)
 			r = err_sys(e, errno, "%s: cannot use it", d->path);
 	}
 	optarg_split_free(v);

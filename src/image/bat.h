@@ -105,6 +105,7 @@ struct bat_table {
 /* -EINVAL with a message: it does not lie in the file, or is larger than IMAGE_MEMORY_MAX allows. */
 int bat_table_load(struct bat_table *t, struct image_file *f, u64 off, u64 bytes, struct err *e);
 void bat_table_changed(struct bat_table *t, size_t at);
+void bat_table_clean(struct bat_table *t, size_t at);
 /* The next changed stretch from *at on, cleared; false: there is none. */
 bool bat_table_next(struct bat_table *t, size_t *at, size_t *n);
 int bat_table_write(struct bat_table *t, struct image_file *f);

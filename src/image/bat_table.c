@@ -31,6 +31,11 @@ void bat_table_changed(struct bat_table *t, size_t at)
 	t->dirty[at / SECTOR / 8] |= (u8)(1u << at / SECTOR % 8);
 }
 
+void bat_table_clean(struct bat_table *t, size_t at)
+{
+	t->dirty[at / SECTOR / 8] &= (u8) ~(1u << at / SECTOR % 8);
+}
+
 bool bat_table_next(struct bat_table *t, size_t *at, size_t *n)
 {
 	size_t i = *at / SECTOR, end = (t->n + SECTOR - 1) / SECTOR;

@@ -16,6 +16,7 @@ void ring_fail(struct ring *r, const struct err *e)
 		r->error = *e;
 	r->stop = true;
 	pthread_cond_broadcast(&r->change);
+	pthread_cond_broadcast(&r->room);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -196,7 +197,8 @@ static void give_free(struct ring *r, struct slot *s)
 	pthread_mutex_lock(&r->lock);
 	s->state = SLOT_FREE;
 	r->writes = (r->writes + 1) % SLOTS;
-	pthread_cond_broadcast(&r->change);
+	if (--r->busy <= SLOTS / 2)
+		pthread_cond_signal(&r->room);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -295,10 +297,23 @@ static void run_threads(struct ring *r, struct verb_sink *sink)
 	bool failed_before = r->stop;
 	r->stop = true;
 	pthread_cond_broadcast(&r->change);
+	pthread_cond_broadcast(&r->room);
 	pthread_mutex_unlock(&r->lock);
 	while (n)
 		pthread_join(thread[--n], NULL);
 	r->stop = failed_before;
+}
+
+/* Asked for a range that cannot be: EINVAL comes from a file system that shares, any other error from before that. So
+ * no place has to be prepared only to find out. */
+static bool can_share(const struct image *from, const struct image *to)
+{
+	struct file_clone_range range = {
+		.src_fd = from->file->fd, .src_offset = 1, .src_length = 1, .dest_offset = 1
+	};
+
+	return from->file->fd >= 0 && to->file->fd >= 0 && ioctl(to->file->fd, FICLONERANGE, &range) < 0 &&
+	       errno == EINVAL;
 }
 
 /* What the target has behind the source's end. */
@@ -324,10 +339,13 @@ int convert_run(struct convert *c, struct verb_sink *sink, struct err *e)
 	if (rc == 0) {
 		pthread_mutex_init(&r->lock, NULL);
 		pthread_cond_init(&r->change, NULL);
+		pthread_cond_init(&r->room, NULL);
+		r->no_sharing = !can_share(c->from, c->to);
 		slots_init(r);
 		run_threads(r, sink);
 		slots_fini(r);
 		pthread_cond_destroy(&r->change);
+		pthread_cond_destroy(&r->room);
 		pthread_mutex_destroy(&r->lock);
 		if (r->stop) {
 			rc = -r->error.code;

@@ -8,9 +8,8 @@
  * image has one thread, and reading, compressing and writing overlap.
  *
  * Where both sides have the data in host files as it is and the file system can share blocks among files (Btrfs, XFS),
- * nothing is copied: the writer makes the target's place share the source's blocks, and finds out by the first try
- * whether that works. copy_file_range() without sharing would not be faster than reading and writing, as then zeros
- * could not be seen.
+ * nothing is copied: the writer makes the target's place share the source's blocks. copy_file_range() without sharing
+ * would not be faster than reading and writing, as then zeros could not be seen.
  */
 #ifndef MICA_IMAGE_CONVERT_H
 #define MICA_IMAGE_CONVERT_H

@@ -9,7 +9,7 @@
 
 #define SLOT_BYTES \
 	(1u << 20) /* of the disk in a piece that is read; a cluster that is compressed is as large at most */
-#define SLOTS 12u
+#define SLOTS 16u
 #define SLOT_PARTS (SLOT_BYTES / 512)
 
 /* A piece goes round: free, the reader's; read, a worker's if something is to be compressed, else the writer's; ready,
@@ -40,9 +40,12 @@ struct ring {
 	u32 cluster; /* of what is compressed, which parts are then; 0: nothing is */
 	bool workers;
 	pthread_mutex_t lock;
-	pthread_cond_t change;
+	pthread_cond_t change; /* for workers and the writer */
+	pthread_cond_t room; /* for the reader, once half of the ring is free: to wake it for each slot would cost more
+			      * than what it does */
 	/* Under the lock: */
 	struct slot slot[SLOTS];
+	unsigned busy;                 /* slots that are not free */
 	unsigned reads, packs, writes; /* the slot that is next for each of them, modulo SLOTS */
 	bool stop, no_sharing;
 	struct err error; /* of whoever failed first; stop is set with it */

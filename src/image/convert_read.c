@@ -15,8 +15,9 @@ static struct slot *take_free(struct ring *r)
 	struct slot *s = &r->slot[r->reads];
 
 	pthread_mutex_lock(&r->lock);
-	while (!r->stop && s->state != SLOT_FREE)
-		pthread_cond_wait(&r->change, &r->lock);
+	bool full = s->state != SLOT_FREE;
+	while (!r->stop && full && r->busy > SLOTS / 2)
+		pthread_cond_wait(&r->room, &r->lock);
 	bool stop = r->stop;
 	pthread_mutex_unlock(&r->lock);
 	return stop ? NULL : s;
@@ -27,6 +28,7 @@ static void give_read(struct ring *r, struct slot *s)
 {
 	pthread_mutex_lock(&r->lock);
 	s->state = r->workers ? SLOT_READ : SLOT_READY;
+	r->busy++;
 	r->reads = (r->reads + 1) % SLOTS;
 	pthread_cond_broadcast(&r->change);
 	pthread_mutex_unlock(&r->lock);

@@ -224,6 +224,6 @@ int image_option_switch(const char *const *options, const char *name, bool *v, s
 /* ---- rows: each is at the end of the file that opens it ---- */
 extern const struct image_format image_raw;
 extern const struct image_format image_qcow2;
-extern const struct image_format image_vdi, image_vmdk, image_vpc;
+extern const struct image_format image_parallels, image_vdi, image_vhdx, image_vmdk, image_vpc;
 
 #endif

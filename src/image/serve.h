@@ -2,7 +2,7 @@
 /*
  * serve.h - how mica-image serves one disk of a VM.
  *
- * Theory: the VM's process (block/image_link.c) starts mica-image and gives it the image, and some shared memory; files
+ * Theory: the VM's process (block/image_ask.c) starts mica-image and gives it the image, and some shared memory; files
  * that images name are asked for (link.h). Then the disk is open, the process gives up the means to get descriptors,
  * and from then on only the shared memory counts. The VM's process reads and writes data itself, in its own open files,
  * as the answers to MAP and PREPARE say; it keeps what MAP said for as long as nothing changes that.

@@ -2,7 +2,8 @@
 /* table.c - all formats; which one a file is of; options. */
 #include "image/image.h"
 
-static const struct image_format *const table[] = { &image_raw, &image_qcow2, &image_vdi, &image_vpc, &image_vmdk };
+static const struct image_format *const table[] = { &image_raw,  &image_qcow2, &image_vdi,      &image_vpc,
+						    &image_vhdx, &image_vmdk,  &image_parallels };
 
 const struct image_format *image_format_at(unsigned i)
 {

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* boot_look.c - see boot_look.h. Whatever is not as it should be counts as not there. */
 #include "vmm/boot_look.h"
-#include "base/i18n.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #define SECTOR 512u
 #define CODE_BYTES 440u /* of the first sector, before the partition table */
@@ -92,22 +88,4 @@ enum boot_found boot_look_with(boot_read_fn *read_at, void *opaque)
 		return BOOT_UEFI;
 	enum boot_found cd = cd_look(&l);
 	return cd != BOOT_NOTHING ? cd : code ? BOOT_BIOS : BOOT_NOTHING;
-}
-
-static ssize_t from_fd(void *opaque, void *buf, size_t bytes, u64 off)
-{
-	return off > INT64_MAX ? -1 : pread(*(const int *)opaque, buf, bytes, (off_t)off);
-}
-
-int boot_look(enum boot_found *found, const char *path, struct err *e)
-{
-	struct stat st;
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	*found = BOOT_NOTHING;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, errno, "disk %s: cannot open it", path);
-	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
-		*found = boot_look_with(from_fd, &fd);
-	return 0;
 }

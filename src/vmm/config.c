@@ -81,6 +81,7 @@ static const struct field disk_fields[] = {
 	FIELD(vmm_disk, F_STR, id),
 	FIELD(vmm_disk, F_STR, bus),
 	FIELDV(vmm_disk, params, nparams),
+	FIELDV(vmm_disk, options, noptions),
 	{ NULL },
 };
 

@@ -34,6 +34,8 @@ struct vmm_disk {
 	char *bus;  /* NULL: the default */
 	char **params;
 	unsigned nparams;
+	char **options; /* "name=value", of the image's format, or of a disk on a server */
+	unsigned noptions;
 };
 
 /* A disk that a process of the host's serves at a socket, by vhost-user. */

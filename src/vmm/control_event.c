@@ -53,7 +53,10 @@ static json_t *data_of(const struct vm_event *ev, const struct control_client *c
 		break;
 	case VM_EVENT_DISK:
 		json_object_set_new(o, "disk", json_integer(ev->index));
-		json_object_set_new(o, "errors", json_integer((json_int_t)ev->count));
+		if (ev->connection)
+			json_object_set_new(o, "connection", json_string(ev->connection));
+		else
+			json_object_set_new(o, "errors", json_integer((json_int_t)ev->count));
 		break;
 	case VM_EVENT_NET:
 		json_object_set_new(o, "device", json_string(ev->device));
@@ -145,6 +148,10 @@ static void look(struct control *c, bool tell)
 		c->disk_errors[i] = n;
 		if (tell && more)
 			control_on_event(c, &(struct vm_event){ .kind = VM_EVENT_DISK, .index = i, .count = more });
+		const char *was = c->disk_connection[i], *now = vm_disk_connection(c->vm, i);
+		c->disk_connection[i] = now;
+		if (tell && was && strcmp(was, now))
+			control_on_event(c, &(struct vm_event){ .kind = VM_EVENT_DISK, .index = i, .connection = now });
 	}
 }
 

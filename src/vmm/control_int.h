@@ -37,6 +37,7 @@ struct control {
 	struct loop_timer watch; /* disks, while somebody wants to hear of them */
 	bool watching;
 	u64 disk_errors[VMM_DISKS_MAX];
+	const char *disk_connection[VMM_DISKS_MAX]; /* likewise */
 };
 
 /* ---- control.c ---- */

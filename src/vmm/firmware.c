@@ -3,6 +3,7 @@
 #include "vmm/firmware.h"
 #include "base/i18n.h"
 #include "base/log.h"
+#include "block/block.h"
 #include "machine/fw_cfg.h"
 #include "machine/layout.h"
 #include "vmm/boot_look.h"
@@ -20,7 +21,8 @@
 static char *usual_nvram(const struct vmm_config *c)
 {
 	for (unsigned i = 0; i < c->ndisks; i++)
-		if (!c->disks[i].readonly && !c->disks[i].snapshot && c->disks[i].path[0])
+		if (!c->disks[i].readonly && !c->disks[i].snapshot && c->disks[i].path[0] &&
+		    !blk_is_url(c->disks[i].path))
 			return xasprintf("%s.nvram", c->disks[i].path);
 	return xstrdup("");
 }
@@ -35,9 +37,10 @@ int firmware_choose(struct vmm_config *c, struct err *e)
 		return 0;
 	}
 	for (unsigned i = 0; !c->kernel && i < c->ndisks && found == BOOT_NOTHING; i++) {
-		if (!c->disks[i].path[0]) /* a drive without a medium */
+		/* A drive without a medium; and what lies on a server is looked at by its own process only. */
+		if (!c->disks[i].path[0] || blk_is_url(c->disks[i].path))
 			continue;
-		int r = boot_look(&found, c->disks[i].path, e);
+		int r = boot_look(&found, &c->disks[i], e);
 		if (r < 0)
 			return r;
 	}

@@ -3,6 +3,7 @@
 #include "vmm/saved_config.h"
 #include "vmm/device_plan.h"
 #include "base/i18n.h"
+#include "block/block.h"
 
 #define NAMES_MAX 256u
 
@@ -12,7 +13,7 @@ static char *absolute(const char *cwd, const char *path)
 {
 	if (!path || !*path)
 		return NULL;
-	return *path == '/' ? xstrdup(path) : xasprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
+	return *path == '/' || blk_is_url(path) ? xstrdup(path) : xasprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
 }
 
 static const char *json_or_empty(json_t *o, const char *key)
@@ -112,7 +113,7 @@ int saved_config_save(struct state_file *s, const struct vmm_config *cfg, const 
 /* What was saved has absolute paths: another one would be another file wherever the state is restored. */
 static int check_path(const char *path, struct err *e)
 {
-	if (!path || !*path || *path == '/')
+	if (!path || !*path || *path == '/' || blk_is_url(path))
 		return 0;
 	return err_set(e, EBADMSG, "the path '%s' is not absolute", path);
 }

@@ -79,6 +79,8 @@ void vm_resize(struct vm *v, unsigned width, unsigned height);
 void vm_pointer(struct vm *v, int dx, int dy, int wheel, unsigned buttons);
 /* Requests of its disk i that the host failed so far; false: there is no such disk. */
 bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors);
+/* "connected"; of a disk on a server also "reconnecting" and "failed". */
+const char *vm_disk_connection(struct vm *v, unsigned i);
 /* New references. */
 json_t *vm_status_json(struct vm *v);
 /* What its CPUs were promised (cpu_promise_json.h). */

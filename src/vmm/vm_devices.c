@@ -26,6 +26,7 @@
 #define VSOCK_BACKLOG 128
 #define ROM_MAX (256 * KIB)
 #define ROM_MTU 1500u
+#define DISK_OPTIONS_MAX 16u
 
 /* ---- back ends: what is opened becomes the device's with its constructor ---- */
 
@@ -44,7 +45,9 @@ static int open_chardev(struct chr **out, struct loop *loop, const char *kind, i
 static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err *e)
 {
 	struct vmm_disk *d = &v->cfg->disks[i];
-	struct blk_option options[2];
+	struct blk_option options[DISK_OPTIONS_MAX + 2];
+	char *names[DISK_OPTIONS_MAX];
+	unsigned n = 0;
 	struct blk_params p = {
 		.path = *d->path ? d->path : NULL,
 		.removable = d->cdrom,
@@ -53,12 +56,21 @@ static int open_disk(struct vm *v, unsigned i, struct device_args *a, struct err
 		.snapshot = d->snapshot,
 		.options = options,
 	};
+	for (; n < MIN(d->noptions, DISK_OPTIONS_MAX); n++) {
+		const char *item = d->options[n];
+		size_t key = strcspn(item, "=");
+		names[n] = xasprintf("%.*s", (int)key, item);
+		options[n] = (struct blk_option){ names[n], item[key] ? item + key + 1 : "" };
+	}
+	p.noptions = n;
 	if (d->direct)
 		options[p.noptions++] = (struct blk_option){ "direct", "on" };
 	if (d->backing)
 		options[p.noptions++] = (struct blk_option){ "backing", d->backing };
 	int r = blk_open(&a->blk, v->loop, &p, e);
 
+	while (n)
+		free(names[--n]);
 	if (r < 0)
 		return r;
 	/* A saved VM goes on with what was seen now, whatever the guest will have written at its beginning by then. */

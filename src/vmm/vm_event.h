@@ -9,11 +9,12 @@
 struct vm;
 
 enum vm_event_kind {
-	VM_EVENT_STATE,    /* state; ended: why, status, err */
-	VM_EVENT_RESET,    /* it has been reset: why */
-	VM_EVENT_DISK,     /* requests that the host failed: index, count since the last one told */
-	VM_EVENT_NET,      /* a link went down or up: device, up */
-	VM_EVENT_PANIC,    /* the guest's kernel failed: device, why */
+	VM_EVENT_STATE, /* state; ended: why, status, err */
+	VM_EVENT_RESET, /* it has been reset: why */
+	VM_EVENT_DISK,  /* index; requests that the host failed: count since the last one told; or of one on a server:
+			 * connection, as vm_disk_connection() says */
+	VM_EVENT_NET,   /* a link went down or up: device, up */
+	VM_EVENT_PANIC, /* the guest's kernel failed: device, why */
 	VM_EVENT_PROGRESS, /* of a save or a restore: command, done bytes, of about total */
 	VM_EVENT_WATCHDOG, /* the guest did not call in time: device */
 	VM_EVENT_KINDS,
@@ -27,6 +28,7 @@ struct vm_event {
 	int status;            /* the exit status */
 	const struct err *err; /* NULL: none */
 	unsigned index;
+	const char *connection;
 	const char *device; /* its id */
 	bool up;
 	u64 count, done, total;

@@ -94,6 +94,8 @@ void vm_media_free(struct vm *v)
 
 void vm_media_json(struct vm *v, const struct vm_device *d, json_t *o)
 {
+	if ((d->cls->role == DEVICE_DISK || d->cls->role == DEVICE_CDROM) && blk_is_url(v->cfg->disks[d->disk].path))
+		json_object_set_new(o, "connection", json_string(vm_disk_connection(v, d->disk)));
 	if (!d->cls->tray_open)
 		return;
 	json_object_set_new(o, "medium", json_string(v->cfg->disks[d->disk].path));

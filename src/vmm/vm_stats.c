@@ -53,6 +53,13 @@ bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors)
 	return true;
 }
 
+const char *vm_disk_connection(struct vm *v, unsigned i)
+{
+	const char *t = blk_trouble(v->disks[i]);
+
+	return t ? t : "connected";
+}
+
 static void add_loop(struct vm *v, json_t *o)
 {
 	struct loop_stats s;

@@ -241,5 +241,216 @@ class Raw(Temporary):
         self.assertEqual((p.returncode, os.listdir(".")), (130, ["a"]))
 
 
+def have(name):
+    return name in formats()
+
+
+class Chains(Temporary):
+    """Images that are based on others, made without anybody's help: convert -B keeps what differs."""
+
+    def setUp(self):
+        super().setUp()
+        if not have("qcow2"):
+            self.skipTest("no format here is based on others")
+        self.raw("old", seed=1)
+        shutil.copy("old", "new")
+        with open("new", "r+b") as f:
+            for off, data in ((70000, b"a" * 5000), (MIB, bytes(MIB)), (3 * MIB + 512, b"b" * 300000)):
+                f.seek(off)
+                f.write(data)
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "old", "base")
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "-B", "base", "new", "top")
+
+    def same(self, image, raw):
+        self.ok("compare", "-f", "raw", "-F", "qcow2", raw, image)
+        self.assertIn("no errors", self.ok("check", "-f", "qcow2", image))
+
+    def test_what_differs_is_written(self):
+        self.same("top", "new")
+        self.assertLess(os.stat("top").st_size, MIB)
+        info = json.loads(self.ok("info", "--chain", "--json", "-f", "qcow2", "top"))
+        self.assertEqual([(i["filename"], i["format"], i.get("backing-filename")) for i in info], [("top", "qcow2", "base"), ("base", "qcow2", None)])
+        depths = {r["depth"] for r in json.loads(self.ok("map", "--json", "-f", "qcow2", "top")) if r["data"]}
+        self.assertEqual(depths, {0, 1})
+
+    def test_commit(self):
+        self.ok("commit", "-f", "qcow2", "top")
+        self.same("base", "new")
+        self.same("top", "new")
+        self.assertNotIn(0, {r["depth"] for r in json.loads(self.ok("map", "--json", "-f", "qcow2", "top"))})
+        self.fails(1, "based on no other image", "commit", "-f", "qcow2", "base")
+
+    def test_commit_and_keep(self):
+        self.ok("commit", "-f", "qcow2", "-d", "top")
+        self.same("base", "new")
+        self.assertIn(0, {r["depth"] for r in json.loads(self.ok("map", "--json", "-f", "qcow2", "top"))})
+
+    def test_commit_into_a_smaller_one(self):
+        self.ok("resize", "-f", "qcow2", "top", "6M")
+        with open("new", "r+b") as f:
+            f.truncate(6 * MIB)
+        self.ok("commit", "-f", "qcow2", "top")
+        self.same("base", "new")
+
+    def test_rebase(self):
+        self.raw("third", seed=9)
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "third", "base3")
+        self.ok("rebase", "-f", "qcow2", "-b", "base3", "top")
+        self.assertEqual(json.loads(self.ok("info", "--json", "-f", "qcow2", "top"))["backing-filename"], "base3")
+        self.same("top", "new")
+        self.ok("rebase", "-f", "qcow2", "-b", "", "top")
+        self.assertNotIn("backing-filename", json.loads(self.ok("info", "--json", "-f", "qcow2", "top")))
+        os.unlink("base3")
+        self.same("top", "new")
+        shutil.move("base", "moved")
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "-B", "moved", "new", "top2")
+        shutil.move("moved", "base")
+        self.fails(1, "No such file", "map", "-f", "qcow2", "top2")
+        self.fails(1, "say the format", "rebase", "-f", "qcow2", "-u", "-b", "base", "top2")
+        self.ok("rebase", "-f", "qcow2", "-u", "-b", "base", "-F", "qcow2", "top2")
+        self.same("top2", "new")
+
+    def test_names_lead_nowhere_else(self):
+        os.mkdir("sub")
+        self.ok("create", "-f", "qcow2", "-b", "../base", "sub/top.qcow2")
+        self.fails(1, "--backing any", "map", "sub/top.qcow2")
+        self.ok("map", "--backing", "any", "sub/top.qcow2")
+        self.ok("info", "sub/top.qcow2")
+        self.fails(1, "could have written that", "map", "top")
+        self.ok("create", "-f", "qcow2", "-u", "-b", "json:{}", "-F", "qcow2", "j.qcow2", "1M")
+        self.fails(1, "no file", "map", "j.qcow2")
+
+    def test_killed_at_any_moment(self):
+        """Whatever was going on: the image shows the same disk, and has no errors; at the end it is done."""
+        rnd = random.Random(4)
+        for verb in (["commit"], ["rebase", "-b", ""]):
+            for _ in range(4):
+                p = subprocess.Popen([MICA, "image", verb[0], "-f", "qcow2", *verb[1:], "top"], stderr=subprocess.DEVNULL)
+                time.sleep(rnd.random() * 0.03)
+                p.kill()
+                p.wait()
+                for image in ("top", "base"):
+                    end = time.monotonic() + patience.seconds(10)
+                    while mica("check", "-f", "qcow2", "-r", "leaks", image).returncode == 1 and time.monotonic() < end:
+                        time.sleep(0.01)  # its process has the lock for a moment longer
+                self.same("top", "new")
+
+
+class Snapshots(Temporary):
+    def test_snapshots(self):
+        if not have("qcow2"):
+            self.skipTest("no format here has snapshots")
+        self.raw("a", seed=1)
+        self.raw("b", seed=2)
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "a", "i.qcow2")
+        self.ok("snapshot", "-c", "first", "i.qcow2")
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "-n", "b", "i.qcow2")
+        self.ok("compare", "-f", "raw", "b", "i.qcow2")
+        self.assertIn("first", self.ok("snapshot", "i.qcow2"))
+        self.ok("snapshot", "-a", "first", "i.qcow2")
+        self.ok("compare", "-f", "raw", "a", "i.qcow2")
+        self.ok("snapshot", "-d", "first", "i.qcow2")
+        self.assertEqual(json.loads(self.ok("snapshot", "--json", "i.qcow2"))["snapshots"], [])
+        self.assertEqual(mica("snapshot", "-d", "first", "i.qcow2").returncode, 1)
+        self.fails(1, "at a time", "snapshot", "-l", "-c", "x", "i.qcow2")
+        self.ok("check", "i.qcow2")
+
+
+class Pairs(Temporary):
+    """Every format into every other one, and beside qemu-img."""
+
+    def setUp(self):
+        super().setUp()
+        self.formats = {n: FORMATS[n] for n, can in formats().items() if can and n in FORMATS}
+        self.raw("a", seed=7)
+
+    def same(self, name, image):
+        self.ok("compare", "-f", "raw", "-F", name, "a", image)
+        if name != "raw" and mica("check", "-f", name, image).returncode not in (0, 63):
+            self.fail(f"{name}: errors")
+
+    def test_every_pair(self):
+        """One copy of the copy before, on a way that takes each pair of formats once."""
+        names = list(self.formats)
+        left, way, circuit = {n: list(names) for n in names}, ["raw"], []
+        while way:
+            circuit += [] if left[way[-1]] else [way.pop()]
+            if way and left[way[-1]]:
+                way.append(left[way[-1]].pop())
+        self.assertEqual(len(circuit), len(names) ** 2 + 1)
+        shutil.copy("a", "one")
+        for one, two in zip(circuit, circuit[1:]):
+            self.ok("convert", "--force", "-t", "unsafe", "-f", one, "-O", two, *opts(self.formats[two][1]), "one", "two")
+            os.rename("two", "one")
+            if one == two:
+                self.same(one, "one")
+        self.same(circuit[-1], "one")
+
+    def test_compressed(self):
+        for name, (_, options) in self.formats.items():
+            r = mica("convert", "--force", "-f", "raw", "-O", name, *opts(options), "-c", "a", "c")
+            if name == "qcow2":
+                self.assertEqual((r.returncode, r.stderr), (0, ""))
+            if r.returncode == 0:
+                self.same(name, "c")
+            else:
+                self.assertIn("not compressed", r.stderr)
+
+    @unittest.skipUnless(shutil.which("qemu-img"), "no qemu-img")
+    def test_beside_qemu_img(self):
+        for name, (theirs, options) in self.formats.items():
+            self.ok("convert", "--force", "-f", "raw", "-O", name, *opts(options), "a", "ours")
+            r = run("qemu-img", "compare", "-f", "raw", "-F", theirs, "a", "ours")
+            self.assertEqual((r.returncode, r.stdout), (0, "Images are identical.\n"), name)
+            r = run("qemu-img", "convert", "-f", "raw", "-O", theirs, *opts(options), "a", "theirs")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.same(name, "theirs")
+            # Both see the same disk where they agree about what lies in which place.
+            mine = json.loads(self.ok("map", "-f", name, "--json", "theirs"))
+            qemu = json.loads(run("qemu-img", "map", "-f", theirs, "--output=json", "theirs").stdout)
+            self.assertEqual(sum(r["length"] for r in mine), sum(r["length"] for r in qemu))
+            if name in ("raw", "qcow2"):
+                def places(runs):
+                    return [(r["start"], r["length"], r["offset"]) for r in runs if r["data"]]
+                self.assertEqual(places(mine), places(qemu), name)
+
+    @unittest.skipUnless(shutil.which("qemu-io") and shutil.which("qemu-img"), "no qemu-io")
+    def test_written_to_by_qemu_io(self):
+        """Random writes, zeros and discards by QEMU into an overlay of ours; then ours commits it."""
+        if not have("qcow2"):
+            self.skipTest("no format here is based on others")
+        rnd = random.Random(3)
+        self.ok("convert", "-f", "raw", "-O", "qcow2", "a", "base")
+        self.ok("create", "-f", "qcow2", "-b", "base", "-F", "qcow2", "-o", "cluster_size=4k", "top")
+        commands = []
+        with open("a", "r+b") as f:
+            for _ in range(60):
+                n = rnd.randrange(1, 200) * 512
+                off = rnd.randrange((4 * MIB - n) // 512) * 512
+                byte = rnd.randrange(1, 255)
+                zero = rnd.random() < 0.3
+                commands += ["-c", f"write -z {off} {n}" if zero else f"write -P {byte} {off} {n}"]
+                f.seek(off)
+                f.write(bytes(n) if zero else bytes([byte]) * n)
+        r = run("qemu-io", "-f", "qcow2", *commands, "top")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.same("qcow2", "top")
+        self.ok("commit", "-f", "qcow2", "top")
+        self.same("qcow2", "base")
+        r = run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", "a", "base")
+        self.assertEqual(r.returncode, 0, r.stdout)
+        for image in ("top", "base"):
+            self.assertEqual(run("qemu-img", "check", "-f", "qcow2", image).returncode, 0)
+
+    @unittest.skipUnless(shutil.which("qemu-img"), "no qemu-img")
+    def test_measure(self):
+        for name, (theirs, _) in self.formats.items():
+            if theirs != "qcow2":
+                continue
+            mine = json.loads(self.ok("measure", "-f", "raw", "-O", name, "--json", "a"))
+            qemu = json.loads(run("qemu-img", "measure", "-f", "raw", "-O", theirs, "--output=json", "a").stdout)
+            self.assertEqual(mine, {k: qemu[k] for k in mine}, name)
+
+
 if __name__ == "__main__":
     sys.exit(unittest.main())

@@ -182,10 +182,10 @@ class Vm(unittest.TestCase):
     def test_images_and_what_they_name(self):
         """A backing image in the folder or below; elsewhere only when a person says so; and none at all for an image that
         only looks like one, which a guest may have written."""
-        def image(name, *how):
+        def image(name, *how, format="qcow2"):
             path = os.path.join(self.dir, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *how, path, "1M"], check=True, cwd=self.dir)
+            subprocess.run(["qemu-img", "create", "-q", "-f", format, *how, path, "1M"], check=True, cwd=self.dir)
             return path
 
         def run(disk, error=None, *more):
@@ -195,6 +195,8 @@ class Vm(unittest.TestCase):
             if not error:
                 self.assertEqual(r.stderr, b"")
 
+        for format, ending in ("vdi", "vdi"), ("vmdk", "vmdk"), ("vpc", "vhd"):
+            run(image(f"other.{ending}", format=format))
         image("low/base.qcow2")
         os.makedirs(os.path.join(self.dir, "vm"), exist_ok=True)
         run(image("top.qcow2", "-b", "low/base.qcow2", "-F", "qcow2"))
@@ -210,6 +212,26 @@ class Vm(unittest.TestCase):
         run(f"{out},direct=on", "has no option 'direct'")
         os.symlink(os.path.join(self.dir, "low/base.qcow2"), os.path.join(self.dir, "vm/link.qcow2"))
         run(image("vm/linked.qcow2", "-b", "link.qcow2", "-F", "qcow2", "-u"), "is outside of its folder")
+
+    @unittest.skipUnless(shutil.which("qemu-img"), "qemu-img is not installed")
+    def test_a_process_that_read_an_image_is_gone(self):
+        """Its disk gives errors, the VM goes on: it is in its sandbox by then, and starts nothing."""
+        image = os.path.join(self.dir, "killed.qcow2")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+        p, vmm = self.start(HANG, "--disk", image)
+        found = []
+        with open(f"/proc/{vmm}/task/{vmm}/children") as f:
+            for pid in f.read().split():
+                with open(f"/proc/{pid}/comm") as comm:
+                    found += [int(pid)] if comm.read() == "mica-image\n" else []
+        self.assertEqual(len(found), 1)
+        os.kill(found[0], signal.SIGKILL)
+        said = p.stderr.readline().decode()
+        self.assertIn(f"disk '{image}': the process that reads its image (mica-image) has ended", said)
+        time.sleep(0.2)
+        self.assertIsNone(p.poll())
+        p.terminate()
+        self.assertEqual(p.wait(LIMIT), 128 + signal.SIGTERM)
 
     # ---- disks beside QEMU's: the locks of both ----
     @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "QEMU is not installed")

@@ -39,6 +39,8 @@ def counted(text):
 @pytest.mark.parametrize("more", [[], ["--net", "user", "--virtio-console", "pty"]])
 def test_goes_on_counting(run, tiny, save, tmp_path, more):
     disk = new_disk(tmp_path / "disk")
+    if more and shutil.which("qemu-img"):  # and of a disk in an image
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "4M"], check=True)
     vm = run(*tiny("count=25", cpus=2), "--disk", disk, "--control", f"{tmp_path}/ctl", "--no-reboot", *more)
     vm.expect(r"@count 6\r?\n", BOOT)
     save("--quit")

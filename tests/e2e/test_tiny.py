@@ -24,14 +24,19 @@ def ends(vm, status=0, seconds=60):
 
 @pytest.mark.parametrize("cpus,memory", [(1, "512M"), (4, "3328M")])
 def test_cpus_memory_disk_network(run, tiny, web, tmp_path, left_behind, cpus, memory):
-    """3328M puts memory on both sides of the hole below 4 GiB."""
+    """3328M puts memory on both sides of the hole below 4 GiB. There the second disk is an image on top of another one."""
     content = os.urandom(100_000)
     (web.root / "hello").write_bytes(content)
     first, second = os.urandom(2 << 20), os.urandom(3 << 20)
     (tmp_path / "a").write_bytes(first)
     (tmp_path / "b").write_bytes(second)
+    disk, qcow2 = "b", cpus == 4 and shutil.which("qemu-img")
+    if qcow2:
+        disk = "top.qcow2"
+        subprocess.run(f"qemu-img convert -c -O qcow2 b base.qcow2 && qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 {disk}",
+                       shell=True, check=True, cwd=tmp_path)
     vm = run(*tiny(f"disks=1 load=1 port={web.port}", memory, cpus), "--disk", f"{tmp_path}/a,readonly=on",
-             "--disk", f"{tmp_path}/b", "--net", "user", "--no-reboot")
+             "--disk", f"{tmp_path}/{disk}", "--net", "user", "--no-reboot")
     assert says(vm, "cpus") == str(cpus)
     wanted = int(memory[:-1]) * 1024
     assert wanted * 0.85 < int(says(vm, "memory")) < wanted
@@ -46,6 +51,10 @@ def test_cpus_memory_disk_network(run, tiny, web, tmp_path, left_behind, cpus, m
     assert "@insmod-failed" not in vm.log
     assert not left_behind(vm.process.pid)
     assert (tmp_path / "a").read_bytes() == first
+    if qcow2:
+        assert (tmp_path / "b").read_bytes() == second
+        subprocess.run(f"qemu-img check -q {disk} && qemu-img check -q base.qcow2 && qemu-img convert -O raw {disk} b", shell=True,
+                       check=True, cwd=tmp_path)
     assert (tmp_path / "b").read_bytes() == second[:1 << 20] + b"M" * (1 << 20) + second[2 << 20:]
 
 

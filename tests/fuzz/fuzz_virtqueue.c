@@ -85,6 +85,45 @@ static gpa_t ring_base(unsigned q)
 	return q * 0x4000;
 }
 
+static bool packed;
+static u16 place[2]; /* of a packed ring: where the driver is, the wrap counter in bit 15 */
+
+/* The flags with which a descriptor of a packed ring is available, and the next place. */
+static u16 packed_flags(unsigned q, u16 flags)
+{
+	return (u16)(flags | (place[q] & 0x8000 ? 0x80 : 0x8000));
+}
+
+static u8 *packed_next(unsigned q)
+{
+	u8 *d = ram->host + ring_base(q) + 16 * (place[q] & 0x7fff);
+
+	place[q] = (place[q] & 0x7fff) + 1u < QUEUE ? (u16)(place[q] + 1) : (place[q] & 0x8000) ^ 0x8000;
+	return d;
+}
+
+/* What lies as split descriptors at `from`, as one chain of n of them. */
+static void packed_add(unsigned q, const u8 *from, unsigned n, u16 id)
+{
+	u8 *first = NULL;
+	u16 first_flags = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		u16 flags = packed_flags(q, ld_le16(from + 16 * i + 12));
+		u8 *d = packed_next(q);
+		memcpy(d, from + 16 * i, 12);
+		st_le16(d + 12, id);
+		if (i) {
+			st_le16(d + 14, flags);
+		} else {
+			first = d;
+			first_flags = flags;
+		}
+	}
+	if (first)
+		__atomic_store_n((u16 *)(void *)(first + 14), first_flags, __ATOMIC_RELEASE);
+}
+
 /* As a good driver would. */
 static void start(unsigned d, gpa_t bar, u8 feat)
 {
@@ -98,6 +137,10 @@ static void start(unsigned d, gpa_t bar, u8 feat)
 		want &= ~(1ull << VIRTIO_F_RING_INDIRECT_DESC);
 	if (feat & 4)
 		want &= ~(1ull << 9); /* FLUSH */
+	packed = feat & 8;
+	if (!packed)
+		want &= ~(1ull << VIRTIO_F_RING_PACKED);
+	place[0] = place[1] = 0x8000;
 	bus_mmio_write(rig.bus, bar + 8, 4, 0);
 	bus_mmio_write(rig.bus, bar + 0xc, 4, (u32)want);
 	bus_mmio_write(rig.bus, bar + 8, 4, 1);
@@ -155,7 +198,7 @@ static void avail_add(unsigned q, u16 head)
 static void put_request(struct input *in, unsigned q)
 {
 	static const u8 types[] = { 0, 1, 4, 8, 11, 13, 13, 99 };
-	u8 *d = ram->host + ring_base(q), *h = ram->host + 0x8000 + 64 * q;
+	u8 table[3 * 16], *d = packed ? table : ram->host + ring_base(q), *h = ram->host + 0x8000 + 64 * q;
 	u8 t = byte(in), type = types[t % 8];
 	bool rd = type == 0 || type == 8;
 	u32 bytes = type == 4 ? 0 : type >= 11 ? 16u * (1 + (t >> 3) % 17) : 512u * (1 + byte(in) % 64);
@@ -177,7 +220,10 @@ static void put_request(struct input *in, unsigned q)
 		st_le16(d + 16 * i + 12, (u16)((i < 2 ? 1 : 0) | (i == 2 || (i == 1 && rd) ? 2 : 0)));
 		st_le16(d + 16 * i + 14, (u16)(i + 1));
 	}
-	avail_add(q, 0);
+	if (packed)
+		packed_add(q, table, 3, t);
+	else
+		avail_add(q, 0);
 }
 
 /* Over MMIO: a sound start of a queue, or anything. */
@@ -237,12 +283,30 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		case 3:
 		case 4:
 			n = byte(&in) % QUEUE;
+			if (packed) {
+				unsigned descs = 1 + byte(&in) % 6;
+				put_descs(&in, 0xc000, 256, 0, descs);
+				packed_add(q, ram->host + 0xc000, descs, (u16)n);
+				break;
+			}
 			put_descs(&in, ring_base(q), QUEUE, n, 1 + byte(&in) % 6);
 			avail_add(q, (u16)n);
 			break;
 		case 5: /* indirect */
 			n = byte(&in);
 			put_descs(&in, 0xc000, 256, 0, 1 + n % 160);
+			if (packed) {
+				u8 one[16] = { 0 };
+				/* A packed table has its flags where a split one has "next". */
+				for (unsigned i = 0; i <= n % 160; i++)
+					st_le16(ram->host + 0xc000 + 16 * i + 14,
+						ld_le16(ram->host + 0xc000 + 16 * i + 12) & 2);
+				st_le64(one, 0xc000);
+				st_le32(one + 8, 16 * (1 + n));
+				st_le16(one + 12, (u16)(4 | (n & 0x80 ? byte(&in) & 3 : 0)));
+				packed_add(q, one, 1, (u16)n);
+				break;
+			}
 			st_le64(ram->host + ring_base(q), 0xc000);
 			st_le32(ram->host + ring_base(q) + 8, 16 * (1 + n));
 			st_le16(ram->host + ring_base(q) + 12, 4);
@@ -300,11 +364,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	must(bus_mmio_read(rig.bus, bar + 0x14, 1) == 0);
 	if (d < 2) {
 		memset(ram->host, 0, RAM_BYTES);
-		start(d, bar, 0);
+		start(d, bar, feat & 8);
 		put_request(&(struct input){ (const u8 *)"\0\0\0", (const u8 *)"\0\0\0" + 3 }, 0);
 		bus_mmio_write(rig.bus, bar + 0x3000, 2, 0);
 		blk_drain(disk[d]);
-		must(ld_le16(ram->host + ring_base(0) + 0x2002) == 1);
+		must(packed ? (ld_le16(ram->host + ring_base(0) + 14) & 0x8080) == 0x8080
+			    : ld_le16(ram->host + ring_base(0) + 0x2002) == 1);
 		must(ram->host[0x8000 + 32] == 0);
 		bus_mmio_write(rig.bus, bar + 0x14, 1, 0);
 	}

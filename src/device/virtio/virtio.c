@@ -143,7 +143,7 @@ struct virtio_dev *virtio_new(const struct virtio_class *cls, struct ram *ram, s
 	for (unsigned q = 0; q < nqueues; q++)
 		d->queue[q] = (struct virtio_queue){ .size = VIRTIO_QUEUE_MAX, .vector = VIRTIO_NO_VECTOR };
 	d->features_offered = cls->features | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_INDIRECT_DESC |
-			      1ull << VIRTIO_F_RING_EVENT_IDX;
+			      1ull << VIRTIO_F_RING_EVENT_IDX | 1ull << VIRTIO_F_RING_PACKED;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->turnstile, NULL);
 	d->loop = loop;

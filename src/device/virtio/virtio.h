@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio.h - for who writes a virtio device: what it sees of its transport and queues (VIRTIO 1.1, split rings).
- * Transports include virtio_transport.h as well, who puts a machine together virtio_devices.h.
+ * virtio.h - for who writes a virtio device: what it sees of its transport and queues (VIRTIO 1.1, split and packed
+ * rings). Transports include virtio_transport.h as well, who puts a machine together virtio_devices.h.
  *
  * A device never touches a ring: it pops chains, fills or reads their buffers through the bounded
  * copy functions, and pushes them back. All guest-owned indices, addresses and lengths are read once
@@ -46,6 +46,7 @@
 #define VIRTIO_F_RING_INDIRECT_DESC 28
 #define VIRTIO_F_RING_EVENT_IDX 29
 #define VIRTIO_F_VERSION_1 32
+#define VIRTIO_F_RING_PACKED 34
 
 /* Device status bits (2.1) */
 #define VIRTIO_S_ACKNOWLEDGE 1
@@ -63,7 +64,8 @@ struct state_file; /* base/state.h */
 /* One chain of buffers taken from a queue. Host addresses are checked to be RAM; the bytes behind
  * them stay the guest's to change at any time. */
 struct virtio_chain {
-	u16 head;
+	u16 head;           /* as the driver calls it: its first descriptor, or its id */
+	u16 places;         /* in a packed ring */
 	unsigned nout, nin; /* segments device-readable, then device-writable */
 	u64 out_bytes, in_bytes;
 	struct iovec iov[VIRTIO_CHAIN_MAX]; /* out first, then in */
@@ -73,7 +75,7 @@ struct virtio_chain {
 struct virtio_class {
 	const char *name; /* "virtio-blk" */
 	u16 id;
-	u64 features; /* offered besides VERSION_1, INDIRECT_DESC, EVENT_IDX */
+	u64 features; /* offered besides VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_PACKED */
 	/* Device-specific configuration space. off + bytes is within cfg_bytes. */
 	unsigned cfg_bytes;
 	void (*cfg_read)(struct virtio_dev *d, unsigned off, void *buf, unsigned bytes);
@@ -96,10 +98,11 @@ struct virtio_queue {
 	bool ready;
 	gpa_t desc, avail, used;
 	u16 vector; /* MSI-X vector or 0xffff */
-	/* the device's place */
+	/* the device's place; of a packed ring: index, and the wrap counter in bit 15 */
 	u16 last_avail, used_idx;
 	u16 hidden; /* virtio_push_part(): used, and not shown yet */
 	u16 signalled_used;
+	u16 first_flags, unsignalled; /* of a packed ring: of the first that is hidden; places since the last signal */
 	bool signalled_valid;
 	bool notify_off; /* virtio_notify_disable() */
 };
@@ -151,6 +154,11 @@ static inline void virtio_unlock(struct virtio_dev *d)
 static inline bool virtio_has(const struct virtio_dev *d, unsigned bit)
 {
 	return d->features >> bit & 1;
+}
+
+static inline bool virtio_packed(const struct virtio_dev *d)
+{
+	return virtio_has(d, VIRTIO_F_RING_PACKED);
 }
 
 /* For a device's constructor. Without a loop (tests) visits have no end. */

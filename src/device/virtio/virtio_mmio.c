@@ -160,7 +160,7 @@ static void queue_write(struct virtio_mmio *v, unsigned reg, u32 val)
 			virtio_queue_enable(v->vdev, v->q_sel);
 		return;
 	case R_Q_SIZE:
-		if (val && val <= VIRTIO_QUEUE_MAX && !(val & (val - 1)))
+		if (virtio_queue_size_ok(v->vdev, val))
 			vq->size = (u16)val;
 		return;
 	case R_Q_DESC:

@@ -164,7 +164,7 @@ static void field_write(struct virtio_pci *v, enum field f, u32 val)
 		return;
 	switch (f) {
 	case F_Q_SIZE:
-		if (val && val <= VIRTIO_QUEUE_MAX && !(val & (val - 1)))
+		if (virtio_queue_size_ok(d, val))
 			vq->size = (u16)val;
 		return;
 	case F_Q_ENABLE:

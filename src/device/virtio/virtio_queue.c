@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio_queue.c - split virtqueues (VIRTIO 1.1, 2.6).
+ * virtio_queue.c - virtqueues as devices see them; split ones (VIRTIO 1.1, 2.6) are here, packed ones in
+ * virtio_packed.c.
  *
  * Theory: the rings live in guest RAM and are the guest's to change at any moment, so nothing read
  * from them is trusted or read twice: descriptors are copied to a local before they are checked,
@@ -15,48 +16,31 @@
 #include "device/virtio/virtio_int.h"
 #include "device/virtio/virtio_transport.h"
 
-#define DESC_F_NEXT 1
-#define DESC_F_WRITE 2
-#define DESC_F_INDIRECT 4
 #define AVAIL_F_NO_INTERRUPT 1
 #define USED_F_NO_NOTIFY 1
 
 #define CHAIN_WORK 16 /* virtio_charge(): of a chain, besides its descriptors */
 
-/* 2.6.5; in guest RAM, little-endian, as are we */
-struct vring_desc {
-	u64 addr;
-	u32 len;
-	u16 flags;
-	u16 next;
-};
-
-/* A queue's three areas, translated. avail: flags, idx, ring[size], used_event; used: flags, idx,
- * {id, len}[size], avail_event. */
-struct rings {
-	u8 *desc, *avail, *used;
-};
+bool virtio_queue_size_ok(const struct virtio_dev *d, u32 n)
+{
+	/* 2.6, 2.7: a split one's is a power of two, and a packed one's a place in 15 bits. */
+	return n && n <= VIRTIO_QUEUE_MAX && (virtio_packed(d) || !(n & (n - 1)));
+}
 
 static bool rings_get(struct virtio_dev *d, const struct virtio_queue *vq, struct rings *r)
 {
 	unsigned n = vq->size;
+	bool packed = virtio_packed(d);
 
-	if (!n || (n & (n - 1)) || n > VIRTIO_QUEUE_MAX || vq->desc % 16 || vq->avail % 2 || vq->used % 4)
+	if (!virtio_queue_size_ok(d, n) || vq->desc % 16 || vq->avail % (packed ? 4 : 2) || vq->used % 4)
+		return false;
+	/* A saved state may say anything. */
+	if (packed && ((vq->last_avail & 0x7fff) >= n || (vq->used_idx & 0x7fff) >= n))
 		return false;
 	r->desc = ram_ptr(d->ram, vq->desc, 16ull * n);
-	r->avail = ram_ptr(d->ram, vq->avail, 6 + 2ull * n);
-	r->used = ram_ptr(d->ram, vq->used, 6 + 8ull * n);
+	r->avail = ram_ptr(d->ram, vq->avail, packed ? 4 : 6 + 2ull * n);
+	r->used = ram_ptr(d->ram, vq->used, packed ? 4 : 6 + 8ull * n);
 	return r->desc && r->avail && r->used;
-}
-
-static u16 load16(const u8 *p)
-{
-	return __atomic_load_n((const u16 *)(const void *)p, __ATOMIC_ACQUIRE);
-}
-
-static void store16(u8 *p, u16 v)
-{
-	__atomic_store_n((u16 *)(void *)p, v, __ATOMIC_RELEASE);
 }
 
 /* Where queues may be looked at; the rings of a queue in use, or false. */
@@ -85,17 +69,18 @@ void virtio_queue_enable(struct virtio_dev *d, unsigned q)
 		virtio_broken(d, N_("a queue is enabled with rings outside guest memory or misaligned"));
 		return;
 	}
-	vq->last_avail = vq->used_idx = vq->signalled_used = vq->hidden = 0;
+	/* 2.7.1: both wrap counters begin as 1. */
+	vq->last_avail = vq->used_idx = vq->signalled_used = virtio_packed(d) ? 0x8000 : 0;
+	vq->hidden = vq->unsignalled = 0;
 	vq->signalled_valid = vq->notify_off = false;
 	vq->ready = true;
 }
 
 /* ---- taking chains ---- */
 
-/* Add one descriptor's buffer to the chain. */
-static const char *chain_add(struct virtio_dev *d, struct virtio_chain *ch, const struct vring_desc *de)
+const char *virtio_chain_add(struct virtio_dev *d, struct virtio_chain *ch, const struct vring_desc *de)
 {
-	bool in = de->flags & DESC_F_WRITE;
+	bool in = de->flags & VIRTIO_DESC_F_WRITE;
 	unsigned n = ch->nout + ch->nin;
 
 	if (!in && ch->nin)
@@ -141,12 +126,12 @@ static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *v
 		++*work;
 		memcpy(&de, table + 16ull * i, sizeof(de));
 		__asm__ volatile("" : : "m"(de) : "memory"); /* the copy is what is checked and used */
-		if (de.flags & DESC_F_INDIRECT) {
+		if (de.flags & VIRTIO_DESC_F_INDIRECT) {
 			if (indirect)
 				return N_("an indirect table holds an indirect descriptor");
 			if (!virtio_has(d, VIRTIO_F_RING_INDIRECT_DESC))
 				return N_("an indirect descriptor without the feature");
-			if (de.flags & DESC_F_NEXT)
+			if (de.flags & VIRTIO_DESC_F_NEXT)
 				return N_("an indirect descriptor is chained");
 			if (!de.len || de.len % 16)
 				return N_("an indirect table has a bad length");
@@ -160,16 +145,36 @@ static const char *chain_walk(struct virtio_dev *d, const struct virtio_queue *v
 			steps = 0;
 			continue;
 		}
-		const char *why = chain_add(d, ch, &de);
+		const char *why = virtio_chain_add(d, ch, &de);
 		if (why)
 			return why;
-		if (!(de.flags & DESC_F_NEXT))
+		if (!(de.flags & VIRTIO_DESC_F_NEXT))
 			return NULL;
 		/* Zero-length descriptors take no segment, but a walk is bounded all the same. */
 		if (steps >= 4 * VIRTIO_QUEUE_MAX)
 			return N_("a chain has too many descriptors");
 		i = de.next;
 	}
+}
+
+/* The chain at ch->head of a split ring; what is wrong, or NULL. */
+static const char *split_take(struct virtio_dev *d, struct virtio_queue *vq, const struct rings *r,
+			      struct virtio_chain *ch, u64 *work)
+{
+	if ((u16)(load16(r->avail + 2) - vq->last_avail) > vq->size)
+		return N_("the available index jumped");
+	ch->head = load16(r->avail + 4 + 2 * (vq->last_avail & (vq->size - 1)));
+	if (ch->head >= vq->size)
+		return N_("a head index is out of range");
+	const char *why = chain_walk(d, vq, r->desc, ch, work);
+	if (!why)
+		vq->last_avail++;
+	return why;
+}
+
+static bool there(const struct virtio_dev *d, const struct virtio_queue *vq, const struct rings *r)
+{
+	return virtio_packed(d) ? virtio_packed_there(vq, r) : load16(r->avail + 2) != vq->last_avail;
 }
 
 int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
@@ -180,40 +185,31 @@ int virtio_pop(struct virtio_dev *d, unsigned q, struct virtio_chain *ch)
 		return 0;
 	struct virtio_queue *vq = &d->queue[q];
 	u64 work = CHAIN_WORK;
-	u16 idx = load16(r.avail + 2);
-	if (idx == vq->last_avail) {
-		if (vq->notify_off || !virtio_notify_enable(d, q))
-			return 0;
-		idx = load16(r.avail + 2);
-		if (idx == vq->last_avail)
-			return 0;
-	}
+	if (!there(d, vq, &r) && (vq->notify_off || !virtio_notify_enable(d, q) || !there(d, vq, &r)))
+		return 0;
 	if (unlikely(d->over)) {
 		virtio_again(d, q);
 		return 0;
 	}
-	if ((u16)(idx - vq->last_avail) > vq->size) {
-		virtio_broken(d, N_("the available index jumped"));
-		return 0;
-	}
-	ch->head = load16(r.avail + 4 + 2 * (vq->last_avail & (vq->size - 1)));
 	ch->nout = ch->nin = 0;
 	ch->out_bytes = ch->in_bytes = 0;
 	const char *why =
-	    ch->head >= vq->size ? N_("a head index is out of range") : chain_walk(d, vq, r.desc, ch, &work);
+	    virtio_packed(d) ? virtio_packed_take(d, vq, &r, ch, &work) : split_take(d, vq, &r, ch, &work);
 	if (why) {
 		virtio_broken(d, why);
 		return 0;
 	}
-	vq->last_avail++;
 	virtio_charge(d, work);
 	return 1;
 }
 
 void virtio_unpop(struct virtio_dev *d, unsigned q, const struct virtio_chain *ch)
 {
-	must(q < d->nqueues && ch);
-	d->queue[q].last_avail--;
+	must(q < d->nqueues);
+	if (virtio_packed(d))
+		virtio_packed_unpop(&d->queue[q], ch);
+	else
+		d->queue[q].last_avail--;
 }
 
 /* ---- giving them back ---- */
@@ -232,6 +228,10 @@ void virtio_push_part(struct virtio_dev *d, unsigned q, const struct virtio_chai
 	if (!queue_live(d, q, &r))
 		return;
 	struct virtio_queue *vq = &d->queue[q];
+	if (virtio_packed(d)) {
+		virtio_packed_put(d, vq, &r, ch, (u32)bytes);
+		return;
+	}
 	unsigned slot = (u16)(vq->used_idx + vq->hidden++) & (vq->size - 1);
 	u8 *el = r.used + 4 + 8 * slot;
 	st_le32(el, ch->head);
@@ -246,6 +246,10 @@ void virtio_push_end(struct virtio_dev *d, unsigned q)
 	if (!d->queue[q].hidden || !queue_live(d, q, &r))
 		return;
 	struct virtio_queue *vq = &d->queue[q];
+	if (virtio_packed(d)) {
+		virtio_packed_show(d, vq, &r);
+		return;
+	}
 	vq->used_idx = (u16)(vq->used_idx + vq->hidden);
 	vq->hidden = 0;
 	store16(r.used + 2, vq->used_idx);
@@ -279,7 +283,9 @@ void virtio_signal(struct virtio_dev *d, unsigned q)
 	vq->signalled_valid = true;
 	/* The used index must be visible before the driver's wish is read (2.6.7.2, 2.6.8). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (virtio_has(d, VIRTIO_F_RING_EVENT_IDX)) {
+	if (virtio_packed(d)) {
+		want = virtio_packed_wants(d, vq, &r, old, valid);
+	} else if (virtio_has(d, VIRTIO_F_RING_EVENT_IDX)) {
 		u16 event = load16(r.avail + 4 + 2 * vq->size);
 		want = !valid || (u16)(now - event - 1) < (u16)(now - old);
 	} else {
@@ -307,7 +313,9 @@ bool virtio_notify_enable(struct virtio_dev *d, unsigned q)
 		return false;
 	struct virtio_queue *vq = &d->queue[q];
 	vq->notify_off = false;
-	if (virtio_has(d, VIRTIO_F_RING_EVENT_IDX)) {
+	if (virtio_packed(d)) {
+		virtio_packed_ask(d, vq, &r, true);
+	} else if (virtio_has(d, VIRTIO_F_RING_EVENT_IDX)) {
 		u8 *event = r.used + 4 + 8 * vq->size;
 		if (load16(event) != vq->last_avail) {
 			store16(event, vq->last_avail);
@@ -319,7 +327,7 @@ bool virtio_notify_enable(struct virtio_dev *d, unsigned q)
 	}
 	/* The driver reads our wish after it wrote its index; we read the index after writing the wish. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (d->frozen || load16(r.avail + 2) == vq->last_avail)
+	if (d->frozen || !there(d, vq, &r))
 		return false;
 	if (d->over)
 		virtio_again(d, q);
@@ -334,6 +342,10 @@ void virtio_notify_disable(struct virtio_dev *d, unsigned q)
 		return;
 	struct virtio_queue *vq = &d->queue[q];
 	vq->notify_off = true;
+	if (virtio_packed(d)) {
+		virtio_packed_ask(d, vq, &r, false);
+		return;
+	}
 	/* With EVENT_IDX an avail_event that is left behind is the wish (2.6.10). */
 	if (!virtio_has(d, VIRTIO_F_RING_EVENT_IDX) && load16(r.used) != USED_F_NO_NOTIFY) {
 		store16(r.used, USED_F_NO_NOTIFY);

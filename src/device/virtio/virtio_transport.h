@@ -8,6 +8,8 @@
 /* ---- for the driver; lock held ---- */
 /* The driver writes device status: 0 resets, other bits are only ever added (2.1, 3.1). */
 void virtio_set_status(struct virtio_dev *d, u8 status);
+/* Can a queue have n entries? The features are negotiated. */
+bool virtio_queue_size_ok(const struct virtio_dev *d, u32 n);
 /* Start queue q with the addresses and size set in d->queue[q]. */
 void virtio_queue_enable(struct virtio_dev *d, unsigned q);
 /* The driver says that queue q has buffers. */

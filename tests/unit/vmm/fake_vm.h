@@ -12,6 +12,7 @@ struct vm {
 	unsigned value, buttons, breaks;
 	bool no_screen, picture;
 	u64 balloon, disk_errors[2];
+	const char *disk_connection[2]; /* NULL: "connected" */
 	char medium[64]; /* "device path force" of the last one */
 	vm_listen_fn *listen;
 	void *listen_opaque;
@@ -54,6 +55,10 @@ bool vm_disk_errors(struct vm *v, unsigned i, u64 *errors)
 		return false;
 	*errors = v->disk_errors[i];
 	return true;
+}
+const char *vm_disk_connection(struct vm *v, unsigned i)
+{
+	return v->disk_connection[i] ? v->disk_connection[i] : "connected";
 }
 void vm_listen(struct vm *v, vm_listen_fn *fn, void *opaque)
 {

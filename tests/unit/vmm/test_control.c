@@ -537,6 +537,10 @@ static void test_disk_errors(void **state)
 	expect("disk", "{\"disk\":1,\"errors\":3}");
 	turn();
 	assert_true(silence());
+	vm.disk_connection[0] = "reconnecting"; /* of a disk on a server */
+	for (u64 end = clock_mono_ns() + 5 * NSEC_PER_SEC; silence() && clock_mono_ns() < end;)
+		turn();
+	expect("disk", "{\"disk\":0,\"connection\":\"reconnecting\"}");
 }
 
 /* One who subscribes and does not read is cut off, and the VM's memory stays as it is. */

@@ -148,7 +148,7 @@ static void test_registers(void **state)
 	assert_int_equal(rd(0, 8), VIRTIO_ID_NET);
 	assert_int_equal(rd(0, 0x10) & 8, 8);
 	wr(0, 0x14, 1);
-	assert_int_equal(rd(0, 0x10), 1 | 1 << 8);
+	assert_int_equal(rd(0, 0x10), 1 | 1 << 2 | 1 << 8);
 	wr(0, 0x14, 2);
 	assert_int_equal(rd(0, 0x10), 0);
 	assert_int_equal(rd(0, 0xb0), 0xffffffff); /* no shared memory */

@@ -172,7 +172,7 @@ static void test_features(void **state)
 	wr(0, 4, 0);
 	assert_int_equal(rd(4, 4), 1 << 3 | 1 << 28 | 1 << 29);
 	wr(0, 4, 1);
-	assert_int_equal(rd(4, 4), 1 | 1 << 8);
+	assert_int_equal(rd(4, 4), 1 | 1 << 2 | 1 << 8);
 	wr(0, 4, 2);
 	assert_int_equal(rd(4, 4), 0);
 	wr(0x14, 1, 3);

@@ -55,7 +55,7 @@ static inline void vd_start(struct virtio_dev *dev, u64 features)
 {
 	virtio_lock(dev);
 	virtio_set_status(dev, VIRTIO_S_ACKNOWLEDGE | VIRTIO_S_DRIVER);
-	dev->features = features | 1ull << VIRTIO_F_VERSION_1;
+	dev->features = (features & ~(1ull << VIRTIO_F_RING_PACKED)) | 1ull << VIRTIO_F_VERSION_1;
 	virtio_set_status(dev, VIRTIO_S_FEATURES_OK);
 	virtio_set_status(dev, VIRTIO_S_DRIVER_OK);
 	virtio_unlock(dev);
