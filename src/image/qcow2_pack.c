@@ -176,9 +176,7 @@ int qcow2_write_compressed(struct image *m, u64 off, const void *buf, size_t n)
 		whole = xcalloc(1, q->cluster_bytes);
 		memcpy(whole, buf, n);
 	}
-	auto_free u8 *out = malloc(q->cluster_bytes);
-	if (!out)
-		return -ENOMEM;
+	auto_free u8 *out = xcalloc(1, q->cluster_bytes);
 	ssize_t packed = qcow2_compress(m, whole ? whole : buf, q->cluster_bytes, out);
 	if (packed <= 0)
 		return packed ? (int)packed : -ENOTSUP;
