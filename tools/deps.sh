@@ -6,12 +6,12 @@ set -eu
 
 build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev liburing-dev libslirp-dev libglib2.0-dev
 	libjansson-dev libseccomp-dev libxxhash-dev libzstd-dev zlib1g-dev libpng-dev libvncserver-dev libgnutls28-dev libcmocka-dev
-	libnbd-dev libcurl4-gnutls-dev'
+	libnbd-dev libcurl4-gnutls-dev libiscsi-dev'
 # fakechroot and uidmap: mmdebstrap takes whichever way this host allows.
 run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
 test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg
 	qemu-system-x86 e2fsprogs binutils seabios ovmf ipxe-qemu grub-common grub-pc-bin
-	grub-efi-amd64-bin mtools gvncviewer gir1.2-gtk-vnc-2.0 python3-gi swtpm nbdkit gnutls-bin'
+	grub-efi-amd64-bin mtools gvncviewer gir1.2-gtk-vnc-2.0 python3-gi swtpm nbdkit gnutls-bin tgt'
 # What is asked before a commit. clang-format: another version lays out other lines.
 check='clang-format-14 shellcheck git'
 # Static analysis (tools/analyse), and coverage.

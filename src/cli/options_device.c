@@ -130,13 +130,13 @@ static int read_disk(struct vmm_disk *d, char *const *items, struct err *e)
 	if (r >= 0 && (r = vmm_class_of(&cls, role, d->bus, e)) == 0)
 		r = front_check(
 		    &x, cls,
-		    d->cdrom
-			? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
-			    "twice)")
-			: _("'%s' is not known; write format=, backing=, readonly=, snapshot=, direct=, "
-			    "serial=, id=, bus=%s; of a disk on a server also on-error=, timeout=, tls-ca=, "
-			    "tls-cert=, tls-key=, user=, password-file=, cache=, cache-size= (a comma in a file name "
-			    "is written twice)"),
+		    d->cdrom ? _("'%s' is not known; write id=, bus=%s (a comma in a file name is written "
+				 "twice)")
+			     : _("'%s' is not known; write format=, backing=, readonly=, snapshot=, direct=, "
+				 "serial=, id=, bus=%s; of a disk on a server also on-error=, timeout=, tls-ca=, "
+				 "tls-cert=, tls-key=, user=, password-file=, initiator=, cache=, cache-size= (a comma "
+				 "in a file name "
+				 "is written twice)"),
 		    e);
 	return r;
 }

@@ -22,8 +22,9 @@
 #include <poll.h>
 
 #define ND_POLL_MAX 16u
-#define ND_CACHE_BYTES (8 * GIB) /* cache-size=, when nobody says another */
-#define ND_CONNECT_S 15u         /* for a connection to be whole */
+#define ND_CACHE_BYTES (8 * GIB)                  /* cache-size=, when nobody says another */
+#define ND_INITIATOR "iqn.2026-11.localhost:mica" /* initiator=, when nobody says another */
+#define ND_CONNECT_S 15u                          /* for a connection to be whole */
 #define ND_RETRY_MIN_NS 250000000ull
 #define ND_RETRY_MAX_NS 15000000000ull
 
@@ -70,7 +71,7 @@ struct nd {
 	/* options */
 	bool report;
 	u64 timeout_ns;
-	const char *user, *password_file, *cache;
+	const char *user, *password_file, *cache, *initiator;
 	u64 cache_bytes;
 
 	const struct nd_proto *proto;
@@ -103,6 +104,9 @@ void nd_done(struct nd *d, struct nd_io *io, int res);
 /* NULL: this build has none for that kind. */
 const struct nd_proto *nd_proto_of(enum netdisk_kind kind);
 extern const struct nd_proto nd_proto_nbd, nd_proto_http, nd_proto_iscsi;
+
+/* The first line of password-file=, "" without; it goes with user=. Before the walls. */
+int nd_read_password(const struct nd *d, char *out, size_t room, struct err *e);
 
 /* ---- nd_core.c ---- */
 void nd_init(struct nd *d);

@@ -18,7 +18,6 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 
 #define HTTP_FLIGHT 8u
@@ -404,17 +403,6 @@ static void http_disconnect(struct nd *d)
 
 /* ---- before the walls ---- */
 
-static int read_password(struct http *h, const char *path, struct err *e)
-{
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, h->password, sizeof(h->password) - 1);
-
-	if (n < 0)
-		return err_sys(e, errno, "password-file=%s", path);
-	h->password[strcspn(h->password, "\r\n")] = '\0';
-	return 0;
-}
-
 static int http_open(struct nd *d, struct err *e)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
@@ -426,9 +414,7 @@ static int http_open(struct nd *d, struct err *e)
 		return err_set(
 		    e, EPERM,
 		    "user= and password-file= would go over the network for everybody to read: write https://");
-	if (!d->user != !d->password_file)
-		return err_set(e, EINVAL, "user= and password-file= go together");
-	if (d->password_file && read_password(h, d->password_file, e) < 0)
+	if (nd_read_password(d, h->password, sizeof(h->password), e) < 0)
 		return -e->code;
 	if (d->cache && nd_cache_open(&h->cache, d->cache, d->text, d->cache_bytes, e) < 0)
 		return -e->code;

@@ -13,6 +13,7 @@
 #include "netdisk/nd_broker.h"
 #include "netdisk/nd_shim.h"
 
+#include <fcntl.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -112,6 +113,8 @@ static int read_option(struct nd *d, struct files *f, const char *item, struct e
 		d->cache = strcmp(v, "off") ? v : NULL;
 	else if ((v = value_of(item, "user")))
 		d->user = v;
+	else if ((v = value_of(item, "initiator")))
+		d->initiator = v;
 	else if ((v = value_of(item, "password-file")))
 		d->password_file = v;
 	else if ((v = value_of(item, "tls-ca")))
@@ -122,6 +125,21 @@ static int read_option(struct nd *d, struct files *f, const char *item, struct e
 		f->key = v;
 	else
 		return err_set(e, EINVAL, "'%s' is no option of a network disk", item);
+	return 0;
+}
+
+int nd_read_password(const struct nd *d, char *out, size_t room, struct err *e)
+{
+	if (!d->user != !d->password_file)
+		return err_set(e, EINVAL, "user= and password-file= go together");
+	if (!d->user)
+		return 0;
+	auto_close int fd = open(d->password_file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, room - 1);
+	if (n < 0)
+		return err_sys(e, errno, "password-file=%s", d->password_file);
+	out[n] = '\0';
+	out[strcspn(out, "\r\n")] = '\0';
 	return 0;
 }
 
@@ -141,6 +159,8 @@ static int prepare(struct nd *d, int argc, char **argv, struct err *e)
 		return err_set(e, ENOTSUP, "this Mica was built without %s, and cannot use it", libraries[d->url.kind]);
 	if ((d->cache || d->cache_bytes) && d->url.kind != NETDISK_HTTP)
 		return err_set(e, EINVAL, "cache= is for http:// and https://");
+	if (d->initiator && d->url.kind != NETDISK_ISCSI)
+		return err_set(e, EINVAL, "initiator= is for iscsi://");
 	if ((d->user || d->password_file) && d->url.kind == NETDISK_NBD)
 		return err_set(e, EINVAL, "NBD knows no password: write tls-cert= to show who you are");
 	if (!d->cache_bytes)

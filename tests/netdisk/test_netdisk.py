@@ -493,6 +493,68 @@ class Http(Base):
         self.assertIn("everybody to read", self.disk(plain, "ro", *me[:2]).first)
 
 
+@unittest.skipUnless(shutil.which("tgtd", path="/usr/sbin:/sbin") and os.geteuid() == 0, "tgtd (tgt) needs root")
+class Iscsi(Base):
+    NAME = "iqn.2026-11.localhost:test"
+
+    def target(self, path, port, user=None):
+        env = {**os.environ, "PATH": "/usr/sbin:/sbin:" + os.environ["PATH"]}
+        number = str(100 + port % 900)  # of the control socket, not a port
+        os.makedirs("/var/run/tgtd", exist_ok=True)
+        p = self.spawn(["tgtd", "-f", "-C", number, "--iscsi", f"portal=127.0.0.1:{port}"], env=env)
+        base = ["tgtadm", "-C", number, "--lld", "iscsi", "--op"]
+        commands = [["new", "--mode", "target", "--tid", "1", "-T", self.NAME],
+                    ["new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", path],
+                    ["bind", "--mode", "target", "--tid", "1", "-I", "ALL"]]
+        if user:
+            commands += [["new", "--mode", "account", "--user", user, "--password", "secretsecret"],
+                         ["bind", "--mode", "account", "--tid", "1", "--user", user]]
+        until = time.monotonic() + LIMIT
+        for c in commands:
+            while subprocess.run(base + c, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+                if time.monotonic() > until:
+                    self.skipTest("tgtd does not run here")
+                time.sleep(0.05)
+        return p
+
+    def test_everything(self):
+        data = content(0, 4 * MIB, 3)
+        path, port = self.image(data), free_port()
+        p = self.target(path, port)
+        url = f"iscsi://127.0.0.1:{port}/{self.NAME}"
+        self.assertTrue(self.disk(f"{url}/7").first.startswith("error"))
+        d = self.disk(f"{url}/1")
+        self.assertEqual(d.first, f"open {4 * MIB}")
+        self.assertEqual(d.ask("read 0 1048576"), ["0:" + checksum(data[:MIB]), "ok"])
+        self.assertEqual(d.ask("write 512 700416 9;flush"), ["0", "0", "ok"])
+        self.assertEqual(d.ask("read 512 700416;zero 1048576 65536;discard 2097152 65536"),
+                         ["0:" + checksum(content(512, 700416, 9)), "0", "0", "ok"])
+        line = ";".join(f"write {i * 4096} 4096 {i % 7}" for i in range(120))
+        self.assertEqual(d.ask(line), ["0"] * 120 + ["ok"])
+        p.kill()
+        p.wait()
+        d.send("read 0 4096;write 8192 4096 8;flush")
+        time.sleep(0.3)
+        self.target(path, port)
+        self.assertEqual(d.answer(), ["0:" + checksum(content(0, 4096, 0)), "0", "0", "ok"])
+        self.assertIn("connected again", d.close())
+        with open(path, "rb") as f:
+            got = f.read()
+        self.assertEqual(got[8192:12288], content(8192, 4096, 8))
+        self.assertEqual(got[MIB:MIB + 65536], bytes(65536))
+
+    def test_a_password(self):
+        port = free_port()
+        self.target(self.image(bytes(MIB)), port, "me")
+        url = f"iscsi://127.0.0.1:{port}/{self.NAME}/1"
+        for text, ok in ("secretsecret\n", True), ("wrongwrong12\n", False):
+            with open(os.path.join(self.dir, "password"), "w") as f:
+                f.write(text)
+            first = self.disk(url, "rw", "user=me", f"password-file={self.dir}/password").first
+            self.assertEqual(first == f"open {MIB}", ok, first)
+        self.assertTrue(self.disk(url).first.startswith("error"))
+
+
 class Liar:
     """Sends these bytes to whoever connects, and closes; None: nothing, and does not."""
 
