@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * nd_nbd.c - NBD, by libnbd: it has the protocol (the NBD project's doc/proto.md) with structured replies and TLS, and
- * leaves waiting to its caller.
+ * nd_nbd.c - NBD, by libnbd: it has the protocol (the NBD project's proto document) with structured replies and TLS,
+ * and leaves waiting to its caller.
  *
  * A handle is one connection. When that dies, libnbd ends all commands with an error of its own; these go nowhere, as
  * the core sends the same requests again.
