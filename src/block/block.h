@@ -70,9 +70,9 @@ void blk_set_client(struct blk *b, const struct blk_client *c);
 u64 blk_bytes(const struct blk *b); /* 0: no medium */
 bool blk_readonly(const struct blk *b);
 bool blk_can_discard(const struct blk *b);
-const char *blk_name(const struct blk *b);        /* the image's path */
-const char *blk_format_of(const struct blk *b);   /* "raw", "qcow2", ...; "empty": no medium */
-u64 blk_errors(const struct blk *b);              /* requests that failed through no fault of who asked */
+const char *blk_name(const struct blk *b);      /* the image's path */
+const char *blk_format_of(const struct blk *b); /* "raw", "qcow2", ...; "empty": no medium */
+u64 blk_errors(const struct blk *b);            /* requests that failed through no fault of who asked */
 /* Of a disk on the network: "reconnecting": requests wait; "failed": they fail, for good. NULL: neither. Not while
  * its stack is changed. */
 const char *blk_trouble(struct blk *b);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test_image_node.c - disks in images that a process of its own parses: against a model, with mica-image itself and
- * with one that has a format of its own (tests/fake/); many requests at a time on the same clusters; what comes of a process
- * that dies, lies or says nothing; and a data path on which nothing is allocated.
+ * with one that has a format of its own (tests/fake/); many requests at a time on the same clusters; what comes of a
+ * process that dies, lies or says nothing; and a data path on which nothing is allocated.
  */
 #include "base/clock.h"
 #include "block/format.h"
