@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 struct mutate {
 	unsigned long rounds; /* the default: seconds */
 	size_t least, most;   /* bytes of an input; below most */
-	/* Makes of noise what gets further. */
+	/* Makes of noise what gets further; NULL: noise gets there. */
 	void (*shape)(u8 *buf, size_t n, unsigned long round);
 	const char *what; /* that survived */
 };
@@ -34,7 +34,8 @@ static inline int mutate_main(const struct mutate *m, int argc, char **argv)
 			s ^= s << 17;
 			buf[n] = (u8)(s >> 24);
 		}
-		m->shape(buf, len, i);
+		if (m->shape)
+			m->shape(buf, len, i);
 		LLVMFuzzerTestOneInput(buf, len);
 	}
 	free(buf);

@@ -140,6 +140,7 @@ static int give(const struct image_policy *p, int link, const struct image_ask *
 	auto_close int fd = image_policy_open(p, a->want, of, name, ro, &path, e);
 	if (fd < 0)
 		return fd;
+	must(path);
 	int rc = locked ? locked(fd, !ro, path, e) : 0;
 	if (rc < 0)
 		return rc;

@@ -176,6 +176,7 @@ static int look_again(struct qcow2_check *k, struct image_check *c, enum image_f
 	k->counts = xrealloc(k->counts, MIN(k->total, WINDOW) * sizeof(*k->counts));
 	if (rc == 0)
 		rc = look(k, IMAGE_FIX_NONE, &rebuilt);
+	k->found = c;
 	if (rc < 0)
 		return rc;
 	c->corrupt_fixed = c->corrupt - MIN(c->corrupt, left.corrupt);

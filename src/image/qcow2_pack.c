@@ -89,8 +89,10 @@ ssize_t qcow2_compress(const struct image *m, const void *buf, size_t n, void *o
 {
 	const struct qcow2 *q = container_of(m, const struct qcow2, image);
 
-	if (qcow2_external(q) || n != q->cluster_bytes)
-		return -ENOTSUP;
+	if (n != q->cluster_bytes)
+		return -EINVAL;
+	if (qcow2_external(q)) /* "compressed clusters are not supported": it is to be written as it is */
+		return 0;
 	if (q->compression == QCOW2_ZSTD) {
 		size_t r = ZSTD_compress(out, n, buf, n, ZSTD_CLEVEL_DEFAULT);
 		return ZSTD_isError(r) || r >= n ? 0 : (ssize_t)r;
@@ -174,9 +176,7 @@ int qcow2_write_compressed(struct image *m, u64 off, const void *buf, size_t n)
 		whole = xcalloc(1, q->cluster_bytes);
 		memcpy(whole, buf, n);
 	}
-	auto_free u8 *out = malloc(q->cluster_bytes);
-	if (!out)
-		return -ENOMEM;
+	auto_free u8 *out = xcalloc(1, q->cluster_bytes);
 	ssize_t packed = qcow2_compress(m, whole ? whole : buf, q->cluster_bytes, out);
 	if (packed <= 0)
 		return packed ? (int)packed : -ENOTSUP;

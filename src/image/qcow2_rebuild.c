@@ -21,8 +21,8 @@ static int write_blocks(struct qcow2_check *k, u64 base, u64 blocks, u64 end, u6
 {
 	struct qcow2 *q = k->q;
 	u64 per_block = 1ull << qcow2_ref_block_bits(q);
-	auto_free u8 *block = malloc(q->cluster_bytes);
-	int rc = block ? 0 : -ENOMEM;
+	auto_free u8 *block = xcalloc(1, q->cluster_bytes);
+	int rc = 0;
 
 	for (u64 b = 0; b < blocks && rc == 0; b++) {
 		memset(block, 0, q->cluster_bytes);

@@ -116,6 +116,8 @@ static int alike(struct qcow2 *q, u64 guest, u64 n, const struct qcow2_entry *x,
 static int find_place(struct qcow2 *q, u64 guest, u64 n, struct qcow2_pending *p, u64 *got, bool *zeros)
 {
 	struct qcow2_entry x;
+	unsigned index;
+	u8 *slice;
 	int rc = qcow2_entry_of(q, guest, &x);
 
 	if (rc < 0)
@@ -129,8 +131,10 @@ static int find_place(struct qcow2 *q, u64 guest, u64 n, struct qcow2_pending *p
 		p->host = qcow2_external(q) ? guest : x.host;
 		return rc;
 	}
+	/* The table first: it would lie between this data and the next. */
+	rc = qcow2_l2_slice_for_write(q, guest, &slice, &index);
 	n = *got;
-	return qcow2_alloc(q, n, &p->host, got, zeros);
+	return rc < 0 ? rc : qcow2_alloc(q, n, &p->host, got, zeros);
 }
 
 /* An external file has to be as long as what we lead others to. */

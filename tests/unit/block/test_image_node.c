@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * test_image_node.c - disks in images that a process of its own parses: against a model, with mica-image itself and
- * with one that has a format of its own (fake/); many requests at a time on the same clusters; what comes of a process
- * that dies, lies or says nothing; and a data path on which nothing is allocated.
+ * with one that has a format of its own (tests/fake/); many requests at a time on the same clusters; what comes of a
+ * process that dies, lies or says nothing; and a data path on which nothing is allocated.
  */
 #include "base/clock.h"
 #include "block/format.h"
@@ -183,7 +183,7 @@ static void test_mica_image(void **state)
 	(void)state;
 	assert_int_equal(blk_bytes(b), DISK);
 	assert_true(blk_can_discard(b) && blk_mtime_ns(b) && !blk_readonly(b));
-	against_model(b, model, 600);
+	against_model(b, model, 300);
 	blk_close(b);
 	/* The file is what it was meant to be, and by another process too. */
 	int fd = open(img, O_RDONLY);
@@ -211,7 +211,7 @@ static void test_fake(void **state)
 	struct blk *b = open_fake("good");
 
 	(void)state;
-	against_model(b, model, 1500);
+	against_model(b, model, 800);
 	assert_int_equal(blk_errors(b), 0);
 	blk_close(b);
 	b = open_fake("shrink"); /* the shared memory stays as long as it is */
@@ -278,10 +278,10 @@ static void test_many(void **state)
 	struct blk *b = open_fake("good");
 
 	(void)state;
-	many_at_a_time(b, 150, false);
+	many_at_a_time(b, 80, false);
 	blk_close(b);
 	b = open_real(DISK, false);
-	many_at_a_time(b, 60, false);
+	many_at_a_time(b, 30, false);
 	blk_close(b);
 	b = open_fake("late");
 	many_at_a_time(b, 2, false);

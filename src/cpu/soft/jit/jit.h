@@ -65,10 +65,9 @@
  * jit_rows.c which way an instruction goes, jit_insn.c that it goes it. Its emitters: jit_native.c with jit_encode.c
  * for what is encoded again, jit_constant.c for what of that the guest patches, jit_insn.c, jit_muldiv.c, jit_bits.c,
  * jit_string.c, jit_sysi.c, jit_vec.c, jit_flow.c (branches), jit_legacy.c (branches and the stack outside of 64-bit
- * code); jit_mem.c the operand in memory, jit_group.c operands near each other, jit_flags.c what reads and writes flags;
- * jit_asm.h and host_opcodes.h the assembler. While translated code runs: jit_run.c what it calls, jit_next.c where it
- * goes on, jit_follow.c its caches.
- * jit_check.c the self-check.
+ * code); jit_mem.c the operand in memory, jit_group.c operands near each other, jit_flags.c what reads and writes
+ * flags; jit_asm.h and host_opcodes.h the assembler. While translated code runs: jit_run.c what it calls, jit_next.c
+ * where it goes on, jit_follow.c its caches. jit_check.c the self-check.
  */
 #ifndef MICA_SOFT_JIT_H
 #define MICA_SOFT_JIT_H

@@ -124,7 +124,7 @@ struct jit {
 	struct jfault fault[JIT_FAULTS];
 	struct jinsn insn[JIT_INSNS];
 	struct jinsn *constant; /* jit_constant.h; NULL: none */
-	struct jstub none; /* what a follower's check returns */
+	struct jstub none;      /* what a follower's check returns */
 	struct jstub stub[JIT_STUBS];
 };
 
