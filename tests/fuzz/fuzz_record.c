@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz_record.c - a record from a mica-image that a hostile image has taken over: it is refused, or all of its texts end
- * and are plain. */
+/* fuzz_record.c - a record from a mica-image that a hostile image has taken over: it is refused, or all of its texts
+ * end and are plain. */
 #include "image/record.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
