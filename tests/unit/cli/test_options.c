@@ -157,7 +157,7 @@ static void test_refused(void **state)
 		{ "--disk|d,serial=012345678901234567890", "--disk: serial=012345678901234567890 is too long" },
 		{ "--disk|d,bus=sata", "--disk: bus=sata is not known; there is: virtio" },
 		{ "--disk|d,queues=33", "--disk: queues=33: write a number from 1 to 32" },
-		{ "--disk|d,cache=none", "serial=, id=, bus=, queues=, legacy= (a comma" },
+		{ "--disk|d,cache=none", "serial=, id=, bus=, queues=, legacy=; of a disk on a server also" },
 		{ "--disk|d,id=0", "--disk: id=0: write a letter" },
 		{ "--net|user,model=rtl", "--net: model=rtl is not known; there is: virtio" },
 		{ "--device|tape", "--device: 'tape' is no device that can be added; there is: virtio-rng" },
