@@ -166,7 +166,7 @@ static void test_refused(void **state)
 		{ "--net|tap", "--net: 'tap' is not known" },
 		{ "--net|user,foo=1", "--net: 'foo=1' is not known" },
 		{ "--net|none,mac=1", "--net: none takes nothing" },
-		{ "--net|none|--net|user", "--net: none and user exclude" },
+		{ "--net|none|--net|user", "--net: none and another network exclude" },
 		{ "--console|tty", "--console: 'tty' is not known; write stdio" },
 		{ "--console|unix:", "--console: 'unix:' is not known" },
 		{ "--machine|apple2", "--machine: 'apple2' is not known; write q35, pc or micro" },

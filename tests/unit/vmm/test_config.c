@@ -145,7 +145,6 @@ static void test_refused(void **state)
 		{ "{\"kernel\":\"/k\",\"disks\":{}}", "disks: not a list" },
 		{ "{\"kernel\":\"/k\",\"disks\":[1]}", "disks: : not an object" },
 		{ "{\"kernel\":\"/k\",\"disks\":[{}]}", "no file given" },
-		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"format\":\"zip\"}]}", "format 'zip'" },
 		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"serial\":\"012345678901234567890\"}]}",
 		  "too long" },
 		{ "{\"kernel\":\"/k\",\"disks\":[{\"path\":\"/d\",\"readonly\":1}]}", "disks: readonly: not true" },
