@@ -10,7 +10,7 @@ build='gcc libc6-dev meson ninja-build pkg-config python3 gettext libzydis-dev l
 # fakechroot and uidmap: mmdebstrap takes whichever way this host allows.
 run='python3 mmdebstrap e2fsprogs fakeroot fakechroot uidmap tar gzip zstd xz-utils debian-archive-keyring util-linux'
 test='clang-14 libclang-rt-14-dev python3-pytest python3-pexpect acpica-tools dpkg
-	qemu-system-x86 e2fsprogs binutils seabios ovmf ipxe-qemu grub-common grub-pc-bin
+	qemu-system-x86 qemu-utils e2fsprogs binutils seabios ovmf ipxe-qemu grub-common grub-pc-bin
 	grub-efi-amd64-bin mtools gvncviewer gir1.2-gtk-vnc-2.0 python3-gi swtpm nbdkit gnutls-bin tgt'
 # What is asked before a commit. clang-format: another version lays out other lines.
 check='clang-format-14 shellcheck git'
@@ -23,7 +23,7 @@ compat='mmdebstrap e2fsprogs uidmap dpkg tar xz-utils util-linux qemu-system-x86
 # What tests/gallery makes its disks and CD-ROMs with; the systems on them are unpacked, not installed.
 gallery='apt dpkg mmdebstrap e2fsprogs uidmap xorriso mtools gcc binutils seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin qemu-system-x86'
 # What bench/engine compares with, and the programs that its guests run.
-bench='qemu-system-x86 user-mode-linux gcc libc6-dev libc6-dev-i386 lib32gcc-12-dev libc-bin libsqlite3-dev zlib1g-dev
+bench='qemu-system-x86 qemu-utils user-mode-linux gcc libc6-dev libc6-dev-i386 lib32gcc-12-dev libc-bin libsqlite3-dev zlib1g-dev
 	perl-base lua5.4 dash python3 python3-matplotlib util-linux'
 # What the guest of bench/soak runs.
 soak='gcc libc6-dev libc-bin libsqlite3-dev zlib1g-dev perl-base lua5.4 dash sqlite3 stress-ng python3 util-linux'
