@@ -83,13 +83,13 @@ static int take(struct qcow2_cache *c, struct slot **out)
 	struct slot *s;
 
 	if (c->filled < c->n) {
-		u8 *block = malloc(FRONT + qcow2_slice_bytes(c->q));
-		if (!block)
-			return -ENOMEM;
 		s = &c->slots[c->filled];
-		memcpy(block, &c->filled, sizeof(c->filled));
+		s->data = malloc(FRONT + qcow2_slice_bytes(c->q));
+		if (!s->data)
+			return -ENOMEM;
+		memcpy(s->data, &c->filled, sizeof(c->filled));
 		c->filled++;
-		s->data = block + FRONT;
+		s->data += FRONT;
 		*out = s;
 		return 0;
 	}

@@ -133,6 +133,8 @@ static bool make_room(struct nd_cache *c)
 {
 	u64 blocks = (c->bytes + ND_CACHE_BLOCK - 1) / ND_CACHE_BLOCK, gone = 0, first = c->hand, n = 0;
 
+	if (!blocks)
+		return true;
 	for (; n < blocks && gone < c->most / 16; n++) {
 		u64 b = (first + n) % blocks;
 		gone += bit(c, b) ? ND_CACHE_BLOCK : 0;

@@ -122,7 +122,7 @@ static void begin(struct http *h, struct fetch *f, u64 first, u64 bytes)
 	curl_easy_setopt(f->easy, CURLOPT_PRIVATE, f);
 	curl_easy_setopt(f->easy, CURLOPT_ERRORBUFFER, f->error);
 	curl_easy_setopt(f->easy, CURLOPT_CAINFO, ND_TLS_DIR "/ca-cert.pem");
-	curl_easy_setopt(f->easy, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(f->easy, CURLOPT_CAPATH, (char *)NULL);
 	if (access(ND_TLS_DIR "/client-cert.pem", R_OK) == 0) {
 		curl_easy_setopt(f->easy, CURLOPT_SSLCERT, ND_TLS_DIR "/client-cert.pem");
 		curl_easy_setopt(f->easy, CURLOPT_SSLKEY, ND_TLS_DIR "/client-key.pem");
