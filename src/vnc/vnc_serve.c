@@ -261,18 +261,30 @@ static int make(struct server *s, const char *name, const char *password, const 
 	return 0;
 }
 
-/* Who has just said that it follows the screen's size is told it: that may be another than when it came, and
- * rfbNewFramebuffer() tells only those who had said so by then. */
+/*
+ * A client that follows the screen's size (RFC 6143 7.8.2) says so after it was told the size that the screen had when
+ * it came. If that has changed by then, it is told now: rfbNewFramebuffer() tells only those who had said so before.
+ * clientData: the size that it knows, and whether it has said so.
+ */
+#define FOLLOWS 1u
+
 static bool tell_sizes(struct server *s)
 {
 	rfbClientIteratorPtr it = rfbGetClientIterator(s->screen);
+	uintptr_t now = (uintptr_t)s->screen->width << 32 | (uintptr_t)s->screen->height << 1;
 	bool any = false;
 
-	for (rfbClientPtr cl; (cl = rfbClientIteratorNext(it));)
-		if (cl->useNewFBSize && !cl->clientData) {
-			cl->clientData = s; /* told */
+	for (rfbClientPtr cl; (cl = rfbClientIteratorNext(it));) {
+		uintptr_t knows = (uintptr_t)cl->clientData;
+
+		if (cl->state != RFB_NORMAL || knows & FOLLOWS)
+			continue;
+		if (!knows)
+			knows = now;
+		if (cl->useNewFBSize && knows != now)
 			cl->newFBSizePending = any = TRUE;
-		}
+		cl->clientData = (void *)(knows | (cl->useNewFBSize ? FOLLOWS : 0));
+	}
 	rfbReleaseClientIterator(it);
 	return any;
 }
@@ -304,7 +316,9 @@ int vnc_serve(const char *name, const char *password, const u32 *pixels, int doo
 		wait_for_any(&s);
 		from_vm(&s, pixels);
 		rfbProcessEvents(s.screen, 0);
-		if (tell_sizes(&s))
-			rfbProcessEvents(s.screen, 0);
+		if (tell_sizes(&s)) {
+			rfbProcessEvents(s.screen, 0); /* the size, and no more; */
+			rfbProcessEvents(s.screen, 0); /* the picture, if it has asked */
+		}
 	}
 }
